@@ -1,0 +1,249 @@
+"""The command `clipqueue`. Exit codes: 0 all went well, 1 something did not, 2 the command line is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+import click
+
+from producer.client import EmbeddingClient
+from producer.contract import DEFAULT_COLLECTION, ImageJob
+from producer.errors import ClipqueueError, InvalidJob
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from producer.documents import ImageStatus
+
+_EXTRA_MISSING = "{command} needs the extra {extra!r}: pip install 'clipqueue[{extra}]'"
+
+Row = tuple[str, str, str]  # where it stands, image id, URL
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="clipqueue")
+def cli() -> None:
+    """Put image URLs on the queue; find their CLIP vectors in MongoDB.
+
+    Reads REDIS_URL, and MONGODB_URI where a command looks at documents.
+    """
+
+
+@cli.command()
+@click.argument("urls", nargs=-1, metavar="URL...")
+@click.option("--id", "image_id", help="The _id of the document that gets the vector (one URL only).")
+@click.option("--object-id", is_flag=True, help="The ids are ObjectIds (24 hex digits), not strings.")
+@click.option(
+    "--from",
+    "source",
+    type=click.File("r"),
+    metavar="FILE",
+    help="Read lines of `URL` or CSV `id,url` from FILE; - is standard input.",
+)
+@click.option("--force", is_flag=True, help="Embed again even if the vector is there already.")
+def enqueue(
+    urls: tuple[str, ...],
+    image_id: str | None,
+    source: TextIO | None,
+    *,
+    object_id: bool,
+    force: bool,
+) -> None:
+    """Enqueue images; prints the id of each one's document, one a line.
+
+    Without an id, an image's id is made from its URL, so that the same URL always means the same document.
+    Rows that cannot be used are reported and left out; the exit code is then 1.
+    """
+    if bool(urls) == bool(source):
+        raise click.UsageError("Give either URLs or --from FILE.")
+    if image_id is not None and len(urls) != 1:
+        raise click.UsageError("--id goes with exactly one URL.")
+    rows = _read_rows(source) if source else [(f"URL {n}", image_id or _id_of(url), url) for n, url in _count(urls)]
+    checked = _Checked(rows, object_id=object_id)
+    try:
+        with EmbeddingClient.from_env() as client:
+            count = client.enqueue_many(checked, force=force)
+    except ClipqueueError as exc:
+        _fail(str(exc))
+    click.echo(f"enqueued {count}, refused {checked.refused}", err=True)
+    sys.exit(1 if checked.refused else 0)
+
+
+@cli.command()
+@click.argument("image_ids", nargs=-1, required=True, metavar="ID...")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def status(image_ids: tuple[str, ...], *, as_json: bool) -> None:
+    """Show how images stand: done, failed (with the reason), pending or unknown.
+
+    The exit code is 0 if all are done, else 1.
+    """
+    try:
+        from producer.documents import open_documents  # noqa: PLC0415  (the base install has no pymongo)
+    except ImportError:
+        _fail(_EXTRA_MISSING.format(command="clipqueue status", extra="mongo"))
+    uri = os.environ.get("MONGODB_URI") or os.environ.get("MONGO_URL")
+    if not uri:
+        _fail("MONGODB_URI is not set; it looks like mongodb://host:27017/database")
+    try:
+        with open_documents(uri, os.environ.get("CLIPQUEUE_COLLECTION", DEFAULT_COLLECTION)) as documents:
+            found = documents.status(image_ids)
+    except ClipqueueError as exc:
+        _fail(str(exc))
+    for one in found:
+        click.echo(_as_json(one) if as_json else _as_line(one))
+    sys.exit(0 if all(one.status == "done" for one in found) else 1)
+
+
+@cli.command()
+@click.option("--redis-port", type=click.IntRange(0, 65_535), default=0, help="Port of Redis; 0 takes a free one.")
+@click.option("--mongo-port", type=click.IntRange(0, 65_535), default=0, help="Port of MongoDB; 0 takes a free one.")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the servers' files here; by default they are temporary.",
+)
+@click.option("--no-worker", is_flag=True, help="Start the servers only.")
+def up(redis_port: int, mongo_port: int, data_dir: Path | None, *, no_worker: bool) -> None:
+    """Start Redis, MongoDB and a worker on this machine, and keep them running until Ctrl-C.
+
+    The worker reads CLIP_MODEL, CLIP_PRETRAINED and the CLIPQUEUE_ variables as it would elsewhere.
+    """
+    stack_module = _import_local("clipqueue up")
+    with contextlib.ExitStack() as cleanup:
+        if data_dir is None:
+            data_dir = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="clipqueue-")))
+        data_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            stack = stack_module.Stack(data_dir, redis_port=redis_port, mongo_port=mongo_port, inherit_logs=True)
+            with _until_stopped(), stack:
+                stack.start_servers()
+                click.echo(f"export REDIS_URL={stack.redis_url}\nexport MONGODB_URI={stack.mongodb_uri}")
+                if not no_worker:
+                    click.echo("starting the worker; loading the model takes some seconds", err=True)
+                    stack.start_worker()
+                click.echo("ready; Ctrl-C stops everything", err=True)
+                while True:
+                    stack.check()
+                    time.sleep(0.2)
+        except stack_module.StackError as exc:
+            _fail(str(exc))
+
+
+@cli.command()
+@click.argument("urls", nargs=-1, metavar="[URL...]")
+def demo(urls: tuple[str, ...]) -> None:
+    """Run the whole job once on servers started for it: sample pictures (or URLs) in, vectors out.
+
+    The exit code is 0 if all images are done.
+    """
+    stack_module = _import_local("clipqueue demo")
+    from rich.console import Console  # noqa: PLC0415
+
+    from producer.local.demo import run_demo  # noqa: PLC0415
+
+    all_done = False
+    try:
+        for url in urls:
+            ImageJob.new(url, url)
+        with _until_stopped():
+            all_done = run_demo(urls, Console())
+    except (ClipqueueError, stack_module.StackError) as exc:
+        _fail(str(exc))
+    sys.exit(0 if all_done else 1)
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="clipqueue")
+
+
+class _Checked:
+    """The rows that make jobs; counts and reports those that do not."""
+
+    def __init__(self, rows: Iterable[Row], *, object_id: bool) -> None:
+        self._rows = rows
+        self._object_id = object_id
+        self.refused = 0
+
+    def __iter__(self) -> Iterator[tuple[Any, str]]:
+        for where, image_id, url in self._rows:
+            wire_id = {"$oid": image_id} if self._object_id else image_id
+            try:
+                ImageJob.new(wire_id, url)
+            except InvalidJob as exc:
+                self.refused += 1
+                click.echo(f"{where}: {exc}", err=True)
+                continue
+            click.echo(image_id)
+            yield wire_id, url
+
+
+def _read_rows(source: TextIO) -> Iterator[Row]:
+    for number, line in _count(source):
+        text = line.strip()
+        if not text or text.startswith("#") or text.lower() == "id,url":
+            continue
+        if text.startswith(("http://", "https://")):  # a URL may contain commas
+            yield f"line {number}", _id_of(text), text
+        else:
+            image_id, *rest = next(csv.reader([text]))
+            yield f"line {number}", image_id.strip(), ",".join(rest).strip()
+
+
+def _count(things: Iterable[str]) -> Iterator[tuple[int, str]]:
+    return enumerate(things, start=1)
+
+
+def _id_of(url: str) -> str:
+    return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _as_json(one: ImageStatus) -> str:
+    return json.dumps({"id": one.image_id, "status": one.status, **one.job}, default=lambda value: value.isoformat())
+
+
+def _as_line(one: ImageStatus) -> str:
+    job = one.job
+    if one.status == "done":
+        detail = f"{job.get('model')} dim={job.get('dim')} {job.get('format')} {job.get('width')}x{job.get('height')}"
+    elif one.status == "failed":
+        error = job.get("error") or {}
+        detail = f"{error.get('code')} at {error.get('stage')}: {error.get('message')}"
+    else:
+        detail = {"pending": "the document has no result yet", "unknown": "no such document (yet)"}.get(one.status, "")
+    return f"{one.image_id}\t{one.status}\t{detail}"
+
+
+def _import_local(command: str) -> Any:
+    try:
+        from producer.local import stack  # noqa: PLC0415  (the base install has none of it)
+    except ImportError:
+        _fail(_EXTRA_MISSING.format(command=command, extra="local"))
+    return stack
+
+
+@contextlib.contextmanager
+def _until_stopped() -> Iterator[None]:
+    """Turn SIGTERM and Ctrl-C into a quiet end of the block, after what is inside has cleaned up."""
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"clipqueue: {message}", err=True)
+    sys.exit(1)

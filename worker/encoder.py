@@ -1,0 +1,196 @@
+"""Runs the model: loads its weights with open_clip, chooses device and precision, turns pixels into vectors.
+
+The only module that imports torch.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import logging
+import pickle
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import open_clip
+import torch
+from safetensors import SafetensorError
+
+from worker.decoder import PreprocessSpec
+from worker.errors import ModelUnavailable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+UNTRAINED = "untrained"
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_MEASURED_BATCH = 8
+_MEASURED_RUNS = 3
+
+# What open_clip, the hub's client and torch raise for a model that is not there or not readable. open_clip turns
+# every failed download into a RuntimeError; the hub's own errors are OSErrors.
+_LOAD_ERRORS = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    AssertionError,
+    pickle.UnpicklingError,
+    SafetensorError,
+)
+
+
+@dataclass(frozen=True)
+class EncoderChoice:
+    """Which model, where and how: the settings of the same names."""
+
+    model: str
+    pretrained: str
+    device: str = "auto"
+    precision: str = "auto"
+
+
+class OpenClipEncoder:
+    """Encodes batches of images with one open_clip model. Call `encode` from one thread.
+
+    Attributes:
+        model_id: What the document calls the model, such as `ViT-B-32-quickgelu/openai`.
+        dim: Length of a vector.
+        spec: The pixels the model takes.
+        device: Where it runs, such as `cpu` or `cuda`.
+        precision: `fp32`, `bf16` or `fp16`.
+
+    Raises:
+        ModelUnavailable: The weights cannot be loaded; the message says what to set.
+    """
+
+    def __init__(self, choice: EncoderChoice) -> None:
+        self.device = _pick_device() if choice.device == "auto" else choice.device
+        model = load_model(choice.model, choice.pretrained)
+        self.model_id = model_id(choice.model, choice.pretrained)
+        self.spec, mean, std = _read_preprocessing(model.visual.preprocess_cfg, choice.model)
+        self._model = model.to(self.device)
+        self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1) * 255
+        self._std = torch.tensor(std, device=self.device).view(1, 3, 1, 1) * 255
+        self.precision = "fp32"
+        self._set_precision(choice.precision)
+        self.dim = int(self.encode(self._blank(1)).shape[1])
+
+    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return unit vectors.
+
+        Args:
+            pixels: uint8 of shape (n, height, width, 3), RGB.
+
+        Returns:
+            float32 of shape (n, dim), each row of length 1.
+        """
+        with torch.inference_mode():
+            images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
+            images = images.sub_(self._mean).div_(self._std).to(_DTYPES[self.precision])
+            features = self._model.encode_image(images).float()
+            vectors: NDArray[np.float32] = torch.nn.functional.normalize(features, dim=-1).cpu().numpy()
+        return vectors
+
+    def warm_up(self, batch_size: int) -> None:
+        """Run the smallest and the largest batch once, so that no job pays for first-time set-up."""
+        for size in (1, batch_size):
+            self.encode(self._blank(size))
+
+    def _set_precision(self, precision: str) -> None:
+        """Cast the weights; for `auto`, keep whichever of fp32 and bf16 is faster here by a short measurement.
+
+        Weights and input are cast, and not autocast, which is several times slower in bf16 on a CPU.
+        """
+        if precision != "auto":
+            self._model, self.precision = self._model.to(_DTYPES[precision]), precision
+            return
+        full_s, full = self._measure_s(), self._model
+        self._model, self.precision = copy.deepcopy(full).to(torch.bfloat16), "bf16"
+        half_s = self._measure_s()
+        if full_s <= half_s:
+            self._model, self.precision = full, "fp32"
+        logger.info("precision %s: fp32 took %.0f ms, bf16 %.0f ms", self.precision, full_s * 1e3, half_s * 1e3)
+
+    def _measure_s(self) -> float:
+        """Return the seconds of one batch, the best of a few; copying the result back waits for the device."""
+        batch = self._blank(_MEASURED_BATCH)
+        self.encode(batch)
+        runs = []
+        for _ in range(_MEASURED_RUNS):
+            start = time.perf_counter()
+            self.encode(batch)
+            runs.append(time.perf_counter() - start)
+        return min(runs)
+
+    def _blank(self, count: int) -> NDArray[np.uint8]:
+        return np.full((count, self.spec.height, self.spec.width, 3), 127, np.uint8)
+
+
+def load_model(name: str, pretrained: str) -> Any:
+    """Load an open_clip model in fp32 on the CPU, in evaluation mode. Downloads the weights if need be.
+
+    Raises:
+        ModelUnavailable: There is no such model, or its weights cannot be had. Random weights are never used
+            in their stead; only `untrained` asks for them.
+    """
+    try:
+        if pretrained != UNTRAINED:
+            # require_pretrained: open_clip goes on with random weights where a hub repository yields none.
+            return open_clip.create_model(name, pretrained=pretrained, require_pretrained=True).eval()
+        logger.warning("CLIP_PRETRAINED=untrained: the vectors come from random weights and mean nothing")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return open_clip.create_model(name, pretrained=None).eval()
+    except _LOAD_ERRORS as exc:
+        raise ModelUnavailable(_explain(name, pretrained, exc)) from exc
+
+
+def model_id(name: str, pretrained: str) -> str:
+    """Return the name under which vectors are stored: `CLIP_MODEL/CLIP_PRETRAINED`.
+
+    A checkpoint given by path is named by file name and content, so that two files never share a name.
+    """
+    if name.startswith(("hf-hub:", "local-dir:")):
+        return name
+    path = Path(pretrained)
+    if not path.is_file():
+        return f"{name}/{pretrained}"
+    with path.open("rb") as checkpoint:
+        digest = hashlib.file_digest(checkpoint, "sha256").hexdigest()
+    return f"{name}/{path.name}@{digest[:12]}"
+
+
+def _pick_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _read_preprocessing(config: dict[str, Any], name: str) -> tuple[PreprocessSpec, list[float], list[float]]:
+    size = config["size"]
+    height, width = size if isinstance(size, tuple | list) else (size, size)
+    mode, interpolation = config["resize_mode"], config["interpolation"]
+    if mode not in ("shortest", "squash") or interpolation not in ("bicubic", "bilinear"):
+        raise ModelUnavailable(
+            f"The model {name} wants its images resized by {mode!r} with {interpolation!r}, which clipqueue does "
+            "not do. Choose another with CLIP_MODEL."
+        )
+    return PreprocessSpec(height, width, mode, interpolation), list(config["mean"]), list(config["std"])
+
+
+def _explain(name: str, pretrained: str, exc: Exception) -> str:
+    return (
+        f"The model CLIP_MODEL={name} CLIP_PRETRAINED={pretrained} cannot be loaded, so this worker does not start: "
+        f"{type(exc).__name__}: {exc}. If the weights are to be downloaded, check that this machine reaches the "
+        "model hub (HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are honoured). Else set CLIP_PRETRAINED to the path of "
+        "a checkpoint, or to a tag that open_clip has for this model. Random weights are never used by themselves; "
+        "for a trial without weights set CLIP_PRETRAINED=untrained."
+    )

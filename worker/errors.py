@@ -1,0 +1,166 @@
+"""The worker's errors, each leaf with the stable `code` and the `stage` that a failed document shows.
+
+JobError
+├── PermanentError              recorded as failed and acked; never retried
+│   ├── BadJob                  invalid_job         the message cannot be a job
+│   ├── BlockedAddress          blocked_address     not public, or a port that is not allowed
+│   ├── UnknownHost             unknown_host        the name does not exist
+│   ├── HttpRefused             http_<status>       4xx, and other answers that a retry would not change
+│   ├── BadRedirect             bad_redirect        too many, or to something that is not fetched
+│   ├── TooManyBytes            too_many_bytes      more than CLIPQUEUE_FETCH_MAX_BYTES
+│   ├── EmptyBody               empty_body          an answer without content
+│   ├── NotAnImage              not_an_image        no format that is decoded
+│   ├── TooManyPixels           too_many_pixels     more than CLIPQUEUE_MAX_PIXELS
+│   ├── CorruptImage            corrupt_image       damaged or cut short
+│   ├── BadVector               bad_vector          the model gave a vector that is not finite
+│   └── InternalError           internal_error      a defect of ours; the log has the traceback
+└── TransientError              retried with backoff; recorded as failed when retries are spent
+    ├── FetchTimeout            fetch_timeout
+    ├── DnsFailure              dns_failure
+    ├── ConnectionFailed        connection_failed   refused, reset, cut short, TLS
+    ├── HttpUnavailable         http_<status>       408, 425, 429, 5xx
+    └── EncodeFailed            encode_failed       the model did not answer, or failed on this image
+
+StoreUnavailable                MongoDB is away: nobody's job's fault, spends no retry
+ModelUnavailable                the model cannot be loaded: the worker does not start
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class JobError(Exception):
+    """Base of what can go wrong with one job. Never raised itself."""
+
+    code: str
+    stage: ClassVar[str]
+
+
+class PermanentError(JobError):
+    """Trying again would not help."""
+
+
+class BadJob(PermanentError):
+    """The message cannot be a job."""
+
+    code, stage = "invalid_job", "receive"
+
+
+class BlockedAddress(PermanentError):
+    """The address is not public, or the port is not allowed."""
+
+    code, stage = "blocked_address", "fetch"
+
+
+class UnknownHost(PermanentError):
+    """The host name does not exist."""
+
+    code, stage = "unknown_host", "fetch"
+
+
+class HttpRefused(PermanentError):
+    """The server answered with a status that a retry would not change."""
+
+    stage = "fetch"
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.code = f"http_{status}"
+
+
+class BadRedirect(PermanentError):
+    """Too many redirects, or one to something that is not fetched."""
+
+    code, stage = "bad_redirect", "fetch"
+
+
+class TooManyBytes(PermanentError):
+    """The body is larger than allowed."""
+
+    code, stage = "too_many_bytes", "fetch"
+
+
+class EmptyBody(PermanentError):
+    """The answer has no content."""
+
+    code, stage = "empty_body", "fetch"
+
+
+class NotAnImage(PermanentError):
+    """The content is in no format that is decoded."""
+
+    code, stage = "not_an_image", "decode"
+
+
+class TooManyPixels(PermanentError):
+    """The image is larger than allowed."""
+
+    code, stage = "too_many_pixels", "decode"
+
+
+class CorruptImage(PermanentError):
+    """The image is damaged or cut short."""
+
+    code, stage = "corrupt_image", "decode"
+
+
+class BadVector(PermanentError):
+    """The model gave a vector that is not finite or has no length."""
+
+    code, stage = "bad_vector", "encode"
+
+
+class InternalError(PermanentError):
+    """A defect of this program met this job."""
+
+    code, stage = "internal_error", "internal"
+
+
+class TransientError(JobError):
+    """Trying again may help. `retry_after_s` is what the server asked for, if it did."""
+
+    retry_after_s: float | None = None
+
+
+class FetchTimeout(TransientError):
+    """The download did not end in time."""
+
+    code, stage = "fetch_timeout", "fetch"
+
+
+class DnsFailure(TransientError):
+    """The name could not be looked up just now."""
+
+    code, stage = "dns_failure", "fetch"
+
+
+class ConnectionFailed(TransientError):
+    """The connection was refused, reset or cut short, or TLS failed."""
+
+    code, stage = "connection_failed", "fetch"
+
+
+class HttpUnavailable(TransientError):
+    """The server asks to come back later (408, 425, 429, 5xx)."""
+
+    stage = "fetch"
+
+    def __init__(self, status: int, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.code = f"http_{status}"
+        self.retry_after_s = retry_after_s
+
+
+class EncodeFailed(TransientError):
+    """The model did not answer in time, or failed on this image."""
+
+    code, stage = "encode_failed", "encode"
+
+
+class StoreUnavailable(Exception):
+    """MongoDB did not take the write. Not a job's error: the job goes back to the queue."""
+
+
+class ModelUnavailable(Exception):
+    """The model cannot be loaded; the message is a paragraph that says what to set."""

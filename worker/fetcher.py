@@ -1,0 +1,166 @@
+"""Downloads one image: redirects, status, size and time. Where connections may go is `connections`' business."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+import requests
+import urllib3
+
+from producer.contract import check_url, redact_url
+from producer.errors import InvalidJob
+from worker.connections import Deadline, GuardedAdapter
+from worker.errors import (
+    BadRedirect,
+    ConnectionFailed,
+    EmptyBody,
+    FetchTimeout,
+    HttpRefused,
+    HttpUnavailable,
+    JobError,
+    TooManyBytes,
+)
+
+if TYPE_CHECKING:
+    from worker.connections import Guard
+
+_MAX_REDIRECTS = 5
+_REDIRECTS = {301, 302, 303, 307, 308}
+_COME_BACK_LATER = {408, 425, 429}
+_READ_CHUNK = 65_536
+# identity: images are compressed already, and a body that is not compressed cannot be a bomb.
+_HEADERS = {"User-Agent": "clipqueue/0.1", "Accept": "image/*,*/*;q=0.8", "Accept-Encoding": "identity"}
+
+
+class Fetcher(Protocol):
+    """Turns a URL into bytes."""
+
+    def fetch(self, url: str) -> bytes:
+        """Return the body; raises PermanentError or TransientError (`worker.errors`)."""
+        ...
+
+
+@dataclass(frozen=True)
+class FetchLimits:
+    """What one download may cost, in seconds and bytes."""
+
+    total_s: float
+    connect_s: float
+    read_s: float
+    max_bytes: int
+
+
+class HttpFetcher:
+    """Fetches over http and https with pooled connections; safe to share between threads."""
+
+    def __init__(self, guard: Guard, limits: FetchLimits, *, connections: int) -> None:
+        self._limits = limits
+        # The adapter and not a Session: a Session reads a redirect's whole body even when told not to follow
+        # it (a 302 with 300 MB costs 900 MB), shares cookies, and honours proxies and .netrc of the host.
+        self._adapter = GuardedAdapter(guard, connections)
+
+    def fetch(self, url: str) -> bytes:
+        """Return the body of `url` after at most five redirects.
+
+        Raises:
+            PermanentError, TransientError: One of the `fetch` stage's errors in `worker.errors`.
+        """
+        with Deadline(self._limits.total_s) as deadline:
+            try:
+                body = self._follow(url)
+            except (JobError, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
+                raise self._explain(exc, url, deadline) from None
+        if deadline.expired:  # a header phase that was cut reads like an empty answer
+            raise self._too_slow(url)
+        return body
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._adapter.close()
+
+    def _follow(self, url: str) -> bytes:
+        for _ in range(_MAX_REDIRECTS + 1):
+            response = self._get(url)
+            try:
+                if response.status_code not in _REDIRECTS or "Location" not in response.headers:
+                    _check_status(response, url)
+                    return self._read(response, url)
+                url = _redirect_target(url, response.headers["Location"])
+            finally:
+                response.close()  # what was not read to its end is dropped with its connection
+        raise BadRedirect(f"more than {_MAX_REDIRECTS} redirects, the last to {redact_url(url)}")
+
+    def _get(self, url: str) -> requests.Response:
+        request = requests.Request("GET", url, headers=_HEADERS).prepare()
+        timeouts = (self._limits.connect_s, self._limits.read_s)
+        return self._adapter.send(request, stream=True, timeout=timeouts)
+
+    def _read(self, response: requests.Response, url: str) -> bytes:
+        limit = self._limits.max_bytes
+        too_many = f"{redact_url(url)} is larger than {limit} bytes (CLIPQUEUE_FETCH_MAX_BYTES)"
+        announced = response.headers.get("Content-Length", "")
+        if announced.isdecimal() and int(announced) > limit:
+            raise TooManyBytes(too_many)
+        body = bytearray()
+        # read1 and not iter_content: it returns what has come, so the size is known at every step.
+        while chunk := response.raw.read1(_READ_CHUNK, decode_content=True):
+            body += chunk
+            if len(body) > limit:
+                raise TooManyBytes(too_many)
+        if not body:
+            raise EmptyBody(f"{redact_url(url)} answered with an empty body")
+        return bytes(body)
+
+    def _explain(self, exc: Exception, url: str, deadline: Deadline) -> Exception:
+        # The deadline is asked first: a socket that was cut fails in any of these ways.
+        if deadline.expired or isinstance(exc, requests.Timeout | urllib3.exceptions.TimeoutError):
+            return self._too_slow(url)
+        return exc if isinstance(exc, JobError) else ConnectionFailed(f"{redact_url(url)}: {_reason(exc)}")
+
+    def _too_slow(self, url: str) -> FetchTimeout:
+        limits = f"{self._limits.total_s:g} s in all, {self._limits.read_s:g} s between two bytes"
+        return FetchTimeout(f"{redact_url(url)} did not arrive in time ({limits})")
+
+
+def _check_status(response: requests.Response, url: str) -> None:
+    status = response.status_code
+    message = f"{redact_url(url)} answered {status} {response.reason or ''}".rstrip()
+    if status in _COME_BACK_LATER or status >= 500:  # noqa: PLR2004
+        raise HttpUnavailable(status, message, _retry_after_s(response.headers.get("Retry-After")))
+    if not 200 <= status < 300:  # noqa: PLR2004
+        raise HttpRefused(status, message)
+
+
+def _redirect_target(url: str, location: str) -> str:
+    # http.client reads headers as latin-1; servers that send other characters send UTF-8.
+    target = urldefrag(urljoin(url, location.encode("latin-1").decode("utf-8", "replace"))).url
+    try:
+        check_url(target)
+    except InvalidJob as exc:
+        raise BadRedirect(f"{redact_url(url)} redirects to something that is not fetched: {exc}") from None
+    if urlsplit(url).scheme == "https" and urlsplit(target).scheme == "http":
+        raise BadRedirect(f"{redact_url(url)} redirects from https to http")
+    return target
+
+
+def _retry_after_s(header: str | None) -> float | None:
+    """Read Retry-After (RFC 9110, section 10.2.3): seconds, or a date."""
+    if header is None:
+        return None
+    if header.strip().isdecimal():
+        return float(header)
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _reason(exc: BaseException) -> str:
+    """Return the innermost cause in words: the outer ones repeat the URL with its query."""
+    while inner := next((e for e in (getattr(exc, "reason", None), *exc.args) if isinstance(e, Exception)), None):
+        exc = inner
+    return (isinstance(exc, OSError) and exc.strerror) or type(exc).__name__

@@ -1,0 +1,45 @@
+"""What the pipeline hands to the store: plain values, without MongoDB."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from producer.contract import ImageId
+    from worker.errors import JobError
+
+
+class Standing(Enum):
+    """How a job stands to what its document holds already."""
+
+    NEEDED = "needed"
+    CURRENT = "current"  # this model's vector for this URL is there
+    SUPERSEDED = "superseded"  # a job enqueued later has been written
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished job writes: the vector, float32 of shape (dim,), and what the image was."""
+
+    vector: NDArray[np.float32]
+    model: str
+    sha256: str
+    width: int
+    height: int
+    format: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a failed job writes; `url` is None where the message had none that could be read."""
+
+    image_id: ImageId
+    url: str | None
+    enqueued_at_ms: int
+    attempts: int
+    error: JobError

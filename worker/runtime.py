@@ -1,0 +1,84 @@
+"""The composition root: chooses the one real implementation of each part and puts them together."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from worker.batcher import Batcher
+from worker.connections import Guard
+from worker.decoder import Decoder
+from worker.encoder import EncoderChoice, OpenClipEncoder
+from worker.fetcher import FetchLimits, HttpFetcher
+from worker.pipeline import Pipeline
+from worker.retries import RetryPolicy
+from worker.settings import parse_ports
+from worker.store import MongoStore
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What the tasks of one worker process share."""
+
+    pipeline: Pipeline
+    store: MongoStore
+    retries: RetryPolicy
+    batcher: Batcher
+    fetcher: HttpFetcher
+
+    def close(self) -> None:
+        """Let the model thread end, then close connections. Call when no task runs any more."""
+        self.batcher.close()
+        self.fetcher.close()
+        self.store.close()
+
+
+def build_runtime(settings: Settings) -> Runtime:
+    """Load and warm the model, and build everything around it.
+
+    Raises:
+        ModelUnavailable: The model cannot be loaded.
+        pymongo.errors.ConfigurationError: MONGODB_URI cannot be read.
+    """
+    store = MongoStore(settings.mongodb_uri, settings.collection)
+    encoder = _build_encoder(settings)
+    fetcher = _build_fetcher(settings)
+    decoder = Decoder(encoder.spec, max_pixels=settings.max_pixels, parallel=os.cpu_count() or 1)
+    batcher = Batcher(
+        encoder,
+        max_batch_size=settings.batch_size,
+        max_waiting=settings.concurrency,
+        timeout_s=settings.encode_s,
+    )
+    pipeline = Pipeline(fetcher=fetcher, decoder=decoder, batcher=batcher, store=store, model=encoder.model_id)
+    retries = RetryPolicy(settings.max_retries, settings.retry_base_s, settings.retry_cap_s)
+    return Runtime(pipeline, store, retries, batcher, fetcher)
+
+
+def _build_encoder(settings: Settings) -> OpenClipEncoder:
+    choice = EncoderChoice(settings.clip_model, settings.clip_pretrained, settings.device, settings.precision)
+    encoder = OpenClipEncoder(choice)
+    encoder.warm_up(settings.batch_size)
+    logger.info(
+        "model %s ready: dim=%d device=%s precision=%s",
+        encoder.model_id,
+        encoder.dim,
+        encoder.device,
+        encoder.precision,
+    )
+    return encoder
+
+
+def _build_fetcher(settings: Settings) -> HttpFetcher:
+    limits = FetchLimits(
+        settings.fetch_total_s, settings.fetch_connect_s, settings.fetch_read_s, settings.fetch_max_bytes
+    )
+    guard = Guard(parse_ports(settings.fetch_ports), settings.fetch_allow_networks)
+    return HttpFetcher(guard, limits, connections=settings.concurrency)

@@ -1,0 +1,128 @@
+"""Every setting of the worker, read from the environment once. No other module reads the environment."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal, Self
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from producer.contract import DEFAULT_COLLECTION
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Settings(BaseSettings):
+    """The worker's settings; the names of the variables stand in the README's table."""
+
+    model_config = SettingsConfigDict(env_prefix="CLIPQUEUE_", frozen=True, populate_by_name=True)
+
+    redis_url: str = Field(
+        "redis://localhost:6379/0", validation_alias="REDIS_URL", description="The queue; rediss:// for TLS."
+    )
+    mongodb_uri: str = Field(
+        "mongodb://localhost:27017/clipqueue",
+        validation_alias=AliasChoices("MONGODB_URI", "MONGO_URL"),
+        description="The database is the one in the path, else `clipqueue`.",
+    )
+    collection: str = Field(DEFAULT_COLLECTION, min_length=1, description="The collection that gets the vectors.")
+
+    clip_model: str = Field(
+        "ViT-B-32-quickgelu",
+        validation_alias="CLIP_MODEL",
+        min_length=1,
+        description="An open_clip model name, `hf-hub:org/repo` or `local-dir:/path`.",
+    )
+    clip_pretrained: str = Field(
+        "openai",
+        validation_alias="CLIP_PRETRAINED",
+        description="A pretrained tag, the path of a checkpoint, or `untrained` (random weights, for trials).",
+    )
+    device: Literal["auto", "cuda", "mps", "cpu"] = Field("auto", description="Where the model runs.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto measures fp32 and bf16 at start and takes the faster."
+    )
+
+    concurrency: int = Field(32, ge=1, le=1024, description="Images in flight in one worker process (threads).")
+    batch_size: int = Field(32, ge=1, le=1024, description="Most images in one forward pass.")
+
+    fetch_total_s: float = Field(15.0, gt=0, description="Seconds for one download, redirects included.")
+    fetch_connect_s: float = Field(3.0, gt=0, description="Seconds to connect.")
+    fetch_read_s: float = Field(5.0, gt=0, description="Seconds between two bytes.")
+    fetch_max_bytes: int = Field(20 * 1024 * 1024, gt=0, description="Most bytes of one image file.")
+    fetch_ports: str = Field("80,443", description="Ports that may be fetched from, such as `80,443,8000-8999`.")
+    fetch_allow_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (), description="Networks (CIDR, comma separated) that may be fetched from although not public."
+    )
+    max_pixels: int = Field(50_000_000, gt=0, description="Most pixels (width x height) of one image.")
+
+    max_retries: int = Field(5, ge=0, description="Retries after a transient error before the job is failed.")
+    retry_base_s: float = Field(2.0, gt=0, description="Seconds before the first retry; doubles each time.")
+    retry_cap_s: float = Field(30.0, gt=0, description="Most seconds before a retry.")
+    encode_s: float = Field(20.0, gt=0, description="Seconds that an image may wait for its vector.")
+    visibility_timeout_s: int = Field(
+        80, ge=2, description="Seconds after which a killed worker's jobs are given to another."
+    )
+    restore_interval_s: int = Field(5, ge=1, description="Seconds between two looks for such jobs.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What the worker logs.")
+
+    @field_validator("fetch_allow_networks", mode="before")
+    @classmethod
+    def _split_networks(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("fetch_ports")
+    @classmethod
+    def _check_ports(cls, value: str) -> str:
+        parse_ports(value)
+        return value
+
+    @model_validator(mode="after")
+    def _jobs_end_before_redelivery(self) -> Self:
+        # A job still running at the visibility timeout would be given to a second worker (celery#5935), and a
+        # retry waits for its countdown unacked in the worker's memory.
+        longest = self.retry_cap_s + self.fetch_total_s + self.encode_s
+        if longest >= self.visibility_timeout_s:
+            raise ValueError(
+                f"CLIPQUEUE_RETRY_CAP_S + CLIPQUEUE_FETCH_TOTAL_S + CLIPQUEUE_ENCODE_S is {longest:g} s, which "
+                f"must stay below CLIPQUEUE_VISIBILITY_TIMEOUT_S ({self.visibility_timeout_s} s)"
+            )
+        return self
+
+
+class SettingsError(Exception):
+    """The environment does not make valid settings; the message names each variable, never its value."""
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        SettingsError: A variable has a value that cannot be used.
+    """
+    try:
+        return Settings()
+    except ValidationError as exc:
+        lines = [f"  {_variable(error['loc'])}: {error['msg']}" for error in exc.errors()]
+        # `from None`: pydantic's own text repeats the values, and a URL may hold a password.
+        raise SettingsError("clipqueue: settings that cannot be used\n" + "\n".join(lines)) from None
+
+
+def parse_ports(text: str) -> tuple[range, ...]:
+    """Read `80,443,8000-8999` as ranges; raises ValueError for anything else."""
+    ranges = []
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        ports = range(int(first), int(last or first) + 1)
+        if not ports or ports[0] < 1 or ports[-1] > 65_535:  # noqa: PLR2004  (the largest port)
+            raise ValueError(f"{part.strip()!r} is not a port or a range of ports")
+        ranges.append(ports)
+    return tuple(ranges)
+
+
+def _variable(loc: tuple[int | str, ...]) -> str:
+    if not loc:
+        return "together"
+    name = str(loc[0])
+    return name if name.isupper() else f"CLIPQUEUE_{name.upper()}"

@@ -1,0 +1,212 @@
+"""Writes results into the backend's documents. The only module of the worker that knows motor and bson.
+
+motor lives on one event loop in a thread of its own; writes that arrive while one is on its way go together in
+the next as one unordered bulk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from bson import ObjectId
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import UpdateOne, WriteConcern
+from pymongo.errors import BulkWriteError, PyMongoError
+
+from producer.contract import DEFAULT_DATABASE, EmbeddingJob, ImageId, ImageJob, ObjectIdRef
+from worker.errors import StoreUnavailable
+from worker.results import Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from producer import contract
+    from worker.errors import JobError
+    from worker.results import Failure, Result
+
+T = TypeVar("T")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_BULK = 256
+_CALL_S = 20.0
+_DUPLICATE_KEY = 11000
+_WRITE_CONCERN = WriteConcern(w="majority", wtimeout=5000)
+
+
+class Store(Protocol):
+    """Keeps results. Each method raises StoreUnavailable when nothing is known to be written."""
+
+    def standing(self, job: ImageJob, model: str) -> Standing:
+        """Return whether the job still needs doing."""
+        ...
+
+    def save(self, job: ImageJob, result: Result, attempts: int) -> None:
+        """Write a vector, unless a job enqueued later has been written."""
+        ...
+
+    def save_failure(self, failure: Failure) -> None:
+        """Write why a job failed, unless a job enqueued later has been written; an earlier vector stays."""
+        ...
+
+
+class MongoStore:
+    """A `Store` in one MongoDB collection, safe to share between threads. Connects on first use.
+
+    Raises:
+        pymongo.errors.ConfigurationError: The URI cannot be read.
+    """
+
+    def __init__(self, uri: str, collection: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
+            uri,
+            io_loop=self._loop,
+            tz_aware=True,
+            serverSelectionTimeoutMS=5000,
+            connectTimeoutMS=5000,
+            socketTimeoutMS=10_000,
+            appname="clipqueue-worker",
+        )
+        database = self._client.get_default_database(DEFAULT_DATABASE)
+        self._collection = database.get_collection(collection, write_concern=_WRITE_CONCERN)
+        self._pending: list[tuple[UpdateOne, asyncio.Future[bool]]] = []
+        self._flushing: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._loop.run_forever, name="store", daemon=True)
+        self._thread.start()
+
+    def standing(self, job: ImageJob, model: str) -> Standing:
+        """Return whether the job still needs doing. One that does not counts as its image's last enqueue."""
+        return self._call(self._standing(job, model))
+
+    def save(self, job: ImageJob, result: Result, attempts: int) -> None:
+        """Write a vector; the other fields of the document stay as they are."""
+        embedding_job: EmbeddingJob = {
+            "status": "done",
+            "model": result.model,
+            "dim": len(result.vector),
+            "url": job.url,
+            "sha256": result.sha256,
+            "width": result.width,
+            "height": result.height,
+            "format": result.format,
+            "enqueued_at": _date(job.enqueued_at_ms),
+            "finished_at": datetime.now(UTC),
+            "attempts": attempts,
+        }
+        fields = {"embedding": result.vector.tolist(), "embedding_job": embedding_job}
+        self._call(self._upsert(job.image_id, job.url, job.enqueued_at_ms, fields))
+
+    def save_failure(self, failure: Failure) -> None:
+        """Write why a job failed. What describes an earlier vector (model, dim, sha256, ...) stays with it."""
+        fields: dict[str, Any] = {
+            "embedding_job.status": "failed",
+            "embedding_job.error": _describe(failure.error),
+            "embedding_job.enqueued_at": _date(failure.enqueued_at_ms),
+            "embedding_job.finished_at": datetime.now(UTC),
+            "embedding_job.attempts": failure.attempts,
+        }
+        if failure.url is not None:
+            fields["embedding_job.url"] = failure.url
+        self._call(self._upsert(failure.image_id, failure.url, failure.enqueued_at_ms, fields))
+
+    def close(self) -> None:
+        """Close the connections and end the thread."""
+        if self._loop.is_closed():
+            return
+        self._loop.call_soon_threadsafe(self._client.close)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_CALL_S)
+        self._loop.close()
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(_CALL_S)
+        except TimeoutError:
+            future.cancel()
+            raise StoreUnavailable(f"MongoDB did not answer within {_CALL_S:g} s") from None
+        except PyMongoError as exc:
+            raise StoreUnavailable(f"MongoDB did not take the write: {exc}") from None
+
+    async def _standing(self, job: ImageJob, model: str) -> Standing:
+        _id, enqueued_at = _bson_id(job.image_id), _date(job.enqueued_at_ms)
+        document = await self._collection.find_one({"_id": _id}, {"embedding_job": 1})
+        done = (document or {}).get("embedding_job") or {}
+        stored_at = done.get("enqueued_at")
+        if stored_at is not None and stored_at > enqueued_at:
+            return Standing.SUPERSEDED
+        if job.force or (done.get("status"), done.get("model"), done.get("url")) != ("done", model, job.url):
+            return Standing.NEEDED
+        # The skip is an enqueue like any other: without the new time, an older job for another URL that is
+        # still running would overwrite this one. Compared again, since others write at the same moment.
+        same = {f"embedding_job.{key}": done[key] for key in ("status", "model", "url", "enqueued_at")}
+        update = {"$set": {"embedding_job.enqueued_at": enqueued_at}}
+        found = await self._collection.update_one({"_id": _id, "embedding": {"$exists": True}, **same}, update)
+        return Standing.CURRENT if found.matched_count else Standing.NEEDED
+
+    async def _upsert(self, image_id: ImageId, url: str | None, enqueued_at_ms: int, fields: dict[str, Any]) -> None:
+        not_later = [
+            {"embedding_job.enqueued_at": {"$exists": False}},
+            {"embedding_job.enqueued_at": {"$lte": _date(enqueued_at_ms)}},
+        ]
+        # $or inside $and: the embedded server gets an $or beside _id wrong, real MongoDB takes both.
+        matching = {"_id": _bson_id(image_id), "$and": [{"$or": not_later}]}
+        update: dict[str, Any] = {"$set": fields}
+        if url is not None:
+            update["$setOnInsert"] = {"url": url}
+        if not await self._write(UpdateOne(matching, update, upsert=True)):
+            # The document is there but did not match: a later job has been written, and this one changes
+            # nothing; or another worker inserted it just now, and an update finds it.
+            await self._write(UpdateOne(matching, update))
+
+    async def _write(self, operation: UpdateOne) -> bool:
+        """Send one operation with the next bulk; return False if it met a duplicate key."""
+        written: asyncio.Future[bool] = self._loop.create_future()
+        self._pending.append((operation, written))
+        if self._flushing is None or self._flushing.done():
+            self._flushing = self._loop.create_task(self._flush())
+        return await written
+
+    async def _flush(self) -> None:
+        while self._pending:
+            bulk, self._pending = self._pending[:_MAX_BULK], self._pending[_MAX_BULK:]
+            try:
+                await self._collection.bulk_write([operation for operation, _ in bulk], ordered=False)
+                errors: dict[int, Exception | None] = {}
+            except BulkWriteError as exc:
+                errors = _errors_by_index(exc, len(bulk))
+            except PyMongoError as exc:
+                errors = dict.fromkeys(range(len(bulk)), exc)
+            for index, (_, written) in enumerate(bulk):
+                _resolve(written, index in errors, errors.get(index))
+
+
+def _errors_by_index(exc: BulkWriteError, count: int) -> dict[int, Exception | None]:
+    """Return each failed operation's error, None for a duplicate key; a write concern error fails all."""
+    if exc.details["writeConcernErrors"]:
+        return dict.fromkeys(range(count), exc)
+    return {error["index"]: None if error["code"] == _DUPLICATE_KEY else exc for error in exc.details["writeErrors"]}
+
+
+def _resolve(written: asyncio.Future[bool], failed: bool, error: Exception | None) -> None:  # noqa: FBT001
+    if written.done():  # its caller gave up waiting
+        return
+    if error is not None:
+        written.set_exception(error)
+    else:
+        written.set_result(not failed)
+
+
+def _describe(error: JobError) -> contract.JobError:
+    return {"code": error.code, "stage": error.stage, "message": str(error)}
+
+
+def _bson_id(image_id: ImageId) -> str | ObjectId:
+    return ObjectId(image_id.hex) if isinstance(image_id, ObjectIdRef) else image_id
+
+
+def _date(ms: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=ms)

@@ -1,0 +1,100 @@
+"""Celery's task: one message, one image, one ack, one retry. Policy stands here and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from celery.exceptions import Reject
+
+from producer.contract import IMAGE_TASK, ImageJob, now_ms, parse_image_id
+from producer.errors import InvalidJob
+from worker.app import app
+from worker.errors import BadJob, InternalError, JobError, PermanentError, StoreUnavailable, TransientError
+from worker.results import Failure
+
+if TYPE_CHECKING:
+    from celery import Task
+
+logger = logging.getLogger(__name__)
+
+# Before a job goes back to the queue because MongoDB is away, so that it does not circle at full speed.
+_STORE_PAUSE_S = 1.0
+
+
+# `throws`: a failed job is the job's news, not a defect with a traceback. `*_args`: the contract has keyword
+# arguments only, and a message without them must become a failed job, not Celery's TypeError.
+@app.task(bind=True, name=IMAGE_TASK, max_retries=None, throws=(JobError,))
+def embed_image(self: Task, *_args: object, **kwargs: object) -> None:
+    """Embed one image; see `producer.contract` for the keyword arguments.
+
+    Ends in the document, as a vector or as a failure. Celery's state follows it, so Flower shows both.
+    """
+    try:
+        job = _read_job(self, kwargs)
+        _embed(self, job)
+    except StoreUnavailable as exc:
+        # Nobody's job's fault: the message goes back unspent, to the far end of the queue.
+        logger.warning("task=%s goes back to the queue: %s", self.request.id, exc)
+        time.sleep(_STORE_PAUSE_S)
+        raise Reject(str(exc), requeue=True) from None
+
+
+def _read_job(task: Task, kwargs: dict[str, Any]) -> ImageJob:
+    try:
+        return ImageJob.from_kwargs(kwargs)
+    except InvalidJob as exc:
+        error = BadJob(str(exc))
+    try:
+        image_id = parse_image_id(kwargs.get("image_id"))
+    except InvalidJob:
+        logger.warning("task=%s is no job and names no document: %s", task.request.id, error)
+        raise error from None
+    app.runtime.store.save_failure(Failure(image_id, None, now_ms(), _attempts(task), error))
+    raise error
+
+
+def _embed(task: Task, job: ImageJob) -> None:
+    try:
+        app.runtime.pipeline.run(job, _attempts(task))
+    except TransientError as exc:
+        if app.runtime.retries.allows(task.request.retries):
+            raise _retry(task, job, exc) from None
+        _record(task, job, exc)
+        raise
+    except PermanentError as exc:
+        _record(task, job, exc)
+        raise
+    except StoreUnavailable:
+        raise
+    except Exception as exc:  # the edge of the task: a defect of ours must not lose the job
+        logger.exception("job=%s met a defect", job.image_id)
+        error = InternalError(f"{type(exc).__name__}; the worker's log has the traceback")
+        _record(task, job, error)
+        raise error from exc
+
+
+def _retry(task: Task, job: ImageJob, error: TransientError) -> Exception:
+    countdown_s = app.runtime.retries.countdown_s(task.request.retries, error)
+    logger.info("job=%s tries again in %.1f s (%s)", job.image_id, countdown_s, error.code)
+    try:
+        # The job's own arguments and description: the time of the first enqueue stays, and the text that Flower
+        # shows stays free of the query string, which Celery would build anew.
+        retry: Exception = task.retry(
+            args=(), kwargs=job.to_kwargs(), kwargsrepr=job.describe(), countdown=countdown_s, throw=False
+        )
+    except Reject as exc:
+        # Celery drops the message when the retry cannot be published; ours goes back instead.
+        raise Reject(exc.reason, requeue=True) from None
+    return retry
+
+
+def _record(task: Task, job: ImageJob, error: JobError) -> None:
+    failure = Failure(job.image_id, job.url, job.enqueued_at_ms, _attempts(task), error)
+    app.runtime.store.save_failure(failure)
+    logger.warning("job=%s failed stage=%s code=%s", job.image_id, error.stage, error.code)
+
+
+def _attempts(task: Task) -> int:
+    return int(task.request.retries) + 1
