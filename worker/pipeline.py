@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from producer.contract import redact_url
 from worker.errors import JobError, StoreUnavailable
-from worker.results import Result, Standing
+from worker.results import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,8 +55,8 @@ class Pipeline:
     def _run(self, job: ImageJob, attempts: int, clock: _StageClock) -> str:
         with clock.stage("check"):
             standing = self._store.standing(job, self._model)
-        if standing is not Standing.NEEDED:
-            return f"skipped ({standing.value})"
+        if standing.verdict != "needed":
+            return f"skipped ({standing.verdict})"
         with clock.stage("fetch"):
             content = self._fetcher.fetch(job.url)
         with clock.stage("decode"):
@@ -66,7 +66,7 @@ class Pipeline:
         with clock.stage("save"):
             digest = hashlib.sha256(content).hexdigest()
             result = Result(embedded.vector, self._model, digest, image.width, image.height, image.format)
-            self._store.save(job, result, attempts)
+            self._store.save(job, result, attempts, standing)
         return f"done batch={embedded.batch_size}"
 
 

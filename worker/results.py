@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,12 +13,18 @@ if TYPE_CHECKING:
     from worker.errors import JobError
 
 
-class Standing(Enum):
-    """How a job stands to what its document holds already."""
+@dataclass(frozen=True)
+class Standing:
+    """How a job stands to what its document holds already.
 
-    NEEDED = "needed"
-    CURRENT = "current"  # this model's vector for this URL is there
-    SUPERSEDED = "superseded"  # a job enqueued later has been written
+    Attributes:
+        verdict: `needed`; `current`, if this model's vector for this URL is there; `superseded`, if a job
+            enqueued later has been written.
+        stored: The document's `embedding_job` as it was read, empty if there is none.
+    """
+
+    verdict: Literal["needed", "current", "superseded"]
+    stored: dict[str, Any]
 
 
 @dataclass(frozen=True)

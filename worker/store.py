@@ -21,16 +21,21 @@ from worker.errors import StoreUnavailable
 from worker.results import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
-    from producer import contract
-    from worker.errors import JobError
     from worker.results import Failure, Result
 
 T = TypeVar("T")
+Document = dict[str, Any]
+BsonId = str | ObjectId
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# What describes the vector and not the last job: kept when a later job fails.
+_OF_THE_VECTOR = ("model", "dim", "sha256", "width", "height", "format")
+# What no two writes of a job have in common.
+_VERSION = ("status", "url", "sha256", "enqueued_at", "finished_at")
 _MAX_BULK = 256
+_SWAP_TRIES = 5
 _CALL_S = 20.0
 _DUPLICATE_KEY = 11000
 _WRITE_CONCERN = WriteConcern(w="majority", wtimeout=5000)
@@ -43,8 +48,8 @@ class Store(Protocol):
         """Return whether the job still needs doing."""
         ...
 
-    def save(self, job: ImageJob, result: Result, attempts: int) -> None:
-        """Write a vector, unless a job enqueued later has been written."""
+    def save(self, job: ImageJob, result: Result, attempts: int, standing: Standing) -> None:
+        """Write a vector, unless a job enqueued later has been written since `standing` was asked for."""
         ...
 
     def save_failure(self, failure: Failure) -> None:
@@ -81,7 +86,7 @@ class MongoStore:
         """Return whether the job still needs doing. One that does not counts as its image's last enqueue."""
         return self._call(self._standing(job, model))
 
-    def save(self, job: ImageJob, result: Result, attempts: int) -> None:
+    def save(self, job: ImageJob, result: Result, attempts: int, standing: Standing) -> None:
         """Write a vector; the other fields of the document stay as they are."""
         embedding_job: EmbeddingJob = {
             "status": "done",
@@ -97,20 +102,23 @@ class MongoStore:
             "attempts": attempts,
         }
         fields = {"embedding": result.vector.tolist(), "embedding_job": embedding_job}
-        self._call(self._upsert(job.image_id, job.url, job.enqueued_at_ms, fields))
+        self._call(self._write_last(job.image_id, job.url, job.enqueued_at_ms, lambda _: fields, standing.stored))
 
     def save_failure(self, failure: Failure) -> None:
         """Write why a job failed. What describes an earlier vector (model, dim, sha256, ...) stays with it."""
-        fields: dict[str, Any] = {
-            "embedding_job.status": "failed",
-            "embedding_job.error": _describe(failure.error),
-            "embedding_job.enqueued_at": _date(failure.enqueued_at_ms),
-            "embedding_job.finished_at": datetime.now(UTC),
-            "embedding_job.attempts": failure.attempts,
+        embedding_job = {
+            "status": "failed",
+            "enqueued_at": _date(failure.enqueued_at_ms),
+            "finished_at": datetime.now(UTC),
+            "attempts": failure.attempts,
+            "error": {"code": failure.error.code, "stage": failure.error.stage, "message": str(failure.error)},
+            **({} if failure.url is None else {"url": failure.url}),
         }
-        if failure.url is not None:
-            fields["embedding_job.url"] = failure.url
-        self._call(self._upsert(failure.image_id, failure.url, failure.enqueued_at_ms, fields))
+
+        def change(stored: Document) -> Document:
+            return {"embedding_job": {**{key: stored[key] for key in _OF_THE_VECTOR if key in stored}, **embedding_job}}
+
+        self._call(self._write_last(failure.image_id, failure.url, failure.enqueued_at_ms, change))
 
     def close(self) -> None:
         """Close the connections and end the thread."""
@@ -132,35 +140,49 @@ class MongoStore:
             raise StoreUnavailable(f"MongoDB did not take the write: {exc}") from None
 
     async def _standing(self, job: ImageJob, model: str) -> Standing:
-        _id, enqueued_at = _bson_id(job.image_id), _date(job.enqueued_at_ms)
-        document = await self._collection.find_one({"_id": _id}, {"embedding_job": 1})
-        done = (document or {}).get("embedding_job") or {}
-        stored_at = done.get("enqueued_at")
-        if stored_at is not None and stored_at > enqueued_at:
-            return Standing.SUPERSEDED
-        if job.force or (done.get("status"), done.get("model"), done.get("url")) != ("done", model, job.url):
-            return Standing.NEEDED
+        document_id, enqueued_at = _bson_id(job.image_id), _date(job.enqueued_at_ms)
+        stored = await self._read_job(document_id)
+        if _is_later(stored, enqueued_at):
+            return Standing("superseded", stored)
+        if job.force or (stored.get("status"), stored.get("model"), stored.get("url")) != ("done", model, job.url):
+            return Standing("needed", stored)
         # The skip is an enqueue like any other: without the new time, an older job for another URL that is
-        # still running would overwrite this one. Compared again, since others write at the same moment.
-        same = {f"embedding_job.{key}": done[key] for key in ("status", "model", "url", "enqueued_at")}
-        update = {"$set": {"embedding_job.enqueued_at": enqueued_at}}
-        found = await self._collection.update_one({"_id": _id, "embedding": {"$exists": True}, **same}, update)
-        return Standing.CURRENT if found.matched_count else Standing.NEEDED
+        # still running would overwrite this one.
+        update = {"$set": {"embedding_job": {**stored, "enqueued_at": enqueued_at}}}
+        matching = {**_unchanged(document_id, stored), "embedding": {"$exists": True}}
+        found = await self._collection.update_one(matching, update)
+        return Standing("current" if found.matched_count else "needed", stored)
 
-    async def _upsert(self, image_id: ImageId, url: str | None, enqueued_at_ms: int, fields: dict[str, Any]) -> None:
-        not_later = [
-            {"embedding_job.enqueued_at": {"$exists": False}},
-            {"embedding_job.enqueued_at": {"$lte": _date(enqueued_at_ms)}},
-        ]
-        # $or inside $and: the embedded server gets an $or beside _id wrong, real MongoDB takes both.
-        matching = {"_id": _bson_id(image_id), "$and": [{"$or": not_later}]}
-        update: dict[str, Any] = {"$set": fields}
-        if url is not None:
-            update["$setOnInsert"] = {"url": url}
-        if not await self._write(UpdateOne(matching, update, upsert=True)):
-            # The document is there but did not match: a later job has been written, and this one changes
-            # nothing; or another worker inserted it just now, and an update finds it.
-            await self._write(UpdateOne(matching, update))
+    async def _write_last(
+        self,
+        image_id: ImageId,
+        url: str | None,
+        enqueued_at_ms: int,
+        change: Callable[[Document], Document],
+        stored: Document | None = None,
+    ) -> None:
+        """Set what `change` makes of the stored job, unless a job enqueued later has been written.
+
+        Compare and swap: the write matches only while the job is the one that was read. Times are compared
+        here, since the embedded server compares dates to the second only, and whole sub-documents are written,
+        since it stores a date set by a dotted name as a string. Real MongoDB minds neither.
+        """
+        document_id = _bson_id(image_id)
+        on_insert = {} if url is None else {"$setOnInsert": {"url": url}}
+        for _ in range(_SWAP_TRIES):
+            stored = await self._read_job(document_id) if stored is None else stored
+            if _is_later(stored, _date(enqueued_at_ms)):
+                return
+            update = {"$set": change(stored), **on_insert}
+            if await self._write(UpdateOne(_unchanged(document_id, stored), update, upsert=True)):
+                return
+            stored = None  # another worker wrote in between
+        raise StoreUnavailable(f"{document_id}: others kept writing this document")
+
+    async def _read_job(self, document_id: BsonId) -> Document:
+        document = await self._collection.find_one({"_id": document_id}, {"embedding_job": 1})
+        stored = (document or {}).get("embedding_job")
+        return stored if isinstance(stored, dict) else {}
 
     async def _write(self, operation: UpdateOne) -> bool:
         """Send one operation with the next bulk; return False if it met a duplicate key."""
@@ -200,11 +222,18 @@ def _resolve(written: asyncio.Future[bool], failed: bool, error: Exception | Non
         written.set_result(not failed)
 
 
-def _describe(error: JobError) -> contract.JobError:
-    return {"code": error.code, "stage": error.stage, "message": str(error)}
+def _is_later(stored: Document, enqueued_at: datetime) -> bool:
+    at = stored.get("enqueued_at")
+    return isinstance(at, datetime) and at > enqueued_at
 
 
-def _bson_id(image_id: ImageId) -> str | ObjectId:
+def _unchanged(document_id: BsonId, stored: Document) -> Document:
+    """Return a filter that matches the document only while its job is the one that was read."""
+    same = {f"embedding_job.{key}": stored.get(key, {"$exists": False}) for key in _VERSION}
+    return {"_id": document_id, **same}
+
+
+def _bson_id(image_id: ImageId) -> BsonId:
     return ObjectId(image_id.hex) if isinstance(image_id, ObjectIdRef) else image_id
 
 

@@ -1,0 +1,114 @@
+"""HTTP servers on loopback: one with routes and a hit counter, one that is any function of a socket."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass
+class Answer:
+    """What a route answers."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class ImageServer:
+    """An HTTP/1.1 server whose paths answer what `add` gave them, in turn; counts the requests for each path."""
+
+    def __init__(self) -> None:
+        self.hits: Counter[str] = Counter()
+        self.requests: list[dict[str, str]] = []
+        self._routes: dict[str, list[Answer]] = {}
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def add(self, path: str, *answers: bytes | Answer) -> str:
+        """Answer `path` with each of `answers` in turn, the last one for ever; return the URL."""
+        self._routes[path] = [one if isinstance(one, Answer) else Answer(one) for one in answers]
+        return self.url + path
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                path = self.path.partition("?")[0]
+                owner.hits[path] += 1
+                owner.requests.append(dict(self.headers))
+                answers = owner._routes.get(path, [Answer(b"no such page", 404)])  # noqa: SLF001
+                answer = answers.pop(0) if len(answers) > 1 else answers[0]
+                self.send_response(answer.status)
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
+                if not {"Content-Length", "Transfer-Encoding"} & set(answer.headers):
+                    self.send_header("Content-Length", str(len(answer.body)))
+                self.end_headers()
+                self.wfile.write(answer.body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        return Handler
+
+
+class SocketServer:
+    """A server that runs `serve(connection)` for each connection, in a thread; for answers HTTP does not allow."""
+
+    def __init__(self, serve: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None) -> None:
+        self._serve = serve
+        self._tls = tls
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._run, args=(connection,), daemon=True).start()
+
+    def _run(self, connection: socket.socket) -> None:
+        try:
+            with connection if self._tls is None else self._tls.wrap_socket(connection, server_side=True) as stream:
+                self._serve(stream)
+        except OSError:
+            pass  # the client has gone, which is what most of these servers provoke

@@ -1,0 +1,226 @@
+"""A URL goes in on Redis, a vector stands in MongoDB: a real worker process on the embedded servers."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from bson import ObjectId
+
+from tests.support.messages import hand_made_message
+from tests.support.pictures import encoded, photo, small_jpeg
+from tests.support.servers import Answer
+from tests.support.waiting import wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import redis
+    from pymongo.collection import Collection
+
+    from producer.client import EmbeddingClient
+    from tests.support.servers import ImageServer
+
+Document = dict[str, Any]
+ResultOf = Callable[[Any], Document]
+
+pytestmark = pytest.mark.usefixtures("worker_log")
+
+
+@pytest.mark.parametrize("as_object_id", [False, True], ids=["string id", "ObjectId"])
+def test_a_hand_made_message_becomes_the_documented_document(
+    as_object_id: bool,
+    broker: redis.Redis,
+    collection: Collection[Document],
+    images: ImageServer,
+    result_of: ResultOf,
+    new_id: str,
+) -> None:
+    """Any program that can LPUSH is a producer; the backend's own fields survive."""
+    stored_id: Any = ObjectId() if as_object_id else new_id
+    wire_id: Any = {"$oid": str(stored_id)} if as_object_id else stored_id
+    collection.insert_one({"_id": stored_id, "title": "Raccoon", "url": "https://backend.example/own", "tags": [1, 2]})
+    url = images.add("/raccoon.jpg", encoded(photo(), "JPEG"))
+    enqueued_at = int(time.time() * 1000)
+
+    message = hand_made_message({"image_id": wire_id, "url": url, "enqueued_at": enqueued_at, "color": "ignored"})
+    broker.lpush("images", message)
+
+    document = result_of(stored_id)
+    assert set(document) == {"_id", "title", "url", "tags", "embedding", "embedding_job"}
+    assert (document["title"], document["url"], document["tags"]) == ("Raccoon", "https://backend.example/own", [1, 2])
+    assert len(document["embedding"]) == 256
+    assert np.linalg.norm(document["embedding"]) == pytest.approx(1.0, abs=1e-5)
+    job = document["embedding_job"]
+    assert job.pop("sha256") == hashlib.sha256(encoded(photo(), "JPEG")).hexdigest()
+    assert job.pop("enqueued_at") == datetime.fromtimestamp(enqueued_at / 1000, UTC)
+    assert abs((datetime.now(UTC) - job.pop("finished_at")).total_seconds()) < 60
+    assert job == {
+        "status": "done",
+        "model": "ViT-S-32-alt/untrained",
+        "dim": 256,
+        "url": url,
+        "width": 1024,
+        "height": 768,
+        "format": "JPEG",
+        "attempts": 1,
+    }
+
+
+def test_a_document_that_did_not_exist_gets_the_url(
+    client: EmbeddingClient, images: ImageServer, result_of: ResultOf, new_id: str
+) -> None:
+    url = images.add("/new.jpg", small_jpeg())
+    client.enqueue(new_id, url)
+    assert result_of(new_id)["url"] == url
+
+
+def test_failures_are_recorded_and_their_neighbours_are_done(
+    client: EmbeddingClient, images: ImageServer, result_of: ResultOf, new_id: str
+) -> None:
+    """A 404, a text file, a host that does not exist and a damaged file, in one batch with good images."""
+    good = [(f"{new_id}-good-{n}", images.add(f"/good-{n}.jpg", small_jpeg(n))) for n in range(8)]
+    bad = [
+        (f"{new_id}-404", images.add("/gone.jpg", Answer(b"gone", 404))),
+        (f"{new_id}-text", images.add("/notes.jpg", b"not a picture at all")),
+        (f"{new_id}-host", "http://no..such.host/image.jpg"),
+        (f"{new_id}-cut", images.add("/cut.jpg", encoded(photo(), "JPEG")[:20_000])),
+    ]
+    assert client.enqueue_many([*good[:4], *bad, *good[4:]]) == 12
+
+    assert {result_of(image_id)["embedding_job"]["status"] for image_id, _ in good} == {"done"}
+    failures = {}
+    for image_id, url in bad:
+        document = result_of(image_id)
+        job = document["embedding_job"]
+        assert "embedding" not in document
+        assert (job["status"], job["url"], job["attempts"]) == ("failed", url, 1)
+        failures[image_id.removeprefix(new_id)] = (job["error"]["stage"], job["error"]["code"])
+        assert len(job["error"]["message"]) > 10
+    assert failures == {
+        "-404": ("fetch", "http_404"),
+        "-text": ("decode", "not_an_image"),
+        "-host": ("fetch", "unknown_host"),
+        "-cut": ("decode", "corrupt_image"),
+    }
+
+
+def test_a_busy_server_is_tried_again(
+    client: EmbeddingClient, images: ImageServer, result_of: ResultOf, new_id: str
+) -> None:
+    busy = Answer(b"later", 503)
+    client.enqueue(new_id, images.add("/busy.jpg", busy, busy, Answer(small_jpeg())))
+    job = result_of(new_id)["embedding_job"]
+    assert (job["status"], job["attempts"]) == ("done", 3)
+
+
+def test_spent_retries_end_as_failed(
+    client: EmbeddingClient, images: ImageServer, result_of: ResultOf, new_id: str
+) -> None:
+    client.enqueue(new_id, images.add("/broken.jpg", Answer(b"", 500)))
+    job = result_of(new_id)["embedding_job"]
+    assert (job["status"], job["error"]["code"], job["attempts"]) == ("failed", "http_500", 3)
+    assert images.hits["/broken.jpg"] == 3
+
+
+def test_a_failed_re_embed_keeps_the_earlier_vector(
+    client: EmbeddingClient, images: ImageServer, result_of: ResultOf, new_id: str, collection: Collection[Document]
+) -> None:
+    client.enqueue(new_id, images.add("/first.jpg", small_jpeg()))
+    before = result_of(new_id)
+    client.enqueue(new_id, images.add("/second.jpg", Answer(b"", 410)))
+    after = wait_for(
+        lambda: collection.find_one({"_id": new_id, "embedding_job.status": "failed"}), "the failed re-embed"
+    )
+    assert after["embedding"] == before["embedding"]
+    assert after["embedding_job"]["error"]["code"] == "http_410"
+    assert after["embedding_job"]["model"] == before["embedding_job"]["model"]
+
+
+def test_a_vector_that_is_there_is_not_made_again_unless_forced(
+    client: EmbeddingClient, images: ImageServer, result_of: ResultOf, new_id: str, collection: Collection[Document]
+) -> None:
+    url = images.add("/once.jpg", small_jpeg())
+    client.enqueue(new_id, url)
+    first = result_of(new_id)["embedding_job"]
+
+    client.enqueue(new_id, url)
+    wait_for(
+        lambda: result_of(new_id)["embedding_job"]["enqueued_at"] > first["enqueued_at"],
+        "the second job to be noted",
+    )
+    assert images.hits["/once.jpg"] == 1
+
+    client.enqueue(new_id, url, force=True)
+    wait_for(lambda: images.hits["/once.jpg"] == 2, "the forced job to download")
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "complaint"),
+    [
+        ({}, "url"),
+        ({"url": 7}, "url must be a string"),
+        ({"url": "ftp://host/file"}, "scheme"),
+        ({"url": "http://host/", "enqueued_at": "yesterday"}, "enqueued_at"),
+        ({"url": "http://host/", "force": "yes"}, "force"),
+    ],
+)
+def test_a_message_that_is_no_job_is_recorded_under_its_id(
+    kwargs: Document, complaint: str, broker: redis.Redis, result_of: ResultOf, new_id: str
+) -> None:
+    broker.lpush("images", hand_made_message({"image_id": new_id, **kwargs}))
+    document = result_of(new_id)
+    error = document["embedding_job"]["error"]
+    assert (error["code"], error["stage"]) == ("invalid_job", "receive")
+    assert complaint in error["message"]
+    assert "url" not in document
+
+
+def test_the_query_of_a_signed_url_reaches_no_log(
+    client: EmbeddingClient,
+    broker: redis.Redis,
+    images: ImageServer,
+    result_of: ResultOf,
+    new_id: str,
+    worker_log: Path,
+) -> None:
+    """Neither when the image is done, nor when it fails, is tried again, or came from another producer."""
+    query = "?X-Amz-Signature=deadbeef"
+    urls = {
+        f"{new_id}-done": images.add("/signed.jpg", small_jpeg()),
+        f"{new_id}-gone": images.add("/signed-gone.jpg", Answer(b"", 403)),
+        f"{new_id}-busy": images.add("/signed-busy.jpg", Answer(b"", 502), Answer(small_jpeg())),
+        f"{new_id}-refused": "http://127.0.0.1:1/signed.jpg",
+        f"{new_id}-redirect": images.add("/moved.jpg", Answer(status=302, headers={"Location": f"ftp://x/{query}"})),
+    }
+    for image_id, url in urls.items():
+        client.enqueue(image_id, url + query)
+        broker.lpush("images", hand_made_message({"image_id": f"{image_id}-other", "url": url + query}))
+
+    messages = []
+    for image_id in urls:
+        for document in (result_of(image_id), result_of(f"{image_id}-other")):
+            messages.append(document["embedding_job"].get("error", {}).get("message", ""))
+    assert sum(bool(message) for message in messages) == 6
+    log = worker_log.read_text()
+    assert f"job={new_id}-done" in log
+    assert "deadbeef" not in log + "".join(messages)
+
+
+def test_log_lines_name_job_stages_and_milliseconds(
+    client: EmbeddingClient, images: ImageServer, result_of: ResultOf, new_id: str, worker_log: Path
+) -> None:
+    client.enqueue(new_id, images.add("/logged.jpg", small_jpeg()))
+    result_of(new_id)
+    line = wait_for(
+        lambda: next((line for line in worker_log.read_text().splitlines() if f"job={new_id} done" in line), None),
+        "the job's log line",
+    )
+    for stage in ("fetch", "decode", "encode", "save"):
+        assert f" {stage}=" in line
+    assert "ms " in line
