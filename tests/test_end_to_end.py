@@ -143,7 +143,7 @@ def test_a_failed_re_embed_keeps_the_earlier_vector(
 
 
 def test_a_vector_that_is_there_is_not_made_again_unless_forced(
-    client: EmbeddingClient, images: ImageServer, result_of: ResultOf, new_id: str, collection: Collection[Document]
+    client: EmbeddingClient, images: ImageServer, result_of: ResultOf, new_id: str
 ) -> None:
     url = images.add("/once.jpg", small_jpeg())
     client.enqueue(new_id, url)
@@ -204,8 +204,8 @@ def test_the_query_of_a_signed_url_reaches_no_log(
 
     messages = []
     for image_id in urls:
-        for document in (result_of(image_id), result_of(f"{image_id}-other")):
-            messages.append(document["embedding_job"].get("error", {}).get("message", ""))
+        both = (result_of(image_id), result_of(f"{image_id}-other"))
+        messages += [document["embedding_job"].get("error", {}).get("message", "") for document in both]
     assert sum(bool(message) for message in messages) == 6
     log = worker_log.read_text()
     assert f"job={new_id}-done" in log

@@ -10,9 +10,9 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 import requests
 import urllib3
+from requests.utils import requote_uri
 
 from producer.contract import check_url, redact_url
-from producer.errors import InvalidJob
 from worker.connections import Deadline, GuardedAdapter
 from worker.errors import (
     BadRedirect,
@@ -136,11 +136,12 @@ def _check_status(response: requests.Response, url: str) -> None:
 
 
 def _redirect_target(url: str, location: str) -> str:
-    # http.client reads headers as latin-1; servers that send other characters send UTF-8.
-    target = urldefrag(urljoin(url, location.encode("latin-1").decode("utf-8", "replace"))).url
     try:
+        # http.client reads headers as latin-1; servers that send other characters send UTF-8.
+        location = location.encode("latin-1").decode("utf-8", "replace")
+        target = requote_uri(urldefrag(urljoin(url, location)).url)
         check_url(target)
-    except InvalidJob as exc:
+    except ValueError as exc:  # InvalidJob is one
         raise BadRedirect(f"{redact_url(url)} redirects to something that is not fetched: {exc}") from None
     if urlsplit(url).scheme == "https" and urlsplit(target).scheme == "http":
         raise BadRedirect(f"{redact_url(url)} redirects from https to http")

@@ -20,11 +20,11 @@ class Standing:
     Attributes:
         verdict: `needed`; `current`, if this model's vector for this URL is there; `superseded`, if a job
             enqueued later has been written.
-        stored: The document's `embedding_job` as it was read, empty if there is none.
+        stored: The document's `embedding_job` as it was read, empty if it has none; None if there is no document.
     """
 
     verdict: Literal["needed", "current", "superseded"]
-    stored: dict[str, Any]
+    stored: dict[str, Any] | None
 
 
 @dataclass(frozen=True)

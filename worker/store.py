@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import UpdateOne, WriteConcern
+from pymongo import InsertOne, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from producer.contract import DEFAULT_DATABASE, EmbeddingJob, ImageId, ImageJob, ObjectIdRef
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Document = dict[str, Any]
 BsonId = str | ObjectId
+Operation = InsertOne[Document] | UpdateOne
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What describes the vector and not the last job: kept when a later job fails.
@@ -77,7 +78,7 @@ class MongoStore:
         )
         database = self._client.get_default_database(DEFAULT_DATABASE)
         self._collection = database.get_collection(collection, write_concern=_WRITE_CONCERN)
-        self._pending: list[tuple[UpdateOne, asyncio.Future[bool]]] = []
+        self._pending: list[tuple[Operation, asyncio.Future[bool]]] = []
         self._flushing: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, name="store", daemon=True)
         self._thread.start()
@@ -102,7 +103,7 @@ class MongoStore:
             "attempts": attempts,
         }
         fields = {"embedding": result.vector.tolist(), "embedding_job": embedding_job}
-        self._call(self._write_last(job.image_id, job.url, job.enqueued_at_ms, lambda _: fields, standing.stored))
+        self._call(self._write_last(job.image_id, job.url, job.enqueued_at_ms, lambda _: fields, standing))
 
     def save_failure(self, failure: Failure) -> None:
         """Write why a job failed. What describes an earlier vector (model, dim, sha256, ...) stays with it."""
@@ -142,6 +143,8 @@ class MongoStore:
     async def _standing(self, job: ImageJob, model: str) -> Standing:
         document_id, enqueued_at = _bson_id(job.image_id), _date(job.enqueued_at_ms)
         stored = await self._read_job(document_id)
+        if stored is None:
+            return Standing("needed", None)
         if _is_later(stored, enqueued_at):
             return Standing("superseded", stored)
         if job.force or (stored.get("status"), stored.get("model"), stored.get("url")) != ("done", model, job.url):
@@ -159,7 +162,7 @@ class MongoStore:
         url: str | None,
         enqueued_at_ms: int,
         change: Callable[[Document], Document],
-        stored: Document | None = None,
+        standing: Standing | None = None,
     ) -> None:
         """Set what `change` makes of the stored job, unless a job enqueued later has been written.
 
@@ -168,23 +171,24 @@ class MongoStore:
         since it stores a date set by a dotted name as a string. Real MongoDB minds neither.
         """
         document_id = _bson_id(image_id)
-        on_insert = {} if url is None else {"$setOnInsert": {"url": url}}
+        stored = standing.stored if standing else await self._read_job(document_id)
         for _ in range(_SWAP_TRIES):
-            stored = await self._read_job(document_id) if stored is None else stored
-            if _is_later(stored, _date(enqueued_at_ms)):
+            if _is_later(stored or {}, _date(enqueued_at_ms)):
                 return
-            update = {"$set": change(stored), **on_insert}
-            if await self._write(UpdateOne(_unchanged(document_id, stored), update, upsert=True)):
+            if await self._write(_operation(document_id, stored, change(stored or {}), url)):
                 return
-            stored = None  # another worker wrote in between
+            stored = await self._read_job(document_id)  # another worker wrote in between
         raise StoreUnavailable(f"{document_id}: others kept writing this document")
 
-    async def _read_job(self, document_id: BsonId) -> Document:
+    async def _read_job(self, document_id: BsonId) -> Document | None:
+        """Return the document's `embedding_job`, empty if it has none; None if there is no document."""
         document = await self._collection.find_one({"_id": document_id}, {"embedding_job": 1})
-        stored = (document or {}).get("embedding_job")
+        if document is None:
+            return None
+        stored = document.get("embedding_job")
         return stored if isinstance(stored, dict) else {}
 
-    async def _write(self, operation: UpdateOne) -> bool:
+    async def _write(self, operation: Operation) -> bool:
         """Send one operation with the next bulk; return False if it met a duplicate key."""
         written: asyncio.Future[bool] = self._loop.create_future()
         self._pending.append((operation, written))
@@ -225,6 +229,16 @@ def _resolve(written: asyncio.Future[bool], failed: bool, error: Exception | Non
 def _is_later(stored: Document, enqueued_at: datetime) -> bool:
     at = stored.get("enqueued_at")
     return isinstance(at, datetime) and at > enqueued_at
+
+
+def _operation(document_id: BsonId, stored: Document | None, fields: Document, url: str | None) -> Operation:
+    """Return the write that meets a duplicate key if the document is no longer as it was read."""
+    on_insert = {} if url is None else {"url": url}
+    if stored is None:
+        # Not an upsert: inserting by one, the embedded server turns an ObjectId into a string.
+        return InsertOne({"_id": document_id, **on_insert, **fields})
+    update = {"$set": fields, **({"$setOnInsert": on_insert} if on_insert else {})}
+    return UpdateOne(_unchanged(document_id, stored), update, upsert=True)
 
 
 def _unchanged(document_id: BsonId, stored: Document) -> Document:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
 
@@ -59,7 +59,7 @@ class ImageServer:
                 path = self.path.partition("?")[0]
                 owner.hits[path] += 1
                 owner.requests.append(dict(self.headers))
-                answers = owner._routes.get(path, [Answer(b"no such page", 404)])  # noqa: SLF001
+                answers = owner._routes.get(path, [Answer(b"no such page", 404)])
                 answer = answers.pop(0) if len(answers) > 1 else answers[0]
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():

@@ -1,0 +1,120 @@
+"""The batcher with an encoder that the test controls: batches form while it is busy, and none spoils another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from worker.batcher import Batcher, Embedded
+from worker.errors import BadVector, EncodeFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+POISON, NOT_FINITE, ZERO = 255, 254, 253
+
+
+def pixels(value: int) -> NDArray[np.uint8]:
+    return np.full((2, 2, 3), value, np.uint8)
+
+
+class GatedEncoder:
+    """Gives each image the vector (value, 1); holds every batch until the gate opens."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.gate = threading.Event()
+        self.busy = threading.Semaphore(0)
+
+    def encode(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        values = [int(value) for value in batch[:, 0, 0, 0]]
+        self.batches.append(values)
+        self.busy.release()
+        assert self.gate.wait(10)
+        if POISON in values:
+            raise RuntimeError("the device has had enough")
+        special = {NOT_FINITE: (np.nan, 1), ZERO: (0, 0)}
+        return np.array([special.get(value, (value, 1)) for value in values], np.float32)
+
+
+@pytest.fixture
+def encoder() -> GatedEncoder:
+    return GatedEncoder()
+
+
+@pytest.fixture
+def run(encoder: GatedEncoder) -> Iterator[Callable[[list[int]], list[Embedded | Exception]]]:
+    """A function that embeds values at once from many threads; the first one occupies the encoder meanwhile."""
+    batcher = Batcher(encoder, max_batch_size=8, max_waiting=64, timeout_s=10)
+    pool = ThreadPoolExecutor(64)
+
+    def attempt(value: int) -> Embedded | Exception:
+        try:
+            return batcher.embed(pixels(value))
+        except (EncodeFailed, BadVector) as exc:
+            return exc
+
+    def embed(values: list[int]) -> list[Embedded | Exception]:
+        first = pool.submit(attempt, values[0])
+        assert encoder.busy.acquire(timeout=10)
+        others = [pool.submit(attempt, value) for value in values[1:]]
+        while batcher._queue.qsize() < len(others):  # noqa: SLF001
+            pass
+        encoder.gate.set()
+        return [first.result(), *(other.result() for other in others)]
+
+    yield embed
+    encoder.gate.set()
+    batcher.close()
+    pool.shutdown()
+
+
+Run = Callable[[list[int]], list[Embedded | Exception]]
+
+
+def test_a_batch_forms_while_the_model_is_busy(run: Run, encoder: GatedEncoder) -> None:
+    """One image goes at once and alone; the twelve that come meanwhile go as eight and four."""
+    results = run(list(range(13)))
+    assert [len(batch) for batch in encoder.batches] == [1, 8, 4]
+    assert sorted(value for batch in encoder.batches for value in batch) == list(range(13))
+    for value, result in enumerate(results):
+        assert isinstance(result, Embedded)
+        assert result.vector.tolist() == [value, 1], "each image gets its own vector"
+
+
+def test_one_image_that_breaks_the_model_fails_alone(run: Run, encoder: GatedEncoder) -> None:
+    results = run([1, 2, POISON, 3])
+    assert [type(result) for result in results] == [Embedded, Embedded, EncodeFailed, Embedded]
+    assert encoder.batches[2:] == [[value] for value in encoder.batches[1]]
+
+
+@pytest.mark.parametrize("bad", [NOT_FINITE, ZERO])
+def test_a_vector_that_is_not_finite_or_has_no_length_is_refused(bad: int, run: Run) -> None:
+    results = run([1, 2, bad, 3])
+    assert [type(result) for result in results] == [Embedded, Embedded, BadVector, Embedded]
+
+
+def test_an_image_does_not_wait_for_ever(encoder: GatedEncoder) -> None:
+    batcher = Batcher(encoder, max_batch_size=8, max_waiting=1, timeout_s=0.05)
+    with pytest.raises(EncodeFailed, match=r"0\.05 s"):
+        batcher.embed(pixels(1))
+    encoder.gate.set()
+    batcher.close()
+
+
+def test_closing_finishes_what_waits(encoder: GatedEncoder) -> None:
+    batcher = Batcher(encoder, max_batch_size=1, max_waiting=8, timeout_s=10)
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(batcher.embed, pixels(value)) for value in range(4)]
+        while batcher._queue.qsize() < 3:  # noqa: SLF001
+            pass
+        encoder.gate.set()
+        batcher.close()
+        assert [len(one.result().vector) for one in waiting] == [2, 2, 2, 2]

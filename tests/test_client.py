@@ -1,0 +1,133 @@
+"""The producer's client against a real Redis: what it puts there, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from importlib.metadata import requires
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+
+from producer import BrokerUnavailable, ConfigurationError, EmbeddingClient, InvalidJob
+from producer.local.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def idle_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Servers without a worker, so that messages stay where they are put."""
+    with Stack(tmp_path_factory.mktemp("idle")) as stack:
+        stack.start_servers()
+        yield stack
+
+
+@pytest.fixture
+def queue(idle_stack: Stack) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(idle_stack.redis_url) as client:
+        client.flushdb()
+        yield client
+
+
+def test_enqueue_puts_one_message_and_returns_its_task_id(idle_stack: Stack, queue: redis.Redis) -> None:
+    with EmbeddingClient(idle_stack.redis_url) as client:
+        task_id = client.enqueue("a", "http://host/a.jpg")
+    (raw,) = queue.lrange("images", 0, -1)
+    assert json.loads(raw)["headers"]["id"] == task_id
+
+
+def test_enqueue_many_puts_all_in_order(idle_stack: Stack, queue: redis.Redis) -> None:
+    """More than one chunk; the queue is read from its right end."""
+    with EmbeddingClient(idle_stack.redis_url) as client:
+        assert client.enqueue_many((f"id-{n}", f"http://host/{n}.jpg") for n in range(1201)) == 1201
+    shown = [json.loads(raw)["headers"]["kwargsrepr"] for raw in reversed(queue.lrange("images", 0, -1))]
+    assert ["id-0'" in shown[0], "id-1200'" in shown[-1], len(shown)] == [True, True, 1201]
+
+
+def test_a_job_that_cannot_be_used_is_refused_at_the_call(idle_stack: Stack, queue: redis.Redis) -> None:
+    with EmbeddingClient(idle_stack.redis_url) as client:
+        for image_id, url in [("", "http://host/"), ("a", "ftp://host/"), ("a", "http://host/" + "x" * 2048)]:
+            with pytest.raises(InvalidJob):
+                client.enqueue(image_id, url)
+    assert queue.llen("images") == 0
+
+
+def test_a_broker_that_is_away_is_named_without_its_password() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # bound but not listening: refuses connections
+        port = unused.getsockname()[1]
+        client = EmbeddingClient(f"redis://user:hunter2@127.0.0.1:{port}/0")
+        with pytest.raises(BrokerUnavailable, match=f"127.0.0.1:{port}") as caught:
+            client.enqueue("a", "http://host/")
+    assert "hunter2" not in str(caught.value)
+    assert isinstance(caught.value, ConnectionError)
+
+
+def test_a_broker_that_refuses_is_an_error_of_the_same_kind(idle_stack: Stack, queue: redis.Redis) -> None:
+    """A full Redis (noeviction) must not look like success."""
+    queue.config_set("maxmemory", "1")
+    try:
+        with EmbeddingClient(idle_stack.redis_url) as client, pytest.raises(BrokerUnavailable, match="memory"):
+            client.enqueue("a", "http://host/")
+    finally:
+        queue.config_set("maxmemory", "0")
+
+
+@pytest.mark.parametrize("url", ["http://user:hunter2@host", "redis://:hunter2@host:port/0", "nonsense"])
+def test_a_url_that_cannot_be_read_says_what_one_looks_like(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="REDIS_URL") as caught:
+        EmbeddingClient(url)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_from_env_needs_redis_url(monkeypatch: pytest.MonkeyPatch, idle_stack: Stack, queue: redis.Redis) -> None:
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    with pytest.raises(ConfigurationError, match="REDIS_URL"):
+        EmbeddingClient.from_env()
+    monkeypatch.setenv("REDIS_URL", idle_stack.redis_url)
+    with EmbeddingClient.from_env() as client:
+        client.enqueue("a", "http://host/")
+    assert queue.llen("images") == 1
+
+
+# What the base install does not have; an import of any of these there would be an ImportError.
+HEAVY = ("celery", "kombu", "torch", "open_clip", "motor", "pymongo", "bson", "PIL", "numpy", "requests", "rich")
+BLOCK_AND_ENQUEUE = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {heavy!r}:
+            raise ImportError(name + " is not in the base install")
+sys.meta_path.insert(0, Absent())
+import producer, producer.cli
+with producer.EmbeddingClient({url!r}) as client:
+    client.enqueue("a", "http://host/a.jpg")
+print(sorted(set({heavy!r}) & set(sys.modules)))
+"""
+
+
+def test_the_base_install_is_enough_to_enqueue(idle_stack: Stack, queue: redis.Redis) -> None:
+    script = BLOCK_AND_ENQUEUE.format(heavy=HEAVY, url=idle_stack.redis_url)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert queue.llen("images") == 1
+
+
+def test_the_base_install_requires_redis_and_click_alone() -> None:
+    needed = [line for line in requires("clipqueue") or [] if "extra ==" not in line]
+    assert sorted(line.split(">")[0].split("<")[0] for line in needed) == ["click", "redis"]
+
+
+def test_no_module_of_the_producer_imports_the_worker() -> None:
+    """Except as the command of a child process."""
+    sources = (Path(__file__).parents[1] / "producer").rglob("*.py")
+    offenders = [
+        path.name for path in sources if "import worker" in (text := path.read_text()) or "from worker" in text
+    ]
+    assert offenders == []

@@ -1,0 +1,163 @@
+"""The decoder on real files: formats, colour modes, orientation, and what is refused."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from tests.support.pictures import SAMPLES, encoded, photo
+from worker.decoder import FORMATS, Decoder, PreprocessSpec
+from worker.errors import CorruptImage, NotAnImage, TooManyPixels
+
+SPEC = PreprocessSpec(224, 224)
+
+
+@pytest.fixture
+def decoder() -> Decoder:
+    return Decoder(SPEC, max_pixels=4_000_000, parallel=2)
+
+
+def mean_difference(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one.astype(int) - other.astype(int)).mean())
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in SAMPLES.iterdir() if path.suffix != ".md"))
+def test_every_sample_picture_is_decoded(name: str, decoder: Decoder) -> None:
+    image = decoder.decode((SAMPLES / name).read_bytes())
+    assert image.pixels.shape == (224, 224, 3)
+    assert image.pixels.dtype == np.uint8
+    assert image.format in FORMATS
+    assert image.pixels.std() > 5, "a real picture is not one colour"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_rotated_photo_is_turned_upright(orientation: int, decoder: Decoder) -> None:
+    """The stored pixels are turned, the tag says how: the result is the upright picture's, to the pixel row."""
+    upright = photo().crop((0, 0, 640, 427))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    undo = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}.get(orientation, 1)
+    undo_exif = Image.Exif()
+    undo_exif[0x0112] = undo
+    tagged = Image.open(BytesIO(encoded(upright, "PNG", exif=undo_exif)))
+    stored = ImageOps.exif_transpose(tagged)
+
+    image = decoder.decode(encoded(stored, "PNG", exif=exif))
+
+    assert (image.width, image.height) == (640, 427)
+    assert mean_difference(image.pixels, decoder.decode(encoded(upright, "PNG")).pixels) < 0.5
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK", "1", "P", "LA", "RGBA", "I;16"])
+def test_every_mode_shows_the_same_picture(mode: str, decoder: Decoder) -> None:
+    grey = photo().convert("L")
+    expected = decoder.decode(encoded(grey, "PNG")).pixels
+    if mode == "I;16":
+        picture = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    elif mode == "CMYK":
+        picture = grey.convert("RGB").convert("CMYK")
+    else:
+        picture = grey.convert(mode)
+    file_format = "TIFF" if mode == "CMYK" else "PNG"
+    assert mean_difference(decoder.decode(encoded(picture, file_format)).pixels, expected) < (8 if mode == "1" else 2)
+
+
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "palette"])
+def test_transparency_lies_on_white(kind: str, decoder: Decoder) -> None:
+    """The colour under a transparent pixel (here black) must not be seen."""
+    if kind == "palette":
+        picture = Image.new("P", (300, 300), 0)
+        picture.putpalette([0, 0, 0, 255, 0, 0])
+        picture.paste(1, (0, 0, 150, 300))
+        content = encoded(picture, "PNG", transparency=0)
+    else:
+        content = encoded(Image.new(kind, (300, 300), (0, 0, 0, 0) if kind == "RGBA" else (0, 0)), "PNG")
+    pixels = decoder.decode(content).pixels
+    assert (pixels[:, -50:] == 255).all()
+    if kind == "palette":
+        assert (pixels[:, :50] == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG"])
+def test_the_first_frame_of_an_animation_counts(file_format: str, decoder: Decoder) -> None:
+    frames = [Image.new("RGB", (300, 200), colour) for colour in ("red", "blue", "green")]
+    content = encoded(frames[0], file_format, save_all=True, append_images=frames[1:], duration=100, lossless=True)
+    assert mean_difference(decoder.decode(content).pixels, np.full((224, 224, 3), (255, 0, 0))) < 2
+
+
+def test_the_size_is_the_files_own_and_not_the_inputs(decoder: Decoder) -> None:
+    image = decoder.decode(encoded(photo(), "JPEG"))
+    assert (image.width, image.height, image.format) == (1024, 768, "JPEG")
+
+
+def test_a_phones_jpeg_with_a_second_picture_is_a_jpeg(decoder: Decoder) -> None:
+    content = encoded(photo(), "MPO", save_all=True, append_images=[photo().rotate(180)])
+    image = decoder.decode(content)
+    assert image.format == "JPEG"
+    assert mean_difference(image.pixels, decoder.decode(encoded(photo(), "JPEG")).pixels) < 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 4000), (4000, 1), (223, 225), (3, 2)])
+def test_tiny_and_narrow_pictures_are_pictures(size: tuple[int, int], decoder: Decoder) -> None:
+    assert decoder.decode(encoded(Image.new("RGB", size, "red"), "PNG")).pixels.shape == (224, 224, 3)
+
+
+def test_squash_takes_the_whole_picture() -> None:
+    wide = Image.new("RGB", (400, 100), "white")
+    wide.paste("red", (0, 0, 50, 100))
+    squashed = Decoder(PreprocessSpec(224, 224, "squash"), max_pixels=10**6, parallel=1).decode(encoded(wide, "PNG"))
+    cropped = Decoder(SPEC, max_pixels=10**6, parallel=1).decode(encoded(wide, "PNG"))
+    assert (squashed.pixels[:, 5] == (255, 0, 0)).all()
+    assert (cropped.pixels[:, 5] == 255).all()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello",
+        b"<html></html>",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"%PDF-1.7",
+        b"%!PS-Adobe-3.0 EPSF-3.0",
+    ],
+    ids=["nothing", "text", "HTML", "SVG", "PDF", "EPS"],
+)
+def test_what_is_no_image_is_refused(content: bytes, decoder: Decoder) -> None:
+    with pytest.raises(NotAnImage, match="JPEG"):
+        decoder.decode(content)
+
+
+@pytest.mark.parametrize("file_format", ["ICO", "PPM", "PCX", "TGA", "JPEG2000", "SGI"])
+def test_formats_outside_the_list_are_refused(file_format: str, decoder: Decoder) -> None:
+    with pytest.raises(NotAnImage):
+        decoder.decode(encoded(photo().resize((64, 64)), file_format))
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP"])
+def test_a_truncated_file_is_refused(file_format: str, decoder: Decoder) -> None:
+    content = encoded(photo(), file_format)
+    with pytest.raises((CorruptImage, NotAnImage)):
+        decoder.decode(content[: len(content) // 2])
+
+
+def png_header(width: int, height: int) -> bytes:
+    """Return a PNG that announces a size and has next to no content."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    return b"\x89PNG\r\n\x1a\n" + chunk + b"\0\0\0\0IDAT\x35\xaf\x06\x1e"
+
+
+@pytest.mark.parametrize("size", [(60_000, 60_000), (2500, 2500), (2001, 2000)])
+def test_too_many_pixels_are_refused_by_the_header_alone(size: tuple[int, int], decoder: Decoder) -> None:
+    with pytest.raises(TooManyPixels, match="CLIPQUEUE_MAX_PIXELS"):
+        decoder.decode(png_header(*size))
+
+
+def test_the_pixel_limit_itself_is_allowed(decoder: Decoder) -> None:
+    assert decoder.decode(encoded(Image.new("L", (2000, 2000), 9), "PNG")).width == 2000

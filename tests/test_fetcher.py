@@ -1,0 +1,373 @@
+"""The fetcher against real servers on loopback, well-behaved and hostile."""
+
+from __future__ import annotations
+
+import gzip
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+
+from tests.support.servers import Answer, SocketServer
+from worker import errors
+from worker.connections import Guard, system_resolve
+from worker.fetcher import FetchLimits, HttpFetcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.support.servers import ImageServer
+
+ANY_PORT = (range(1, 65_536),)
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
+LIMITS = FetchLimits(total_s=1.0, connect_s=0.5, read_s=0.5, max_bytes=100_000)
+LOCAL_GUARD = Guard(ANY_PORT, LOOPBACK)
+
+
+@pytest.fixture
+def fetcher() -> Iterator[HttpFetcher]:
+    fetcher = HttpFetcher(LOCAL_GUARD, LIMITS, connections=4)
+    yield fetcher
+    fetcher.close()
+
+
+def answer(*parts: bytes, pause_s: float = 0.0) -> Callable[[socket.socket], None]:
+    """Return a server that reads one request and sends `parts`, with pauses between them."""
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(pause_s)
+
+    return serve
+
+
+def test_the_body_comes_whole(fetcher: HttpFetcher, images: ImageServer) -> None:
+    body = bytes(range(256)) * 300
+    assert fetcher.fetch(images.add("/a.jpg", body)) == body
+
+
+def test_connections_are_used_again(fetcher: HttpFetcher) -> None:
+    """One connection serves several downloads, and the deadline of the last one still watches it."""
+    seen: list[int] = []
+
+    def serve(connection: socket.socket) -> None:
+        seen.append(1)
+        for _ in range(3):
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        connection.recv(65_536)
+        for _ in range(100):  # the fourth answer never ends
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-A: " if _ == 0 else b"x")
+            time.sleep(0.05)
+
+    with SocketServer(serve) as server:
+        assert [fetcher.fetch(server.url) for _ in range(3)] == [b"ok"] * 3
+        with pytest.raises(errors.FetchTimeout):
+            fetcher.fetch(server.url)
+    assert len(seen) == 1
+
+
+def test_it_asks_for_an_uncompressed_image_and_says_who_it_is(fetcher: HttpFetcher, images: ImageServer) -> None:
+    fetcher.fetch(images.add("/a.jpg", b"x"))
+    (headers,) = images.requests
+    assert headers["Accept-Encoding"] == "identity"
+    assert headers["User-Agent"].startswith("clipqueue/")
+    assert not {"Cookie", "Authorization"} & set(headers)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "code"),
+    [
+        (400, errors.HttpRefused, "http_400"),
+        (401, errors.HttpRefused, "http_401"),
+        (404, errors.HttpRefused, "http_404"),
+        (410, errors.HttpRefused, "http_410"),
+        (304, errors.HttpRefused, "http_304"),
+        (302, errors.HttpRefused, "http_302"),  # without a Location
+        (408, errors.HttpUnavailable, "http_408"),
+        (425, errors.HttpUnavailable, "http_425"),
+        (429, errors.HttpUnavailable, "http_429"),
+        (500, errors.HttpUnavailable, "http_500"),
+        (503, errors.HttpUnavailable, "http_503"),
+    ],
+)
+def test_a_status_is_an_error_with_its_number(
+    status: int, error: type[errors.JobError], code: str, fetcher: HttpFetcher, images: ImageServer
+) -> None:
+    with pytest.raises(error, match=str(status)) as caught:
+        fetcher.fetch(images.add("/a.jpg", Answer(b"", status)))
+    assert (caught.value.code, caught.value.stage) == (code, "fetch")
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [("7", 7.0), ("soon", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), (None, None)],
+)
+def test_retry_after_is_read(
+    header: str | None, expected: float | None, fetcher: HttpFetcher, images: ImageServer
+) -> None:
+    headers = {"Retry-After": header} if header else {}
+    with pytest.raises(errors.HttpUnavailable) as caught:
+        fetcher.fetch(images.add("/a.jpg", Answer(b"", 503, headers)))
+    assert caught.value.retry_after_s == expected
+
+
+def test_redirects_are_followed_relative_and_absolute(fetcher: HttpFetcher, images: ImageServer) -> None:
+    end = images.add("/end.jpg", b"image")
+    images.add("/middle", Answer(status=307, headers={"Location": end}))
+    assert fetcher.fetch(images.add("/start", Answer(status=301, headers={"Location": "middle?x=1"}))) == b"image"
+
+
+@pytest.mark.parametrize("location", ["ftp://host/a", "//", "http://[::1", "http://host/" + "x" * 3000, "data:,x"])
+def test_a_redirect_to_what_is_not_fetched_is_refused(location: str, fetcher: HttpFetcher, images: ImageServer) -> None:
+    with pytest.raises(errors.BadRedirect):
+        fetcher.fetch(images.add("/start", Answer(status=302, headers={"Location": location})))
+
+
+def test_redirects_end(fetcher: HttpFetcher, images: ImageServer) -> None:
+    url = images.add("/loop", Answer(status=302, headers={"Location": "/loop"}))
+    with pytest.raises(errors.BadRedirect, match="more than 5"):
+        fetcher.fetch(url)
+    assert images.hits["/loop"] == 6
+
+
+def test_the_body_of_a_redirect_is_never_read(fetcher: HttpFetcher, images: ImageServer) -> None:
+    """The redirect's body never ends; the download does."""
+    sent = threading.Event()
+    end = images.add("/end.jpg", b"image")
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        connection.sendall(f"HTTP/1.1 302 Found\r\nLocation: {end}\r\nContent-Length: 999999999\r\n\r\n".encode())
+        try:
+            for _ in range(10_000):
+                connection.sendall(b"x" * 65_536)
+        finally:
+            sent.set()
+
+    with SocketServer(serve) as server:
+        assert fetcher.fetch(server.url) == b"image"
+        assert sent.wait(10), "the connection with the unread body must be closed"
+
+
+@pytest.mark.parametrize(
+    ("parts", "pause_s"),
+    [
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", *[b"x"] * 50], 0.1),
+        ([b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n"] * 50], 0.1),
+        ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[b"1\r\nx\r\n"] * 50], 0.1),
+        ([b"", b""], 3.0),
+    ],
+    ids=["body drips", "headers drip", "chunks drip", "silence"],
+)
+def test_a_slow_server_is_given_up(parts: list[bytes], pause_s: float, fetcher: HttpFetcher) -> None:
+    """Each byte comes within the read timeout; only the total deadline ends it."""
+    with SocketServer(answer(*parts, pause_s=pause_s)) as server, pytest.raises(errors.FetchTimeout):
+        fetcher.fetch(server.url)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ("Content-Length: 200000", b""),
+        ("Content-Length: 99999999999999999999", b""),
+        ("Transfer-Encoding: chunked", b"%x\r\n%s\r\n" % (200_000, b"x" * 200_000)),
+        ("Connection: close", b"x" * 200_000),
+        ("Content-Encoding: gzip\r\nConnection: close", gzip.compress(b"x" * 50_000_000)),
+    ],
+    ids=["announced", "announced absurdly", "chunked", "unannounced", "gzip bomb"],
+)
+def test_too_many_bytes_are_refused(headers: str, body: bytes, fetcher: HttpFetcher) -> None:
+    head = f"HTTP/1.1 200 OK\r\n{headers}\r\n\r\n".encode()
+    with SocketServer(answer(head, body)) as server, pytest.raises(errors.TooManyBytes, match="100000"):
+        fetcher.fetch(server.url)
+
+
+@pytest.mark.parametrize(
+    ("parts", "error"),
+    [
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"], errors.EmptyBody),
+        ([b"HTTP/1.1 204 No Content\r\n\r\n"], errors.EmptyBody),
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort"], errors.ConnectionFailed),
+        ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"], errors.ConnectionFailed),
+        ([b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd"], errors.ConnectionFailed),
+        ([b"\x00\x01garbage\r\n\r\n"], errors.ConnectionFailed),
+        ([b""], errors.ConnectionFailed),
+    ],
+    ids=["empty", "204", "short", "bad chunk", "bad gzip", "no HTTP", "closed at once"],
+)
+def test_broken_answers_have_their_codes(
+    parts: list[bytes], error: type[errors.JobError], fetcher: HttpFetcher
+) -> None:
+    with SocketServer(answer(*parts)) as server, pytest.raises(error):
+        fetcher.fetch(server.url)
+
+
+def test_a_connection_that_is_refused_is_worth_another_try(fetcher: HttpFetcher) -> None:
+    with pytest.raises(errors.ConnectionFailed, match="refused"):
+        fetcher.fetch("http://127.0.0.1:1/a.jpg?sig=secret")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/",
+        "http://localhost/",
+        "http://2130706433/",
+        "http://0x7f.1/",
+        "http://0177.0.0.1/",
+        "http://127.1/",
+        "http://[::1]/",
+        "http://[::ffff:7f00:1]/",
+        "http://user:pw@127.0.0.1/",
+    ],
+)
+def test_loopback_in_any_spelling_is_blocked_by_default(url: str) -> None:
+    fetcher = HttpFetcher(Guard((range(80, 81),), ()), LIMITS, connections=1)
+    with pytest.raises(errors.BlockedAddress):
+        fetcher.fetch(url)
+
+
+def test_a_redirect_to_a_blocked_address_is_blocked(images: ImageServer) -> None:
+    guard = Guard(ANY_PORT, (ipaddress.ip_network("127.0.0.1/32"),))
+    url = images.add("/start", Answer(status=302, headers={"Location": "http://127.0.0.2/"}))
+    with pytest.raises(errors.BlockedAddress, match=r"127\.0\.0\.2"):
+        HttpFetcher(guard, LIMITS, connections=1).fetch(url)
+
+
+def test_other_ports_are_blocked(images: ImageServer) -> None:
+    with pytest.raises(errors.BlockedAddress, match="CLIPQUEUE_FETCH_PORTS"):
+        HttpFetcher(Guard((range(80, 81),), LOOPBACK), LIMITS, connections=1).fetch(images.add("/a", b"x"))
+
+
+def resolving(*addresses: str) -> Callable[[str, int], Any]:
+    """Return a name lookup that answers with these addresses, whatever the name."""
+    return lambda _, port: [found for address in addresses for found in system_resolve(address, port)]
+
+
+def test_one_blocked_address_among_several_blocks_the_host(images: ImageServer) -> None:
+    guard = Guard(ANY_PORT, LOOPBACK, resolving("127.0.0.1", "10.0.0.1"))
+    port = images.url.rpartition(":")[2]
+    with pytest.raises(errors.BlockedAddress, match=r"10\.0\.0\.1"):
+        HttpFetcher(guard, LIMITS, connections=1).fetch(f"http://images.test:{port}/")
+
+
+def test_the_checked_address_is_the_one_connected_to(images: ImageServer) -> None:
+    """A name server that changes its answer is asked once; the Host header keeps the name."""
+    asked: list[str] = []
+
+    def rebinding(host: str, port: int) -> Any:
+        asked.append(host)
+        return system_resolve("127.0.0.1" if len(asked) == 1 else "10.0.0.1", port)
+
+    images.add("/a.jpg", b"image")
+    port = images.url.rpartition(":")[2]
+    fetcher = HttpFetcher(Guard(ANY_PORT, LOOPBACK, rebinding), LIMITS, connections=1)
+    assert fetcher.fetch(f"http://images.test:{port}/a.jpg") == b"image"
+    assert asked == ["images.test"]
+    assert images.requests[0]["Host"] == f"images.test:{port}"
+
+
+def test_the_next_address_is_tried_when_one_refuses(images: ImageServer) -> None:
+    images.add("/a.jpg", b"image")
+    port = images.url.rpartition(":")[2]
+    guard = Guard(ANY_PORT, LOOPBACK, resolving("127.0.0.9", "127.0.0.1"))  # the server listens on the second only
+    assert HttpFetcher(guard, LIMITS, connections=1).fetch(f"http://images.test:{port}/a.jpg") == b"image"
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), errors.UnknownHost),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), errors.DnsFailure),
+        (UnicodeError("label empty or too long"), errors.UnknownHost),
+    ],
+)
+def test_a_name_that_does_not_exist_is_not_a_name_server_that_is_away(
+    failure: Exception, error: type[errors.JobError]
+) -> None:
+    def resolve(_host: str, _port: int) -> Any:
+        raise failure
+
+    with pytest.raises(error, match=r"images\.test"):
+        HttpFetcher(Guard(ANY_PORT, (), resolve), LIMITS, connections=1).fetch("http://images.test/")
+
+
+@pytest.fixture
+def authority(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> trustme.CA:
+    """A certificate authority that requests trusts."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(tmp_path / "ca.pem"))
+    return authority
+
+
+def tls_context(authority: trustme.CA, host: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(host).configure_cert(context)
+    return context
+
+
+TLS_GUARD = Guard(ANY_PORT, LOOPBACK, resolving("127.0.0.1"))
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nimage"
+
+
+def test_https_checks_the_certificate_against_the_name(authority: trustme.CA) -> None:
+    """The connection goes to the checked address; SNI and certificate are still those of the name."""
+    fetcher = HttpFetcher(TLS_GUARD, LIMITS, connections=1)
+    with SocketServer(answer(OK), tls_context(authority, "images.test")) as server:
+        assert fetcher.fetch(f"https://images.test:{server.port}/") == b"image"
+        with pytest.raises(errors.ConnectionFailed, match="certificate"):
+            fetcher.fetch(f"https://other.test:{server.port}/")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [[OK[:20], *[b"x"] * 50], [b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", *[b"x"] * 50]],
+    ids=["headers drip", "body drips"],
+)
+def test_a_slow_server_is_given_up_over_tls_too(parts: list[bytes], authority: trustme.CA) -> None:
+    fetcher = HttpFetcher(TLS_GUARD, LIMITS, connections=1)
+    context = tls_context(authority, "images.test")
+    with SocketServer(answer(*parts, pause_s=0.1), context) as server, pytest.raises(errors.FetchTimeout):
+        fetcher.fetch(f"https://images.test:{server.port}/")
+
+
+def test_a_handshake_that_never_ends_is_given_up() -> None:
+    record = [b"\x16\x03\x03\x40\x00", *[b"\x02"] * 50]  # a handshake record of 16 KB, byte by byte
+    with SocketServer(answer(*record, pause_s=0.1)) as server, pytest.raises(errors.FetchTimeout):
+        HttpFetcher(TLS_GUARD, LIMITS, connections=1).fetch(f"https://images.test:{server.port}/")
+
+
+def test_a_redirect_from_https_to_http_is_refused(authority: trustme.CA) -> None:
+    moved = b"HTTP/1.1 302 Found\r\nLocation: http://images.test/\r\nContent-Length: 0\r\n\r\n"
+    fetcher = HttpFetcher(TLS_GUARD, LIMITS, connections=1)
+    with (
+        SocketServer(answer(moved), tls_context(authority, "images.test")) as server,
+        pytest.raises(errors.BadRedirect, match="https to http"),
+    ):
+        fetcher.fetch(f"https://images.test:{server.port}/")
+
+
+def test_proxies_of_the_environment_are_ignored(
+    monkeypatch: pytest.MonkeyPatch, fetcher: HttpFetcher, images: ImageServer
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    assert fetcher.fetch(images.add("/a.jpg", b"image")) == b"image"
+
+
+@pytest.mark.parametrize("status", [404, 503, 302])
+def test_no_message_contains_the_query(status: int, fetcher: HttpFetcher, images: ImageServer) -> None:
+    url = images.add("/a.jpg", Answer(b"", status, {"Location": "gopher://x/?sig=secret"} if status == 302 else {}))
+    with pytest.raises(errors.JobError) as caught:
+        fetcher.fetch(url + "?sig=secret")
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,79 @@
+"""The settings: names, defaults, and what a wrong value says."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+
+import pytest
+
+from worker.settings import Settings, SettingsError, load_settings, parse_ports
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("CLIPQUEUE_", "CLIP_")) or name in ("REDIS_URL", "MONGODB_URI", "MONGO_URL"):
+            monkeypatch.delenv(name)
+
+
+def test_defaults_are_the_production_model_and_safe_limits() -> None:
+    settings = load_settings()
+    assert (settings.clip_model, settings.clip_pretrained) == ("ViT-B-32-quickgelu", "openai")
+    assert settings.fetch_allow_networks == ()
+    assert settings.fetch_ports == "80,443"
+    assert settings.visibility_timeout_s + settings.restore_interval_s < 90
+
+
+def test_connection_variables_keep_the_platforms_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://r:1/0")
+    monkeypatch.setenv("MONGO_URL", "mongodb://railway/db")
+    assert (load_settings().redis_url, load_settings().mongodb_uri) == ("redis://r:1/0", "mongodb://railway/db")
+    monkeypatch.setenv("MONGODB_URI", "mongodb://atlas/db")
+    assert load_settings().mongodb_uri == "mongodb://atlas/db"
+
+
+def test_everything_else_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIPQUEUE_COLLECTION", "photos")
+    monkeypatch.setenv("CLIPQUEUE_FETCH_ALLOW_NETWORKS", "10.0.0.0/8, ::1/128")
+    monkeypatch.setenv("CLIPQUEUE_CONCURRENCY", "64")
+    settings = load_settings()
+    assert (settings.collection, settings.concurrency) == ("photos", 64)
+    assert settings.fetch_allow_networks == (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CLIPQUEUE_CONCURRENCY", "many"),
+        ("CLIPQUEUE_CONCURRENCY", "0"),
+        ("CLIPQUEUE_DEVICE", "tpu"),
+        ("CLIPQUEUE_PRECISION", "int8"),
+        ("CLIPQUEUE_FETCH_PORTS", "http"),
+        ("CLIPQUEUE_FETCH_PORTS", "0"),
+        ("CLIPQUEUE_FETCH_PORTS", "90-80"),
+        ("CLIPQUEUE_FETCH_ALLOW_NETWORKS", "10.0.0.1/8"),
+        ("CLIPQUEUE_COLLECTION", ""),
+        ("CLIPQUEUE_LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_wrong_value_names_its_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name):
+        load_settings()
+
+
+def test_a_job_may_not_outlive_the_visibility_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIPQUEUE_FETCH_TOTAL_S", "60")
+    with pytest.raises(SettingsError, match="CLIPQUEUE_VISIBILITY_TIMEOUT_S"):
+        load_settings()
+    monkeypatch.setenv("CLIPQUEUE_VISIBILITY_TIMEOUT_S", "180")
+    assert load_settings().fetch_total_s == 60
+
+
+def test_ports_are_single_or_ranges() -> None:
+    assert parse_ports("80, 443,8000-8002") == (range(80, 81), range(443, 444), range(8000, 8003))
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
