@@ -191,7 +191,8 @@ def test_many_writers_at_once_lose_nothing(store: MongoStore, collection: Collec
 def test_a_server_that_is_away_is_nobodys_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        uri = f"mongodb://user:hunter2@127.0.0.1:{unused.getsockname()[1]}/db?serverSelectionTimeoutMS=100"
+        uri = f"mongodb://user:hunter2@127.0.0.1:{unused.getsockname()[1]}/db"
+        monkeypatch.setattr("worker.store._SERVER_SELECTION_MS", 100)
         store = MongoStore(uri, "images")
         for call in (
             lambda: store.standing(job("a"), "m"),

@@ -12,12 +12,14 @@ from celery.signals import setup_logging, worker_init, worker_shutdown
 from kombu.entity import Queue
 
 from producer.contract import IMAGE_QUEUE, IMAGE_TASK
-from worker.errors import ModelUnavailable
+from worker.errors import ModelUnavailable, StoreUnavailable
 from worker.logs import configure_logging
 from worker.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
     from worker.runtime import Runtime
+
+logger = logging.getLogger(__name__)
 
 
 class WorkerApp(Celery):
@@ -94,24 +96,20 @@ def _set_up_logging(**_: Any) -> None:
 def _start(**_: Any) -> None:
     configure_logging(_settings.log_level)
     # Here and not above: Flower imports this module too, and needs neither torch nor motor.
-    from pymongo.errors import PyMongoError  # noqa: PLC0415
-
     from worker.runtime import build_runtime  # noqa: PLC0415
 
     try:
         app.runtime = build_runtime(_settings)
-    except ModelUnavailable as exc:
-        _refuse_to_start(str(exc))
-    except PyMongoError as exc:
-        _refuse_to_start(f"MONGODB_URI cannot be used: {exc}")
+    except (ModelUnavailable, StoreUnavailable) as exc:
+        logger.critical(exc)
+        sys.exit(1)
+    except Exception:
+        # Celery logs what a signal handler raises and goes on, here with a worker that could run no job. It lets
+        # SystemExit through.
+        logger.critical("the worker cannot start", exc_info=True)
+        sys.exit(1)
 
 
 @worker_shutdown.connect
 def _stop(**_: Any) -> None:
     app.runtime.close()
-
-
-def _refuse_to_start(reason: str) -> None:
-    logging.getLogger(__name__).critical(reason)
-    # SystemExit and not an error: Celery logs a signal handler's errors and goes on.
-    sys.exit(1)

@@ -187,10 +187,11 @@ def _read_preprocessing(config: dict[str, Any], name: str) -> tuple[PreprocessSp
 
 
 def _explain(name: str, pretrained: str, exc: Exception) -> str:
+    reason = f"{type(exc).__name__}: {str(exc).rstrip('.')}"
     return (
         f"The model CLIP_MODEL={name} CLIP_PRETRAINED={pretrained} cannot be loaded, so this worker does not start: "
-        f"{type(exc).__name__}: {exc}. If the weights are to be downloaded, check that this machine reaches the "
-        "model hub (HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are honoured). Else set CLIP_PRETRAINED to the path of "
+        f"{reason}. If the weights are to be downloaded, check that this machine reaches the model "
+        "hub (HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are honoured). Else set CLIP_PRETRAINED to the path of "
         "a checkpoint, or to a tag that open_clip has for this model. Random weights are never used by themselves; "
         "for a trial without weights set CLIP_PRETRAINED=untrained."
     )

@@ -45,7 +45,7 @@ def build_runtime(settings: Settings) -> Runtime:
 
     Raises:
         ModelUnavailable: The model cannot be loaded.
-        pymongo.errors.ConfigurationError: MONGODB_URI cannot be read.
+        StoreUnavailable: MONGODB_URI cannot be read.
     """
     store = MongoStore(settings.mongodb_uri, settings.collection)
     encoder = _build_encoder(settings)

@@ -36,7 +36,8 @@ _OF_THE_VECTOR = ("model", "dim", "sha256", "width", "height", "format")
 # What no two writes of a job have in common.
 _VERSION = ("status", "url", "sha256", "enqueued_at", "finished_at")
 _MAX_BULK = 256
-_SWAP_TRIES = 5
+_SWAP_TRIES = 20
+_SERVER_SELECTION_MS = 5000
 _CALL_S = 20.0
 _DUPLICATE_KEY = 11000
 _WRITE_CONCERN = WriteConcern(w="majority", wtimeout=5000)
@@ -62,20 +63,12 @@ class MongoStore:
     """A `Store` in one MongoDB collection, safe to share between threads. Connects on first use.
 
     Raises:
-        pymongo.errors.ConfigurationError: The URI cannot be read.
+        StoreUnavailable: The URI cannot be read.
     """
 
     def __init__(self, uri: str, collection: str) -> None:
         self._loop = asyncio.new_event_loop()
-        self._client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
-            uri,
-            io_loop=self._loop,
-            tz_aware=True,
-            serverSelectionTimeoutMS=5000,
-            connectTimeoutMS=5000,
-            socketTimeoutMS=10_000,
-            appname="clipqueue-worker",
-        )
+        self._client = _connect(uri, self._loop)
         database = self._client.get_default_database(DEFAULT_DATABASE)
         self._collection = database.get_collection(collection, write_concern=_WRITE_CONCERN)
         self._pending: list[tuple[Operation, asyncio.Future[bool]]] = []
@@ -208,6 +201,24 @@ class MongoStore:
                 errors = dict.fromkeys(range(len(bulk)), exc)
             for index, (_, written) in enumerate(bulk):
                 _resolve(written, index in errors, errors.get(index))
+
+
+def _connect(uri: str, loop: asyncio.AbstractEventLoop) -> AsyncIOMotorClient[Document]:
+    try:
+        return AsyncIOMotorClient(
+            uri,
+            io_loop=loop,
+            tz_aware=True,
+            serverSelectionTimeoutMS=_SERVER_SELECTION_MS,
+            connectTimeoutMS=5000,
+            socketTimeoutMS=10_000,
+            appname="clipqueue-worker",
+        )
+    except (PyMongoError, ValueError):
+        # Without the driver's message, which may repeat the URI and with it the password.
+        raise StoreUnavailable(
+            "MONGODB_URI cannot be read; it looks like mongodb://user:password@host:27017/database"
+        ) from None
 
 
 def _errors_by_index(exc: BulkWriteError, count: int) -> dict[int, Exception | None]:

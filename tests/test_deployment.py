@@ -1,0 +1,142 @@
+"""The deployment files: valid, in agreement with each other and with the code, and run for real where that can be."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from producer.client import EmbeddingClient
+from tests.conftest import WORKER_ENV
+from tests.support.pictures import small_jpeg
+from tests.support.servers import Answer
+from tests.support.waiting import wait_for
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from producer.local.stack import Stack
+    from tests.support.servers import ImageServer
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+
+def compose() -> dict[str, Any]:
+    services: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    return services
+
+
+def test_compose_follows_its_published_schema() -> None:
+    command = [
+        str(BIN / "check-jsonschema"),
+        "--builtin-schema",
+        "vendor.compose-spec",
+        str(ROOT / "docker-compose.yml"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_compose_keeps_the_queue_and_starts_in_order() -> None:
+    services = compose()
+    assert {"redis", "mongo", "worker", "flower"} <= set(services)
+    assert "--appendonly yes --maxmemory-policy noeviction" in " ".join(services["redis"]["command"])
+    assert services["redis"]["volumes"]
+    assert services["mongo"]["volumes"]
+    waits = services["worker"]["depends_on"]
+    assert {name: waits[name]["condition"] for name in ("redis", "mongo")} == dict.fromkeys(
+        ("redis", "mongo"), "service_healthy"
+    )
+    assert all("healthcheck" in services[name] for name in ("redis", "mongo"))
+
+
+def test_every_platform_gives_a_worker_time_to_end_its_jobs() -> None:
+    grace_s = json.loads((ROOT / "railway.json").read_text())["deploy"]["drainingSeconds"]
+    assert isinstance(grace_s, int)
+    assert compose()["worker"]["stop_grace_period"] == f"{grace_s}s"
+    assert grace_s > Settings().fetch_total_s + Settings().encode_s
+
+
+def test_the_dockerfile_passes_its_linter() -> None:
+    hadolint = BIN / "hadolint"
+    if not hadolint.exists():
+        pytest.skip("hadolint has no build for this machine")
+    done = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_dockerfile_has_what_the_other_files_count_on() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    stages = re.findall(r"^FROM \S+ AS (\S+)$", text, re.MULTILINE)
+    assert stages[-1] == "worker", "Railway builds the last stage"
+    assert {service["build"]["target"] for service in compose().values() if "build" in service} <= set(stages)
+    for stage in text.split("\nFROM ")[1:]:
+        assert 'CMD ["' in stage.splitlines()[-1] or stage.splitlines()[-1] == ""
+        assert "\nUSER 10001" in stage
+        assert "\nHEALTHCHECK " in stage
+    copied = [name for line in re.findall(r"^COPY (.+)$", text, re.MULTILINE) for name in line.split()[:-1]]
+    assert all((ROOT / name).exists() for name in copied)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_the_procfile_runs_a_worker_and_a_flower_that_shows_its_tasks(
+    stack: Stack, images: ImageServer, tmp_path: Path, new_id: str
+) -> None:
+    """Both processes by honcho, as a platform would start them, on a Redis database of their own."""
+    port = free_port()
+    redis_url = stack.redis_url.removesuffix("0") + "4"
+    env = {
+        **stack.environment(),
+        **WORKER_ENV,
+        "REDIS_URL": redis_url,
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "FLOWER_UNAUTHENTICATED_API": "true",
+        "FLOWER_ADDRESS": "127.0.0.1",
+    }
+    # honcho gives the n-th process type the port + 100 n: the worker ignores its own, Flower takes port + 100.
+    command = [str(BIN / "honcho"), "start", "--no-prefix", "-p", str(port - 100), "worker", "flower"]
+    log = tmp_path / "honcho.log"
+    with log.open("wb") as output:
+        honcho = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output, start_new_session=True)
+    try:
+
+        def api(path: str) -> Any:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/{path}", timeout=5) as answer:
+                    return json.load(answer)
+            except OSError:
+                return None
+
+        wait_for(lambda: api("workers?refresh=1") or None, f"Flower to see the worker: see {log}", 120)
+        with EmbeddingClient(redis_url) as client:
+            done = client.enqueue(f"{new_id}-done", images.add("/a.jpg", small_jpeg()) + "?sig=secret")
+            failed = client.enqueue(f"{new_id}-failed", images.add("/b.jpg", Answer(b"", 404)))
+
+        def finished() -> Any:
+            tasks = api("tasks") or {}
+            return tasks if {tasks.get(one, {}).get("state") for one in (done, failed)} == {"SUCCESS", "FAILURE"} else 0
+
+        tasks = wait_for(finished, "Flower to show both tasks ended")
+        assert tasks[done]["state"] == "SUCCESS"
+        assert tasks[done]["name"] == "clipqueue.embed_image"
+        assert f"{new_id}-done" in tasks[done]["kwargs"]
+        assert "secret" not in json.dumps(tasks)
+        assert "404" in tasks[failed]["exception"]
+    finally:
+        honcho.send_signal(signal.SIGTERM)
+        honcho.wait(60)

@@ -1,0 +1,178 @@
+"""`clipqueue up` and `clipqueue demo`, run as a newcomer would."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+
+from tests.conftest import SMALL_MODEL
+from tests.support.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.servers import ImageServer
+
+COMMAND = [sys.executable, "-m", "producer"]
+ENV = {**os.environ, **SMALL_MODEL, "CLIPQUEUE_PRECISION": "fp32", "COLUMNS": "140"}
+
+
+def test_two_demos_at_once_end_with_all_samples_done() -> None:
+    env = {key: value for key, value in ENV.items() if key != "CLIP_PRETRAINED"}
+    demos = [
+        subprocess.Popen([*COMMAND, "demo"], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    for demo in demos:
+        output, _ = demo.communicate(timeout=180)
+        assert demo.returncode == 0, output
+        assert "28 of 28 done" in output
+        assert re.search(r"rocket-exif-rotated\.jpg +done +JPEG +640x427 +\d+ +\S+ +0\.\d{3}", output), output
+        assert "random weights" in output
+
+
+def test_a_demo_with_an_image_that_fails_exits_with_1(images: ImageServer) -> None:
+    url = images.add("/photo.jpg", b"not a photo")
+    done = subprocess.run(
+        [*COMMAND, "demo", url, images.url + "/gone.jpg?sig=secret"],
+        env=ENV,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    assert done.returncode == 1
+    assert "0 of 2 done" in done.stdout
+    assert "not_an_image" in done.stdout
+    assert "http_404" in done.stdout
+    assert "secret" not in done.stdout
+
+
+def test_a_demo_of_something_that_is_no_url_says_so_at_once() -> None:
+    done = subprocess.run([*COMMAND, "demo", "cat.jpg"], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "only http and https" in done.stderr
+
+
+@contextmanager
+def running_up(*options: str, until: str = "ready", env: dict[str, str] | None = None) -> Iterator[Up]:
+    process = subprocess.Popen(
+        [*COMMAND, "up", *options],
+        env=env or ENV,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert process.stdout is not None
+    try:
+        lines: list[str] = []
+        for line in process.stderr:
+            lines.append(line)
+            if line.startswith(until):
+                break
+        else:
+            pytest.fail("".join(lines))
+        exports = dict(process.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in range(2))
+        yield Up(process, exports)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+class Up:
+    """A running `clipqueue up`: its process, and what it printed to export."""
+
+    def __init__(self, process: subprocess.Popen[str], exports: dict[str, str]) -> None:
+        self.process = process
+        self.exports = exports
+
+    def redis(self) -> redis.Redis:
+        return redis.Redis.from_url(self.exports["REDIS_URL"])
+
+    def ports(self) -> list[int]:
+        return [int(re.findall(r":(\d+)/", url)[0]) for url in self.exports.values()]
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+def test_up_runs_jobs_until_it_is_stopped_and_stops_everything(by: signal.Signals, images: ImageServer) -> None:
+    image = images.add("/a.jpg", b"not a photo")
+    with running_up() as up:
+        env = {**ENV, **up.exports}
+        enqueued = subprocess.run(
+            [*COMMAND, "enqueue", image], env=env, capture_output=True, text=True, check=True, timeout=60
+        )
+        image_id = enqueued.stdout.strip()
+
+        def status() -> str:
+            done = subprocess.run(
+                [*COMMAND, "status", image_id], env=env, capture_output=True, text=True, check=False, timeout=60
+            )
+            return done.stdout if "not_an_image at decode" in done.stdout else ""
+
+        wait_for(status, "the job to end")
+        up.process.send_signal(by)
+        _, errors = up.process.communicate(timeout=60)
+        assert up.process.returncode == 0
+        assert "stopped" in errors
+        assert not any(is_open(port) for port in up.ports())
+
+
+def test_up_ends_when_a_part_dies_and_names_it() -> None:
+    with running_up("--no-worker") as up:
+        with up.redis() as client:
+            os.kill(client.info()["process_id"], signal.SIGKILL)
+        _, errors = up.process.communicate(timeout=60)
+        assert up.process.returncode == 1
+        assert "clipqueue: redis has ended (exit code -9)" in errors
+        assert not any(is_open(port) for port in up.ports())
+
+
+def test_up_without_weights_ends_with_the_workers_reason() -> None:
+    done = subprocess.run(
+        [*COMMAND, "up"],
+        env={**ENV, "CLIP_PRETRAINED": "/no/such/weights.pt"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "cannot be loaded, so this worker does not start" in done.stderr
+    assert "clipqueue: worker has ended (exit code 1)" in done.stderr
+
+
+def test_up_takes_ports_and_keeps_its_data_where_it_is_told(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        taken = probe.getsockname()[1]
+        done = subprocess.run(
+            [*COMMAND, "up", "--redis-port", str(taken)], capture_output=True, text=True, check=False, timeout=60
+        )
+    assert done.returncode == 1
+    assert f"port {taken} cannot be used" in done.stderr
+
+    options = ("--no-worker", "--redis-port", str(taken), "--data-dir", str(tmp_path / "new"))
+    for expected in (0, 1):
+        with running_up(*options) as up:
+            assert up.ports()[0] == taken
+            with up.redis() as client:
+                assert client.llen("images") == expected
+                client.lpush("images", "kept")
+            up.process.terminate()
+            up.process.communicate(timeout=60)

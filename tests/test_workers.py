@@ -1,0 +1,126 @@
+"""Worker processes: several on one queue, and starts that must not happen."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import SMALL_MODEL, WORKER_ENV
+from tests.support.messages import hand_made_message
+from tests.support.pictures import encoded, photo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Any
+
+    import redis
+
+    from producer.client import EmbeddingClient
+    from producer.local.stack import Stack
+    from tests.support.servers import ImageServer
+
+DONE = re.compile(r"job=(\S+) done batch=(\d+) ")
+
+
+@pytest.fixture(scope="module")
+def second_worker_log(stack: Stack, data_dir: Path) -> Path:
+    """Another worker on the run's stack, under the node name that a worker has by default."""
+    stack.start_worker(WORKER_ENV, name="celery")
+    return data_dir / "celery.log"
+
+
+def test_two_workers_share_a_queue_and_embed_each_image_once_in_batches(
+    worker_log: Path,
+    second_worker_log: Path,
+    client: EmbeddingClient,
+    images: ImageServer,
+    result_of: Callable[[Any], dict[str, Any]],
+    new_id: str,
+) -> None:
+    picture = photo()
+    jobs = [
+        (f"{new_id}-{n}", images.add(f"/{n}.jpg", encoded(picture.rotate(n), "JPEG", quality=80))) for n in range(200)
+    ]
+
+    assert client.enqueue_many(jobs) == 200
+    assert {result_of(image_id)["embedding_job"]["status"] for image_id, _ in jobs} == {"done"}
+
+    assert set(images.hits.values()) == {1}, "each image is downloaded once"
+    logs = [worker_log.read_text(), second_worker_log.read_text()]
+    shares = [[(i, int(batch)) for i, batch in DONE.findall(log) if i.startswith(new_id)] for log in logs]
+    embedded = [image_id for share in shares for image_id, _ in share]
+    assert sorted(embedded) == sorted(image_id for image_id, _ in jobs), "each image is embedded once"
+    for share in shares:
+        assert len(share) >= 20, "both workers work"
+        assert max(batch for _, batch in share) > 1, "images meet in batches"
+
+
+def start_worker(stack: Stack, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a worker on database 2, which no other test uses, until it ends by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "worker.app", "worker"],
+        env={**os.environ, **stack.environment(), "REDIS_URL": stack.redis_url.removesuffix("0") + "2", **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("pretrained", ["/no/such/weights.pt", "laion2b_typo"])
+def test_a_worker_without_weights_does_not_start_and_takes_no_job(
+    pretrained: str, stack: Stack, broker: redis.Redis, new_id: str
+) -> None:
+    broker.select(2)
+    message = hand_made_message({"image_id": new_id, "url": "http://127.0.0.1:1/a.jpg"})
+    broker.delete("images")
+    broker.lpush("images", message)
+    done = start_worker(stack, CLIP_MODEL="ViT-B-32-quickgelu", CLIP_PRETRAINED=pretrained)
+    assert done.returncode == 1
+    assert f"CLIP_PRETRAINED={pretrained} cannot be loaded" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert broker.lrange("images", 0, -1) == [message.encode()]
+
+
+@pytest.mark.parametrize(
+    ("env", "complaint"),
+    [
+        ({"CLIPQUEUE_CONCURRENCY": "many"}, "CLIPQUEUE_CONCURRENCY"),
+        ({"CLIPQUEUE_VISIBILITY_TIMEOUT_S": "30"}, "CLIPQUEUE_VISIBILITY_TIMEOUT_S"),
+        ({**SMALL_MODEL, "MONGODB_URI": "mongodb://user:hunter2@host:port/"}, "MONGODB_URI cannot be read"),
+    ],
+)
+def test_a_worker_with_wrong_settings_names_them(env: dict[str, str], complaint: str, stack: Stack) -> None:
+    done = start_worker(stack, **env)
+    assert done.returncode == 1
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_the_application_alone_needs_neither_the_model_nor_mongodb() -> None:
+    """Flower and the health check import it; they must not pay for torch, nor need it installed."""
+    script = (
+        "import sys; from worker.app import app; app.loader.import_default_modules();"
+        "print('clipqueue.embed_image' in app.tasks, {'torch', 'motor', 'pymongo', 'PIL', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True set()"
+
+
+def test_the_health_check_follows_the_worker_of_this_host(stack: Stack, second_worker_log: Path) -> None:
+    check = [sys.executable, "-m", "worker.health"]
+    env = {**os.environ, **stack.environment()}
+    assert subprocess.run(check, env=env, check=False, timeout=60).returncode == 0
+
+    env["REDIS_URL"] = stack.redis_url.removesuffix("0") + "3"  # where no worker is
+    absent = subprocess.run(check, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert absent.returncode == 1
+    assert f"celery@{socket.gethostname()} does not answer" in absent.stderr
