@@ -80,8 +80,8 @@ def test_the_dockerfile_has_what_the_other_files_count_on() -> None:
     stages = re.findall(r"^FROM \S+ AS (\S+)$", text, re.MULTILINE)
     assert stages[-1] == "worker", "Railway builds the last stage"
     assert {service["build"]["target"] for service in compose().values() if "build" in service} <= set(stages)
-    for stage in text.split("\nFROM ")[1:]:
-        assert 'CMD ["' in stage.splitlines()[-1] or stage.splitlines()[-1] == ""
+    for stage in re.split(r"^FROM ", text, flags=re.MULTILINE)[2:]:  # after the comment and the base
+        assert re.search(r'^CMD \["celery"', stage, re.MULTILINE), "exec form: a shell would swallow SIGTERM"
         assert "\nUSER 10001" in stage
         assert "\nHEALTHCHECK " in stage
     copied = [name for line in re.findall(r"^COPY (.+)$", text, re.MULTILINE) for name in line.split()[:-1]]
