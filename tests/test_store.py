@@ -12,9 +12,9 @@ import pytest
 from bson import ObjectId
 
 from producer.contract import ImageJob, ObjectIdRef
-from worker.errors import HttpRefused, StoreUnavailable
+from worker.errors import HttpRefused, StoreRefused, StoreUnavailable
 from worker.results import Failure, Result, Standing
-from worker.store import MongoStore
+from worker.store import MongoStore, _errors_by_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -213,3 +213,24 @@ def test_the_database_is_the_one_in_the_path(path: str, database: str, stack: St
     store.close()
     with pymongo.MongoClient[Document](base) as mongo:
         assert mongo[database]["elsewhere"].count_documents({"_id": new_id}) == 1
+
+
+@pytest.mark.parametrize(
+    ("details", "expected"),
+    [
+        ({"code": 11000, "errmsg": "E11000 ... index: _id_", "keyPattern": {"_id": 1}}, type(None)),
+        ({"code": 11000, "errmsg": "E11000 ... index: url_1", "keyPattern": {"url": 1}}, StoreRefused),
+        ({"code": 121, "errmsg": "Document failed validation"}, StoreRefused),
+    ],
+    ids=["there already", "another unique index", "validator"],
+)
+def test_a_document_that_mongodb_refuses_is_not_mongodb_being_away(details: Document, expected: type) -> None:
+    """As real MongoDB words them: trying again would never end."""
+    errors = _errors_by_index({"writeErrors": [{"index": 1, **details}], "writeConcernErrors": []}, 3)
+    assert {index: type(error) for index, error in errors.items()} == {1: expected}
+
+
+def test_a_write_that_no_majority_confirmed_is_not_a_write() -> None:
+    unsure = {"writeErrors": [], "writeConcernErrors": [{"code": 64, "errmsg": "waiting for replication timed out"}]}
+    errors = _errors_by_index(unsure, 2)
+    assert [type(errors[index]) for index in range(2)] == [StoreUnavailable, StoreUnavailable]

@@ -13,6 +13,7 @@ JobError
 │   ├── TooManyPixels           too_many_pixels     more than CLIPQUEUE_MAX_PIXELS
 │   ├── CorruptImage            corrupt_image       damaged or cut short
 │   ├── BadVector               bad_vector          the model gave a vector that is not finite
+│   ├── StoreRefused            store_refused       MongoDB refuses the document (a unique index, a validator)
 │   └── InternalError           internal_error      a defect of ours; the log has the traceback
 └── TransientError              retried with backoff; recorded as failed when retries are spent
     ├── FetchTimeout            fetch_timeout
@@ -109,6 +110,12 @@ class BadVector(PermanentError):
     """The model gave a vector that is not finite or has no length."""
 
     code, stage = "bad_vector", "encode"
+
+
+class StoreRefused(PermanentError):
+    """MongoDB refuses this document, as another unique index or a validator of the collection demands."""
+
+    code, stage = "store_refused", "save"
 
 
 class InternalError(PermanentError):

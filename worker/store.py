@@ -17,7 +17,7 @@ from pymongo import InsertOne, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from producer.contract import DEFAULT_DATABASE, EmbeddingJob, ImageId, ImageJob, ObjectIdRef
-from worker.errors import StoreUnavailable
+from worker.errors import StoreRefused, StoreUnavailable
 from worker.results import Standing
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class MongoStore:
                 await self._collection.bulk_write([operation for operation, _ in bulk], ordered=False)
                 errors: dict[int, Exception | None] = {}
             except BulkWriteError as exc:
-                errors = _errors_by_index(exc, len(bulk))
+                errors = _errors_by_index(exc.details, len(bulk))
             except PyMongoError as exc:
                 errors = dict.fromkeys(range(len(bulk)), exc)
             for index, (_, written) in enumerate(bulk):
@@ -221,11 +221,19 @@ def _connect(uri: str, loop: asyncio.AbstractEventLoop) -> AsyncIOMotorClient[Do
         ) from None
 
 
-def _errors_by_index(exc: BulkWriteError, count: int) -> dict[int, Exception | None]:
-    """Return each failed operation's error, None for a duplicate key; a write concern error fails all."""
-    if exc.details["writeConcernErrors"]:
-        return dict.fromkeys(range(count), exc)
-    return {error["index"]: None if error["code"] == _DUPLICATE_KEY else exc for error in exc.details["writeErrors"]}
+def _errors_by_index(details: Document, count: int) -> dict[int, Exception | None]:
+    """Return each failed operation's error, None for a document that is there already."""
+    if details["writeConcernErrors"]:
+        unsure = StoreUnavailable(f"MongoDB did not confirm the write: {details['writeConcernErrors'][0]['errmsg']}")
+        return dict.fromkeys(range(count), unsure)
+    return {error["index"]: _write_error(error) for error in details["writeErrors"]}
+
+
+def _write_error(error: Document) -> Exception | None:
+    # Another unique index of the collection meets duplicates too; then no reading anew would ever help.
+    if error["code"] == _DUPLICATE_KEY and error.get("keyPattern", {"_id": 1}) == {"_id": 1}:
+        return None
+    return StoreRefused(f"MongoDB refuses the document (code {error['code']}): {error['errmsg']}")
 
 
 def _resolve(written: asyncio.Future[bool], failed: bool, error: Exception | None) -> None:  # noqa: FBT001

@@ -11,7 +11,15 @@ from celery.exceptions import Reject
 from producer.contract import IMAGE_TASK, ImageJob, now_ms, parse_image_id
 from producer.errors import InvalidJob
 from worker.app import app
-from worker.errors import BadJob, InternalError, JobError, PermanentError, StoreUnavailable, TransientError
+from worker.errors import (
+    BadJob,
+    InternalError,
+    JobError,
+    PermanentError,
+    StoreRefused,
+    StoreUnavailable,
+    TransientError,
+)
 from worker.results import Failure
 
 if TYPE_CHECKING:
@@ -51,7 +59,7 @@ def _read_job(task: Task, kwargs: dict[str, Any]) -> ImageJob:
     except InvalidJob:
         logger.warning("task=%s is no job and names no document: %s", task.request.id, error)
         raise error from None
-    app.runtime.store.save_failure(Failure(image_id, None, now_ms(), _attempts(task), error))
+    _record(Failure(image_id, None, now_ms(), _attempts(task), error))
     raise error
 
 
@@ -61,17 +69,17 @@ def _embed(task: Task, job: ImageJob) -> None:
     except TransientError as exc:
         if app.runtime.retries.allows(task.request.retries):
             raise _retry(task, job, exc) from None
-        _record(task, job, exc)
+        _record(_failure(task, job, exc))
         raise
     except PermanentError as exc:
-        _record(task, job, exc)
+        _record(_failure(task, job, exc))
         raise
     except StoreUnavailable:
         raise
     except Exception as exc:  # the edge of the task: a defect of ours must not lose the job
         logger.exception("job=%s met a defect", job.image_id)
         error = InternalError(f"{type(exc).__name__}; the worker's log has the traceback")
-        _record(task, job, error)
+        _record(_failure(task, job, error))
         raise error from exc
 
 
@@ -90,10 +98,17 @@ def _retry(task: Task, job: ImageJob, error: TransientError) -> Exception:
     return retry
 
 
-def _record(task: Task, job: ImageJob, error: JobError) -> None:
-    failure = Failure(job.image_id, job.url, job.enqueued_at_ms, _attempts(task), error)
-    app.runtime.store.save_failure(failure)
-    logger.warning("job=%s failed stage=%s code=%s", job.image_id, error.stage, error.code)
+def _record(failure: Failure) -> None:
+    error = failure.error
+    logger.warning("job=%s failed stage=%s code=%s", failure.image_id, error.stage, error.code)
+    try:
+        app.runtime.store.save_failure(failure)
+    except StoreRefused as exc:
+        logger.error("job=%s: its failure cannot be recorded: %s", failure.image_id, exc)  # noqa: TRY400
+
+
+def _failure(task: Task, job: ImageJob, error: JobError) -> Failure:
+    return Failure(job.image_id, job.url, job.enqueued_at_ms, _attempts(task), error)
 
 
 def _attempts(task: Task) -> int:
