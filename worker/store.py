@@ -196,7 +196,7 @@ class MongoStore:
                 await self._collection.bulk_write([operation for operation, _ in bulk], ordered=False)
                 errors: dict[int, Exception | None] = {}
             except BulkWriteError as exc:
-                errors = _errors_by_index(exc.details, len(bulk))
+                errors = _errors_by_index(dict(exc.details), len(bulk))
             except PyMongoError as exc:
                 errors = dict.fromkeys(range(len(bulk)), exc)
             for index, (_, written) in enumerate(bulk):
