@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import hashlib
 import json
 import os
 import signal
 import sys
 import tempfile
 import time
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
 from producer.client import EmbeddingClient
-from producer.contract import DEFAULT_COLLECTION, ImageJob
+from producer.contract import DEFAULT_COLLECTION, ImageJob, id_of_url
 from producer.errors import ClipqueueError, InvalidJob
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from producer.documents import ImageStatus
 
 _EXTRA_MISSING = "{command} needs the extra {extra!r}: pip install 'clipqueue[{extra}]'"
+
+_CHUNK = 500
 
 Row = tuple[str, str, str]  # where it stands, image id, URL
 
@@ -46,7 +49,7 @@ def cli() -> None:
 @click.option(
     "--from",
     "source",
-    type=click.File("r"),
+    type=click.File("r", encoding="utf-8-sig", errors="surrogateescape"),
     metavar="FILE",
     help="Read lines of `URL` or CSV `id,url` from FILE; - is standard input.",
 )
@@ -68,13 +71,17 @@ def enqueue(
         raise click.UsageError("Give either URLs or --from FILE.")
     if image_id is not None and len(urls) != 1:
         raise click.UsageError("--id goes with exactly one URL.")
-    rows = _read_rows(source) if source else [(f"URL {n}", image_id or _id_of(url), url) for n, url in _count(urls)]
+    rows = _read_rows(source) if source else _rows_of(urls, image_id)
     checked = _Checked(rows, object_id=object_id)
+    jobs = iter(checked)
+    count = 0
     try:
         with EmbeddingClient.from_env() as client:
-            count = client.enqueue_many(checked, force=force)
+            while chunk := list(islice(jobs, _CHUNK)):
+                count += client.enqueue_many([(wire_id, url) for _, wire_id, url in chunk], force=force)
+                _print_ids(shown_id for shown_id, _, _ in chunk)
     except ClipqueueError as exc:
-        _fail(str(exc))
+        _fail(f"{exc} ({count} were enqueued before)")
     click.echo(f"enqueued {count}, refused {checked.refused}", err=True)
     sys.exit(1 if checked.refused else 0)
 
@@ -95,7 +102,7 @@ def status(image_ids: tuple[str, ...], *, as_json: bool) -> None:
     if not uri:
         _fail("MONGODB_URI is not set; it looks like mongodb://host:27017/database")
     try:
-        with open_documents(uri, os.environ.get("CLIPQUEUE_COLLECTION", DEFAULT_COLLECTION)) as documents:
+        with open_documents(uri, os.environ.get("CLIPQUEUE_COLLECTION") or DEFAULT_COLLECTION) as documents:
             found = documents.status(image_ids)
     except ClipqueueError as exc:
         _fail(str(exc))
@@ -122,8 +129,8 @@ def up(redis_port: int, mongo_port: int, data_dir: Path | None, *, no_worker: bo
     with contextlib.ExitStack() as cleanup:
         if data_dir is None:
             data_dir = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="clipqueue-")))
-        data_dir.mkdir(parents=True, exist_ok=True)
         try:
+            data_dir.mkdir(parents=True, exist_ok=True)
             stack = stack_module.Stack(data_dir, redis_port=redis_port, mongo_port=mongo_port, inherit_logs=True)
             with _until_stopped(), stack:
                 stack.start_servers()
@@ -135,7 +142,7 @@ def up(redis_port: int, mongo_port: int, data_dir: Path | None, *, no_worker: bo
                 while True:
                     stack.check()
                     time.sleep(0.2)
-        except stack_module.StackError as exc:
+        except (stack_module.StackError, OSError) as exc:
             _fail(str(exc))
 
 
@@ -154,7 +161,7 @@ def demo(urls: tuple[str, ...]) -> None:
     all_done = False
     try:
         for url in urls:
-            ImageJob.new(url, url)
+            ImageJob.new(id_of_url(url), url)
         with _until_stopped():
             all_done = run_demo(urls, Console())
     except (ClipqueueError, stack_module.StackError) as exc:
@@ -175,7 +182,8 @@ class _Checked:
         self._object_id = object_id
         self.refused = 0
 
-    def __iter__(self) -> Iterator[tuple[Any, str]]:
+    def __iter__(self) -> Iterator[tuple[str, Any, str]]:
+        """Yield the id to show, the id for the client, and the URL."""
         for where, image_id, url in self._rows:
             wire_id = {"$oid": image_id} if self._object_id else image_id
             try:
@@ -184,32 +192,53 @@ class _Checked:
                 self.refused += 1
                 click.echo(f"{where}: {exc}", err=True)
                 continue
-            click.echo(image_id)
-            yield wire_id, url
+            yield image_id, wire_id, url
+
+
+def _rows_of(urls: Iterable[str], image_id: str | None) -> Iterator[Row]:
+    for number, url in _count(urls):
+        yield f"URL {number}", id_of_url(url) if image_id is None else image_id, url
 
 
 def _read_rows(source: TextIO) -> Iterator[Row]:
     for number, line in _count(source):
         text = line.strip()
-        if not text or text.startswith("#") or text.lower() == "id,url":
+        if not text or text.startswith("#"):
             continue
-        if text.startswith(("http://", "https://")):  # a URL may contain commas
-            yield f"line {number}", _id_of(text), text
-        else:
-            image_id, *rest = next(csv.reader([text]))
-            yield f"line {number}", image_id.strip(), ",".join(rest).strip()
+        if text.lower().startswith(("http://", "https://")):  # a URL may contain commas
+            yield f"line {number}", id_of_url(text), text
+            continue
+        image_id, url = _split_row(text)
+        if (number, url.lower()) != (1, "url"):  # the header
+            yield f"line {number}", image_id, url
+
+
+def _split_row(text: str) -> tuple[str, str]:
+    try:
+        image_id, *rest = next(csv.reader([text]))
+    except csv.Error:  # such as a field of megabytes
+        return "", text
+    return image_id.strip(), ",".join(rest).strip()
 
 
 def _count(things: Iterable[str]) -> Iterator[tuple[int, str]]:
     return enumerate(things, start=1)
 
 
-def _id_of(url: str) -> str:
-    return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+def _print_ids(shown_ids: Iterable[str]) -> None:
+    try:
+        click.echo("\n".join(shown_ids))
+    except BrokenPipeError:
+        # Nobody reads the ids any more, as behind `| head`; the jobs are wanted all the same.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _as_json(one: ImageStatus) -> str:
-    return json.dumps({"id": one.image_id, "status": one.status, **one.job}, default=lambda value: value.isoformat())
+    return json.dumps({"id": one.image_id, "status": one.status, **one.job}, default=_json_value)
+
+
+def _json_value(value: Any) -> str:
+    return str(value.isoformat() if isinstance(value, datetime) else value)
 
 
 def _as_line(one: ImageStatus) -> str:
@@ -217,7 +246,7 @@ def _as_line(one: ImageStatus) -> str:
     if one.status == "done":
         detail = f"{job.get('model')} dim={job.get('dim')} {job.get('format')} {job.get('width')}x{job.get('height')}"
     elif one.status == "failed":
-        error = job.get("error") or {}
+        error = job["error"] if isinstance(job.get("error"), dict) else {}
         detail = f"{error.get('code')} at {error.get('stage')}: {error.get('message')}"
     else:
         detail = {"pending": "the document has no result yet", "unknown": "no such document (yet)"}.get(one.status, "")
@@ -234,14 +263,13 @@ def _import_local(command: str) -> Any:
 
 @contextlib.contextmanager
 def _until_stopped() -> Iterator[None]:
-    """Turn SIGTERM and Ctrl-C into a quiet end of the block, after what is inside has cleaned up."""
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Turn the signals that end a command into a quiet end of the block, after what is inside has cleaned up."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):  # SIGHUP: the terminal was closed
+        signal.signal(number, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _fail(message: str) -> NoReturn:

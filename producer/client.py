@@ -46,7 +46,8 @@ class EmbeddingClient:
                 # A push repeated after a lost answer can only double a job, which changes nothing.
                 retry=Retry(ConstantBackoff(0.1), 1),
             )
-        except ValueError:
+            self._redis.connection_pool.make_connection()  # opens nothing, but reads the URL's options
+        except (ValueError, TypeError):
             # redis-py's message may repeat the URL, and with it the password.
             raise ConfigurationError(
                 "REDIS_URL cannot be read; it looks like redis://:password@host:6379/0 (or rediss:// for TLS)"
@@ -116,7 +117,7 @@ class EmbeddingClient:
     def _push(self, messages: list[bytes]) -> None:
         try:
             self._redis.lpush(IMAGE_QUEUE, *messages)
-        except redis.RedisError as exc:
+        except (redis.RedisError, UnicodeError) as exc:  # UnicodeError: a host name that is none
             reason = str(exc).replace(_password_of(self._redis) or "\0", "***")
             raise BrokerUnavailable(f"Redis at {self._host} did not take the job: {reason}") from None
 

@@ -5,6 +5,7 @@ The one owner of everything that two programs must agree on. It knows neither Re
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from dataclasses import dataclass
@@ -29,7 +30,9 @@ MAX_TIME_MS = 253_402_300_799_999
 
 _HEX24 = re.compile(r"[0-9a-fA-F]{24}")
 # What urlsplit would silently strip, and what no URL may contain unescaped (RFC 3986, section 2).
-_FORBIDDEN_IN_URL = re.compile(r"[\x00-\x20\x7f]")
+_QUERY_IN_TEXT = re.compile(r"(\bhttps?://[^\s?#'\"<>]*)[?#][^\s'\"<>]*", re.IGNORECASE)
+_FORBIDDEN_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +124,10 @@ class ImageJob:
         for key in ("image_id", "url"):
             if key not in kwargs:
                 raise InvalidJob(f"the message has no {key!r}")
-        url, enqueued_at, force = kwargs["url"], kwargs.get("enqueued_at"), kwargs.get("force", False)
-        if not isinstance(url, str):
-            raise InvalidJob(f"url must be a string, not {type(url).__name__}")
+        force = kwargs.get("force", False)
         if not isinstance(force, bool):
             raise InvalidJob(f"force must be true or false, not {type(force).__name__}")
-        return cls(parse_image_id(kwargs["image_id"]), url, _read_time(enqueued_at), force)
+        return cls(parse_image_id(kwargs["image_id"]), kwargs["url"], read_enqueued_at(kwargs), force)
 
     def describe(self) -> str:
         """Return the keyword arguments as Flower and logs may show them: no query string, no fragment."""
@@ -149,6 +150,27 @@ def parse_image_id(value: object) -> ImageId:
     return value
 
 
+def read_enqueued_at(kwargs: Mapping[str, Any]) -> int:
+    """Return a message's `enqueued_at` in milliseconds, or now if it has none.
+
+    Raises:
+        InvalidJob: It is not a whole number.
+    """
+    enqueued_at = kwargs.get("enqueued_at")
+    if enqueued_at is None:
+        return now_ms()
+    # bool is an int in Python, not on the wire; JavaScript writes whole numbers, some clients 1.7e12.
+    is_whole = isinstance(enqueued_at, int) or (isinstance(enqueued_at, float) and enqueued_at.is_integer())
+    if isinstance(enqueued_at, bool) or not is_whole:
+        raise InvalidJob("enqueued_at must be a whole number of milliseconds since the epoch")
+    return min(int(enqueued_at), now_ms())
+
+
+def id_of_url(url: str) -> str:
+    """Return an id that depends on the URL alone, for jobs without a document of their own."""
+    return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
 def redact_url(url: str) -> str:
     """Return scheme, host and path: a signed URL's secret lives in its query string."""
     try:
@@ -157,6 +179,11 @@ def redact_url(url: str) -> str:
         return "<unreadable URL>"
     netloc = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{netloc}{parts.path}" if parts.scheme else parts.path
+
+
+def redact_text(text: str) -> str:
+    """Cut the query and fragment off every URL in a text."""
+    return _QUERY_IN_TEXT.sub(r"\1", text)
 
 
 def now_ms() -> int:
@@ -174,29 +201,35 @@ def _check_id(image_id: ImageId) -> None:
     if len(image_id) > MAX_ID_CHARS:
         raise InvalidJob(f"image_id has {len(image_id)} characters; at most {MAX_ID_CHARS} are allowed")
     _check_text("image_id", image_id)
+    if _CONTROL.search(image_id):  # it would forge log lines and terminal output
+        raise InvalidJob("image_id contains a control character")
 
 
 def check_url(url: str) -> None:
-    """Check that a URL is one that is fetched: http or https, with a host, at most 2,048 characters.
+    """Check that a URL is one that is fetched: a string, http or https, with a host, at most 2,048 characters.
 
     Raises:
         InvalidJob: It is not; the message says why, without repeating the URL.
     """
+    if not isinstance(url, str):  # callers of the client may have no type checker
+        raise InvalidJob(f"url must be a string, not {type(url).__name__}")
     if len(url) > MAX_URL_CHARS:
         raise InvalidJob(f"the URL has {len(url)} characters; at most {MAX_URL_CHARS} are allowed")
     _check_text("the URL", url)
     try:
         parts = urlsplit(url)
         host = parts.hostname
-        _ = parts.port  # reading it checks it
-    except ValueError as exc:
-        raise InvalidJob(f"the URL cannot be read: {exc}") from None
+        port = parts.port  # reading it checks it
+    except ValueError:
+        raise InvalidJob("the URL cannot be read: its host or port is malformed") from None
+    if not parts.scheme:
+        raise InvalidJob("the URL has no scheme; it must start with http:// or https://")
     if parts.scheme not in ("http", "https"):
-        raise InvalidJob(f"the URL's scheme is {parts.scheme or 'missing'!r}; only http and https are fetched")
-    if not host:
-        raise InvalidJob("the URL has no host")
+        raise InvalidJob(f"the URL's scheme is {parts.scheme!r}; only http and https are fetched")
+    if not host or port == 0:
+        raise InvalidJob("the URL has no host" if not host else "the URL's port is 0")
     if _FORBIDDEN_IN_URL.search(url):
-        raise InvalidJob("the URL contains a space or control character; percent-encode it")
+        raise InvalidJob("the URL contains a space, backslash or control character; percent-encode it")
 
 
 def _check_text(name: str, text: str) -> None:
@@ -206,13 +239,3 @@ def _check_text(name: str, text: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise InvalidJob(f"{name} is not valid Unicode text (it has a lone surrogate)") from None
-
-
-def _read_time(enqueued_at: object) -> int:
-    if enqueued_at is None:
-        return now_ms()
-    # bool is an int in Python, not on the wire; JavaScript writes whole numbers, some clients 1.7e12.
-    is_whole = isinstance(enqueued_at, int) or (isinstance(enqueued_at, float) and enqueued_at.is_integer())
-    if isinstance(enqueued_at, bool) or not is_whole:
-        raise InvalidJob("enqueued_at must be a whole number of milliseconds since the epoch")
-    return min(int(enqueued_at), now_ms())  # type: ignore[call-overload, no-any-return]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 from bson import ObjectId
 from pymongo.errors import ConfigurationError as UriError
-from pymongo.errors import PyMongoError
+from pymongo.errors import InvalidName, PyMongoError
 
 from producer.contract import DEFAULT_DATABASE
 from producer.errors import ConfigurationError, StoreUnavailable
@@ -51,6 +51,8 @@ class ImageDocuments:
         keys = [key for image_id in image_ids for key in _keys(image_id)]
         try:
             found = {document["_id"]: document for document in self._collection.find({"_id": {"$in": keys}}, _FIELDS)}
+        except UnicodeError:
+            raise StoreUnavailable("an id is not valid Unicode text") from None
         except PyMongoError as exc:
             raise StoreUnavailable(f"MongoDB did not answer: {exc}") from None
         return [_read(image_id, found) for image_id in image_ids]
@@ -69,7 +71,11 @@ def open_documents(mongodb_uri: str, collection: str) -> Iterator[ImageDocuments
         # Without the driver's message, which may repeat the URI and with it the password.
         raise ConfigurationError("MONGODB_URI cannot be read; it looks like mongodb://host:27017/database") from None
     with client:
-        yield ImageDocuments(client.get_default_database(DEFAULT_DATABASE)[collection])
+        try:
+            documents = ImageDocuments(client.get_default_database(DEFAULT_DATABASE)[collection])
+        except InvalidName:
+            raise ConfigurationError(f"CLIPQUEUE_COLLECTION={collection} is no name of a collection") from None
+        yield documents
 
 
 def _keys(image_id: str) -> list[str | ObjectId]:
@@ -81,5 +87,6 @@ def _read(image_id: str, found: dict[Any, dict[str, Any]]) -> ImageStatus:
     document = next((found[key] for key in _keys(image_id) if key in found), None)
     if document is None:
         return ImageStatus(image_id, "unknown", {})
-    job = document.get("embedding_job") or {}
-    return ImageStatus(image_id, job.get("status", "pending"), job)
+    job = document.get("embedding_job")
+    job = job if isinstance(job, dict) else {}
+    return ImageStatus(image_id, str(job.get("status", "pending")), job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import ssl
 import sys
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,8 @@ def create_app(settings: Settings) -> WorkerApp:
         worker_pool="threads",
         worker_concurrency=settings.concurrency,
         worker_prefetch_multiplier=1,
+        # Retries wait for their time unacked in memory: without a bound, an outage of one image host would fill it.
+        worker_eta_task_limit=2 * settings.concurrency,
         task_acks_late=True,
         task_ignore_result=True,
         task_serializer="json",
@@ -93,13 +96,16 @@ def _set_up_logging(**_: Any) -> None:
 # worker_init and not worker_process_init, which the threads pool never sends. It runs before the worker connects
 # to Redis, so the model is warm before the first message is taken.
 @worker_init.connect
-def _start(**_: Any) -> None:
+def _start(sender: Any, **_: Any) -> None:
     configure_logging(_settings.log_level)
+    # Celery's own handler comes later, and process 1 of a container ignores what has none.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # Here and not above: Flower imports this module too, and needs neither torch nor motor.
     from worker.runtime import build_runtime  # noqa: PLC0415
 
     try:
         app.runtime = build_runtime(_settings)
+        sender.concurrency = app.runtime.concurrency
     except (ModelUnavailable, StoreUnavailable) as exc:
         logger.critical(exc)
         sys.exit(1)

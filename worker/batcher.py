@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -71,17 +73,21 @@ class Batcher:
             EncodeFailed: The model failed on this image, or did not answer in time.
             BadVector: The vector is not finite or has no length.
         """
+        if self._closing:
+            raise EncodeFailed("the worker is stopping")
         waiting = _Waiting(pixels)
+        deadline = time.monotonic() + self._timeout_s
         try:
             self._queue.put(waiting, timeout=self._timeout_s)
-            return waiting.future.result(self._timeout_s)
+            return waiting.future.result(deadline - time.monotonic())
         except (queue.Full, TimeoutError):
             waiting.future.cancel()
             raise EncodeFailed(f"the model gave no vector within {self._timeout_s:g} s") from None
 
     def close(self) -> None:
         """Finish what waits, then end the model thread."""
-        self._queue.put(None)
+        with suppress(queue.Full):  # a model that hangs; its thread is a daemon
+            self._queue.put(None, timeout=self._timeout_s)
         self._thread.join(self._timeout_s)
 
     def _run(self) -> None:
@@ -107,6 +113,7 @@ class Batcher:
     def _encode(self, batch: list[_Waiting]) -> None:
         try:
             vectors = self._encoder.encode(np.stack([waiting.pixels for waiting in batch]))
+            pairs = list(zip(batch, vectors, strict=True))
         except Exception as exc:  # the edge of the model thread, which must outlive any batch
             if len(batch) == 1:
                 logger.exception("the model failed on one image")
@@ -116,7 +123,7 @@ class Batcher:
             for waiting in batch:
                 self._encode([waiting])
             return
-        for waiting, vector in zip(batch, vectors, strict=True):
+        for waiting, vector in pairs:
             _resolve(waiting.future, vector, len(batch))
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +34,7 @@ AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 Resolve = Callable[[str, int], Sequence[AddressInfo]]
 
 _MAX_ADDRESSES_TRIED = 4
+_HOSTS_KEPT = 8
 _NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 _running = threading.local()
 
@@ -39,6 +42,23 @@ _running = threading.local()
 def system_resolve(host: str, port: int) -> Sequence[AddressInfo]:
     """Look a host up as the system does; raises socket.gaierror."""
     return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+class BoundedResolve:
+    """Looks hosts up in threads of its own, for as long as the running deadline allows: getaddrinfo has no timeout."""
+
+    def __init__(self, threads: int, resolve: Resolve = system_resolve) -> None:
+        self._resolve = resolve
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="dns")
+
+    def __call__(self, host: str, port: int) -> Sequence[AddressInfo]:
+        """Look a host up; raises socket.gaierror, EAI_AGAIN if the name server takes too long."""
+        future = self._pool.submit(self._resolve, host, port)
+        try:
+            return future.result(_deadline().remaining_s)
+        except TimeoutError:
+            future.cancel()
+            raise socket.gaierror(socket.EAI_AGAIN, "the name server did not answer in time") from None
 
 
 class Deadline:
@@ -49,12 +69,17 @@ class Deadline:
     """
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
         self.expired = False
+        self._ends = time.monotonic() + seconds
         self._lock = threading.Lock()
         self._twin: socket.socket | None = None
         self._timer = threading.Timer(seconds, self._expire)
         self._timer.daemon = True
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds that are left, never below zero."""
+        return max(0.0, self._ends - time.monotonic())
 
     def watch(self, sock: socket.socket) -> None:
         """Take `sock` as the one to shut down. Holds a duplicate, which survives `sock` being wrapped in TLS."""
@@ -102,8 +127,10 @@ class Guard:
     allow_networks: tuple[Network, ...]
     resolve: Resolve = system_resolve
 
-    def connect(self, host: str, port: int, timeout_s: float, options: Any) -> socket.socket:
+    def connect(self, host: str, port: int, connect_s: float, options: Any) -> socket.socket:
         """Connect to the first address of `host` that answers, once all of them are found allowed.
+
+        Each address has `connect_s` seconds, and all together what the running deadline leaves.
 
         The lookup happens once, and the connection goes to what was checked: a second answer of the name
         server (DNS rebinding) is never asked for.
@@ -116,11 +143,11 @@ class Guard:
         error: OSError | None = None
         for family, sockaddr in self._allowed_addresses(host, port)[:_MAX_ADDRESSES_TRIED]:
             try:
-                return _open(family, sockaddr, timeout_s, options)
+                return _open(family, sockaddr, min(connect_s, _deadline().remaining_s), options)
             except OSError as exc:
                 error = exc
         if isinstance(error, TimeoutError):
-            raise FetchTimeout(f"{host}:{port} did not accept a connection within {timeout_s:g} s")
+            raise FetchTimeout(f"{host}:{port} did not accept a connection in time")
         raise ConnectionFailed(f"no connection to {host}:{port}: {error and error.strerror}")
 
     def _allowed_addresses(self, host: str, port: int) -> list[tuple[int, tuple[Any, ...]]]:
@@ -150,7 +177,8 @@ class GuardedAdapter(HTTPAdapter):
 
     def __init__(self, guard: Guard, connections: int) -> None:
         self._guard = guard
-        super().__init__(pool_connections=connections, pool_maxsize=connections)
+        # Connections to a few hosts are kept for the next download, as many as can be in use at once.
+        super().__init__(pool_connections=_HOSTS_KEPT, pool_maxsize=connections)
 
     def init_poolmanager(self, connections: int, maxsize: int, *_: Any, **kwargs: Any) -> None:
         """Build the pool manager (called by requests)."""
@@ -177,8 +205,8 @@ class _HTTPConnection(HTTPConnection):
         self._guard = guard
 
     def _new_conn(self) -> socket.socket:
-        timeout_s = self.timeout if isinstance(self.timeout, int | float) else _deadline().seconds
-        sock = self._guard.connect(self._dns_host, self.port, timeout_s, self.socket_options)
+        connect_s = self.timeout if isinstance(self.timeout, int | float) else _deadline().remaining_s
+        sock = self._guard.connect(self._dns_host, self.port, connect_s, self.socket_options)
         _deadline().watch(sock)
         return sock
 

@@ -31,8 +31,8 @@ _DAMAGED = (
     IndexError,
     EOFError,
     OverflowError,
+    RuntimeError,
     ZeroDivisionError,
-    NotImplementedError,
     MemoryError,
     struct.error,
 )

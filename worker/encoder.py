@@ -99,10 +99,20 @@ class OpenClipEncoder:
             vectors: NDArray[np.float32] = torch.nn.functional.normalize(features, dim=-1).cpu().numpy()
         return vectors
 
-    def warm_up(self, batch_size: int) -> None:
-        """Run the smallest and the largest batch once, so that no job pays for first-time set-up."""
-        for size in (1, batch_size):
-            self.encode(self._blank(size))
+    def warm_up(self, batch_size: int) -> float:
+        """Run the smallest and the largest batch, so that no job pays for first-time set-up.
+
+        Returns:
+            The seconds of one image in the largest batch.
+        """
+        self.encode(self._blank(1))
+        start = time.perf_counter()
+        self.encode(self._blank(batch_size))
+        return (time.perf_counter() - start) / batch_size
+
+    def describe(self) -> str:
+        """Return dimension, device and precision for the log."""
+        return f"dim={self.dim} device={self.device} precision={self.precision}"
 
     def _set_precision(self, precision: str) -> None:
         """Cast the weights; for `auto`, keep whichever of fp32 and bf16 is faster here by a short measurement.

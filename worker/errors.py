@@ -5,6 +5,7 @@ JobError
 │   ├── BadJob                  invalid_job         the message cannot be a job
 │   ├── BlockedAddress          blocked_address     not public, or a port that is not allowed
 │   ├── UnknownHost             unknown_host        the name does not exist
+│   ├── BadUrl                  bad_url             a host name that no request can be made of
 │   ├── HttpRefused             http_<status>       4xx, and other answers that a retry would not change
 │   ├── BadRedirect             bad_redirect        too many, or to something that is not fetched
 │   ├── TooManyBytes            too_many_bytes      more than CLIPQUEUE_FETCH_MAX_BYTES
@@ -58,6 +59,12 @@ class UnknownHost(PermanentError):
     """The host name does not exist."""
 
     code, stage = "unknown_host", "fetch"
+
+
+class BadUrl(PermanentError):
+    """No request can be made of the URL."""
+
+    code, stage = "bad_url", "fetch"
 
 
 class HttpRefused(PermanentError):

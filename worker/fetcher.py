@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -16,6 +17,7 @@ from producer.contract import check_url, redact_url
 from worker.connections import Deadline, GuardedAdapter
 from worker.errors import (
     BadRedirect,
+    BadUrl,
     ConnectionFailed,
     EmptyBody,
     FetchTimeout,
@@ -32,6 +34,7 @@ _MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
 _COME_BACK_LATER = {408, 425, 429}
 _READ_CHUNK = 65_536
+_MAX_DIGITS = 20  # of a Content-Length: more than any file has, and Python refuses to read thousands
 # identity: images are compressed already, and a body that is not compressed cannot be a bomb.
 _HEADERS = {"User-Agent": "clipqueue/0.1", "Accept": "image/*,*/*;q=0.8", "Accept-Encoding": "identity"}
 
@@ -95,7 +98,10 @@ class HttpFetcher:
         raise BadRedirect(f"more than {_MAX_REDIRECTS} redirects, the last to {redact_url(url)}")
 
     def _get(self, url: str) -> requests.Response:
-        request = requests.Request("GET", url, headers=_HEADERS).prepare()
+        try:
+            request = requests.Request("GET", url, headers=_HEADERS).prepare()
+        except ValueError as exc:  # requests' InvalidURL is one
+            raise BadUrl(f"no request can be made of {redact_url(url)}: {type(exc).__name__}") from None
         timeouts = (self._limits.connect_s, self._limits.read_s)
         return self._adapter.send(request, stream=True, timeout=timeouts)
 
@@ -103,7 +109,7 @@ class HttpFetcher:
         limit = self._limits.max_bytes
         too_many = f"{redact_url(url)} is larger than {limit} bytes (CLIPQUEUE_FETCH_MAX_BYTES)"
         announced = response.headers.get("Content-Length", "")
-        if announced.isdecimal() and int(announced) > limit:
+        if announced.isdecimal() and int(announced[:_MAX_DIGITS]) > limit:
             raise TooManyBytes(too_many)
         body = bytearray()
         # read1 and not iter_content: it returns what has come, so the size is known at every step.
@@ -119,6 +125,8 @@ class HttpFetcher:
         # The deadline is asked first: a socket that was cut fails in any of these ways.
         if deadline.expired or isinstance(exc, requests.Timeout | urllib3.exceptions.TimeoutError):
             return self._too_slow(url)
+        if isinstance(exc, requests.exceptions.InvalidURL | urllib3.exceptions.LocationParseError):
+            return BadUrl(f"no request can be made of {redact_url(url)}")
         return exc if isinstance(exc, JobError) else ConnectionFailed(f"{redact_url(url)}: {_reason(exc)}")
 
     def _too_slow(self, url: str) -> FetchTimeout:
@@ -128,7 +136,8 @@ class HttpFetcher:
 
 def _check_status(response: requests.Response, url: str) -> None:
     status = response.status_code
-    message = f"{redact_url(url)} answered {status} {response.reason or ''}".rstrip()
+    # The standard's own words: the server's may be anything, of any length.
+    message = f"{redact_url(url)} answered {status} {http.client.responses.get(status, '')}".rstrip()
     if status in _COME_BACK_LATER or status >= 500:  # noqa: PLR2004
         raise HttpUnavailable(status, message, _retry_after_s(response.headers.get("Retry-After")))
     if not 200 <= status < 300:  # noqa: PLR2004
@@ -156,7 +165,7 @@ def _retry_after_s(header: str | None) -> float | None:
         return float(header)
     try:
         return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

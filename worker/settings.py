@@ -16,7 +16,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 class Settings(BaseSettings):
     """The worker's settings; the names of the variables stand in the README's table."""
 
-    model_config = SettingsConfigDict(env_prefix="CLIPQUEUE_", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(env_prefix="CLIPQUEUE_", env_ignore_empty=True, frozen=True)
 
     redis_url: str = Field(
         "redis://localhost:6379/0", validation_alias="REDIS_URL", description="The queue; rediss:// for TLS."

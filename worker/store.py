@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from bson import ObjectId
+from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import InsertOne, UpdateOne, WriteConcern
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import BulkWriteError, ConnectionFailure, PyMongoError
 
 from producer.contract import DEFAULT_DATABASE, EmbeddingJob, ImageId, ImageJob, ObjectIdRef
 from worker.errors import StoreRefused, StoreUnavailable
@@ -40,6 +41,16 @@ _SWAP_TRIES = 20
 _SERVER_SELECTION_MS = 5000
 _CALL_S = 20.0
 _DUPLICATE_KEY = 11000
+# Of MongoDB's error codes, those that say of one document what would be said again.
+_REFUSALS = {
+    2: "bad value",
+    66: "immutable field",
+    121: "the collection's validator",
+    10334: "too large",
+    17419: "too large",
+}
+# Beyond it a message is cut: the document is no place for a server's novel.
+_MAX_MESSAGE_CHARS = 500
 _WRITE_CONCERN = WriteConcern(w="majority", wtimeout=5000)
 
 
@@ -105,7 +116,11 @@ class MongoStore:
             "enqueued_at": _date(failure.enqueued_at_ms),
             "finished_at": datetime.now(UTC),
             "attempts": failure.attempts,
-            "error": {"code": failure.error.code, "stage": failure.error.stage, "message": str(failure.error)},
+            "error": {
+                "code": failure.error.code,
+                "stage": failure.error.stage,
+                "message": _printable(str(failure.error)),
+            },
             **({} if failure.url is None else {"url": failure.url}),
         }
 
@@ -131,7 +146,9 @@ class MongoStore:
             future.cancel()
             raise StoreUnavailable(f"MongoDB did not answer within {_CALL_S:g} s") from None
         except PyMongoError as exc:
-            raise StoreUnavailable(f"MongoDB did not take the write: {exc}") from None
+            raise StoreUnavailable(f"MongoDB did not answer as it should: {_reason(exc)}") from None
+        except BSONError as exc:
+            raise StoreRefused(f"the document cannot be read: {type(exc).__name__}") from None
 
     async def _standing(self, job: ImageJob, model: str) -> Standing:
         document_id, enqueued_at = _bson_id(job.image_id), _date(job.enqueued_at_ms)
@@ -192,15 +209,25 @@ class MongoStore:
     async def _flush(self) -> None:
         while self._pending:
             bulk, self._pending = self._pending[:_MAX_BULK], self._pending[_MAX_BULK:]
-            try:
-                await self._collection.bulk_write([operation for operation, _ in bulk], ordered=False)
-                errors: dict[int, Exception | None] = {}
-            except BulkWriteError as exc:
-                errors = _errors_by_index(dict(exc.details), len(bulk))
-            except PyMongoError as exc:
-                errors = dict.fromkeys(range(len(bulk)), exc)
-            for index, (_, written) in enumerate(bulk):
-                _resolve(written, index in errors, errors.get(index))
+            await self._send(bulk)
+
+    async def _send(self, bulk: list[tuple[Operation, asyncio.Future[bool]]]) -> None:
+        errors: dict[int, Exception | None] = {}
+        try:
+            await self._collection.bulk_write([operation for operation, _ in bulk], ordered=False)
+        except BulkWriteError as exc:
+            errors = _errors_by_index(dict(exc.details), len(bulk))
+        except PyMongoError as exc:
+            errors = dict.fromkeys(range(len(bulk)), exc)
+        except (BSONError, OverflowError) as exc:
+            # One of them cannot be encoded, so none was sent: each goes alone, that the others are written.
+            if len(bulk) > 1:
+                for one in bulk:
+                    await self._send([one])
+                return
+            errors = {0: StoreRefused(f"the document cannot be encoded: {type(exc).__name__}")}
+        for index, (_, written) in enumerate(bulk):
+            _resolve(written, index in errors, errors.get(index))
 
 
 def _connect(uri: str, loop: asyncio.AbstractEventLoop) -> AsyncIOMotorClient[Document]:
@@ -209,6 +236,7 @@ def _connect(uri: str, loop: asyncio.AbstractEventLoop) -> AsyncIOMotorClient[Do
             uri,
             io_loop=loop,
             tz_aware=True,
+            datetime_conversion="DATETIME_AUTO",  # a date that Python does not know must not hide the document
             serverSelectionTimeoutMS=_SERVER_SELECTION_MS,
             connectTimeoutMS=5000,
             socketTimeoutMS=10_000,
@@ -224,16 +252,28 @@ def _connect(uri: str, loop: asyncio.AbstractEventLoop) -> AsyncIOMotorClient[Do
 def _errors_by_index(details: Document, count: int) -> dict[int, Exception | None]:
     """Return each failed operation's error, None for a document that is there already."""
     if details["writeConcernErrors"]:
-        unsure = StoreUnavailable(f"MongoDB did not confirm the write: {details['writeConcernErrors'][0]['errmsg']}")
+        code = details["writeConcernErrors"][0]["code"]
+        unsure = StoreUnavailable(f"MongoDB did not confirm the write by a majority (code {code})")
         return dict.fromkeys(range(count), unsure)
     return {error["index"]: _write_error(error) for error in details["writeErrors"]}
 
 
 def _write_error(error: Document) -> Exception | None:
-    # Another unique index of the collection meets duplicates too; then no reading anew would ever help.
-    if error["code"] == _DUPLICATE_KEY and error.get("keyPattern", {"_id": 1}) == {"_id": 1}:
-        return None
-    return StoreRefused(f"MongoDB refuses the document (code {error['code']}): {error['errmsg']}")
+    """Return what a failed operation means; without MongoDB's own text, which quotes the document."""
+    code, index = error["code"], list(error.get("keyPattern", {"_id": 1}))
+    if code == _DUPLICATE_KEY:
+        # Another unique index meets duplicates too, and then no reading anew would ever help.
+        return None if index == ["_id"] else StoreRefused(f"a unique index on {', '.join(index)} refuses the document")
+    if code in _REFUSALS:
+        return StoreRefused(f"MongoDB refuses the document: {_REFUSALS[code]} (code {code})")
+    return StoreUnavailable(f"MongoDB did not write the document (code {code})")
+
+
+def _reason(exc: PyMongoError) -> str:
+    # Only what concerns the connection is quoted: other texts may repeat the document, and with it a signed URL.
+    return (
+        str(exc) if isinstance(exc, ConnectionFailure) else f"{type(exc).__name__} {getattr(exc, 'code', '')}".strip()
+    )
 
 
 def _resolve(written: asyncio.Future[bool], failed: bool, error: Exception | None) -> None:  # noqa: FBT001
@@ -264,6 +304,10 @@ def _unchanged(document_id: BsonId, stored: Document) -> Document:
     """Return a filter that matches the document only while its job is the one that was read."""
     same = {f"embedding_job.{key}": stored.get(key, {"$exists": False}) for key in _VERSION}
     return {"_id": document_id, **same}
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)[:_MAX_MESSAGE_CHARS]
 
 
 def _bson_id(image_id: ImageId) -> BsonId:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Reject
 
-from producer.contract import IMAGE_TASK, ImageJob, now_ms, parse_image_id
+from producer.contract import IMAGE_TASK, ImageJob, now_ms, parse_image_id, read_enqueued_at
 from producer.errors import InvalidJob
 from worker.app import app
 from worker.errors import (
@@ -29,12 +29,13 @@ logger = logging.getLogger(__name__)
 
 # Before a job goes back to the queue because MongoDB is away, so that it does not circle at full speed.
 _STORE_PAUSE_S = 1.0
+_MAX_RETRIES_READ = 1000
 
 
 # `throws`: a failed job is the job's news, not a defect with a traceback. `*_args`: the contract has keyword
 # arguments only, and a message without them must become a failed job, not Celery's TypeError.
-@app.task(bind=True, name=IMAGE_TASK, max_retries=None, throws=(JobError,))
-def embed_image(self: Task, *_args: object, **kwargs: object) -> None:
+@app.task(bind=True, name=IMAGE_TASK, Strategy="worker.messages:strategy", max_retries=None, throws=(JobError,))
+def embed_image(self: Task, /, *_args: object, **kwargs: object) -> None:
     """Embed one image; see `producer.contract` for the keyword arguments.
 
     Ends in the document, as a vector or as a failure. Celery's state follows it, so Flower shows both.
@@ -59,15 +60,22 @@ def _read_job(task: Task, kwargs: dict[str, Any]) -> ImageJob:
     except InvalidJob:
         logger.warning("task=%s is no job and names no document: %s", task.request.id, error)
         raise error from None
-    _record(Failure(image_id, None, now_ms(), _attempts(task), error))
+    _record(Failure(image_id, None, _time_of(kwargs), _attempts(task), error))
     raise error
+
+
+def _time_of(kwargs: dict[str, Any]) -> int:
+    try:
+        return max(0, read_enqueued_at(kwargs))
+    except InvalidJob:
+        return now_ms()
 
 
 def _embed(task: Task, job: ImageJob) -> None:
     try:
         app.runtime.pipeline.run(job, _attempts(task))
     except TransientError as exc:
-        if app.runtime.retries.allows(task.request.retries):
+        if app.runtime.retries.allows(_retries(task)):
             raise _retry(task, job, exc) from None
         _record(_failure(task, job, exc))
         raise
@@ -84,7 +92,7 @@ def _embed(task: Task, job: ImageJob) -> None:
 
 
 def _retry(task: Task, job: ImageJob, error: TransientError) -> Exception:
-    countdown_s = app.runtime.retries.countdown_s(task.request.retries, error)
+    countdown_s = app.runtime.retries.countdown_s(_retries(task), error)
     logger.info("job=%s tries again in %.1f s (%s)", job.image_id, countdown_s, error.code)
     try:
         # The job's own arguments and description: the time of the first enqueue stays, and the text that Flower
@@ -112,4 +120,10 @@ def _failure(task: Task, job: ImageJob, error: JobError) -> Failure:
 
 
 def _attempts(task: Task) -> int:
-    return int(task.request.retries) + 1
+    return _retries(task) + 1
+
+
+def _retries(task: Task) -> int:
+    # From the message's header, which any program may have written.
+    retries = task.request.retries
+    return retries if isinstance(retries, int) and 0 <= retries <= _MAX_RETRIES_READ else 0

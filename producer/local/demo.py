@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pymongo
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from producer.client import EmbeddingClient
-from producer.contract import DEFAULT_COLLECTION, DEFAULT_DATABASE, redact_url
+from producer.contract import DEFAULT_COLLECTION, DEFAULT_DATABASE, id_of_url, redact_url
 from producer.local.image_server import serve_folder
 from producer.local.stack import Stack
 
@@ -33,6 +34,13 @@ _NO_WEIGHTS = (
     "the path is real, the similarities mean little. For the real model: CLIP_PRETRAINED=openai clipqueue demo"
 )
 
+# Whatever this shell has set for other workers, this one must reach the samples and write where the demo looks.
+_SAMPLES_ENV = {
+    "CLIPQUEUE_COLLECTION": DEFAULT_COLLECTION,
+    "CLIPQUEUE_FETCH_ALLOW_NETWORKS": "127.0.0.0/8,::1/128",
+    "CLIPQUEUE_FETCH_PORTS": "1-65535",
+}
+
 Document = dict[str, Any]
 
 
@@ -47,14 +55,15 @@ def run_demo(urls: Sequence[str], console: Console) -> bool:
         stack = cleanup.enter_context(Stack(data_dir))
         with console.status("Starting Redis, MongoDB and a worker; loading the model takes some seconds"):
             stack.start_servers()
-            stack.start_worker(_model_env())
+            stack.start_worker({**_model_env(), **_SAMPLES_ENV})
         console.print(f"Redis    {stack.redis_url}\nMongoDB  {stack.mongodb_uri}\nWorker   ready")
-        jobs = [(url, url) for url in urls] or _sample_jobs(cleanup.enter_context(serve_folder(SAMPLES)))
+        jobs = [(id_of_url(url), url) for url in dict.fromkeys(urls)] or _sample_jobs(
+            cleanup.enter_context(serve_folder(SAMPLES))
+        )
         with EmbeddingClient(stack.redis_url) as client:
             console.print(f"Enqueued {client.enqueue_many(jobs)} images")
         documents = _follow(stack, len(jobs), console)
-    order = [image_id for image_id, _ in jobs]
-    _print_table(sorted(documents, key=lambda document: order.index(document["_id"])), console)
+    _print_table(jobs, documents, console)
     done = len([document for document in documents if document["embedding_job"]["status"] == "done"])
     console.print(f"[bold]{done} of {len(jobs)} done[/bold]")
     if _model_env():
@@ -88,23 +97,25 @@ def _follow(stack: Stack, expected: int, console: Console) -> list[Document]:
         return list(collection.find())
 
 
-def _print_table(documents: list[Document], console: Console) -> None:
-    table = Table("id", "status", "format", "size", "ms", "nearest other", "cosine", box=SIMPLE_HEAD)
+def _print_table(jobs: Sequence[tuple[str, str]], documents: list[Document], console: Console) -> None:
+    table = Table("image", "status", "format", "size", "ms", "nearest other", "cosine", box=SIMPLE_HEAD)
+    names = {image_id: redact_url(url).rpartition("/")[2] or redact_url(url) for image_id, url in jobs}
+    found = {document["_id"]: document["embedding_job"] for document in documents}
     nearest = _nearest(documents)
-    for document in documents:
-        job = document["embedding_job"]
-        ms = (job["finished_at"] - job["enqueued_at"]).total_seconds() * 1000
+    for image_id in (image_id for image_id in names if image_id in found):
+        job = found[image_id]
+        ms = f"{(job['finished_at'] - job['enqueued_at']).total_seconds() * 1000:.0f}"
         if job["status"] == "done":
-            other, cosine = nearest.get(document["_id"], ("", ""))
-            shown = (job["format"], f"{job['width']}x{job['height']}", f"{ms:.0f}", other, cosine)
+            other, cosine = nearest.get(image_id, ("", ""))
+            cells = (job["format"], f"{job['width']}x{job['height']}", ms, names.get(other, ""), cosine)
         else:
-            shown = ("", "", f"{ms:.0f}", f"[red]{job['error']['code']}: {job['error']['message']}[/red]", "")
-        table.add_row(_short(document["_id"]), job["status"], *shown)
+            cells = ("", "", ms, f"{job['error']['code']}: {job['error']['message']}", "")
+        table.add_row(*(escape(cell) for cell in (names[image_id], job["status"], *cells)))
     console.print(table)
 
 
 def _nearest(documents: list[Document]) -> dict[str, tuple[str, str]]:
-    """Return, by id, the most similar other image and the cosine to it: a plain product of unit vectors."""
+    """Return, by id, the id of the most similar other image and the cosine: a plain product of unit vectors."""
     done = [document for document in documents if document["embedding_job"]["status"] == "done"]
     if len(done) < 2:  # noqa: PLR2004
         return {}
@@ -113,10 +124,6 @@ def _nearest(documents: list[Document]) -> dict[str, tuple[str, str]]:
     np.fill_diagonal(cosines, -np.inf)
     best = cosines.argmax(axis=1)
     return {
-        document["_id"]: (_short(done[other]["_id"]), f"{cosines[row, other]:.3f}")
+        document["_id"]: (done[other]["_id"], f"{cosines[row, other]:.3f}")
         for row, (document, other) in enumerate(zip(done, best, strict=True))
     }
-
-
-def _short(image_id: str) -> str:
-    return redact_url(image_id)[-40:]

@@ -6,9 +6,11 @@ Needs the extra `local`. The servers listen on 127.0.0.1 only and have no passwo
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 import pymongo
 import redis
 from celery import Celery
+from kombu.exceptions import OperationalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +30,7 @@ _SERVER_START_S = 30.0
 _WORKER_START_S = 300.0  # the weights may have to be downloaded
 _STOP_S = 40.0
 _LOG_TAIL_LINES = 15
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class StackError(Exception):
@@ -103,7 +107,14 @@ class Stack:
         command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-n", node]
         self.start(name, command, env={**self.environment(), **(env or {})}, inherit_log=self._inherit_logs)
         control = Celery(broker=self.redis_url, set_as_current=False).control
-        self._await(name, lambda: bool(control.ping(destination=[node], timeout=0.5)), _WORKER_START_S)
+
+        def answers() -> bool:
+            try:
+                return bool(control.ping(destination=[node], timeout=0.5))
+            except (OperationalError, redis.RedisError, OSError):
+                return False  # Redis has died meanwhile, which the caller's look at all parts will find
+
+        self._await(name, answers, _WORKER_START_S)
 
     def start(
         self,
@@ -141,8 +152,14 @@ class Stack:
 
     def stop(self) -> None:
         """Stop every part, the last one started first: the worker hands its jobs back while Redis still runs."""
-        while self._parts:
-            self._parts.pop().stop()
+        # A second Ctrl-C must not leave the rest of them running without an owner.
+        ignored = {number: signal.signal(number, signal.SIG_IGN) for number in _STOP_SIGNALS if _in_main_thread()}
+        try:
+            while self._parts:
+                self._parts.pop().stop()
+        finally:
+            for number, handler in ignored.items():
+                signal.signal(number, handler)
 
     def __enter__(self) -> Self:
         return self
@@ -175,7 +192,9 @@ class Stack:
             "--port",
             str(self._mongo_port),
         ]
-        # The pid and log files default to fixed names in /tmp, which a second stack would share.
+        # The pid and log files default to fixed names in /tmp, which a second stack would share. One that a killed
+        # server left behind would keep the next from starting, once its number belongs to another process.
+        (folder / "server.pid").unlink(missing_ok=True)
         files = ["--pid-file", str(folder / "server.pid"), "--log-file", str(folder / "server.log")]
         return [*command, "--data-dir", str(folder), *files]
 
@@ -205,6 +224,10 @@ class Stack:
             if time.monotonic() > deadline:
                 raise StackError(f"{name} did not answer within {seconds:g} s")
             time.sleep(0.05)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _claim_port(port: int, option: str) -> int:
