@@ -109,6 +109,26 @@ def test_an_image_does_not_wait_for_ever(encoder: GatedEncoder) -> None:
     batcher.close()
 
 
+def test_nothing_is_taken_after_closing(encoder: GatedEncoder) -> None:
+    encoder.gate.set()
+    batcher = Batcher(encoder, max_batch_size=8, max_waiting=8, timeout_s=10)
+    batcher.close()
+    with pytest.raises(EncodeFailed, match="stopping"):
+        batcher.embed(pixels(1))
+
+
+def test_an_encoder_that_gives_too_few_vectors_fails_each_image_and_not_the_thread() -> None:
+    class Short:
+        def encode(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+            return np.ones((len(batch) - (batch[0, 0, 0, 0] == POISON), 2), np.float32)
+
+    batcher = Batcher(Short(), max_batch_size=8, max_waiting=8, timeout_s=10)
+    with pytest.raises(EncodeFailed):
+        batcher.embed(pixels(POISON))
+    assert len(batcher.embed(pixels(1)).vector) == 2
+    batcher.close()
+
+
 def test_closing_finishes_what_waits(encoder: GatedEncoder) -> None:
     batcher = Batcher(encoder, max_batch_size=1, max_waiting=8, timeout_s=10)
     with ThreadPoolExecutor(4) as pool:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 from bson import ObjectId
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def run(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedPro
         input=stdin,
         env={**bare, **env},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="surrogateescape",
         check=False,
         timeout=60,
     )
@@ -63,8 +65,35 @@ def test_enqueue_takes_an_id_and_an_object_id(env: dict[str, str]) -> None:
     assert "24 hex" in run("enqueue", "http://host/a.jpg", "--id", "photo-1", "--object-id", **env).stderr
 
 
+def test_an_empty_id_is_no_id(env: dict[str, str]) -> None:
+    """As of a shell variable that is not set: not silently another document."""
+    done = run("enqueue", "http://host/a.jpg", "--id", "", **env)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "image_id is empty" in done.stderr
+
+
+def test_only_what_was_enqueued_is_printed() -> None:
+    done = run("enqueue", "http://host/a.jpg", REDIS_URL="redis://127.0.0.1:1/0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "0 were enqueued before" in done.stderr
+
+
+def test_a_reader_that_goes_away_loses_no_job(stack: Stack) -> None:
+    """`clipqueue enqueue --from FILE | head -1` enqueues the whole file."""
+    redis_url = stack.redis_url.removesuffix("0") + "5"
+    rows = "".join(f"http://host/{n}.jpg\n" for n in range(20_000))
+    command = f"{sys.executable} -m producer enqueue --from - | head -1"
+    env = {**os.environ, "REDIS_URL": redis_url}
+    done = subprocess.run(["/bin/sh", "-c", command], input=rows, env=env, capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == "enqueued 20000, refused 0\n"
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.llen("images") == 20_000
+        client.flushdb()
+
+
 ROWS = """\
-id,url
+\ufeffid,url
 photo-1,http://host/1.jpg
 # a comment
 
@@ -72,6 +101,7 @@ http://host/2.jpg?a=1,2
 "photo,3","http://host/3.jpg"
 photo-4,ftp://host/4.jpg
 photo-5
+photo-6,http://host/6.jpg\udce9
 """
 
 
@@ -79,13 +109,14 @@ def test_enqueue_from_a_file_or_standard_input_reports_bad_rows_and_takes_the_ot
     env: dict[str, str], tmp_path: Path
 ) -> None:
     path = tmp_path / "urls.csv"
-    path.write_text(ROWS)
+    path.write_bytes(ROWS.encode("utf-8", "surrogateescape"))  # with a byte that is not UTF-8 in the last row
     for done in (run("enqueue", "--from", str(path), **env), run("enqueue", "--from", "-", stdin=ROWS, **env)):
         assert done.returncode == 1
         assert [line for line in done.stdout.splitlines() if line.startswith("photo")] == ["photo-1", "photo,3"]
         assert "line 7: the URL's scheme is 'ftp'" in done.stderr
-        assert "line 8: " in done.stderr
-        assert done.stderr.endswith("enqueued 3, refused 2\n")
+        assert "line 8: the URL has no scheme" in done.stderr
+        assert "line 9: the URL is not valid Unicode" in done.stderr
+        assert done.stderr.endswith("enqueued 3, refused 3\n")
 
 
 @pytest.mark.parametrize(
@@ -119,6 +150,8 @@ def test_a_server_that_is_away_is_a_message_and_no_traceback() -> None:
     unreadable = run("status", "a", MONGODB_URI="mongodb://user:hunter2@host:port/")
     assert (unreadable.returncode, "hunter2" in unreadable.stderr) == (1, False)
     assert "MONGODB_URI cannot be read" in unreadable.stderr
+    misnamed = run("status", "a", MONGODB_URI="mongodb://127.0.0.1:1/", CLIPQUEUE_COLLECTION="a$b")
+    assert misnamed.stderr == "clipqueue: CLIPQUEUE_COLLECTION=a$b is no name of a collection\n"
 
 
 def test_status_shows_each_state(env: dict[str, str], collection: Collection[dict[str, Any]], new_id: str) -> None:
@@ -127,12 +160,14 @@ def test_status_shows_each_state(env: dict[str, str], collection: Collection[dic
     error = {"code": "http_404", "stage": "fetch", "message": "gone"}
     collection.insert_many(
         [
+            {"_id": f"{new_id}-odd", "embedding_job": "queued"},
+            {"_id": f"{new_id}-odder", "embedding_job": {"status": "failed", "error": "gone"}},
             {"_id": done_id, "embedding_job": done_job},
             {"_id": f"{new_id}-failed", "embedding_job": {"status": "failed", "error": error}},
             {"_id": f"{new_id}-new", "url": "http://host/"},
         ]
     )
-    asked = [str(done_id), f"{new_id}-failed", f"{new_id}-new", f"{new_id}-none"]
+    asked = [str(done_id), f"{new_id}-failed", f"{new_id}-new", f"{new_id}-none", f"{new_id}-odd", f"{new_id}-odder"]
 
     lines = run("status", *asked, **env)
     assert lines.returncode == 1
@@ -141,6 +176,8 @@ def test_status_shows_each_state(env: dict[str, str], collection: Collection[dic
         [asked[1], "failed"],
         [asked[2], "pending"],
         [asked[3], "unknown"],
+        [asked[4], "pending"],
+        [asked[5], "failed"],
     ]
     assert "http_404 at fetch: gone" in lines.stdout
 

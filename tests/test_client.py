@@ -69,6 +69,11 @@ def test_a_broker_that_is_away_is_named_without_its_password() -> None:
     assert isinstance(caught.value, ConnectionError)
 
 
+def test_a_host_name_that_is_none_is_a_broker_that_is_away() -> None:
+    with EmbeddingClient("redis://no..such/0") as client, pytest.raises(BrokerUnavailable, match=r"no\.\.such"):
+        client.enqueue("a", "http://host/")
+
+
 def test_a_broker_that_refuses_is_an_error_of_the_same_kind(idle_stack: Stack, queue: redis.Redis) -> None:
     """A full Redis (noeviction) must not look like success."""
     queue.config_set("maxmemory", "1")
@@ -79,7 +84,9 @@ def test_a_broker_that_refuses_is_an_error_of_the_same_kind(idle_stack: Stack, q
         queue.config_set("maxmemory", "0")
 
 
-@pytest.mark.parametrize("url", ["http://user:hunter2@host", "redis://:hunter2@host:port/0", "nonsense"])
+@pytest.mark.parametrize(
+    "url", ["http://user:hunter2@host", "redis://:hunter2@host:port/0", "redis://:hunter2@host/0?no_such=1", "nonsense"]
+)
 def test_a_url_that_cannot_be_read_says_what_one_looks_like(url: str) -> None:
     with pytest.raises(ConfigurationError, match="REDIS_URL") as caught:
         EmbeddingClient(url)

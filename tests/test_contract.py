@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from producer.contract import ImageJob, ObjectIdRef, now_ms, parse_image_id, redact_url
+from producer.contract import ImageJob, ObjectIdRef, now_ms, parse_image_id, redact_text, redact_url
 from producer.errors import InvalidJob
 
 OID = "65f0c0ffee65f0c0ffee65f0"
@@ -33,7 +33,23 @@ def test_ids_keep_their_type_on_the_wire(given: object, wire: object) -> None:
 
 @pytest.mark.parametrize(
     "image_id",
-    ["", "x" * 1025, "a\0b", "\ud800", None, 7, 1.5, True, [], {}, {"$gt": ""}, {"$oid": "xyz"}, {"$oid": 7}],
+    [
+        "",
+        "x" * 1025,
+        "a\0b",
+        "a\nb",
+        "\x1b[31m",
+        "\ud800",
+        None,
+        7,
+        1.5,
+        True,
+        [],
+        {},
+        {"$gt": ""},
+        {"$oid": "xyz"},
+        {"$oid": 7},
+    ],
 )
 def test_ids_that_no_document_should_have_are_refused(image_id: object) -> None:
     with pytest.raises(InvalidJob):
@@ -45,8 +61,12 @@ def test_ids_that_no_document_should_have_are_refused(image_id: object) -> None:
     [
         ("ftp://host/a.jpg", "scheme"),
         ("file:///etc/passwd", "scheme"),
-        ("host/a.jpg", "scheme"),
-        ("", "scheme"),
+        ("host/a.jpg", "no scheme"),
+        ("", "no scheme"),
+        (None, "string"),
+        (b"http://host/", "string"),
+        ("http://host:0/", "port is 0"),
+        ("http://127.0.0.1:80\\@evil/", "percent-encode"),
         ("http://", "no host"),
         ("http:///a.jpg", "no host"),
         ("http://host:99999/", "cannot be read"),
@@ -58,9 +78,16 @@ def test_ids_that_no_document_should_have_are_refused(image_id: object) -> None:
         ("http://host/" + "x" * 2037, "2049 characters"),
     ],
 )
-def test_urls_that_no_worker_could_fetch_are_refused(url: str, complaint: str) -> None:
+def test_urls_that_no_worker_could_fetch_are_refused(url: Any, complaint: str) -> None:
     with pytest.raises(InvalidJob, match=complaint):
         ImageJob.new("id", url)
+
+
+@pytest.mark.parametrize("url", ["http://u:hunter2@h\u2100/", "http://host:hunter2/", "ftp://u:hunter2@host/"])
+def test_no_complaint_repeats_the_url(url: str) -> None:
+    with pytest.raises(InvalidJob) as caught:
+        ImageJob.new("id", url)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_the_longest_url_is_accepted() -> None:
@@ -127,3 +154,8 @@ def test_redaction_leaves_scheme_host_and_path(url: str, shown: str) -> None:
 
 def test_the_description_has_no_query() -> None:
     assert "secret" not in ImageJob.new("a", "https://host/a.jpg?sig=secret").describe()
+
+
+def test_text_is_redacted_wherever_a_url_stands_in_it() -> None:
+    text = "GET https://host/a.jpg?sig=secret failed, body {'url': 'HTTP://x/?k=secret#secret', \"u\": \"http://y?secret\"}"
+    assert redact_text(text) == "GET https://host/a.jpg failed, body {'url': 'HTTP://x/', \"u\": \"http://y\"}"

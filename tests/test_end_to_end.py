@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -224,3 +226,57 @@ def test_log_lines_name_job_stages_and_milliseconds(
     for stage in ("fetch", "decode", "encode", "save"):
         assert f" {stage}=" in line
     assert "ms " in line
+
+
+def spoiled(**changes: Any) -> str:
+    """Return a message that is not what Celery expects, with a signed URL in it."""
+    message = json.loads(hand_made_message({"image_id": "spoiled", "url": "http://host/a.jpg?sig=deadbeef"}))
+    headers = {**message["headers"], **changes.pop("headers", {})}
+    message.update(changes, headers={name: value for name, value in headers.items() if value is not DROPPED})
+    return json.dumps({name: value for name, value in message.items() if value is not DROPPED})
+
+
+def body(content: object) -> str:
+    return base64.b64encode(json.dumps(content).encode()).decode()
+
+
+DROPPED = object()
+KWARGS = {"image_id": "a", "url": "http://host/a.jpg?sig=deadbeef"}
+SPOILED = {
+    "keyword arguments alone": spoiled(body=body(KWARGS)),
+    "two of three parts": spoiled(body=body([[], KWARGS])),
+    "a number": spoiled(body=body(7)),
+    "null": spoiled(body=body(None)),
+    "an empty body": spoiled(body=""),
+    "no body": spoiled(body=DROPPED),
+    "no content type": spoiled(**{"content-type": DROPPED}),
+    "pickle": spoiled(**{"content-type": "application/x-python-serialize"}),
+    "no task id": spoiled(headers={"id": DROPPED}),
+    "a task id that is no string": spoiled(headers={"id": {"a": 1}}),
+    "an unknown task": spoiled(headers={"task": "no.such.task"}),
+    "no time that can be read": spoiled(headers={"eta": "soon"}),
+    "a time limit of the wrong type": spoiled(headers={"timelimit": 5}),
+}
+
+
+@pytest.mark.parametrize("what", SPOILED)
+def test_a_message_that_is_no_task_is_dropped_and_the_next_one_is_done(
+    what: str, broker: redis.Redis, images: ImageServer, result_of: ResultOf, new_id: str, worker_log: Path
+) -> None:
+    """Several of these end a stock Celery worker, go back to the queue and end the next one."""
+    good = hand_made_message({"image_id": new_id, "url": images.add("/a.jpg", small_jpeg())})
+    broker.lpush("images", SPOILED[what], good)
+    assert result_of(new_id)["embedding_job"]["status"] == "done"
+    assert broker.llen("images") == 0
+    assert "deadbeef" not in worker_log.read_text()
+
+
+@pytest.mark.parametrize("retries", ["abc", None, -5, 10**30])
+def test_a_count_of_retries_that_cannot_be_is_none(
+    retries: Any, broker: redis.Redis, images: ImageServer, result_of: ResultOf, new_id: str
+) -> None:
+    message = json.loads(hand_made_message({"image_id": new_id, "url": images.add("/a.jpg", small_jpeg())}))
+    message["headers"]["retries"] = retries
+    broker.lpush("images", json.dumps(message))
+    job = result_of(new_id)["embedding_job"]
+    assert (job["status"], job["attempts"]) == ("done", 1)

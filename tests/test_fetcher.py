@@ -15,7 +15,7 @@ import trustme
 
 from tests.support.servers import Answer, SocketServer
 from worker import errors
-from worker.connections import Guard, system_resolve
+from worker.connections import BoundedResolve, Guard, system_resolve
 from worker.fetcher import FetchLimits, HttpFetcher
 
 if TYPE_CHECKING:
@@ -109,7 +109,14 @@ def test_a_status_is_an_error_with_its_number(
 
 @pytest.mark.parametrize(
     ("header", "expected"),
-    [("7", 7.0), ("soon", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), (None, None)],
+    [
+        ("7", 7.0),
+        ("soon", None),
+        ("Wed, 21 Oct 99999999999 07:28:00 GMT", None),
+        ("1" * 400, float("inf")),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        (None, None),
+    ],
 )
 def test_retry_after_is_read(
     header: str | None, expected: float | None, fetcher: HttpFetcher, images: ImageServer
@@ -179,11 +186,12 @@ def test_a_slow_server_is_given_up(parts: list[bytes], pause_s: float, fetcher: 
     [
         ("Content-Length: 200000", b""),
         ("Content-Length: 99999999999999999999", b""),
+        ("Content-Length: " + "9" * 5000, b""),
         ("Transfer-Encoding: chunked", b"%x\r\n%s\r\n" % (200_000, b"x" * 200_000)),
         ("Connection: close", b"x" * 200_000),
         ("Content-Encoding: gzip\r\nConnection: close", gzip.compress(b"x" * 50_000_000)),
     ],
-    ids=["announced", "announced absurdly", "chunked", "unannounced", "gzip bomb"],
+    ids=["announced", "announced absurdly", "announced in 5,000 digits", "chunked", "unannounced", "gzip bomb"],
 )
 def test_too_many_bytes_are_refused(headers: str, body: bytes, fetcher: HttpFetcher) -> None:
     head = f"HTTP/1.1 200 OK\r\n{headers}\r\n\r\n".encode()
@@ -209,6 +217,19 @@ def test_broken_answers_have_their_codes(
 ) -> None:
     with SocketServer(answer(*parts)) as server, pytest.raises(error):
         fetcher.fetch(server.url)
+
+
+@pytest.mark.parametrize("url", ["http://*.example.com/", "http://.example.com/x", "http://%zz/", "http://./x"])
+def test_a_host_that_no_request_can_be_made_of_is_not_tried_again(url: str, fetcher: HttpFetcher) -> None:
+    with pytest.raises((errors.BadUrl, errors.UnknownHost)):
+        fetcher.fetch(url)
+
+
+def test_a_servers_own_words_are_not_repeated(fetcher: HttpFetcher) -> None:
+    reason = b"HTTP/1.1 404 \x1b[31m" + b"x" * 5000 + b"\r\nContent-Length: 0\r\n\r\n"
+    with SocketServer(answer(reason)) as server, pytest.raises(errors.HttpRefused) as caught:
+        fetcher.fetch(server.url)
+    assert str(caught.value).endswith("answered 404 Not Found")
 
 
 def test_a_connection_that_is_refused_is_worth_another_try(fetcher: HttpFetcher) -> None:
@@ -355,6 +376,23 @@ def test_a_redirect_from_https_to_http_is_refused(authority: trustme.CA) -> None
         pytest.raises(errors.BadRedirect, match="https to http"),
     ):
         fetcher.fetch(f"https://images.test:{server.port}/")
+
+
+def test_a_name_server_that_hangs_is_given_up() -> None:
+    """The lookup has no timeout of its own."""
+    release = threading.Event()
+
+    def hang(host: str, port: int) -> Any:
+        release.wait(30)
+        return system_resolve(host, port)
+
+    fetcher = HttpFetcher(Guard(ANY_PORT, LOOPBACK, BoundedResolve(1, hang)), LIMITS, connections=1)
+    try:
+        with pytest.raises((errors.FetchTimeout, errors.DnsFailure)):
+            fetcher.fetch("http://images.test/")
+        assert not release.is_set()
+    finally:
+        release.set()
 
 
 def test_proxies_of_the_environment_are_ignored(

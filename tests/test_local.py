@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -58,10 +59,21 @@ def test_a_demo_with_an_image_that_fails_exits_with_1(images: ImageServer) -> No
     assert "secret" not in done.stdout
 
 
+def test_a_demo_takes_each_url_once_and_data_is_not_markup(images: ImageServer) -> None:
+    """Whatever this shell has set for other workers."""
+    url = images.add("/[bold].jpg", b"not a photo")
+    env = {**ENV, "CLIPQUEUE_COLLECTION": "elsewhere", "CLIPQUEUE_FETCH_PORTS": "443"}
+    done = subprocess.run(
+        [*COMMAND, "demo", url, url], env=env, capture_output=True, text=True, check=False, timeout=180
+    )
+    assert "0 of 1 done" in done.stdout, done.stderr
+    assert "[bold].jpg" in done.stdout
+
+
 def test_a_demo_of_something_that_is_no_url_says_so_at_once() -> None:
     done = subprocess.run([*COMMAND, "demo", "cat.jpg"], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "only http and https" in done.stderr
+    assert "must start with http:// or https://" in done.stderr
 
 
 @contextmanager
@@ -130,6 +142,17 @@ def test_up_runs_jobs_until_it_is_stopped_and_stops_everything(by: signal.Signal
         _, errors = up.process.communicate(timeout=60)
         assert up.process.returncode == 0
         assert "stopped" in errors
+        assert not any(is_open(port) for port in up.ports())
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_second_signal_and_a_closed_terminal_leave_no_server_behind(by: signal.Signals) -> None:
+    with running_up("--no-worker") as up:
+        up.process.send_signal(by)
+        time.sleep(0.1)  # while the first is being served; the outcome is the same whenever it comes
+        up.process.send_signal(by)
+        up.process.communicate(timeout=60)
+        assert up.process.returncode == 0
         assert not any(is_open(port) for port in up.ports())
 
 

@@ -33,6 +33,15 @@ def test_connection_variables_keep_the_platforms_names(monkeypatch: pytest.Monke
     assert load_settings().mongodb_uri == "mongodb://atlas/db"
 
 
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Platforms and compose files write them so."""
+    monkeypatch.setenv("MONGODB_URI", "")
+    monkeypatch.setenv("MONGO_URL", "mongodb://railway/db")
+    monkeypatch.setenv("CLIPQUEUE_DEVICE", "")
+    settings = load_settings()
+    assert (settings.mongodb_uri, settings.device) == ("mongodb://railway/db", "auto")
+
+
 def test_everything_else_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLIPQUEUE_COLLECTION", "photos")
     monkeypatch.setenv("CLIPQUEUE_FETCH_ALLOW_NETWORKS", "10.0.0.0/8, ::1/128")
@@ -53,7 +62,6 @@ def test_everything_else_is_read_from_its_variable(monkeypatch: pytest.MonkeyPat
         ("CLIPQUEUE_FETCH_PORTS", "0"),
         ("CLIPQUEUE_FETCH_PORTS", "90-80"),
         ("CLIPQUEUE_FETCH_ALLOW_NETWORKS", "10.0.0.1/8"),
-        ("CLIPQUEUE_COLLECTION", ""),
         ("CLIPQUEUE_LOG_LEVEL", "loud"),
     ],
 )

@@ -221,16 +221,46 @@ def test_the_database_is_the_one_in_the_path(path: str, database: str, stack: St
         ({"code": 11000, "errmsg": "E11000 ... index: _id_", "keyPattern": {"_id": 1}}, type(None)),
         ({"code": 11000, "errmsg": "E11000 ... index: url_1", "keyPattern": {"url": 1}}, StoreRefused),
         ({"code": 121, "errmsg": "Document failed validation"}, StoreRefused),
+        ({"code": 14031, "errmsg": "Not enough disk space"}, StoreUnavailable),
+        ({"code": 6, "errmsg": "HostUnreachable"}, StoreUnavailable),
     ],
-    ids=["there already", "another unique index", "validator"],
+    ids=["there already", "another unique index", "validator", "disk full", "shard away"],
 )
 def test_a_document_that_mongodb_refuses_is_not_mongodb_being_away(details: Document, expected: type) -> None:
     """As real MongoDB words them: trying again would never end."""
     errors = _errors_by_index({"writeErrors": [{"index": 1, **details}], "writeConcernErrors": []}, 3)
     assert {index: type(error) for index, error in errors.items()} == {1: expected}
+    assert "E11000" not in str(errors[1]), "MongoDB's own text quotes the document"
 
 
 def test_a_write_that_no_majority_confirmed_is_not_a_write() -> None:
     unsure = {"writeErrors": [], "writeConcernErrors": [{"code": 64, "errmsg": "waiting for replication timed out"}]}
     errors = _errors_by_index(unsure, 2)
     assert [type(errors[index]) for index in range(2)] == [StoreUnavailable, StoreUnavailable]
+
+
+def test_one_document_that_cannot_be_encoded_fails_alone(
+    store: MongoStore, collection: Collection[Document], new_id: str
+) -> None:
+    def write(n: int) -> str:
+        try:
+            store.save(job(f"{new_id}-{n}"), result(), 10**30 if n == 7 else 1, NOTHING_STORED)
+        except StoreRefused:
+            return "refused"
+        return "written"
+
+    with ThreadPoolExecutor(16) as pool:
+        outcomes = list(pool.map(write, range(16)))
+    assert [n for n, outcome in enumerate(outcomes) if outcome == "refused"] == [7]
+    assert collection.count_documents({"_id": {"$in": [f"{new_id}-{n}" for n in range(16)]}}) == 15
+
+
+def test_a_long_message_is_cut_and_stays_one_line(
+    store: MongoStore, collection: Collection[Document], new_id: str
+) -> None:
+    error = HttpRefused(404, "a\n\x1b[31m" + "x" * 5000)
+    store.save_failure(Failure(new_id, None, T, 1, error))
+    document = collection.find_one({"_id": new_id})
+    assert document is not None
+    message = document["embedding_job"]["error"]["message"]
+    assert (len(message), message.isprintable()) == (500, True)

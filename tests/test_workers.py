@@ -10,20 +10,21 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+import redis
 
+from producer.client import EmbeddingClient
+from producer.local.stack import Stack
 from tests.conftest import SMALL_MODEL, WORKER_ENV
 from tests.support.messages import hand_made_message
 from tests.support.pictures import encoded, photo
+from tests.support.servers import Answer
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
     from typing import Any
 
-    import redis
-
-    from producer.client import EmbeddingClient
-    from producer.local.stack import Stack
     from tests.support.servers import ImageServer
 
 DONE = re.compile(r"job=(\S+) done batch=(\d+) ")
@@ -124,3 +125,17 @@ def test_the_health_check_follows_the_worker_of_this_host(stack: Stack, second_w
     absent = subprocess.run(check, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert absent.returncode == 1
     assert f"celery@{socket.gethostname()} does not answer" in absent.stderr
+
+
+def test_retries_in_memory_are_bounded(tmp_path: Path, images: ImageServer, new_id: str) -> None:
+    """An outage of one host must not pull the whole queue into a worker: twice its threads is the most."""
+    env = {**WORKER_ENV, "CLIPQUEUE_CONCURRENCY": "4", "CLIPQUEUE_RETRY_BASE_S": "20", "CLIPQUEUE_RETRY_CAP_S": "20"}
+    busy = images.add("/busy.jpg", Answer(b"", 503))
+    with Stack(tmp_path) as stack, redis.Redis.from_url(stack.redis_url) as broker:
+        stack.start_servers()
+        stack.start_worker(env)
+        with EmbeddingClient(stack.redis_url) as client:
+            client.enqueue_many((f"{new_id}-{n}", busy) for n in range(100))
+        wait_for(lambda: images.hits["/busy.jpg"] >= 100, "every job to be tried once")
+        wait_for(lambda: broker.hlen("unacked") == 8, "retries to wait in the worker, up to the bound")
+        assert broker.llen("images") == 92, "the others wait in Redis"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
-from celery.exceptions import InvalidTaskError
 from celery.worker.strategy import default
 
 from producer.contract import redact_text
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
     from celery import Task
 
+logger = logging.getLogger(__name__)
+
 
 def strategy(task: Task, app: Any, consumer: Any, **options: Any) -> Callable[..., Any]:
     """Wrap Celery's default execution strategy (`Task.Strategy`).
 
-    Celery takes a message apart on the consumer's own thread and catches InvalidTaskError alone: a body that is
-    no list of three would end the worker, go back to the queue and end the next one. InvalidTaskError makes it
-    log and drop the message.
+    Celery takes a message apart on the consumer's own thread: a body that is no list of three would end the
+    worker, go back to the queue and end the next one. Here it is logged and dropped.
     """
     handle = default(task, app, consumer, **options)
 
@@ -31,6 +32,9 @@ def strategy(task: Task, app: Any, consumer: Any, **options: Any) -> Callable[..
         try:
             return handle(message, body, *rest, **more)
         except (TypeError, ValueError, KeyError, AttributeError) as exc:
-            raise InvalidTaskError(f"not a Celery message of protocol 2: {exc}") from exc
+            # Without its body, which may hold a signed URL.
+            logger.error("dropped what is no Celery message of protocol 2: %s", exc)  # noqa: TRY400
+            message.reject_log_error(logger, consumer.connection_errors)
+            return None
 
     return guarded
