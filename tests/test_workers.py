@@ -139,3 +139,15 @@ def test_retries_in_memory_are_bounded(tmp_path: Path, images: ImageServer, new_
         wait_for(lambda: images.hits["/busy.jpg"] >= 100, "every job to be tried once")
         wait_for(lambda: broker.hlen("unacked") == 8, "retries to wait in the worker, up to the bound")
         assert broker.llen("images") == 92, "the others wait in Redis"
+
+
+def test_a_model_that_is_slow_for_its_deadline_gets_fewer_threads(tmp_path: Path) -> None:
+    """The pool itself is smaller, as Celery's banner says, so no image waits longer than it may."""
+    with Stack(tmp_path) as stack:
+        stack.start_servers()
+        stack.start_worker({**WORKER_ENV, "CLIPQUEUE_ENCODE_S": "0.01"})
+    log = (tmp_path / "worker.log").read_text()
+    assert "images in flight instead of 32" in log
+    threads = re.search(r"concurrency: (\d+) \(thread\)", log)
+    assert threads is not None
+    assert int(threads[1]) < 32

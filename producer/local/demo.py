@@ -30,8 +30,8 @@ SAMPLES = Path(__file__).parent / "samples"
 _SUFFIXES = {".jpg", ".png", ".webp", ".gif", ".avif", ".tif", ".bmp"}
 _DEADLINE_S = 600.0
 _NO_WEIGHTS = (
-    "The demo's model has random weights (CLIP_PRETRAINED=untrained), so that nothing is downloaded: "
-    "the path is real, the similarities mean little. For the real model: CLIP_PRETRAINED=openai clipqueue demo"
+    "This model has random weights, so that nothing had to be downloaded: the path is real, the similarities mean "
+    "little. Run it again with CLIP_PRETRAINED=openai for the real model."
 )
 
 # Whatever this shell has set for other workers, this one must reach the samples and write where the demo looks.
@@ -67,7 +67,8 @@ def run_demo(urls: Sequence[str], console: Console) -> bool:
     done = len([document for document in documents if document["embedding_job"]["status"] == "done"])
     console.print(f"[bold]{done} of {len(jobs)} done[/bold]")
     if _model_env():
-        console.print(_NO_WEIGHTS, soft_wrap=True, style="yellow")
+        console.print(_NO_WEIGHTS, style="yellow")
+    console.print("Next: `clipqueue up` keeps such servers and a worker running; see the README for enqueuing to them.")
     return done == len(jobs)
 
 
@@ -98,7 +99,8 @@ def _follow(stack: Stack, expected: int, console: Console) -> list[Document]:
 
 
 def _print_table(jobs: Sequence[tuple[str, str]], documents: list[Document], console: Console) -> None:
-    table = Table("image", "status", "format", "size", "ms", "nearest other", "cosine", box=SIMPLE_HEAD)
+    table = Table("image", "status", "format", "size", "ms", "nearest other", "cosine")
+    table.box, table.padding, table.pad_edge = SIMPLE_HEAD, (0, 1, 0, 0), False  # fits 80 columns
     names = {image_id: redact_url(url).rpartition("/")[2] or redact_url(url) for image_id, url in jobs}
     found = {document["_id"]: document["embedding_job"] for document in documents}
     nearest = _nearest(documents)
