@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -181,6 +182,14 @@ def test_a_model_that_cannot_be_loaded_says_what_to_set(model: str, pretrained: 
         OpenClipEncoder(EncoderChoice(model, pretrained, "cpu", "fp32"))
     assert f"CLIP_MODEL={model}" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_with_a_configuration_and_no_weights_stops_the_start(tmp_path: Path) -> None:
+    """open_clip itself would go on with random weights."""
+    config = {"model_cfg": open_clip.get_model_config("ViT-S-32-alt"), "preprocess_cfg": {}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelUnavailable, match="local-dir:"):
+        OpenClipEncoder(EncoderChoice(f"local-dir:{tmp_path}", "", "cpu", "fp32"))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut short"])

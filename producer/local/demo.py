@@ -68,7 +68,9 @@ def run_demo(urls: Sequence[str], console: Console) -> bool:
     console.print(f"[bold]{done} of {len(jobs)} done[/bold]")
     if _model_env():
         console.print(_NO_WEIGHTS, style="yellow")
-    console.print("Next: `clipqueue up` keeps such servers and a worker running; see the README for enqueuing to them.")
+    console.print(
+        "Next: `make up` (or `clipqueue up`) keeps servers and a worker running; the README shows how to use them."
+    )
     return done == len(jobs)
 
 
