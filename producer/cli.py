@@ -17,18 +17,19 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
-from producer.client import EmbeddingClient
+from producer.client import PUSH_CHUNK, EmbeddingClient
 from producer.contract import DEFAULT_COLLECTION, ImageJob, id_of_url
-from producer.errors import ClipqueueError, InvalidJob
+from producer.errors import BrokerUnavailable, ClipqueueError, InvalidJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from producer.documents import ImageStatus
 
-_EXTRA_MISSING = "{command} needs the extra {extra!r}: pip install 'clipqueue[{extra}]'"
+_EXTRA_MISSING = "{command} needs clipqueue's extra {extra!r}, as pip installs with '.[{extra}]' in its folder"
 
-_CHUNK = 500
+# SIGHUP comes when the terminal is closed.
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 Row = tuple[str, str, str]  # where it stands, image id, URL
 
@@ -77,11 +78,13 @@ def enqueue(
     count = 0
     try:
         with EmbeddingClient.from_env() as client:
-            while chunk := list(islice(jobs, _CHUNK)):
+            while chunk := list(islice(jobs, PUSH_CHUNK)):
                 count += client.enqueue_many([(wire_id, url) for _, wire_id, url in chunk], force=force)
                 _print_ids(shown_id for shown_id, _, _ in chunk)
+    except BrokerUnavailable as exc:
+        _fail(f"{exc} (enqueued before: {count}, refused: {checked.refused})")
     except ClipqueueError as exc:
-        _fail(f"{exc} ({count} were enqueued before)")
+        _fail(str(exc))
     click.echo(f"enqueued {count}, refused {checked.refused}", err=True)
     sys.exit(1 if checked.refused else 0)
 
@@ -196,12 +199,12 @@ class _Checked:
 
 
 def _rows_of(urls: Iterable[str], image_id: str | None) -> Iterator[Row]:
-    for number, url in _count(urls):
+    for number, url in enumerate(urls, start=1):
         yield f"URL {number}", id_of_url(url) if image_id is None else image_id, url
 
 
 def _read_rows(source: TextIO) -> Iterator[Row]:
-    for number, line in _count(source):
+    for number, line in enumerate(source, start=1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
@@ -219,10 +222,6 @@ def _split_row(text: str) -> tuple[str, str]:
     except csv.Error:  # such as a field of megabytes
         return "", text
     return image_id.strip(), ",".join(rest).strip()
-
-
-def _count(things: Iterable[str]) -> Iterator[tuple[int, str]]:
-    return enumerate(things, start=1)
 
 
 def _print_ids(shown_ids: Iterable[str]) -> None:
@@ -264,8 +263,15 @@ def _import_local(command: str) -> Any:
 @contextlib.contextmanager
 def _until_stopped() -> Iterator[None]:
     """Turn the signals that end a command into a quiet end of the block, after what is inside has cleaned up."""
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):  # SIGHUP: the terminal was closed
-        signal.signal(number, signal.default_int_handler)
+    signals = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup has it
+
+    def end(*_: object) -> NoReturn:
+        for number in signals:  # a second one must not interrupt the cleaning up
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in signals:
+        signal.signal(number, end)
     try:
         yield
     except KeyboardInterrupt:

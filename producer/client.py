@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # One LPUSH carries this many messages: large enough to hide the round trip, small enough (about 700 KB)
 # to leave Redis responsive to others.
-_PUSH_CHUNK = 500
+PUSH_CHUNK = 500
 
 
 class EmbeddingClient:
@@ -123,7 +123,7 @@ class EmbeddingClient:
 
 
 def _chunks(messages: Iterator[bytes]) -> Iterator[list[bytes]]:
-    while chunk := list(islice(messages, _PUSH_CHUNK)):
+    while chunk := list(islice(messages, PUSH_CHUNK)):
         yield chunk
 
 

@@ -24,13 +24,16 @@ DEFAULT_DATABASE = "clipqueue"
 DEFAULT_COLLECTION = "images"
 
 MAX_URL_CHARS = 2048
+_MAX_DESCRIPTION_CHARS = 4096
+_KEYS = ("image_id", "url", "enqueued_at", "force")
 MAX_ID_CHARS = 1024
 # The last millisecond that a BSON date and Python's datetime both know (9999-12-31).
 MAX_TIME_MS = 253_402_300_799_999
 
 _HEX24 = re.compile(r"[0-9a-fA-F]{24}")
+# From the query's mark to the next white space: rather a word too many than a signature.
+_QUERY_IN_TEXT = re.compile(r"(\bhttps?://[^\s?#]*)[?#]\S*", re.IGNORECASE)
 # What urlsplit would silently strip, and what no URL may contain unescaped (RFC 3986, section 2).
-_QUERY_IN_TEXT = re.compile(r"(\bhttps?://[^\s?#'\"<>]*)[?#][^\s'\"<>]*", re.IGNORECASE)
 _FORBIDDEN_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -48,7 +51,7 @@ class ObjectIdRef:
 ImageId = str | ObjectIdRef
 
 
-class JobError(TypedDict):
+class ErrorFields(TypedDict):
     """`embedding_job.error`, present only when the job failed."""
 
     code: str
@@ -60,7 +63,7 @@ class EmbeddingJob(TypedDict):
     """`embedding_job`, the sub-document a worker writes beside `embedding`."""
 
     status: str
-    url: str
+    url: NotRequired[str]
     enqueued_at: datetime
     finished_at: datetime
     attempts: int
@@ -70,7 +73,7 @@ class EmbeddingJob(TypedDict):
     width: NotRequired[int]
     height: NotRequired[int]
     format: NotRequired[str]
-    error: NotRequired[JobError]
+    error: NotRequired[ErrorFields]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ class ImageJob:
 
     def describe(self) -> str:
         """Return the keyword arguments as Flower and logs may show them: no query string, no fragment."""
-        return repr({**self.to_kwargs(), "url": redact_url(self.url)})
+        return describe_kwargs(self.to_kwargs())
 
 
 def parse_image_id(value: object) -> ImageId:
@@ -169,6 +172,14 @@ def read_enqueued_at(kwargs: Mapping[str, Any]) -> int:
 def id_of_url(url: str) -> str:
     """Return an id that depends on the URL alone, for jobs without a document of their own."""
     return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def describe_kwargs(kwargs: Mapping[str, Any]) -> str:
+    """Return a message's keyword arguments as Flower may show them: the contract's alone, the URL without query."""
+    shown = {name: kwargs[name] for name in _KEYS if name in kwargs}
+    if isinstance(shown.get("url"), str):
+        shown["url"] = redact_url(shown["url"])
+    return repr(shown)[:_MAX_DESCRIPTION_CHARS]
 
 
 def redact_url(url: str) -> str:

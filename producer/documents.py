@@ -17,7 +17,7 @@ from producer.errors import ConfigurationError, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_FIELDS = {"embedding_job": 1, "url": 1}
+_FIELDS = {"embedding_job": 1}
 _HEX_CHARS = 24
 
 

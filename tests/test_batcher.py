@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tests.support.waiting import wait_for
 from worker.batcher import Batcher, Embedded
 from worker.errors import BadVector, EncodeFailed
 
@@ -65,8 +66,7 @@ def run(encoder: GatedEncoder) -> Iterator[Callable[[list[int]], list[Embedded |
         first = pool.submit(attempt, values[0])
         assert encoder.busy.acquire(timeout=10)
         others = [pool.submit(attempt, value) for value in values[1:]]
-        while batcher._queue.qsize() < len(others):  # noqa: SLF001
-            pass
+        wait_for(lambda: batcher._queue.qsize() == len(others), "all others to wait")  # noqa: SLF001
         encoder.gate.set()
         return [first.result(), *(other.result() for other in others)]
 
@@ -133,8 +133,7 @@ def test_closing_finishes_what_waits(encoder: GatedEncoder) -> None:
     batcher = Batcher(encoder, max_batch_size=1, max_waiting=8, timeout_s=10)
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(batcher.embed, pixels(value)) for value in range(4)]
-        while batcher._queue.qsize() < 3:  # noqa: SLF001
-            pass
+        wait_for(lambda: batcher._queue.qsize() == 3, "three to wait")  # noqa: SLF001
         encoder.gate.set()
         batcher.close()
         assert [len(one.result().vector) for one in waiting] == [2, 2, 2, 2]

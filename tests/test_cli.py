@@ -75,7 +75,7 @@ def test_an_empty_id_is_no_id(env: dict[str, str]) -> None:
 def test_only_what_was_enqueued_is_printed() -> None:
     done = run("enqueue", "http://host/a.jpg", REDIS_URL="redis://127.0.0.1:1/0")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "0 were enqueued before" in done.stderr
+    assert "(enqueued before: 0, refused: 0)" in done.stderr
 
 
 def test_a_reader_that_goes_away_loses_no_job(stack: Stack) -> None:

@@ -157,5 +157,5 @@ def test_the_description_has_no_query() -> None:
 
 
 def test_text_is_redacted_wherever_a_url_stands_in_it() -> None:
-    text = "GET https://host/a.jpg?sig=secret failed, body {'url': 'HTTP://x/?k=secret#secret', \"u\": \"http://y?secret\"}"
-    assert redact_text(text) == "GET https://host/a.jpg failed, body {'url': 'HTTP://x/', \"u\": \"http://y\"}"
+    text = "GET https://host/it's.jpg?a='b&sig=secret failed, 'HTTP://x/#secret' and \"http://y?secret\", too"
+    assert redact_text(text) == "GET https://host/it's.jpg failed, 'HTTP://x/ and \"http://y too"

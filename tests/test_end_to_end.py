@@ -245,6 +245,8 @@ KWARGS = {"image_id": "a", "url": "http://host/a.jpg?sig=deadbeef"}
 SPOILED = {
     "keyword arguments alone": spoiled(body=body(KWARGS)),
     "two of three parts": spoiled(body=body([[], KWARGS])),
+    "a third part of the wrong type": spoiled(body=body([[], KWARGS, "x"])),
+    "arguments of the wrong type": spoiled(body=body([None, KWARGS, {}])),
     "a number": spoiled(body=body(7)),
     "null": spoiled(body=body(None)),
     "an empty body": spoiled(body=""),
@@ -267,16 +269,39 @@ def test_a_message_that_is_no_task_is_dropped_and_the_next_one_is_done(
     good = hand_made_message({"image_id": new_id, "url": images.add("/a.jpg", small_jpeg())})
     broker.lpush("images", SPOILED[what], good)
     assert result_of(new_id)["embedding_job"]["status"] == "done"
+    wait_for(lambda: broker.hlen("unacked") == 0, "the message to be dropped and not to keep a thread's slot")
     assert broker.llen("images") == 0
     assert "deadbeef" not in worker_log.read_text()
 
 
-@pytest.mark.parametrize("retries", ["abc", None, -5, 10**30])
+@pytest.mark.parametrize("retries", ["abc", None, -5, 1.5])
 def test_a_count_of_retries_that_cannot_be_is_none(
     retries: Any, broker: redis.Redis, images: ImageServer, result_of: ResultOf, new_id: str
 ) -> None:
-    message = json.loads(hand_made_message({"image_id": new_id, "url": images.add("/a.jpg", small_jpeg())}))
+    url = images.add("/a.jpg", Answer(b"", 503), Answer(small_jpeg()))
+    message = json.loads(hand_made_message({"image_id": new_id, "url": url}))
     message["headers"]["retries"] = retries
     broker.lpush("images", json.dumps(message))
     job = result_of(new_id)["embedding_job"]
-    assert (job["status"], job["attempts"]) == ("done", 1)
+    assert (job["status"], job["attempts"]) == ("done", 2)
+
+
+def test_a_huge_count_of_retries_ends_them(
+    broker: redis.Redis, images: ImageServer, result_of: ResultOf, new_id: str
+) -> None:
+    message = json.loads(hand_made_message({"image_id": new_id, "url": images.add("/a.jpg", Answer(b"", 503))}))
+    message["headers"]["retries"] = 10**30
+    broker.lpush("images", json.dumps(message))
+    assert result_of(new_id)["embedding_job"]["error"]["code"] == "http_503"
+    assert images.hits["/a.jpg"] == 1
+
+
+@pytest.mark.parametrize("names", [{"routing_key": "celery"}, {"exchange": "celery", "routing_key": "images"}])
+def test_a_retry_comes_back_wherever_the_message_says_it_was_sent(
+    names: dict[str, str], broker: redis.Redis, images: ImageServer, result_of: ResultOf, new_id: str
+) -> None:
+    url = images.add("/a.jpg", Answer(b"", 503), Answer(small_jpeg()))
+    message = json.loads(hand_made_message({"image_id": new_id, "url": url}))
+    message["properties"]["delivery_info"].update(names)
+    broker.lpush("images", json.dumps(message))
+    assert result_of(new_id)["embedding_job"]["status"] == "done"

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -146,11 +145,10 @@ def test_up_runs_jobs_until_it_is_stopped_and_stops_everything(by: signal.Signal
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_second_signal_and_a_closed_terminal_leave_no_server_behind(by: signal.Signals) -> None:
+def test_two_signals_at_once_and_a_closed_terminal_leave_no_server_behind(by: signal.Signals) -> None:
     with running_up("--no-worker") as up:
         up.process.send_signal(by)
-        time.sleep(0.1)  # while the first is being served; the outcome is the same whenever it comes
-        up.process.send_signal(by)
+        up.process.send_signal(signal.SIGINT)
         up.process.communicate(timeout=60)
         assert up.process.returncode == 0
         assert not any(is_open(port) for port in up.ports())
@@ -178,6 +176,19 @@ def test_up_without_weights_ends_with_the_workers_reason() -> None:
     assert done.returncode == 1
     assert "cannot be loaded, so this worker does not start" in done.stderr
     assert "clipqueue: worker has ended (exit code 1)" in done.stderr
+
+
+def test_two_stacks_do_not_share_a_folder(tmp_path: Path) -> None:
+    with running_up("--no-worker", "--data-dir", str(tmp_path)):
+        second = subprocess.run(
+            [*COMMAND, "up", "--no-worker", "--data-dir", str(tmp_path)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert second.returncode == 1
+    assert f"{tmp_path} is in use" in second.stderr
 
 
 def test_up_takes_ports_and_keeps_its_data_where_it_is_told(tmp_path: Path) -> None:

@@ -100,6 +100,17 @@ def test_running_a_job_twice_changes_nothing(store: MongoStore, collection: Coll
     assert store.standing(job(new_id), "m").verdict == "current"
 
 
+def test_the_second_run_of_a_job_that_is_done_does_not_fail_it(
+    store: MongoStore, collection: Collection[Document], new_id: str
+) -> None:
+    """It may run twice at once; a vector that one run has brought stays, whatever becomes of the other."""
+    store.save(job(new_id), result(), 1, NOTHING_STORED)
+    store.save_failure(failure(job(new_id)))
+    document = collection.find_one({"_id": new_id})
+    assert document is not None
+    assert document["embedding_job"]["status"] == "done"
+
+
 def test_a_failure_keeps_the_vector_and_what_describes_it(
     store: MongoStore, collection: Collection[Document], new_id: str
 ) -> None:

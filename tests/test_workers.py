@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
+import torch
 
 from producer.client import EmbeddingClient
 from producer.local.stack import Stack
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from tests.support.servers import ImageServer
 
+NO_SUCH_DEVICE = "mps" if torch.cuda.is_available() else "cuda"
 DONE = re.compile(r"job=(\S+) done batch=(\d+) ")
 
 
@@ -96,6 +98,8 @@ def test_a_worker_without_weights_does_not_start_and_takes_no_job(
         ({"CLIPQUEUE_CONCURRENCY": "many"}, "CLIPQUEUE_CONCURRENCY"),
         ({"CLIPQUEUE_VISIBILITY_TIMEOUT_S": "30"}, "CLIPQUEUE_VISIBILITY_TIMEOUT_S"),
         ({**SMALL_MODEL, "MONGODB_URI": "mongodb://user:hunter2@host:port/"}, "MONGODB_URI cannot be read"),
+        ({**SMALL_MODEL, "CLIPQUEUE_COLLECTION": "a$b"}, "CLIPQUEUE_COLLECTION=a$b cannot be used"),
+        ({**SMALL_MODEL, "CLIPQUEUE_DEVICE": NO_SUCH_DEVICE}, f"CLIPQUEUE_DEVICE={NO_SUCH_DEVICE} cannot be used"),
     ],
 )
 def test_a_worker_with_wrong_settings_names_them(env: dict[str, str], complaint: str, stack: Stack) -> None:
@@ -151,3 +155,12 @@ def test_a_model_that_is_slow_for_its_deadline_gets_fewer_threads(tmp_path: Path
     threads = re.search(r"concurrency: (\d+) \(thread\)", log)
     assert threads is not None
     assert int(threads[1]) < 32
+
+
+def test_the_command_line_may_ask_for_fewer_threads(tmp_path: Path) -> None:
+    with Stack(tmp_path) as stack:
+        stack.start_servers()
+        command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-c", "3"]
+        stack.start("few", command, env={**stack.environment(), **WORKER_ENV})
+        log = tmp_path / "few.log"
+        wait_for(lambda: "concurrency: 3 (thread)" in log.read_text(), "Celery's banner")

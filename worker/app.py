@@ -45,8 +45,6 @@ def create_app(settings: Settings) -> WorkerApp:
         worker_pool="threads",
         worker_concurrency=settings.concurrency,
         worker_prefetch_multiplier=1,
-        # Retries wait for their time unacked in memory: without a bound, an outage of one image host would fill it.
-        worker_eta_task_limit=2 * settings.concurrency,
         task_acks_late=True,
         task_ignore_result=True,
         task_serializer="json",
@@ -105,7 +103,9 @@ def _start(sender: Any, **_: Any) -> None:
 
     try:
         app.runtime = build_runtime(_settings)
-        sender.concurrency = app.runtime.concurrency
+        sender.concurrency = min(sender.concurrency, app.runtime.concurrency)
+        # Retries wait for their time unacked in memory: without a bound, an outage of one image host would fill it.
+        app.conf.worker_eta_task_limit = 2 * sender.concurrency
     except (ModelUnavailable, StoreUnavailable) as exc:
         logger.critical(exc)
         sys.exit(1)

@@ -76,7 +76,7 @@ class OpenClipEncoder:
         model = load_model(choice.model, choice.pretrained)
         self.model_id = model_id(choice.model, choice.pretrained)
         self.spec, mean, std = _read_preprocessing(model.visual.preprocess_cfg, choice.model)
-        self._model = model.to(self.device)
+        self._model = _move(model, self.device)
         self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std, device=self.device).view(1, 3, 1, 1) * 255
         self.precision = "fp32"
@@ -100,12 +100,13 @@ class OpenClipEncoder:
         return vectors
 
     def warm_up(self, batch_size: int) -> float:
-        """Run the smallest and the largest batch, so that no job pays for first-time set-up.
+        """Run the smallest and the largest batch, so that no job pays for what happens the first time only.
 
         Returns:
             The seconds of one image in the largest batch.
         """
         self.encode(self._blank(1))
+        self.encode(self._blank(batch_size))
         start = time.perf_counter()
         self.encode(self._blank(batch_size))
         return (time.perf_counter() - start) / batch_size
@@ -176,6 +177,15 @@ def model_id(name: str, pretrained: str) -> str:
     with path.open("rb") as checkpoint:
         digest = hashlib.file_digest(checkpoint, "sha256").hexdigest()
     return f"{name}/{path.name}@{digest[:12]}"
+
+
+def _move(model: Any, device: str) -> Any:
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as exc:
+        raise ModelUnavailable(
+            f"CLIPQUEUE_DEVICE={device} cannot be used on this machine: {exc}. Set it to auto or cpu."
+        ) from exc
 
 
 def _pick_device() -> str:

@@ -15,7 +15,7 @@ from bson import ObjectId
 from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import InsertOne, UpdateOne, WriteConcern
-from pymongo.errors import BulkWriteError, ConnectionFailure, PyMongoError
+from pymongo.errors import BulkWriteError, ConnectionFailure, InvalidName, PyMongoError, WriteError
 
 from producer.contract import DEFAULT_DATABASE, EmbeddingJob, ImageId, ImageJob, ObjectIdRef
 from worker.errors import StoreRefused, StoreUnavailable
@@ -55,7 +55,10 @@ _WRITE_CONCERN = WriteConcern(w="majority", wtimeout=5000)
 
 
 class Store(Protocol):
-    """Keeps results. Each method raises StoreUnavailable when nothing is known to be written."""
+    """Keeps results.
+
+    Each method raises StoreUnavailable when nothing is known to be written, and StoreRefused when it never will be.
+    """
 
     def standing(self, job: ImageJob, model: str) -> Standing:
         """Return whether the job still needs doing."""
@@ -74,14 +77,17 @@ class MongoStore:
     """A `Store` in one MongoDB collection, safe to share between threads. Connects on first use.
 
     Raises:
-        StoreUnavailable: The URI cannot be read.
+        StoreUnavailable: The URI or the collection's name cannot be used.
     """
 
     def __init__(self, uri: str, collection: str) -> None:
         self._loop = asyncio.new_event_loop()
         self._client = _connect(uri, self._loop)
-        database = self._client.get_default_database(DEFAULT_DATABASE)
-        self._collection = database.get_collection(collection, write_concern=_WRITE_CONCERN)
+        try:
+            database = self._client.get_default_database(DEFAULT_DATABASE)
+            self._collection = database.get_collection(collection, write_concern=_WRITE_CONCERN)
+        except InvalidName as exc:
+            raise StoreUnavailable(f"CLIPQUEUE_COLLECTION={collection} cannot be used: {exc}") from None
         self._pending: list[tuple[Operation, asyncio.Future[bool]]] = []
         self._flushing: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, name="store", daemon=True)
@@ -111,7 +117,7 @@ class MongoStore:
 
     def save_failure(self, failure: Failure) -> None:
         """Write why a job failed. What describes an earlier vector (model, dim, sha256, ...) stays with it."""
-        embedding_job = {
+        embedding_job: EmbeddingJob = {
             "status": "failed",
             "enqueued_at": _date(failure.enqueued_at_ms),
             "finished_at": datetime.now(UTC),
@@ -121,10 +127,14 @@ class MongoStore:
                 "stage": failure.error.stage,
                 "message": _printable(str(failure.error)),
             },
-            **({} if failure.url is None else {"url": failure.url}),
         }
+        if failure.url is not None:
+            embedding_job["url"] = failure.url
 
-        def change(stored: Document) -> Document:
+        def change(stored: Document) -> Document | None:
+            same_job = stored.get("url") == failure.url and stored.get("enqueued_at") == _date(failure.enqueued_at_ms)
+            if stored.get("status") == "done" and same_job:
+                return None  # it ran twice at once, and the other run has brought the vector
             return {"embedding_job": {**{key: stored[key] for key in _OF_THE_VECTOR if key in stored}, **embedding_job}}
 
         self._call(self._write_last(failure.image_id, failure.url, failure.enqueued_at_ms, change))
@@ -163,7 +173,10 @@ class MongoStore:
         # still running would overwrite this one.
         update = {"$set": {"embedding_job": {**stored, "enqueued_at": enqueued_at}}}
         matching = {**_unchanged(document_id, stored), "embedding": {"$exists": True}}
-        found = await self._collection.update_one(matching, update)
+        try:
+            found = await self._collection.update_one(matching, update)
+        except WriteError as exc:
+            raise _write_error({"code": exc.code}) or StoreUnavailable("a duplicate key") from None
         return Standing("current" if found.matched_count else "needed", stored)
 
     async def _write_last(
@@ -171,10 +184,10 @@ class MongoStore:
         image_id: ImageId,
         url: str | None,
         enqueued_at_ms: int,
-        change: Callable[[Document], Document],
+        change: Callable[[Document], Document | None],
         standing: Standing | None = None,
     ) -> None:
-        """Set what `change` makes of the stored job, unless a job enqueued later has been written.
+        """Set what `change` makes of the stored job, if anything, unless a job enqueued later has been written.
 
         Compare and swap: the write matches only while the job is the one that was read. Times are compared
         here, since the embedded server compares dates to the second only, and whole sub-documents are written,
@@ -183,9 +196,8 @@ class MongoStore:
         document_id = _bson_id(image_id)
         stored = standing.stored if standing else await self._read_job(document_id)
         for _ in range(_SWAP_TRIES):
-            if _is_later(stored or {}, _date(enqueued_at_ms)):
-                return
-            if await self._write(_operation(document_id, stored, change(stored or {}), url)):
+            fields = None if _is_later(stored or {}, _date(enqueued_at_ms)) else change(stored or {})
+            if fields is None or await self._write(_operation(document_id, stored, fields, url)):
                 return
             stored = await self._read_job(document_id)  # another worker wrote in between
         raise StoreUnavailable(f"{document_id}: others kept writing this document")
@@ -245,7 +257,8 @@ def _connect(uri: str, loop: asyncio.AbstractEventLoop) -> AsyncIOMotorClient[Do
     except (PyMongoError, ValueError):
         # Without the driver's message, which may repeat the URI and with it the password.
         raise StoreUnavailable(
-            "MONGODB_URI cannot be read; it looks like mongodb://user:password@host:27017/database"
+            "MONGODB_URI cannot be read, or its SRV record was not found; it looks like "
+            "mongodb://user:password@host:27017/database"
         ) from None
 
 

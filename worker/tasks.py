@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Reject
 
-from producer.contract import IMAGE_TASK, ImageJob, now_ms, parse_image_id, read_enqueued_at
+from producer.contract import IMAGE_QUEUE, IMAGE_TASK, ImageJob, now_ms, parse_image_id, read_enqueued_at
 from producer.errors import InvalidJob
 from worker.app import app
 from worker.errors import (
@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 # Before a job goes back to the queue because MongoDB is away, so that it does not circle at full speed.
 _STORE_PAUSE_S = 1.0
-_MAX_RETRIES_READ = 1000
 
 
 # `throws`: a failed job is the job's news, not a defect with a traceback. `*_args`: the contract has keyword
@@ -75,7 +74,7 @@ def _embed(task: Task, job: ImageJob) -> None:
     try:
         app.runtime.pipeline.run(job, _attempts(task))
     except TransientError as exc:
-        if app.runtime.retries.allows(_retries(task)):
+        if app.runtime.retries.allows(task.request.retries):
             raise _retry(task, job, exc) from None
         _record(_failure(task, job, exc))
         raise
@@ -92,13 +91,18 @@ def _embed(task: Task, job: ImageJob) -> None:
 
 
 def _retry(task: Task, job: ImageJob, error: TransientError) -> Exception:
-    countdown_s = app.runtime.retries.countdown_s(_retries(task), error)
+    countdown_s = app.runtime.retries.countdown_s(task.request.retries, error)
     logger.info("job=%s tries again in %.1f s (%s)", job.image_id, countdown_s, error.code)
     try:
         # The job's own arguments and description: the time of the first enqueue stays, and the text that Flower
         # shows stays free of the query string, which Celery would build anew.
         retry: Exception = task.retry(
-            args=(), kwargs=job.to_kwargs(), kwargsrepr=job.describe(), countdown=countdown_s, throw=False
+            args=(),
+            kwargs=job.to_kwargs(),
+            kwargsrepr=job.describe(),
+            countdown=countdown_s,
+            queue=IMAGE_QUEUE,  # and not where the message's own delivery_info points
+            throw=False,
         )
     except Reject as exc:
         # Celery drops the message when the retry cannot be published; ours goes back instead.
@@ -120,10 +124,4 @@ def _failure(task: Task, job: ImageJob, error: JobError) -> Failure:
 
 
 def _attempts(task: Task) -> int:
-    return _retries(task) + 1
-
-
-def _retries(task: Task) -> int:
-    # From the message's header, which any program may have written.
-    retries = task.request.retries
-    return retries if isinstance(retries, int) and 0 <= retries <= _MAX_RETRIES_READ else 0
+    return int(task.request.retries) + 1

@@ -19,7 +19,7 @@ from rich.table import Table
 from producer.client import EmbeddingClient
 from producer.contract import DEFAULT_COLLECTION, DEFAULT_DATABASE, id_of_url, redact_url
 from producer.local.image_server import serve_folder
-from producer.local.stack import Stack
+from producer.local.stack import LOOPBACK_ALLOWED, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,11 +35,7 @@ _NO_WEIGHTS = (
 )
 
 # Whatever this shell has set for other workers, this one must reach the samples and write where the demo looks.
-_SAMPLES_ENV = {
-    "CLIPQUEUE_COLLECTION": DEFAULT_COLLECTION,
-    "CLIPQUEUE_FETCH_ALLOW_NETWORKS": "127.0.0.0/8,::1/128",
-    "CLIPQUEUE_FETCH_PORTS": "1-65535",
-}
+_SAMPLES_ENV = {**LOOPBACK_ALLOWED, "CLIPQUEUE_COLLECTION": DEFAULT_COLLECTION}
 
 Document = dict[str, Any]
 

@@ -5,6 +5,7 @@ Needs the extra `local`. The servers listen on 127.0.0.1 only and have no passwo
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self
 
 import pymongo
 import redis
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
+
+# Settings with which a worker fetches from this machine too.
+LOOPBACK_ALLOWED = {"CLIPQUEUE_FETCH_ALLOW_NETWORKS": "127.0.0.0/8,::1/128", "CLIPQUEUE_FETCH_PORTS": "1-65535"}
 
 _HOST = "127.0.0.1"
 _SERVER_START_S = 30.0
@@ -85,6 +89,7 @@ class Stack:
         self.redis_url = f"redis://{_HOST}:{self._redis_port}/0"
         self.mongodb_uri = f"mongodb://{_HOST}:{self._mongo_port}/clipqueue"
         self._parts: list[_Part] = []
+        self._lock = _lock_folder(data_dir)
 
     def start_servers(self) -> None:
         """Start Redis and MongoDB, and wait until both answer.
@@ -139,11 +144,7 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """Return this process's environment with what a worker needs to use the stack, loopback URLs included."""
         inherited = {key: value for key, value in os.environ.items() if key != "MONGO_URL"}
-        local_only = {
-            "CLIPQUEUE_FETCH_ALLOW_NETWORKS": "127.0.0.0/8,::1/128",
-            "CLIPQUEUE_FETCH_PORTS": "1-65535",
-        }
-        return {**local_only, **inherited, "REDIS_URL": self.redis_url, "MONGODB_URI": self.mongodb_uri}
+        return {**LOOPBACK_ALLOWED, **inherited, "REDIS_URL": self.redis_url, "MONGODB_URI": self.mongodb_uri}
 
     def check(self) -> None:
         """Raise StackError if a part has ended by itself."""
@@ -160,6 +161,7 @@ class Stack:
         finally:
             for number, handler in ignored.items():
                 signal.signal(number, handler)
+            self._lock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -224,6 +226,17 @@ class Stack:
             if time.monotonic() > deadline:
                 raise StackError(f"{name} did not answer within {seconds:g} s")
             time.sleep(0.05)
+
+
+def _lock_folder(folder: Path) -> IO[str]:
+    """Hold a folder for as long as the file stays open: two servers on the same files would spoil them."""
+    lock = (folder / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise StackError(f"{folder} is in use by another `clipqueue up`") from None
+    return lock
 
 
 def _in_main_thread() -> bool:
