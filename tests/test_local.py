@@ -97,8 +97,8 @@ def running_up(*options: str, until: str = "ready", env: dict[str, str] | None =
         exports = dict(process.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in range(2))
         yield Up(process, exports)
     finally:
-        process.kill()
-        process.communicate()
+        process.terminate()  # not kill: it has servers of its own to stop
+        process.communicate(timeout=60)
 
 
 class Up:
