@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pymongo
 import pytest
 import redis
 import torch
@@ -17,16 +19,17 @@ from producer.client import EmbeddingClient
 from producer.local.stack import Stack
 from tests.conftest import SMALL_MODEL, WORKER_ENV
 from tests.support.messages import hand_made_message
-from tests.support.pictures import encoded, photo
+from tests.support.pictures import encoded, photo, small_jpeg
 from tests.support.servers import Answer
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from typing import Any
 
     from tests.support.servers import ImageServer
+
+Document = dict[str, Any]
 
 NO_SUCH_DEVICE = "mps" if torch.cuda.is_available() else "cuda"
 DONE = re.compile(r"job=(\S+) done batch=(\d+) ")
@@ -164,3 +167,27 @@ def test_the_command_line_may_ask_for_fewer_threads(tmp_path: Path) -> None:
         stack.start("few", command, env={**stack.environment(), **WORKER_ENV})
         log = tmp_path / "few.log"
         wait_for(lambda: "concurrency: 3 (thread)" in log.read_text(), "Celery's banner")
+
+
+def test_mongodb_being_away_fails_no_job_and_spends_no_retry(tmp_path: Path, images: ImageServer, new_id: str) -> None:
+    """The server is frozen until the worker has given a job back, and then goes on."""
+    log = tmp_path / "worker.log"
+    jobs = [(f"{new_id}-{n}", images.add(f"/{n}.jpg", small_jpeg(n))) for n in range(40)]
+    with Stack(tmp_path) as stack, pymongo.MongoClient[Document](stack.mongodb_uri) as mongo:
+        stack.start_servers()
+        stack.start_worker({**WORKER_ENV, "CLIPQUEUE_CONCURRENCY": "8"})
+        pid = int((tmp_path / "mongo" / "server.pid").read_text())
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with EmbeddingClient(stack.redis_url) as client:
+                client.enqueue_many(jobs)
+            wait_for(lambda: "goes back to the queue" in log.read_text(), "the worker to give a job back")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        collection = mongo["clipqueue"]["images"]
+        wait_for(lambda: collection.count_documents({}) == 40, "every job to be done")
+        found = list(collection.find())
+    assert {(document["embedding_job"]["status"], document["embedding_job"]["attempts"]) for document in found} == {
+        ("done", 1)
+    }
+    assert "Traceback" not in log.read_text()

@@ -8,8 +8,8 @@ from producer.contract import redact_text
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _LEVELS = {
-    # These repeat, per task, what the pipeline's line says better.
-    "celery.app.trace": logging.WARNING,
+    # These repeat, per task, what the pipeline's line says better, and a job that goes back with a traceback.
+    "celery.app.trace": logging.ERROR,
     "celery.worker.strategy": logging.WARNING,
     # It warns of every strange answer of every server.
     "urllib3": logging.ERROR,

@@ -284,9 +284,9 @@ def _write_error(error: Document) -> Exception | None:
 
 def _reason(exc: PyMongoError) -> str:
     # Only what concerns the connection is quoted: other texts may repeat the document, and with it a signed URL.
-    return (
-        str(exc) if isinstance(exc, ConnectionFailure) else f"{type(exc).__name__} {getattr(exc, 'code', '')}".strip()
-    )
+    if isinstance(exc, ConnectionFailure):
+        return str(exc).partition(", Timeout: ")[0]  # what follows describes the whole topology
+    return f"{type(exc).__name__} {getattr(exc, 'code', '')}".strip()
 
 
 def _resolve(written: asyncio.Future[bool], failed: bool, error: Exception | None) -> None:  # noqa: FBT001
