@@ -24,12 +24,12 @@ DEFAULT_DATABASE = "clipqueue"
 DEFAULT_COLLECTION = "images"
 
 MAX_URL_CHARS = 2048
-_MAX_DESCRIPTION_CHARS = 4096
-_KEYS = ("image_id", "url", "enqueued_at", "force")
 MAX_ID_CHARS = 1024
 # The last millisecond that a BSON date and Python's datetime both know (9999-12-31).
 MAX_TIME_MS = 253_402_300_799_999
 
+_KEYS = ("image_id", "url", "enqueued_at", "force")
+_MAX_DESCRIPTION_CHARS = 4096
 _HEX24 = re.compile(r"[0-9a-fA-F]{24}")
 # From the query's mark to the next white space: rather a word too many than a signature.
 _QUERY_IN_TEXT = re.compile(r"(\bhttps?://[^\s?#]*)[?#]\S*", re.IGNORECASE)

@@ -13,6 +13,8 @@ import pytest
 import redis
 from bson import ObjectId
 
+from tests.support.commands import run
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -21,21 +23,6 @@ if TYPE_CHECKING:
     from producer.local.stack import Stack
 
 OID = "65f0c0ffee65f0c0ffee65f0"
-
-
-def run(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
-    """Run `clipqueue` with nothing of this process's settings but what is given."""
-    bare = {key: value for key, value in os.environ.items() if key not in ("REDIS_URL", "MONGODB_URI", "MONGO_URL")}
-    return subprocess.run(
-        [sys.executable, "-m", "producer", *arguments],
-        input=stdin,
-        env={**bare, **env},
-        capture_output=True,
-        encoding="utf-8",
-        errors="surrogateescape",
-        check=False,
-        timeout=60,
-    )
 
 
 @pytest.fixture

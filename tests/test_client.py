@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
+import trustme
 
 from producer import BrokerUnavailable, ConfigurationError, EmbeddingClient, InvalidJob
 from producer.local.stack import Stack
+from tests.support.servers import SocketServer, tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,6 +104,21 @@ def test_from_env_needs_redis_url(monkeypatch: pytest.MonkeyPatch, idle_stack: S
     with EmbeddingClient.from_env() as client:
         client.enqueue("a", "http://host/")
     assert queue.llen("images") == 1
+
+
+@pytest.mark.parametrize("module", ["producer", "worker.health"])
+def test_rediss_checks_the_certificate_before_the_password_is_sent(module: str) -> None:
+    """On both sides of the queue; kombu by itself would check nothing."""
+    received: list[bytes] = []
+    context = tls_context(trustme.CA(), "127.0.0.1")  # by an authority that nobody trusts
+    arguments = ["enqueue", "http://host/a.jpg"] if module == "producer" else []
+    with SocketServer(lambda connection: received.append(connection.recv(1000)), context) as server:
+        env = {**os.environ, "REDIS_URL": f"rediss://:hunter2@127.0.0.1:{server.port}/0"}
+        command = [sys.executable, "-m", module, *arguments]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "CERTIFICATE_VERIFY_FAILED" in done.stderr
+    assert received == []
 
 
 # What the base install does not have; an import of any of these there would be an ImportError.

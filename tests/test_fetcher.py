@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import ipaddress
 import socket
-import ssl
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from tests.support.servers import Answer, SocketServer
+from tests.support.servers import Answer, SocketServer, tls_context
 from worker import errors
 from worker.connections import BoundedResolve, Guard, system_resolve
 from worker.fetcher import FetchLimits, HttpFetcher
@@ -329,12 +328,6 @@ def authority(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> trustme.CA:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(tmp_path / "ca.pem"))
     return authority
-
-
-def tls_context(authority: trustme.CA, host: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(host).configure_cert(context)
-    return context
 
 
 TLS_GUARD = Guard(ANY_PORT, LOOPBACK, resolving("127.0.0.1"))

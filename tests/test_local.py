@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ import pytest
 import redis
 
 from tests.conftest import SMALL_MODEL
+from tests.support.commands import COMMAND, run
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from tests.support.servers import ImageServer
 
-COMMAND = [sys.executable, "-m", "producer"]
 ENV = {**os.environ, **SMALL_MODEL, "CLIPQUEUE_PRECISION": "fp32", "COLUMNS": "140"}
 
 
@@ -43,14 +42,7 @@ def test_two_demos_at_once_end_with_all_samples_done() -> None:
 
 def test_a_demo_with_an_image_that_fails_exits_with_1(images: ImageServer) -> None:
     url = images.add("/photo.jpg", b"not a photo")
-    done = subprocess.run(
-        [*COMMAND, "demo", url, images.url + "/gone.jpg?sig=secret"],
-        env=ENV,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
+    done = run("demo", url, images.url + "/gone.jpg?sig=secret", **ENV)
     assert done.returncode == 1
     assert "0 of 2 done" in done.stdout
     assert "not_an_image" in done.stdout
@@ -62,15 +54,13 @@ def test_a_demo_takes_each_url_once_and_data_is_not_markup(images: ImageServer) 
     """Whatever this shell has set for other workers."""
     url = images.add("/[bold].jpg", b"not a photo")
     env = {**ENV, "CLIPQUEUE_COLLECTION": "elsewhere", "CLIPQUEUE_FETCH_PORTS": "443"}
-    done = subprocess.run(
-        [*COMMAND, "demo", url, url], env=env, capture_output=True, text=True, check=False, timeout=180
-    )
+    done = run("demo", url, url, **env)
     assert "0 of 1 done" in done.stdout, done.stderr
     assert "[bold].jpg" in done.stdout
 
 
 def test_a_demo_of_something_that_is_no_url_says_so_at_once() -> None:
-    done = subprocess.run([*COMMAND, "demo", "cat.jpg"], capture_output=True, text=True, check=False, timeout=60)
+    done = run("demo", "cat.jpg")
     assert (done.returncode, done.stdout) == (1, "")
     assert "must start with http:// or https://" in done.stderr
 
@@ -125,15 +115,12 @@ def test_up_runs_jobs_until_it_is_stopped_and_stops_everything(by: signal.Signal
     image = images.add("/a.jpg", b"not a photo")
     with running_up() as up:
         env = {**ENV, **up.exports}
-        enqueued = subprocess.run(
-            [*COMMAND, "enqueue", image], env=env, capture_output=True, text=True, check=True, timeout=60
-        )
+        enqueued = run("enqueue", image, **env)
+        assert enqueued.returncode == 0
         image_id = enqueued.stdout.strip()
 
         def status() -> str:
-            done = subprocess.run(
-                [*COMMAND, "status", image_id], env=env, capture_output=True, text=True, check=False, timeout=60
-            )
+            done = run("status", image_id, **env)
             return done.stdout if "not_an_image at decode" in done.stdout else ""
 
         wait_for(status, "the job to end")
@@ -165,14 +152,7 @@ def test_up_ends_when_a_part_dies_and_names_it() -> None:
 
 
 def test_up_without_weights_ends_with_the_workers_reason() -> None:
-    done = subprocess.run(
-        [*COMMAND, "up"],
-        env={**ENV, "CLIP_PRETRAINED": "/no/such/weights.pt"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = run("up", **{**ENV, "CLIP_PRETRAINED": "/no/such/weights.pt"})
     assert done.returncode == 1
     assert "cannot be loaded, so this worker does not start" in done.stderr
     assert "clipqueue: worker has ended (exit code 1)" in done.stderr
@@ -180,13 +160,7 @@ def test_up_without_weights_ends_with_the_workers_reason() -> None:
 
 def test_two_stacks_do_not_share_a_folder(tmp_path: Path) -> None:
     with running_up("--no-worker", "--data-dir", str(tmp_path)):
-        second = subprocess.run(
-            [*COMMAND, "up", "--no-worker", "--data-dir", str(tmp_path)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        second = run("up", "--no-worker", "--data-dir", str(tmp_path))
     assert second.returncode == 1
     assert f"{tmp_path} is in use" in second.stderr
 
@@ -195,9 +169,7 @@ def test_up_takes_ports_and_keeps_its_data_where_it_is_told(tmp_path: Path) -> N
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         taken = probe.getsockname()[1]
-        done = subprocess.run(
-            [*COMMAND, "up", "--redis-port", str(taken)], capture_output=True, text=True, check=False, timeout=60
-        )
+        done = run("up", "--redis-port", str(taken))
     assert done.returncode == 1
     assert f"port {taken} cannot be used" in done.stderr
 

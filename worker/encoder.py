@@ -100,12 +100,13 @@ class OpenClipEncoder:
         return vectors
 
     def warm_up(self, batch_size: int) -> float:
-        """Run the smallest and the largest batch, so that no job pays for what happens the first time only.
+        """Run the largest batch, so that no job pays for what happens the first time only.
+
+        The smallest has run already, to learn `dim`.
 
         Returns:
             The seconds of one image in the largest batch.
         """
-        self.encode(self._blank(1))
         self.encode(self._blank(batch_size))
         start = time.perf_counter()
         self.encode(self._blank(batch_size))

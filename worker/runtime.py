@@ -50,7 +50,7 @@ def build_runtime(settings: Settings) -> Runtime:
 
     Raises:
         ModelUnavailable: The model cannot be loaded.
-        StoreUnavailable: MONGODB_URI cannot be read.
+        StoreUnavailable: MONGODB_URI or CLIPQUEUE_COLLECTION cannot be used.
     """
     store = MongoStore(settings.mongodb_uri, settings.collection)
     choice = EncoderChoice(settings.clip_model, settings.clip_pretrained, settings.device, settings.precision)

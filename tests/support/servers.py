@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,8 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
+
+    import trustme
 
 
 @dataclass
@@ -73,6 +75,13 @@ class ImageServer:
                 pass
 
         return Handler
+
+
+def tls_context(authority: trustme.CA, host: str) -> ssl.SSLContext:
+    """Return the server side of TLS with a certificate for `host`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(host).configure_cert(context)
+    return context
 
 
 class SocketServer:
