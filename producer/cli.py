@@ -18,15 +18,17 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import click
 
 from producer.client import PUSH_CHUNK, EmbeddingClient
+from producer.console import fail, fail_for_extra
 from producer.contract import DEFAULT_COLLECTION, ImageJob, id_of_url
 from producer.errors import BrokerUnavailable, ClipqueueError, InvalidJob
+from producer.model_cli import model, model_option, small_unless_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from producer.documents import ImageStatus
 
-_EXTRA_MISSING = "{command} needs clipqueue's extra {extra!r}, as pip installs with '.[{extra}]' in its folder"
+_LOCAL_MODEL = "CLIP_MODEL and CLIP_PRETRAINED, else the small model that ships with clipqueue"
 
 # SIGHUP comes when the terminal is closed.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -82,9 +84,9 @@ def enqueue(
                 count += client.enqueue_many([(wire_id, url) for _, wire_id, url in chunk], force=force)
                 _print_ids(shown_id for shown_id, _, _ in chunk)
     except BrokerUnavailable as exc:
-        _fail(f"{exc} (enqueued before: {count}, refused: {checked.refused})")
+        fail(f"{exc} (enqueued before: {count}, refused: {checked.refused})")
     except ClipqueueError as exc:
-        _fail(str(exc))
+        fail(str(exc))
     click.echo(f"enqueued {count}, refused {checked.refused}", err=True)
     sys.exit(1 if checked.refused else 0)
 
@@ -100,15 +102,15 @@ def status(image_ids: tuple[str, ...], *, as_json: bool) -> None:
     try:
         from producer.documents import open_documents  # noqa: PLC0415  (the base install has no pymongo)
     except ImportError:
-        _fail(_EXTRA_MISSING.format(command="clipqueue status", extra="mongo"))
+        fail_for_extra("clipqueue status", "mongo")
     uri = os.environ.get("MONGODB_URI") or os.environ.get("MONGO_URL")
     if not uri:
-        _fail("MONGODB_URI is not set; it looks like mongodb://host:27017/database")
+        fail("MONGODB_URI is not set; it looks like mongodb://host:27017/database")
     try:
         with open_documents(uri, os.environ.get("CLIPQUEUE_COLLECTION") or DEFAULT_COLLECTION) as documents:
             found = documents.status(image_ids)
     except ClipqueueError as exc:
-        _fail(str(exc))
+        fail(str(exc))
     for one in found:
         click.echo(_as_json(one) if as_json else _as_line(one))
     sys.exit(0 if all(one.status == "done" for one in found) else 1)
@@ -123,10 +125,12 @@ def status(image_ids: tuple[str, ...], *, as_json: bool) -> None:
     help="Keep the servers' files here; by default they are temporary.",
 )
 @click.option("--no-worker", is_flag=True, help="Start the servers only.")
-def up(redis_port: int, mongo_port: int, data_dir: Path | None, *, no_worker: bool) -> None:
+@model_option(_LOCAL_MODEL)
+def up(redis_port: int, mongo_port: int, data_dir: Path | None, model_env: dict[str, str], *, no_worker: bool) -> None:
     """Start Redis, MongoDB and a worker on this machine, and keep them running until Ctrl-C.
 
-    The worker reads CLIP_MODEL, CLIP_PRETRAINED and the CLIPQUEUE_ variables as it would elsewhere.
+    The worker reads CLIP_MODEL, CLIP_PRETRAINED and the CLIPQUEUE_ variables as it would elsewhere; if neither of the
+    first two is set, it runs the small model that ships with clipqueue.
     """
     stack_module = _import_local("clipqueue up")
     with contextlib.ExitStack() as cleanup:
@@ -140,19 +144,22 @@ def up(redis_port: int, mongo_port: int, data_dir: Path | None, *, no_worker: bo
                 click.echo(f"export REDIS_URL={stack.redis_url}\nexport MONGODB_URI={stack.mongodb_uri}")
                 if not no_worker:
                     click.echo("starting the worker; loading the model takes some seconds", err=True)
-                    stack.start_worker()
+                    stack.start_worker(model_env or small_unless_set())
                 click.echo("ready; Ctrl-C stops everything", err=True)
                 while True:
                     stack.check()
                     time.sleep(0.2)
         except (stack_module.StackError, OSError) as exc:
-            _fail(str(exc))
+            fail(str(exc))
 
 
 @cli.command()
 @click.argument("urls", nargs=-1, metavar="[URL...]")
-def demo(urls: tuple[str, ...]) -> None:
+@model_option(_LOCAL_MODEL)
+def demo(urls: tuple[str, ...], model_env: dict[str, str]) -> None:
     """Run the whole job once on servers started for it: sample pictures (or URLs) in, vectors out.
+
+    The samples are then searched with three texts.
 
     The exit code is 0 if all images are done.
     """
@@ -166,10 +173,13 @@ def demo(urls: tuple[str, ...]) -> None:
         for url in urls:
             ImageJob.new(id_of_url(url), url)
         with _until_stopped():
-            all_done = run_demo(urls, Console())
+            all_done = run_demo(urls, Console(), model_env or small_unless_set())
     except (ClipqueueError, stack_module.StackError) as exc:
-        _fail(str(exc))
+        fail(str(exc))
     sys.exit(0 if all_done else 1)
+
+
+cli.add_command(model)
 
 
 def main() -> None:
@@ -256,7 +266,7 @@ def _import_local(command: str) -> Any:
     try:
         from producer.local import stack  # noqa: PLC0415  (the base install has none of it)
     except ImportError:
-        _fail(_EXTRA_MISSING.format(command=command, extra="local"))
+        fail_for_extra(command, "local")
     return stack
 
 
@@ -276,8 +286,3 @@ def _until_stopped() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
-
-
-def _fail(message: str) -> NoReturn:
-    click.echo(f"clipqueue: {message}", err=True)
-    sys.exit(1)

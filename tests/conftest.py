@@ -5,12 +5,16 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import open_clip
 import pymongo
 import pytest
 import redis
+import torch
 
 from producer.client import EmbeddingClient
 from producer.local.stack import Stack
+from producer.model_cli import SMALL_MODEL
+from tests.support.models import DEFAULT_MODEL
 from tests.support.servers import ImageServer
 from tests.support.waiting import wait_for
 
@@ -20,8 +24,6 @@ if TYPE_CHECKING:
 
     from pymongo.collection import Collection
 
-# A small real model without weights: the tests are about the path, and vectors are compared with open_clip's own.
-SMALL_MODEL = {"CLIP_MODEL": "ViT-S-32-alt", "CLIP_PRETRAINED": "untrained"}
 FAST_RETRIES = {"CLIPQUEUE_MAX_RETRIES": "2", "CLIPQUEUE_RETRY_BASE_S": "0.1", "CLIPQUEUE_RETRY_CAP_S": "0.2"}
 WORKER_ENV = {**SMALL_MODEL, **FAST_RETRIES, "CLIPQUEUE_PRECISION": "fp32"}
 
@@ -46,6 +48,15 @@ def worker_log(stack: Stack, data_dir: Path) -> Path:
     """A worker on the run's stack; its log file."""
     stack.start_worker(WORKER_ENV)
     return data_dir / "worker.log"
+
+
+@pytest.fixture(scope="session")
+def default_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default model's architecture with seeded weights, as a checkpoint file."""
+    torch.manual_seed(7)
+    path = tmp_path_factory.mktemp("weights") / "seeded.pt"
+    torch.save(open_clip.create_model(DEFAULT_MODEL).state_dict(), path)
+    return path
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from tests.support.pictures import SAMPLES, encoded, photo
+from tests.support.pictures import PHOTOS, encoded, photo
 from worker.decoder import FORMATS, Decoder, PreprocessSpec
 from worker.errors import CorruptImage, NotAnImage, TooManyPixels
 
@@ -27,9 +27,9 @@ def mean_difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one.astype(int) - other.astype(int)).mean())
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in SAMPLES.iterdir() if path.suffix != ".md"))
+@pytest.mark.parametrize("name", sorted(path.name for path in PHOTOS.iterdir()))
 def test_every_sample_picture_is_decoded(name: str, decoder: Decoder) -> None:
-    image = decoder.decode((SAMPLES / name).read_bytes())
+    image = decoder.decode((PHOTOS / name).read_bytes())
     assert image.pixels.shape == (224, 224, 3)
     assert image.pixels.dtype == np.uint8
     assert image.format in FORMATS
@@ -151,7 +151,7 @@ def test_every_damage_is_a_damaged_image(decoder: Decoder) -> None:
     """Flipped bits in real files of every format: decoded with a flaw, or refused by name, never another error."""
     rng = np.random.default_rng(5)
     outcomes: Counter[str] = Counter()
-    for path in sorted(SAMPLES.iterdir()):
+    for path in sorted(PHOTOS.iterdir()):
         content = path.read_bytes()
         for _ in range(20):
             damaged = bytearray(content)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
-from tests.conftest import SMALL_MODEL
+from producer.model_cli import SMALL_MODEL
 from tests.support.commands import COMMAND, run
 from tests.support.waiting import wait_for
 

@@ -17,7 +17,8 @@ import torch
 
 from producer.client import EmbeddingClient
 from producer.local.stack import Stack
-from tests.conftest import SMALL_MODEL, WORKER_ENV
+from producer.model_cli import SMALL_MODEL
+from tests.conftest import WORKER_ENV
 from tests.support.messages import hand_made_message
 from tests.support.pictures import encoded, photo, small_jpeg
 from tests.support.servers import Answer

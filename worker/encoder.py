@@ -1,50 +1,36 @@
-"""Runs the model: loads its weights with open_clip, chooses device and precision, turns pixels into vectors.
+"""Runs the model: chooses device and precision, turns pixels and texts into vectors.
 
-The only module that imports torch.
+Only this module and `worker.weights`, which loads the model, import torch.
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import logging
-import pickle
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import open_clip
 import torch
-from safetensors import SafetensorError
 
 from worker.decoder import PreprocessSpec
 from worker.errors import ModelUnavailable
+from worker.weights import load_model, model_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
+
+    from worker.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-UNTRAINED = "untrained"
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _MEASURED_BATCH = 8
 _MEASURED_RUNS = 3
-
-# What open_clip, the hub's client and torch raise for a model that is not there or not readable. open_clip turns
-# every failed download into a RuntimeError; the hub's own errors are OSErrors.
-_LOAD_ERRORS = (
-    OSError,
-    RuntimeError,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    AssertionError,
-    pickle.UnpicklingError,
-    SafetensorError,
-)
 
 
 @dataclass(frozen=True)
@@ -56,6 +42,11 @@ class EncoderChoice:
     device: str = "auto"
     precision: str = "auto"
 
+    @classmethod
+    def of(cls, settings: Settings) -> EncoderChoice:
+        """Return what the worker's settings choose."""
+        return cls(settings.clip_model, settings.clip_pretrained, settings.device, settings.precision)
+
 
 class OpenClipEncoder:
     """Encodes batches of images with one open_clip model. Call `encode` from one thread.
@@ -66,6 +57,8 @@ class OpenClipEncoder:
         spec: The pixels the model takes.
         device: Where it runs, such as `cpu` or `cuda`.
         precision: `fp32`, `bf16` or `fp16`.
+        precision_reason: Why that precision, in words.
+        parameters: How many numbers the model has learned.
 
     Raises:
         ModelUnavailable: The weights cannot be loaded; the message says what to set.
@@ -77,9 +70,12 @@ class OpenClipEncoder:
         self.model_id = model_id(choice.model, choice.pretrained)
         self.spec, mean, std = _read_preprocessing(model.visual.preprocess_cfg, choice.model)
         self._model = _move(model, self.device)
+        self._name = choice.model
+        self._tokenize: Callable[[list[str]], Any] | None = None
+        self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std, device=self.device).view(1, 3, 1, 1) * 255
-        self.precision = "fp32"
+        self.precision, self.precision_reason = "fp32", f"CLIPQUEUE_PRECISION={choice.precision}"
         self._set_precision(choice.precision)
         self.dim = int(self.encode(self._blank(1)).shape[1])
 
@@ -99,6 +95,22 @@ class OpenClipEncoder:
             vectors: NDArray[np.float32] = torch.nn.functional.normalize(features, dim=-1).cpu().numpy()
         return vectors
 
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return unit vectors of texts, to be compared with those of images by their dot product.
+
+        Args:
+            texts: What to look for; a text longer than the model's context is cut.
+
+        Returns:
+            float32 of shape (n, dim), each row of length 1.
+        """
+        if self._tokenize is None:
+            self._tokenize = open_clip.get_tokenizer(self._name)
+        with torch.inference_mode():
+            features = self._model.encode_text(self._tokenize(list(texts)).to(self.device)).float()
+            vectors: NDArray[np.float32] = torch.nn.functional.normalize(features, dim=-1).cpu().numpy()
+        return vectors
+
     def warm_up(self, batch_size: int) -> float:
         """Run the largest batch, so that no job pays for what happens the first time only.
 
@@ -114,7 +126,7 @@ class OpenClipEncoder:
 
     def describe(self) -> str:
         """Return dimension, device and precision for the log."""
-        return f"dim={self.dim} device={self.device} precision={self.precision}"
+        return f"dim={self.dim} device={self.device} precision={self.precision} ({self.precision_reason})"
 
     def _set_precision(self, precision: str) -> None:
         """Cast the weights; for `auto`, keep whichever of fp32 and bf16 is faster here by a short measurement.
@@ -129,7 +141,9 @@ class OpenClipEncoder:
         half_s = self._measure_s()
         if full_s <= half_s:
             self._model, self.precision = full, "fp32"
-        logger.info("precision %s: fp32 took %.0f ms, bf16 %.0f ms", self.precision, full_s * 1e3, half_s * 1e3)
+        self.precision_reason = (
+            f"measured: a batch of {_MEASURED_BATCH} takes {full_s * 1e3:.1f} ms in fp32, {half_s * 1e3:.1f} ms in bf16"
+        )
 
     def _measure_s(self) -> float:
         """Return the seconds of one batch, the best of a few; copying the result back waits for the device."""
@@ -144,40 +158,6 @@ class OpenClipEncoder:
 
     def _blank(self, count: int) -> NDArray[np.uint8]:
         return np.full((count, self.spec.height, self.spec.width, 3), 127, np.uint8)
-
-
-def load_model(name: str, pretrained: str) -> Any:
-    """Load an open_clip model in fp32 on the CPU, in evaluation mode. Downloads the weights if need be.
-
-    Raises:
-        ModelUnavailable: There is no such model, or its weights cannot be had. Random weights are never used
-            in their stead; only `untrained` asks for them.
-    """
-    try:
-        if pretrained != UNTRAINED:
-            # require_pretrained: open_clip goes on with random weights where a hub repository yields none.
-            return open_clip.create_model(name, pretrained=pretrained, require_pretrained=True).eval()
-        logger.warning("CLIP_PRETRAINED=untrained: the vectors come from random weights and mean nothing")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return open_clip.create_model(name, pretrained=None).eval()
-    except _LOAD_ERRORS as exc:
-        raise ModelUnavailable(_explain(name, pretrained, exc)) from exc
-
-
-def model_id(name: str, pretrained: str) -> str:
-    """Return the name under which vectors are stored: `CLIP_MODEL/CLIP_PRETRAINED`.
-
-    A checkpoint given by path is named by file name and content, so that two files never share a name.
-    """
-    if name.startswith(("hf-hub:", "local-dir:")):
-        return name
-    path = Path(pretrained)
-    if not path.is_file():
-        return f"{name}/{pretrained}"
-    with path.open("rb") as checkpoint:
-        digest = hashlib.file_digest(checkpoint, "sha256").hexdigest()
-    return f"{name}/{path.name}@{digest[:12]}"
 
 
 def _move(model: Any, device: str) -> Any:
@@ -205,14 +185,3 @@ def _read_preprocessing(config: dict[str, Any], name: str) -> tuple[PreprocessSp
             "not do. Choose another with CLIP_MODEL."
         )
     return PreprocessSpec(height, width, mode, interpolation), list(config["mean"]), list(config["std"])
-
-
-def _explain(name: str, pretrained: str, exc: Exception) -> str:
-    reason = f"{type(exc).__name__}: {str(exc).rstrip('.')}"
-    return (
-        f"The model CLIP_MODEL={name} CLIP_PRETRAINED={pretrained} cannot be loaded, so this worker does not start: "
-        f"{reason}. If the weights are to be downloaded, check that this machine reaches the model "
-        "hub (HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are honoured). Else set CLIP_PRETRAINED to the path of "
-        "a checkpoint, or to a tag that open_clip has for this model. Random weights are never used by themselves; "
-        "for a trial without weights set CLIP_PRETRAINED=untrained."
-    )

@@ -53,8 +53,7 @@ def build_runtime(settings: Settings) -> Runtime:
         StoreUnavailable: MONGODB_URI or CLIPQUEUE_COLLECTION cannot be used.
     """
     store = MongoStore(settings.mongodb_uri, settings.collection)
-    choice = EncoderChoice(settings.clip_model, settings.clip_pretrained, settings.device, settings.precision)
-    encoder = OpenClipEncoder(choice)
+    encoder = OpenClipEncoder(EncoderChoice.of(settings))
     per_image_s = encoder.warm_up(settings.batch_size)
     logger.info("model %s ready: %s", encoder.model_id, encoder.describe())
     concurrency = fitting_concurrency(per_image_s, settings.encode_s, settings.concurrency)

@@ -22,17 +22,17 @@ from producer.local.image_server import serve_folder
 from producer.local.stack import LOOPBACK_ALLOWED, Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
 SAMPLES = Path(__file__).parent / "samples"
-_SUFFIXES = {".jpg", ".png", ".webp", ".gif", ".avif", ".tif", ".bmp"}
+QUERIES = {"red apple": "red-apple.png", "a dog": "dog-face.png", "rain": "cloud-with-rain.png"}
+"""What the samples are searched for, and the picture that each search is to find."""
+
 _DEADLINE_S = 600.0
-_NO_WEIGHTS = (
-    "This model has random weights, so that nothing had to be downloaded: the path is real, the similarities mean "
-    "little. Run it again with CLIP_PRETRAINED=openai for the real model."
-)
+_SHOWN = 24
+_BEST = 3
 
 # Whatever this shell has set for other workers, this one must reach the samples and write where the demo looks.
 _SAMPLES_ENV = {**LOOPBACK_ALLOWED, "CLIPQUEUE_COLLECTION": DEFAULT_COLLECTION}
@@ -40,8 +40,16 @@ _SAMPLES_ENV = {**LOOPBACK_ALLOWED, "CLIPQUEUE_COLLECTION": DEFAULT_COLLECTION}
 Document = dict[str, Any]
 
 
-def run_demo(urls: Sequence[str], console: Console) -> bool:
-    """Embed `urls`, or the sample pictures if there are none, and print a table; return whether all are done.
+def run_demo(urls: Sequence[str], console: Console, model_env: Mapping[str, str]) -> bool:
+    """Embed `urls` and print a table; without any, embed the sample pictures and search them.
+
+    Args:
+        urls: What to embed.
+        console: Where to print.
+        model_env: The variables that choose the model, where they differ from this shell's.
+
+    Returns:
+        Whether all are done.
 
     Raises:
         StackError: A part of the stack does not start, or dies.
@@ -51,7 +59,7 @@ def run_demo(urls: Sequence[str], console: Console) -> bool:
         stack = cleanup.enter_context(Stack(data_dir))
         with console.status("Starting Redis, MongoDB and a worker; loading the model takes some seconds"):
             stack.start_servers()
-            stack.start_worker({**_model_env(), **_SAMPLES_ENV})
+            stack.start_worker({**model_env, **_SAMPLES_ENV})
         console.print(f"Redis    {stack.redis_url}\nMongoDB  {stack.mongodb_uri}\nWorker   ready")
         jobs = [(id_of_url(url), url) for url in dict.fromkeys(urls)] or _sample_jobs(
             cleanup.enter_context(serve_folder(SAMPLES))
@@ -62,21 +70,18 @@ def run_demo(urls: Sequence[str], console: Console) -> bool:
     _print_table(jobs, documents, console)
     done = len([document for document in documents if document["embedding_job"]["status"] == "done"])
     console.print(f"[bold]{done} of {len(jobs)} done[/bold]")
-    if _model_env():
-        console.print(_NO_WEIGHTS, style="yellow")
+    if not urls and done:
+        os.environ.update(model_env)
+        _print_search(documents, console)
     console.print(
         "Next: `make up` (or `clipqueue up`) keeps servers and a worker running; the README shows how to use them."
     )
     return done == len(jobs)
 
 
-def _model_env() -> dict[str, str]:
-    return {} if os.environ.get("CLIP_PRETRAINED") else {"CLIP_PRETRAINED": "untrained"}
-
-
 def _sample_jobs(base_url: str) -> list[tuple[str, str]]:
-    names = sorted(path.name for path in SAMPLES.iterdir() if path.suffix in _SUFFIXES)
-    return [(name, f"{base_url}/{name}") for name in names]
+    paths = sorted(path for folder in SAMPLES.iterdir() if folder.is_dir() for path in folder.iterdir())
+    return [(path.name, f"{base_url}/{path.relative_to(SAMPLES).as_posix()}") for path in paths]
 
 
 def _follow(stack: Stack, expected: int, console: Console) -> list[Document]:
@@ -102,7 +107,9 @@ def _print_table(jobs: Sequence[tuple[str, str]], documents: list[Document], con
     names = {image_id: redact_url(url).rpartition("/")[2] or redact_url(url) for image_id, url in jobs}
     found = {document["_id"]: document["embedding_job"] for document in documents}
     nearest = _nearest(documents)
-    for image_id in (image_id for image_id in names if image_id in found):
+    failed = [image_id for image_id in names if image_id in found and found[image_id]["status"] != "done"]
+    done = [image_id for image_id in names if image_id in found and found[image_id]["status"] == "done"]
+    for image_id in (*failed, *done[:: -(-len(done) // _SHOWN) or 1]):
         job = found[image_id]
         ms = f"{(job['finished_at'] - job['enqueued_at']).total_seconds() * 1000:.0f}"
         if job["status"] == "done":
@@ -111,6 +118,27 @@ def _print_table(jobs: Sequence[tuple[str, str]], documents: list[Document], con
         else:
             cells = ("", "", ms, f"{job['error']['code']}: {job['error']['message']}", "")
         table.add_row(*(escape(cell) for cell in (names[image_id], job["status"], *cells)))
+    console.print(table, end="")
+    if len(found) > table.row_count:
+        console.print(f"and {len(found) - table.row_count} more, done like these\n")
+
+
+def _print_search(documents: list[Document], console: Console) -> None:
+    """Search the samples: the texts' vectors against those in MongoDB."""
+    # Loads torch, and the model once more: a search of your own needs its text tower just so.
+    from worker.encoder import EncoderChoice, OpenClipEncoder  # noqa: PLC0415
+    from worker.settings import load_settings  # noqa: PLC0415
+
+    with console.status("Searching"):
+        encoder = OpenClipEncoder(EncoderChoice.of(load_settings()))
+        done = [document for document in documents if document["embedding_job"]["status"] == "done"]
+        vectors = np.array([document["embedding"] for document in done], dtype=np.float32)
+        cosines = encoder.encode_texts(list(QUERIES)) @ vectors.T
+    table = Table("search", *("best", "second", "third")[:_BEST])
+    table.box, table.padding, table.pad_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
+    for query, row in zip(QUERIES, cosines, strict=True):
+        best = np.argsort(-row)[:_BEST]
+        table.add_row(query, *(f"{Path(done[place]['_id']).stem} {row[place]:.2f}" for place in best))
     console.print(table)
 
 

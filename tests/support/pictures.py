@@ -10,11 +10,13 @@ import numpy as np
 from PIL import Image
 
 SAMPLES = Path(__file__).parents[2] / "producer" / "local" / "samples"
+PHOTOS = SAMPLES / "photos"
+EMOJI = SAMPLES / "emoji"
 
 
 def photo() -> Image.Image:
     """Return a real photograph, 1024x768, RGB."""
-    with Image.open(SAMPLES / "raccoon.webp") as image:
+    with Image.open(PHOTOS / "raccoon.webp") as image:
         return image.convert("RGB")
 
 

@@ -1,0 +1,106 @@
+"""An HTTP server on loopback that answers as the Hugging Face hub does for the files of model repositories.
+
+It follows what the client library huggingface_hub asks for: `/{repository}/resolve/{revision}/{file}` with the headers
+`X-Repo-Commit` and `ETag`, and `X-Error-Code` where there is no such repository or file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMIT = hashlib.sha1(b"the only commit", usedforsecurity=False).hexdigest()
+
+
+class HubServer:
+    """Serves files as repositories of models.
+
+    Attributes:
+        files: What there is, as `{"org/repo": {"file name": path}}`.
+        requests: What was asked for, such as `GET /org/repo/resolve/main/file`.
+        token: If set, a request without this bearer token is answered 401.
+        cut_at: If set, every body ends after this many bytes although more were announced.
+    """
+
+    def __init__(self, files: dict[str, dict[str, Path]]) -> None:
+        self.files = files
+        self.requests: list[str] = []
+        self.token: str | None = None
+        self.cut_at: int | None = None
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop answering; may be called more than once."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _find(self, path: str) -> tuple[Path | None, str]:
+        repository, found, rest = path.lstrip("/").partition("/resolve/")
+        if not found or repository not in self.files:
+            return None, "RepoNotFound"
+        return self.files[repository].get(rest.partition("/")[2]), "EntryNotFound"
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_HEAD(self) -> None:
+                self._answer(with_body=False)
+
+            def do_GET(self) -> None:
+                self._answer(with_body=True)
+
+            def _answer(self, *, with_body: bool) -> None:
+                owner.requests.append(f"{self.command} {self.path}")
+                if owner.token and self.headers["Authorization"] != f"Bearer {owner.token}":
+                    self._refuse(401, "Invalid username or password.")
+                    return
+                path, missing = owner._find(self.path.partition("?")[0])
+                if path is None:
+                    self._refuse(404, missing)
+                    return
+                content = path.read_bytes()
+                start = int((self.headers["Range"] or "bytes=0-").removeprefix("bytes=").partition("-")[0])
+                self.send_response(206 if start else 200)
+                self.send_header("Content-Length", str(len(content) - start))
+                if start:
+                    self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+                self.send_header("X-Repo-Commit", COMMIT)
+                self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+                self.end_headers()
+                if with_body:
+                    self.wfile.write(content[start : owner.cut_at])
+                    self.close_connection = owner.cut_at is not None
+
+            def _refuse(self, status: int, code: str) -> None:
+                self.send_response(status)
+                self.send_header("X-Error-Code", code)
+                self.send_header("X-Error-Message", code)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        return Handler

@@ -1,0 +1,151 @@
+"""Weights from a model hub: downloaded once, used without a network afterwards, and never half."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import open_clip
+import pymongo
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from producer.client import EmbeddingClient
+from producer.local.stack import Stack, StackError
+from tests.conftest import WORKER_ENV
+from tests.support.commands import run
+from tests.support.hub import HubServer
+from tests.support.models import DEFAULT_MODEL, SMALL_CHECKPOINT
+from tests.support.pictures import EMOJI
+from tests.support.waiting import wait_for
+from worker.decoder import Decoder
+from worker.encoder import EncoderChoice, OpenClipEncoder
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.servers import ImageServer
+
+MODEL = "hf-hub:somebody/emoji-clip"
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[HubServer]:
+    """A hub with one repository: the small model."""
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"model_cfg": open_clip.get_model_config("emoji-clip"), "preprocess_cfg": {}}))
+    files = {"open_clip_config.json": config, "open_clip_model.safetensors": SMALL_CHECKPOINT}
+    with HubServer({"somebody/emoji-clip": files}) as server:
+        yield server
+
+
+@pytest.fixture
+def env(hub: HubServer, tmp_path: Path) -> dict[str, str]:
+    """Settings for a process that uses that hub, with a cache of its own."""
+    return {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": "", "HF_HUB_OFFLINE": "0"}
+
+
+def pull(env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return run("model", "pull", "--model", MODEL, **env)
+
+
+def cached(tmp_path: Path) -> list[str]:
+    """The names of the whole files in the hub's cache."""
+    return sorted(path.name for path in (tmp_path / "home").glob("hub/models--*/snapshots/*/*"))
+
+
+def test_a_worker_downloads_its_model_and_starts_without_the_hub_the_next_time(
+    hub: HubServer, env: dict[str, str], images: ImageServer, tmp_path: Path
+) -> None:
+    picture = EMOJI / "red-apple.png"
+    url = images.add("/apple.png", picture.read_bytes())
+    here = OpenClipEncoder(EncoderChoice("emoji-clip", "bundled", "cpu", "fp32"))
+    pixels = Decoder(here.spec, max_pixels=10**8, parallel=1).decode(picture.read_bytes()).pixels
+    for start in ("first", "second"):
+        folder = tmp_path / start
+        folder.mkdir()
+        with Stack(folder) as stack:
+            stack.start_servers()
+            stack.start_worker({**WORKER_ENV, **env, "CLIP_MODEL": MODEL})
+            with EmbeddingClient(stack.redis_url) as client:
+                client.enqueue("apple", url)
+            with pymongo.MongoClient[dict[str, Any]](stack.mongodb_uri) as mongo:
+                found = wait_for(lambda: mongo["clipqueue"]["images"].find_one({"_id": "apple"}), "the vector")
+        assert found["embedding_job"]["model"] == MODEL
+        assert float(np.array(found["embedding"]) @ here.encode(np.stack([pixels]))[0]) > 0.9999
+        assert cached(tmp_path) == ["open_clip_config.json", "open_clip_model.safetensors"]
+        hub.close()
+
+
+def test_a_download_that_breaks_off_stops_the_start_and_can_be_repeated(
+    hub: HubServer, env: dict[str, str], tmp_path: Path
+) -> None:
+    hub.cut_at = 5_000_000
+    broken = pull(env)
+    assert broken.returncode == 1
+    assert "the download of open_clip_model.safetensors broke off and can be repeated" in broken.stderr
+    assert "Traceback" not in broken.stderr
+    assert cached(tmp_path) == ["open_clip_config.json"]
+    hub.cut_at = None
+    again = pull(env)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith(f"{MODEL}: ")
+
+
+def test_a_hub_that_wants_a_token_is_named_with_the_variable_to_set(
+    hub: HubServer, env: dict[str, str], tmp_path: Path
+) -> None:
+    hub.token = "hf_right"
+    refused = pull({**env, "HF_TOKEN": "hf_wrong"})
+    assert refused.returncode == 1
+    assert "401" in refused.stderr
+    assert "set HF_TOKEN" in refused.stderr
+    assert "hf_wrong" not in refused.stderr
+    assert cached(tmp_path) == []
+    assert pull({**env, "HF_TOKEN": hub.token}).returncode == 0
+
+
+def test_a_hub_that_is_away_stops_the_worker(hub: HubServer, env: dict[str, str], tmp_path: Path) -> None:
+    hub.close()
+    with Stack(tmp_path) as stack:
+        stack.start_servers()
+        with pytest.raises(StackError, match=rf"check that this machine reaches the model hub at {hub.url}"):
+            stack.start_worker({**WORKER_ENV, **env, "CLIP_MODEL": MODEL})
+    assert cached(tmp_path) == []
+
+
+def test_a_repository_without_weights_stops_the_start(hub: HubServer, env: dict[str, str]) -> None:
+    """open_clip itself would go on with random weights."""
+    del hub.files["somebody/emoji-clip"]["open_clip_model.safetensors"]
+    refused = pull(env)
+    assert refused.returncode == 1
+    assert "open_clip_pytorch_model.bin" in refused.stderr
+
+
+def test_a_file_that_is_damaged_stops_the_start(hub: HubServer, env: dict[str, str], tmp_path: Path) -> None:
+    """Such as one that the hub itself holds only half of."""
+    half = tmp_path / "half.safetensors"
+    half.write_bytes(SMALL_CHECKPOINT.read_bytes()[:6_000_000])
+    hub.files["somebody/emoji-clip"]["open_clip_model.safetensors"] = half
+    refused = pull(env)
+    assert refused.returncode == 1
+    assert "cannot be loaded" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_the_default_model_comes_from_its_repository(
+    hub: HubServer, env: dict[str, str], default_checkpoint: Path, tmp_path: Path
+) -> None:
+    """The whole way of CLIP_PRETRAINED=openai, with seeded weights in the place of the published ones."""
+    weights = {name: value.half().contiguous() for name, value in torch.load(default_checkpoint).items()}
+    path = tmp_path / "default.safetensors"
+    save_file(weights, path)
+    hub.files["timm/vit_base_patch32_clip_224.openai"] = {"open_clip_model.safetensors": path}
+    done = run("model", "pull", **{**env, "CLIP_MODEL": DEFAULT_MODEL, "CLIP_PRETRAINED": "openai"})
+    assert done.stdout == f"{DEFAULT_MODEL}/openai: 151,277,313 parameters, ready to load here\n", done.stderr
+    shutil.rmtree(tmp_path / "home")

@@ -1,0 +1,98 @@
+"""Measures a model on the held-out pictures: `python -m worker.models.evaluate`.
+
+Text-to-image: the name of each emoji is to find its Twemoji picture among all of them. Image-to-image: the Twemoji
+picture of each emoji is to find Google's picture of it among all of Google's, and the other way round. R@k is the share
+of queries whose right picture is among the first k. Pictures pass the worker's own decoder and encoder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from worker.decoder import Decoder
+from worker.encoder import EncoderChoice, OpenClipEncoder
+from worker.models.pictures import CACHE, HELD_OUT, TRAINING_SETS, PictureSet, read_emoji, read_files
+from worker.weights import BUNDLED
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from worker.models.pictures import Emoji
+
+_BATCH = 64
+_CUTOFFS = (1, 5, 10)
+
+
+def ranks(queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return how many wrong rows of the gallery are at least as similar to each query as the right one is.
+
+    Args:
+        queries: float32 of shape (n, dim), unit vectors; the right answer to row i is row i of the gallery.
+        gallery: float32 of shape (m, dim), m >= n.
+
+    Returns:
+        int64 of shape (n,): 0 where the right one comes first.
+    """
+    cosines = queries @ gallery.T
+    right = cosines[np.arange(len(queries)), np.arange(len(queries))]
+    wrong: NDArray[np.int64] = (cosines >= right[:, None]).sum(axis=1) - 1
+    return wrong
+
+
+def embed_set(
+    encoder: OpenClipEncoder, picture_set: PictureSet, emoji: list[Emoji], cache: Path
+) -> dict[str, NDArray[np.float32]]:
+    """Return the vectors of a set's pictures, by emoji id."""
+    decoder = Decoder(encoder.spec, max_pixels=10**8, parallel=1)
+    files = dict(read_files(picture_set, emoji, cache))
+    pixels = [decoder.decode(content).pixels for content in tqdm(files.values(), "decoding", leave=False)]
+    starts = tqdm(range(0, len(pixels), _BATCH), "embedding", leave=False)
+    vectors = np.concatenate([encoder.encode(np.stack(pixels[start : start + _BATCH])) for start in starts])
+    return dict(zip(files, vectors, strict=True))
+
+
+def measure(encoder: OpenClipEncoder, cache: Path) -> dict[str, NDArray[np.int64]]:
+    """Return the ranks of all queries, by what is asked."""
+    emoji = read_emoji(cache)
+    google = next(one for one in TRAINING_SETS if one.name == "google")
+    held_out, known = (embed_set(encoder, one, emoji, cache) for one in (HELD_OUT, google))
+    both = [one.id for one in emoji if one.id in held_out and one.id in known]
+    names = {one.id: one.label for one in emoji}
+    twemoji = np.stack([held_out[key] for key in both])
+    noto = np.stack([known[key] for key in both])
+    texts = encoder.encode_texts([names[key] for key in both])
+    return {
+        "text to image (name to Twemoji)": ranks(texts, twemoji),
+        "image to image (Twemoji to Noto)": ranks(twemoji, noto),
+        "image to image (Noto to Twemoji)": ranks(noto, twemoji),
+    }
+
+
+def main() -> None:
+    """Print the recalls of a model."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="emoji-clip")
+    parser.add_argument("--pretrained", default=BUNDLED, help="`bundled`, a tag, or the path of a checkpoint")
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--cache", type=Path, default=CACHE)
+    given = parser.parse_args()
+    start = time.perf_counter()
+    encoder = OpenClipEncoder(EncoderChoice(given.model, given.pretrained, "cpu", given.precision))
+    found = measure(encoder, given.cache)
+    lines = [f"{encoder.model_id}: {encoder.parameters:,} parameters, {encoder.describe()}"]
+    for asked, places in found.items():
+        recalls = "  ".join(f"R@{cutoff} {(places < cutoff).mean():.3f}" for cutoff in _CUTOFFS)
+        lines.append(f"{asked:34}{len(places):6} pictures  {recalls}")
+    lines.append(f"took {time.perf_counter() - start:.0f} s\n")
+    sys.stdout.write("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
