@@ -43,7 +43,7 @@ ARG CLIP_PRETRAINED=openai
 ENV CLIP_MODEL=${CLIP_MODEL} \
     CLIP_PRETRAINED=${CLIP_PRETRAINED} \
     HF_HOME=/opt/models
-RUN python -c "import os; from worker.encoder import load_model; load_model(os.environ['CLIP_MODEL'], os.environ['CLIP_PRETRAINED'])"
+RUN clipqueue model pull
 ENV HF_HUB_OFFLINE=1
 # Loading and warming the model takes its time; until then the worker takes no job and answers no ping.
 HEALTHCHECK --interval=30s --timeout=20s --start-period=120s --retries=3 \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +11,7 @@ import click
 from producer.console import fail, fail_for_extra
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from worker.settings import Settings
 
@@ -59,10 +60,11 @@ def model() -> None:
 @model_option("CLIP_MODEL and CLIP_PRETRAINED")
 def pull(model_env: dict[str, str]) -> None:
     """Download the weights into the model hub's cache (HF_HOME), so that a worker starts without a network."""
-    settings = _settings(model_env)
-    from worker.weights import load_model, model_id  # noqa: PLC0415  (takes seconds: torch)
+    with _explained():
+        from worker.weights import load_model, model_id  # noqa: PLC0415  (takes seconds: torch)
 
-    loaded = _or_fail(lambda: load_model(settings.clip_model, settings.clip_pretrained))
+        settings = _settings(model_env)
+        loaded = load_model(settings.clip_model, settings.clip_pretrained)
     count = sum(parameter.numel() for parameter in loaded.parameters())
     click.echo(f"{model_id(settings.clip_model, settings.clip_pretrained)}: {count:,} parameters, ready to load here")
 
@@ -71,10 +73,10 @@ def pull(model_env: dict[str, str]) -> None:
 @model_option("CLIP_MODEL and CLIP_PRETRAINED")
 def show(model_env: dict[str, str]) -> None:
     """Load the model as a worker here would, and print what it is and how it runs."""
-    settings = _settings(model_env)
-    from worker.encoder import EncoderChoice, OpenClipEncoder  # noqa: PLC0415  (takes seconds: torch)
+    with _explained():
+        from worker.encoder import EncoderChoice, OpenClipEncoder  # noqa: PLC0415  (takes seconds: torch)
 
-    encoder = _or_fail(lambda: OpenClipEncoder(EncoderChoice.of(settings)))
+        encoder = OpenClipEncoder(EncoderChoice.of(_settings(model_env)))
     click.echo(f"id          {encoder.model_id}")
     click.echo(f"dimension   {encoder.dim}")
     click.echo(f"parameters  {encoder.parameters:,}")
@@ -84,21 +86,24 @@ def show(model_env: dict[str, str]) -> None:
 
 
 def _settings(model_env: dict[str, str]) -> Settings:
+    from worker.settings import load_settings  # noqa: PLC0415  (the base install has no pydantic)
+
+    os.environ.update(model_env)
+    return load_settings()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what can be wrong with the installation, the settings and the model into a message."""
+    from worker.errors import ModelUnavailable  # noqa: PLC0415  (with the rest of the worker)
+
     try:
-        from worker.settings import SettingsError, load_settings  # noqa: PLC0415  (the base install has no pydantic)
+        from worker.settings import SettingsError  # noqa: PLC0415  (the base install has no pydantic)
     except ImportError:
         fail_for_extra("clipqueue model", "worker")
-    os.environ.update(model_env)
     try:
-        return load_settings()
-    except SettingsError as exc:
+        yield
+    except ImportError:
+        fail_for_extra("clipqueue model", "worker")
+    except (SettingsError, ModelUnavailable) as exc:
         fail(str(exc).removeprefix("clipqueue: "))
-
-
-def _or_fail(load: Callable[[], Any]) -> Any:
-    from worker.errors import ModelUnavailable  # noqa: PLC0415
-
-    try:
-        return load()
-    except ModelUnavailable as exc:
-        fail(str(exc))

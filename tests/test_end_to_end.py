@@ -18,6 +18,7 @@ from tests.support.messages import hand_made_message
 from tests.support.pictures import encoded, photo, small_jpeg
 from tests.support.servers import Answer
 from tests.support.waiting import wait_for
+from worker.weights import model_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +65,7 @@ def test_a_hand_made_message_becomes_the_documented_document(
     assert abs((datetime.now(UTC) - job.pop("finished_at")).total_seconds()) < 60
     assert job == {
         "status": "done",
-        "model": "ViT-S-32-alt/untrained",
+        "model": model_id("emoji-clip", "bundled"),
         "dim": 256,
         "url": url,
         "width": 1024,

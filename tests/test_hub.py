@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +14,10 @@ import open_clip
 import pymongo
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from producer.client import EmbeddingClient
-from producer.local.stack import Stack, StackError
+from producer.local.stack import Stack
 from tests.conftest import WORKER_ENV
 from tests.support.commands import run
 from tests.support.hub import HubServer
@@ -25,7 +28,6 @@ from worker.decoder import Decoder
 from worker.encoder import EncoderChoice, OpenClipEncoder
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -47,11 +49,25 @@ def hub(tmp_path: Path) -> Iterator[HubServer]:
 @pytest.fixture
 def env(hub: HubServer, tmp_path: Path) -> dict[str, str]:
     """Settings for a process that uses that hub, with a cache of its own."""
-    return {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": "", "HF_HUB_OFFLINE": "0"}
+    home = tmp_path / "home"
+    cache = {"HF_HOME": str(home), "HF_HUB_CACHE": str(home / "hub"), "HF_TOKEN_PATH": str(home / "token")}
+    return {**cache, "HF_ENDPOINT": hub.url, "HF_TOKEN": "", "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}
 
 
 def pull(env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return run("model", "pull", "--model", MODEL, **env)
+
+
+def start(env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a worker that cannot start until it ends by itself, which it does before it looks for Redis."""
+    return subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "worker.app", "worker"],
+        env={**os.environ, **WORKER_ENV, **env, "CLIP_MODEL": MODEL},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
 
 
 def cached(tmp_path: Path) -> list[str]:
@@ -76,7 +92,7 @@ def test_a_worker_downloads_its_model_and_starts_without_the_hub_the_next_time(
                 client.enqueue("apple", url)
             with pymongo.MongoClient[dict[str, Any]](stack.mongodb_uri) as mongo:
                 found = wait_for(lambda: mongo["clipqueue"]["images"].find_one({"_id": "apple"}), "the vector")
-        assert found["embedding_job"]["model"] == MODEL
+        assert found["embedding_job"]["model"] == f"{MODEL}@111111111111"
         assert float(np.array(found["embedding"]) @ here.encode(np.stack([pixels]))[0]) > 0.9999
         assert cached(tmp_path) == ["open_clip_config.json", "open_clip_model.safetensors"]
         hub.close()
@@ -86,37 +102,65 @@ def test_a_download_that_breaks_off_stops_the_start_and_can_be_repeated(
     hub: HubServer, env: dict[str, str], tmp_path: Path
 ) -> None:
     hub.cut_at = 5_000_000
-    broken = pull(env)
+    broken = start(env)
     assert broken.returncode == 1
-    assert "the download of open_clip_model.safetensors broke off and can be repeated" in broken.stderr
+    assert "The download of open_clip_model.safetensors broke off: try again" in broken.stderr
     assert "Traceback" not in broken.stderr
     assert cached(tmp_path) == ["open_clip_config.json"]
     hub.cut_at = None
     again = pull(env)
     assert again.returncode == 0, again.stderr
-    assert again.stdout.startswith(f"{MODEL}: ")
+    assert again.stdout.startswith(f"{MODEL}@111111111111: ")
+
+
+def test_a_newer_version_that_breaks_off_leaves_the_older_one_as_it_was(
+    hub: HubServer, env: dict[str, str], tmp_path: Path
+) -> None:
+    assert pull(env).returncode == 0
+    newer = tmp_path / "newer.safetensors"
+    newer.write_bytes(b"newer" * 2_000_000)
+    hub.files["somebody/emoji-clip"]["open_clip_model.safetensors"] = newer
+    hub.commit, hub.cut_at = "2" * 40, 5_000_000
+    assert pull(env).returncode == 1
+    hub.close()
+    older = pull(env)
+    assert older.stdout.startswith(f"{MODEL}@111111111111: "), older.stderr
 
 
 def test_a_hub_that_wants_a_token_is_named_with_the_variable_to_set(
     hub: HubServer, env: dict[str, str], tmp_path: Path
 ) -> None:
     hub.token = "hf_right"
-    refused = pull({**env, "HF_TOKEN": "hf_wrong"})
+    refused = start({**env, "HF_TOKEN": "hf_wrong"})
     assert refused.returncode == 1
     assert "401" in refused.stderr
-    assert "set HF_TOKEN" in refused.stderr
+    assert "wants a token that may read it: set HF_TOKEN" in refused.stderr
     assert "hf_wrong" not in refused.stderr
+    assert "Traceback" not in refused.stderr
     assert cached(tmp_path) == []
     assert pull({**env, "HF_TOKEN": hub.token}).returncode == 0
 
 
 def test_a_hub_that_is_away_stops_the_worker(hub: HubServer, env: dict[str, str], tmp_path: Path) -> None:
     hub.close()
-    with Stack(tmp_path) as stack:
-        stack.start_servers()
-        with pytest.raises(StackError, match=rf"check that this machine reaches the model hub at {hub.url}"):
-            stack.start_worker({**WORKER_ENV, **env, "CLIP_MODEL": MODEL})
+    away = start(env)
+    assert away.returncode == 1
+    assert f"check that this machine reaches the model hub at {hub.url}" in away.stderr
+    assert "Traceback" not in away.stderr
     assert cached(tmp_path) == []
+
+
+def test_weights_of_the_older_format_are_found_without_the_hub_too(
+    hub: HubServer, env: dict[str, str], tmp_path: Path
+) -> None:
+    files = hub.files["somebody/emoji-clip"]
+    path = tmp_path / "weights.bin"
+    torch.save(load_file(files.pop("open_clip_model.safetensors")), path)
+    files["open_clip_pytorch_model.bin"] = path
+    assert pull(env).returncode == 0
+    hub.close()
+    again = pull({**env, "HF_HUB_OFFLINE": "1"})
+    assert again.returncode == 0, again.stderr
 
 
 def test_a_repository_without_weights_stops_the_start(hub: HubServer, env: dict[str, str]) -> None:
@@ -124,7 +168,7 @@ def test_a_repository_without_weights_stops_the_start(hub: HubServer, env: dict[
     del hub.files["somebody/emoji-clip"]["open_clip_model.safetensors"]
     refused = pull(env)
     assert refused.returncode == 1
-    assert "open_clip_pytorch_model.bin" in refused.stderr
+    assert "no file open_clip_model.safetensors or open_clip_pytorch_model.bin" in refused.stderr
 
 
 def test_a_file_that_is_damaged_stops_the_start(hub: HubServer, env: dict[str, str], tmp_path: Path) -> None:
@@ -134,7 +178,7 @@ def test_a_file_that_is_damaged_stops_the_start(hub: HubServer, env: dict[str, s
     hub.files["somebody/emoji-clip"]["open_clip_model.safetensors"] = half
     refused = pull(env)
     assert refused.returncode == 1
-    assert "cannot be loaded" in refused.stderr
+    assert f"If the downloaded files are damaged, delete {env['HF_HUB_CACHE']}/models--somebody--" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
+from producer.local.demo import QUERIES
 from producer.model_cli import SMALL_MODEL
 from tests.support.commands import COMMAND, run
+from tests.support.pictures import small_jpeg
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -26,8 +28,9 @@ if TYPE_CHECKING:
 ENV = {**os.environ, **SMALL_MODEL, "CLIPQUEUE_PRECISION": "fp32", "COLUMNS": "140"}
 
 
-def test_two_demos_at_once_end_with_all_samples_done() -> None:
-    env = {key: value for key, value in ENV.items() if key != "CLIP_PRETRAINED"}
+def test_two_demos_at_once_end_with_all_samples_done_and_found() -> None:
+    """Without any setting: the model is the one that ships with the project."""
+    env = {key: value for key, value in ENV.items() if key not in SMALL_MODEL}
     demos = [
         subprocess.Popen([*COMMAND, "demo"], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for _ in range(2)
@@ -35,9 +38,11 @@ def test_two_demos_at_once_end_with_all_samples_done() -> None:
     for demo in demos:
         output, _ = demo.communicate(timeout=180)
         assert demo.returncode == 0, output
-        assert "28 of 28 done" in output
-        assert re.search(r"rocket-exif\.jpg +done +JPEG +640x427 +\d+ +\S+ +0\.\d{3}", output), output
-        assert "random weights" in output
+        assert "100 of 100 done" in output
+        assert re.search(r"\w\.png +done +PNG +64x64 +\d+ +\S+ +0\.\d{3}", output), output
+        assert re.search(r"\w\.jpg +done +JPEG +\d+x\d+ +\d+ +\S+ +[01]\.\d{3}", output), output
+        for query, name in QUERIES.items():
+            assert re.search(rf"^ ?{query} .*\b{name} 0\.\d\d", output, re.MULTILINE), output
 
 
 def test_a_demo_with_an_image_that_fails_exits_with_1(images: ImageServer) -> None:
@@ -156,6 +161,29 @@ def test_up_without_weights_ends_with_the_workers_reason() -> None:
     assert done.returncode == 1
     assert "cannot be loaded, so this worker does not start" in done.stderr
     assert "clipqueue: worker has ended (exit code 1)" in done.stderr
+
+
+def finished(image_id: str, env: dict[str, str]) -> str:
+    """Return what `clipqueue status` prints of an image, or nothing while it is not done."""
+    done = run("status", image_id, **env)
+    return done.stdout if done.returncode == 0 else ""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "options", "model"),
+    [
+        ({}, (), "emoji-clip/emoji-clip.safetensors@"),
+        (SMALL_MODEL, ("--model", "ViT-S-32-alt/untrained"), "ViT-S-32-alt/untrained"),
+    ],
+)
+def test_up_runs_the_small_model_unless_told_otherwise(
+    chosen: dict[str, str], options: tuple[str, ...], model: str, images: ImageServer
+) -> None:
+    url = images.add("/a.jpg", small_jpeg())
+    env = {**{key: value for key, value in ENV.items() if key not in SMALL_MODEL}, **chosen}
+    with running_up(*options, env=env) as up:
+        assert run("enqueue", url, "--id", "a", **up.exports).returncode == 0
+        assert model in wait_for(lambda: finished("a", up.exports), "the image to be done")
 
 
 def test_two_stacks_do_not_share_a_folder(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ class Reference:
 class Subject:
     """An encoder, and what it is held against."""
 
+    model: str
     encoder: OpenClipEncoder
     reference: Reference
 
@@ -76,6 +77,7 @@ def reference(weights: tuple[str, str]) -> Reference:
     params=[
         ("cpu", "fp32"),
         ("cpu", "bf16"),
+        ("cpu", "fp16"),
         pytest.param(("cuda", "fp32"), marks=pytest.mark.gpu),
         pytest.param(("cuda", "bf16"), marks=pytest.mark.gpu),
         pytest.param(("cuda", "fp16"), marks=pytest.mark.gpu),
@@ -86,7 +88,7 @@ def subject(request: pytest.FixtureRequest, weights: tuple[str, str], reference:
     device, precision = request.param
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("no GPU here")
-    return Subject(OpenClipEncoder(EncoderChoice(*weights, device, precision)), reference)
+    return Subject(weights[0], OpenClipEncoder(EncoderChoice(*weights, device, precision)), reference)
 
 
 def on_white(image: Image.Image) -> Image.Image:
@@ -158,7 +160,7 @@ def test_the_comparison_can_fail(subject: Subject) -> None:
         assert cosine < SAME, name
 
 
-# Pictures in colour, of which open_clip's own transform makes what a person sees.
+# Pictures of which open_clip's own transform makes what a person sees, once they lie on white.
 PICTURES = [
     *sorted(path for path in PHOTOS.iterdir() if path.suffix in (".jpg", ".webp", ".avif") and "exif" not in path.name),
     *sorted(EMOJI.iterdir())[:16],
@@ -180,5 +182,15 @@ def test_whatever_the_batch(size: int, decoded_by: str, subject: Subject) -> Non
         vectors = np.concatenate([subject.encoder.encode(pixels[order[start : start + size]]) for start in starts])
         assert (vectors * expected[order]).sum(axis=1).min() >= SAME
         assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(32), abs=1e-5)
-    others = expected @ expected.T
-    assert np.sort(others, axis=1)[:, -2].min() < SAME, "different pictures must differ for this to mean anything"
+        nearest = (vectors @ expected.T).argmax(axis=1)
+        assert (nearest == order).all(), "no vector is a neighbour's"
+
+
+def test_texts_too(subject: Subject) -> None:
+    texts = ["red apple", "a photo of two dogs on a beach", "", "café ☕", "very " * 100 + "long"]
+    with torch.no_grad():
+        features = subject.reference.model.encode_text(open_clip.get_tokenizer(subject.model)(texts))
+    expected = torch.nn.functional.normalize(features, dim=-1).numpy()
+    cosines = subject.encoder.encode_texts(texts) @ expected.T
+    assert cosines.diagonal().min() >= SAME
+    assert (cosines.argmax(axis=1) == np.arange(len(texts))).all()

@@ -14,12 +14,14 @@ import pymongo
 import pytest
 import redis
 import torch
+from safetensors.torch import load_file, save_file
 
 from producer.client import EmbeddingClient
 from producer.local.stack import Stack
 from producer.model_cli import SMALL_MODEL
 from tests.conftest import WORKER_ENV
 from tests.support.messages import hand_made_message
+from tests.support.models import SMALL_CHECKPOINT
 from tests.support.pictures import encoded, photo, small_jpeg
 from tests.support.servers import Answer
 from tests.support.waiting import wait_for
@@ -135,6 +137,30 @@ def test_the_health_check_follows_the_worker_of_this_host(stack: Stack, second_w
     assert f"celery@{socket.gethostname()} does not answer" in absent.stderr
 
 
+def test_a_vector_that_is_no_vector_is_never_written(tmp_path: Path, images: ImageServer, new_id: str) -> None:
+    """Weights that were spoiled: the job fails, and an earlier vector stays."""
+    weights = load_file(SMALL_CHECKPOINT)
+    weights["visual.head.proj.weight"].fill_(float("nan"))
+    save_file(weights, tmp_path / "spoiled.safetensors")
+    env = {**WORKER_ENV, "CLIP_PRETRAINED": str(tmp_path / "spoiled.safetensors")}
+    url = images.add("/a.jpg", small_jpeg())
+    with Stack(tmp_path) as stack, pymongo.MongoClient[Document](stack.mongodb_uri) as mongo:
+        stack.start_servers()
+        stack.start_worker(env)
+        collection = mongo["clipqueue"]["images"]
+        collection.insert_one({"_id": f"{new_id}-old", "embedding": [0.6, 0.8]})
+        with EmbeddingClient(stack.redis_url) as client:
+            client.enqueue_many((f"{new_id}-{age}", url) for age in ("old", "new"))
+        wait_for(lambda: collection.count_documents({"embedding_job.status": "failed"}) == 2, "both jobs to fail")
+        found = {document["_id"]: document for document in collection.find()}
+    old, new = found[f"{new_id}-old"], found[f"{new_id}-new"]
+    assert old["embedding"] == [0.6, 0.8]
+    assert "embedding" not in new
+    for document in (old, new):
+        job = document["embedding_job"]
+        assert (job["error"]["code"], job["error"]["stage"], job["attempts"]) == ("bad_vector", "encode", 1)
+
+
 def test_retries_in_memory_are_bounded(tmp_path: Path, images: ImageServer, new_id: str) -> None:
     """An outage of one host must not pull the whole queue into a worker: twice its threads is the most."""
     env = {**WORKER_ENV, "CLIPQUEUE_CONCURRENCY": "4", "CLIPQUEUE_RETRY_BASE_S": "20", "CLIPQUEUE_RETRY_CAP_S": "20"}
@@ -153,7 +179,7 @@ def test_a_model_that_is_slow_for_its_deadline_gets_fewer_threads(tmp_path: Path
     """The pool itself is smaller, as Celery's banner says, so no image waits longer than it may."""
     with Stack(tmp_path) as stack:
         stack.start_servers()
-        stack.start_worker({**WORKER_ENV, "CLIPQUEUE_ENCODE_S": "0.01"})
+        stack.start_worker({**WORKER_ENV, "CLIPQUEUE_ENCODE_S": "0.001"})
     log = (tmp_path / "worker.log").read_text()
     assert "images in flight instead of 32" in log
     threads = re.search(r"concurrency: (\d+) \(thread\)", log)

@@ -1,6 +1,6 @@
 """Runs the model: chooses device and precision, turns pixels and texts into vectors.
 
-Only this module and `worker.weights`, which loads the model, import torch.
+Of what a worker runs, only this module and `worker.weights`, which loads the model, import torch.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import open_clip
 import torch
 
 from worker.decoder import PreprocessSpec
 from worker.errors import ModelUnavailable
-from worker.weights import load_model, model_id
+from worker.weights import load_model, load_tokenizer, model_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -103,9 +102,12 @@ class OpenClipEncoder:
 
         Returns:
             float32 of shape (n, dim), each row of length 1.
+
+        Raises:
+            ModelUnavailable: The model's tokenizer cannot be had; some come from a hub, or need transformers.
         """
         if self._tokenize is None:
-            self._tokenize = open_clip.get_tokenizer(self._name)
+            self._tokenize = load_tokenizer(self._name)
         with torch.inference_mode():
             features = self._model.encode_text(self._tokenize(list(texts)).to(self.device)).float()
             vectors: NDArray[np.float32] = torch.nn.functional.normalize(features, dim=-1).cpu().numpy()

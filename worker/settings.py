@@ -32,12 +32,12 @@ class Settings(BaseSettings):
         "ViT-B-32-quickgelu",
         validation_alias="CLIP_MODEL",
         min_length=1,
-        description="An open_clip model name, `hf-hub:org/repo` or `local-dir:/path`.",
+        description="An open_clip model name, `emoji-clip`, `hf-hub:org/repo` or `local-dir:/path`.",
     )
     clip_pretrained: str = Field(
         "openai",
         validation_alias="CLIP_PRETRAINED",
-        description="A pretrained tag, the path of a checkpoint, or `untrained` (random weights, for trials).",
+        description="A pretrained tag, the path of a checkpoint, `bundled` (emoji-clip) or `untrained` (random).",
     )
     device: Literal["auto", "cuda", "mps", "cpu"] = Field("auto", description="Where the model runs.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import logging
 import pickle
@@ -10,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import open_clip
 import torch
-from huggingface_hub import constants, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 
+from worker import hub
 from worker.errors import ModelUnavailable
 
 if TYPE_CHECKING:
@@ -25,20 +25,22 @@ UNTRAINED = "untrained"
 BUNDLED = "bundled"
 
 _MODELS = Path(__file__).parent / "models"
-_CHUNK = 1 << 20
+_HUB, _FOLDER = "hf-hub:", "local-dir:"
 
-# The names that open_clip gives the files of a hub repository, the preferred one first.
+# The names that open_clip gives the files of a repository, and the suffixes of the weights that it finds in a folder.
 _CONFIG = "open_clip_config.json"
 _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-_UNAUTHORIZED = (401, 403)
+_SUFFIXES = (".safetensors", ".bin", ".pth")
 
 # What open_clip and torch raise for a model that is not there or not readable.
 _LOAD_ERRORS = (
     OSError,
     RuntimeError,
     ValueError,
-    KeyError,
+    LookupError,
     TypeError,
+    AttributeError,
+    StopIteration,
     EOFError,
     AssertionError,
     pickle.UnpicklingError,
@@ -62,57 +64,54 @@ def load_model(name: str, pretrained: str) -> Any:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
                 return open_clip.create_model(name, pretrained=None).eval()
-        download(name, pretrained)
+        if (repository := _repository(name, pretrained)) is not None:
+            hub.download(repository, _files(name, pretrained))
         # require_pretrained: open_clip goes on with random weights where a repository or a folder has none.
         return open_clip.create_model(name, pretrained=_resolve(name, pretrained), require_pretrained=True).eval()
+    except hub.HubError as exc:
+        raise ModelUnavailable(_explain(name, pretrained, str(exc), exc.advice)) from exc
     except _LOAD_ERRORS as exc:
-        raise ModelUnavailable(_explain(name, pretrained, exc)) from exc
+        reason = hub.describe(exc) if _is_known(name) else "open_clip has no model of this name"
+        raise ModelUnavailable(_explain(name, pretrained, reason, _advise(name, pretrained))) from exc
 
 
-def download(name: str, pretrained: str) -> None:
-    """Have the files of a hub's model in the hub's cache, where open_clip looks for them; else do nothing.
-
-    open_clip would download them too, but tries several names in turn and shows what became of the last one only.
+def load_tokenizer(name: str) -> Any:
+    """Return what turns a list of texts into the token ids that a model's text tower takes.
 
     Raises:
-        ModelUnavailable: The hub is away, refuses, has no such files, or broke off. The cache is as it was, but
-            for the part of a file that a later download goes on with.
+        ModelUnavailable: It cannot be had; some come from a hub, or need a package that clipqueue does not install.
     """
-    for repository, alternatives in _hub_files(name, pretrained):
-        for filename in alternatives:
-            try:
-                hf_hub_download(repository, filename)
-                break
-            except LocalEntryNotFoundError as exc:
-                raise ModelUnavailable(_explain(name, pretrained, exc.__cause__ or exc)) from exc
-            except EntryNotFoundError as exc:
-                if filename == alternatives[-1]:
-                    raise ModelUnavailable(_explain(name, pretrained, exc)) from exc
-            except HfHubHTTPError as exc:
-                raise ModelUnavailable(_explain(name, pretrained, exc)) from exc
-            except Exception as exc:  # the hub's client passes on what its HTTP library raises, which changed twice
-                raise ModelUnavailable(
-                    _explain(name, pretrained, exc, f"the download of {filename} broke off and can be repeated: ")
-                ) from exc
+    try:
+        return open_clip.get_tokenizer(name)
+    except (*_LOAD_ERRORS, ImportError) as exc:
+        message = f"The tokenizer of CLIP_MODEL={name} cannot be loaded, so no text can be embedded with it"
+        raise ModelUnavailable(f"{message}: {hub.describe(exc)}") from exc
 
 
 def model_id(name: str, pretrained: str) -> str:
-    """Return the name under which vectors are stored: `CLIP_MODEL/CLIP_PRETRAINED`.
+    """Return the name under which vectors are stored: `CLIP_MODEL/CLIP_PRETRAINED`. The model must be here already.
 
-    Files are named by file name and content, so that two of them never share a name:
-    `ViT-B-32/tuned.pt@0123456789ab`, and `local-dir:tuned@0123456789ab` for a folder.
+    Files are named by file name and content, so that two of them never share a name: `ViT-B-32/tuned.pt@0123456789ab`,
+    `local-dir:tuned@0123456789ab` for a folder. A hub's repository is named with its commit, as far as that goes.
     """
-    if name.startswith("local-dir:"):
-        folder = Path(name.removeprefix("local-dir:")).resolve()
-        return f"local-dir:{folder.name}@{_digest(sorted(path for path in folder.iterdir() if path.is_file()))}"
-    if _has_schema(name):
-        return name
+    if name.startswith(_FOLDER):
+        folder = Path(name.removeprefix(_FOLDER)).resolve()
+        files = [path for path in folder.iterdir() if path.name == _CONFIG or path.suffix in _SUFFIXES]
+        return f"{_FOLDER}{folder.name}@{_digest(sorted(files))}"
+    if name.startswith(_HUB):
+        return f"{name}@{hub.revision(name.removeprefix(_HUB))[:12]}"
     path = Path(_resolve(name, pretrained))
-    return f"{name}/{path.name}@{_digest([path])}" if path.is_file() else f"{name}/{pretrained}"
+    if open_clip.get_pretrained_cfg(name, pretrained) or not path.is_file():
+        return f"{name}/{pretrained}"
+    return f"{name}/{path.name}@{_digest([path])}"
 
 
 def _has_schema(name: str) -> bool:
-    return name.startswith(("hf-hub:", "local-dir:"))
+    return name.startswith((_HUB, _FOLDER))
+
+
+def _is_known(name: str) -> bool:
+    return _has_schema(name) or name.replace("/", "-") in open_clip.list_models()
 
 
 def _resolve(name: str, pretrained: str) -> str:
@@ -121,17 +120,25 @@ def _resolve(name: str, pretrained: str) -> str:
     return str(path) if pretrained == BUNDLED and path.is_file() else pretrained
 
 
-def _hub_files(name: str, pretrained: str) -> Iterable[tuple[str, tuple[str, ...]]]:
-    """Yield the repositories of a model, each with the names that one file of it may have."""
-    if name.startswith("hf-hub:"):
-        repository = name.removeprefix("hf-hub:")
-        yield repository, (_CONFIG,)
-        yield repository, _WEIGHTS
-    elif not _has_schema(name):
-        place = (open_clip.get_pretrained_cfg(name, pretrained) or {}).get("hf_hub", "")
-        repository, _, filename = place.rpartition("/")
-        if repository:
-            yield repository, (filename,) if filename else _WEIGHTS
+def _repository(name: str, pretrained: str) -> str | None:
+    """Return the hub's repository that a model comes from, if it does."""
+    if name.startswith(_HUB):
+        return name.removeprefix(_HUB)
+    return _hub_place(name, pretrained).rpartition("/")[0] or None
+
+
+def _files(name: str, pretrained: str) -> list[tuple[str, ...]]:
+    """Return the files of that repository, each with the names that it may have."""
+    if name.startswith(_HUB):
+        return [(_CONFIG,), _WEIGHTS]
+    filename = _hub_place(name, pretrained).rpartition("/")[2]
+    return [(filename,) if filename else _WEIGHTS]
+
+
+def _hub_place(name: str, pretrained: str) -> str:
+    """Return open_clip's `organisation/repository/file` for a tag; the file may be left out."""
+    place: str = (open_clip.get_pretrained_cfg(name, pretrained) or {}).get("hf_hub", "")
+    return place
 
 
 def _digest(paths: Iterable[Path]) -> str:
@@ -142,27 +149,26 @@ def _digest(paths: Iterable[Path]) -> str:
     return content.hexdigest()[:12]
 
 
-def _explain(name: str, pretrained: str, exc: BaseException, what: str = "") -> str:
-    reason = " ".join(str(exc).split()).rstrip(".")
+def _advise(name: str, pretrained: str) -> str:
+    """Return a sentence on what to set, for a model that is not there or not readable."""
+    if not _is_known(name):
+        alike = difflib.get_close_matches(name, open_clip.list_models())
+        return f"Set CLIP_MODEL to {' or '.join(alike) or 'a name that `open_clip.list_models()` has'}."
+    if name.startswith(_FOLDER):
+        return f"Set CLIP_MODEL to {_FOLDER} and a folder that holds {_CONFIG} and the weights of that model."
+    if (repository := _repository(name, pretrained)) is not None:
+        return f"If the downloaded files are damaged, delete {hub.cache_folder(repository)} and start again."
+    if Path(pretrained).exists():
+        return f"Set CLIP_PRETRAINED to a checkpoint of {name} that open_clip can read."
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if (_MODELS / f"{name}.safetensors").is_file():
+        tags = [BUNDLED, *tags]
+    return f"Set CLIP_PRETRAINED to {', '.join([*tags, 'the path of a checkpoint'])}."
+
+
+def _explain(name: str, pretrained: str, reason: str, advice: str) -> str:
     return (
         f"The model CLIP_MODEL={name} CLIP_PRETRAINED={pretrained} cannot be loaded, so this worker does not start: "
-        f"{what}{type(exc).__name__}: {reason}. {_advise(name, pretrained, exc)} Random weights are never used by "
-        "themselves; for a trial without weights set CLIP_PRETRAINED=untrained."
-    )
-
-
-def _advise(name: str, pretrained: str, exc: BaseException) -> str:
-    response = getattr(exc, "response", None)
-    if isinstance(exc, GatedRepoError) or getattr(response, "status_code", None) in _UNAUTHORIZED:
-        return f"The model hub at {constants.ENDPOINT} wants a token that may read this model: set HF_TOKEN."
-    tags = [] if _has_schema(name) else open_clip.list_pretrained_tags_by_model(name)
-    if (_MODELS / f"{name}.safetensors").is_file():
-        tags.append(BUNDLED)
-    if not _has_schema(name) and tags and pretrained not in tags and not Path(pretrained).exists():
-        return f"Set CLIP_PRETRAINED to one of {', '.join(tags)}, or to the path of a checkpoint."
-    return (
-        f"If the weights are to be downloaded, check that this machine reaches the model hub at {constants.ENDPOINT} "
-        "(HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are honoured), or download them where it is reached with "
-        "`clipqueue model pull`. Else set CLIP_PRETRAINED to the path of a checkpoint, or to a tag that open_clip has "
-        "for this model."
+        f"{reason}. {advice} Random weights are never used by themselves; for a trial without weights set "
+        "CLIP_PRETRAINED=untrained."
     )

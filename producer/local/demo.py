@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +27,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SAMPLES = Path(__file__).parent / "samples"
-QUERIES = {"red apple": "red-apple.png", "a dog": "dog-face.png", "rain": "cloud-with-rain.png"}
+QUERIES = {"red apple": "red-apple", "a dog": "dog-face", "rain": "cloud-with-rain"}
 """What the samples are searched for, and the picture that each search is to find."""
 
 _DEADLINE_S = 600.0
-_SHOWN = 24
-_BEST = 3
+_SAMPLES_FOR_A_ROW = 5
 
 # Whatever this shell has set for other workers, this one must reach the samples and write where the demo looks.
 _SAMPLES_ENV = {**LOOPBACK_ALLOWED, "CLIPQUEUE_COLLECTION": DEFAULT_COLLECTION}
@@ -67,12 +66,11 @@ def run_demo(urls: Sequence[str], console: Console, model_env: Mapping[str, str]
         with EmbeddingClient(stack.redis_url) as client:
             console.print(f"Enqueued {client.enqueue_many(jobs)} images")
         documents = _follow(stack, len(jobs), console)
-    _print_table(jobs, documents, console)
+    _print_table(jobs, documents, console, every=1 if urls else _SAMPLES_FOR_A_ROW)
     done = len([document for document in documents if document["embedding_job"]["status"] == "done"])
     console.print(f"[bold]{done} of {len(jobs)} done[/bold]")
     if not urls and done:
-        os.environ.update(model_env)
-        _print_search(documents, console)
+        _print_search(documents, console, model_env)
     console.print(
         "Next: `make up` (or `clipqueue up`) keeps servers and a worker running; the README shows how to use them."
     )
@@ -101,7 +99,8 @@ def _follow(stack: Stack, expected: int, console: Console) -> list[Document]:
         return list(collection.find())
 
 
-def _print_table(jobs: Sequence[tuple[str, str]], documents: list[Document], console: Console) -> None:
+def _print_table(jobs: Sequence[tuple[str, str]], documents: list[Document], console: Console, every: int) -> None:
+    """Print what failed, and of what is done one image in `every`."""
     table = Table("image", "status", "format", "size", "ms", "nearest other", "cosine")
     table.box, table.padding, table.pad_edge = SIMPLE_HEAD, (0, 1, 0, 0), False  # fits 80 columns
     names = {image_id: redact_url(url).rpartition("/")[2] or redact_url(url) for image_id, url in jobs}
@@ -109,7 +108,7 @@ def _print_table(jobs: Sequence[tuple[str, str]], documents: list[Document], con
     nearest = _nearest(documents)
     failed = [image_id for image_id in names if image_id in found and found[image_id]["status"] != "done"]
     done = [image_id for image_id in names if image_id in found and found[image_id]["status"] == "done"]
-    for image_id in (*failed, *done[:: -(-len(done) // _SHOWN) or 1]):
+    for image_id in (*failed, *done[::every]):
         job = found[image_id]
         ms = f"{(job['finished_at'] - job['enqueued_at']).total_seconds() * 1000:.0f}"
         if job["status"] == "done":
@@ -123,21 +122,28 @@ def _print_table(jobs: Sequence[tuple[str, str]], documents: list[Document], con
         console.print(f"and {len(found) - table.row_count} more, done like these\n")
 
 
-def _print_search(documents: list[Document], console: Console) -> None:
+def _print_search(documents: list[Document], console: Console, model_env: Mapping[str, str]) -> None:
     """Search the samples: the texts' vectors against those in MongoDB."""
     # Loads torch, and the model once more: a search of your own needs its text tower just so.
     from worker.encoder import EncoderChoice, OpenClipEncoder  # noqa: PLC0415
+    from worker.errors import ModelUnavailable  # noqa: PLC0415
     from worker.settings import load_settings  # noqa: PLC0415
 
-    with console.status("Searching"):
-        encoder = OpenClipEncoder(EncoderChoice.of(load_settings()))
-        done = [document for document in documents if document["embedding_job"]["status"] == "done"]
-        vectors = np.array([document["embedding"] for document in done], dtype=np.float32)
-        cosines = encoder.encode_texts(list(QUERIES)) @ vectors.T
-    table = Table("search", *("best", "second", "third")[:_BEST])
+    done = [document for document in documents if document["embedding_job"]["status"] == "done"]
+    vectors = np.array([document["embedding"] for document in done], dtype=np.float32)
+    try:
+        with console.status("Searching"):
+            choice = EncoderChoice.of(load_settings())
+            if model_env:
+                choice = replace(choice, model=model_env["CLIP_MODEL"], pretrained=model_env.get("CLIP_PRETRAINED", ""))
+            cosines = OpenClipEncoder(choice).encode_texts(list(QUERIES)) @ vectors.T
+    except ModelUnavailable as exc:
+        console.print(f"No search: {exc}", style="yellow", markup=False)
+        return
+    table = Table("search", "best", "second", "third")
     table.box, table.padding, table.pad_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
     for query, row in zip(QUERIES, cosines, strict=True):
-        best = np.argsort(-row)[:_BEST]
+        best = np.argsort(-row)[:3]
         table.add_row(query, *(f"{Path(done[place]['_id']).stem} {row[place]:.2f}" for place in best))
     console.print(table)
 

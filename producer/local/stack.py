@@ -31,7 +31,8 @@ LOOPBACK_ALLOWED = {"CLIPQUEUE_FETCH_ALLOW_NETWORKS": "127.0.0.0/8,::1/128", "CL
 
 _HOST = "127.0.0.1"
 _SERVER_START_S = 30.0
-_WORKER_START_S = 300.0  # the weights may have to be downloaded
+# The weights may have to be downloaded; and a hub that does not answer at all is given up after six minutes.
+_WORKER_START_S = 600.0
 _STOP_S = 40.0
 _LOG_TAIL_LINES = 15
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)

@@ -14,22 +14,20 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMIT = hashlib.sha1(b"the only commit", usedforsecurity=False).hexdigest()
-
 
 class HubServer:
     """Serves files as repositories of models.
 
     Attributes:
         files: What there is, as `{"org/repo": {"file name": path}}`.
-        requests: What was asked for, such as `GET /org/repo/resolve/main/file`.
+        commit: The only commit of every repository; a new one makes clients look at the files again.
         token: If set, a request without this bearer token is answered 401.
         cut_at: If set, every body ends after this many bytes although more were announced.
     """
 
     def __init__(self, files: dict[str, dict[str, Path]]) -> None:
         self.files = files
-        self.requests: list[str] = []
+        self.commit = "1" * 40
         self.token: str | None = None
         self.cut_at: int | None = None
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -72,7 +70,6 @@ class HubServer:
                 self._answer(with_body=True)
 
             def _answer(self, *, with_body: bool) -> None:
-                owner.requests.append(f"{self.command} {self.path}")
                 if owner.token and self.headers["Authorization"] != f"Bearer {owner.token}":
                     self._refuse(401, "Invalid username or password.")
                     return
@@ -81,16 +78,13 @@ class HubServer:
                     self._refuse(404, missing)
                     return
                 content = path.read_bytes()
-                start = int((self.headers["Range"] or "bytes=0-").removeprefix("bytes=").partition("-")[0])
-                self.send_response(206 if start else 200)
-                self.send_header("Content-Length", str(len(content) - start))
-                if start:
-                    self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-                self.send_header("X-Repo-Commit", COMMIT)
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.send_header("X-Repo-Commit", owner.commit)
                 self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
                 self.end_headers()
                 if with_body:
-                    self.wfile.write(content[start : owner.cut_at])
+                    self.wfile.write(content[: owner.cut_at])
                     self.close_connection = owner.cut_at is not None
 
             def _refuse(self, status: int, code: str) -> None:

@@ -22,6 +22,8 @@ from worker.models.pictures import CACHE, HELD_OUT, TRAINING_SETS, PictureSet, r
 from worker.weights import BUNDLED
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from numpy.typing import NDArray
 
     from worker.models.pictures import Emoji
@@ -63,16 +65,20 @@ def measure(encoder: OpenClipEncoder, cache: Path) -> dict[str, NDArray[np.int64
     emoji = read_emoji(cache)
     google = next(one for one in TRAINING_SETS if one.name == "google")
     held_out, known = (embed_set(encoder, one, emoji, cache) for one in (HELD_OUT, google))
-    both = [one.id for one in emoji if one.id in held_out and one.id in known]
     names = {one.id: one.label for one in emoji}
-    twemoji = np.stack([held_out[key] for key in both])
-    noto = np.stack([known[key] for key in both])
-    texts = encoder.encode_texts([names[key] for key in both])
+    shared = held_out.keys() & known.keys()
+    twemoji, noto = (_in_order(vectors, shared) for vectors in (held_out, known))
+    texts = encoder.encode_texts([names[key] for key in sorted(held_out)])
     return {
-        "text to image (name to Twemoji)": ranks(texts, twemoji),
-        "image to image (Twemoji to Noto)": ranks(twemoji, noto),
-        "image to image (Noto to Twemoji)": ranks(noto, twemoji),
+        "text to image (name to Twemoji)": ranks(texts, _in_order(held_out, held_out.keys())),
+        "image to image (Twemoji to Noto)": ranks(twemoji[: len(shared)], noto),
+        "image to image (Noto to Twemoji)": ranks(noto[: len(shared)], twemoji),
     }
+
+
+def _in_order(vectors: dict[str, NDArray[np.float32]], first: AbstractSet[str]) -> NDArray[np.float32]:
+    """Return vectors as rows: those of `first` by their ids, then all others."""
+    return np.stack([vectors[key] for key in sorted(vectors, key=lambda key: (key not in first, key))])
 
 
 def main() -> None:

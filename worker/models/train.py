@@ -1,6 +1,6 @@
 """Trains the small model on two CPU cores: `python -m worker.models.train --out build/emoji-clip`.
 
-Three towers of a contrastive loss: two pictures of an emoji by different hands, and a text that names it. Each pair of
+A contrastive loss of three views: two pictures of an emoji by different hands, and a text that names it. Each pair of
 them is pulled together as in CLIP (Radford et al. 2021, "Learning Transferable Visual Models From Natural Language
 Supervision", figure 3), so that text finds pictures and pictures find the same thing drawn by somebody else.
 """
@@ -22,15 +22,14 @@ import torch.nn.functional as F  # noqa: N812 - as everybody calls it
 from safetensors.torch import save_file
 from tqdm import tqdm
 
+from worker.models.augment import augment
 from worker.models.pictures import CACHE, TRAINING_SETS, Emoji, read_emoji, read_pictures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from numpy.random import Generator
     from numpy.typing import NDArray
-
-logger = logging.getLogger(__name__)
 
 TEMPLATES = (
     "a picture of a {}",
@@ -129,74 +128,6 @@ def phrase(one: Emoji, rng: Generator) -> str:
     return str(rng.choice(TEMPLATES)).format(name) if kind < _TEMPLATES else name
 
 
-def augment(pictures: torch.Tensor, size: int, generator: torch.Generator) -> torch.Tensor:
-    """Turn, shift, stretch and tint pictures, and put them on backgrounds.
-
-    Args:
-        pictures: uint8 of shape (n, 4, height, width), RGBA with premultiplied alpha.
-        size: Pixels of the result, both ways.
-        generator: Of everything random.
-
-    Returns:
-        float32 of shape (n, 3, size, size), 0 to 1.
-    """
-    count = len(pictures)
-
-    def between(low: float, high: float, *shape: int) -> torch.Tensor:
-        return torch.rand(count, *shape, generator=generator) * (high - low) + low
-
-    def chance(share: float, *shape: int) -> torch.Tensor:
-        return torch.rand(count, *shape, generator=generator) < share
-
-    grid = F.affine_grid(_placement(between, chance), [count, 4, size, size], align_corners=False)
-    rgba = F.grid_sample(pictures.float().div_(255), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    uncovered = 1 - rgba[:, 3:]
-    images = torch.bmm(_tint(between, chance), rgba.flatten(2)).view(count, 3, size, size)
-
-    patches = F.interpolate(between(0, 1, 3, 4, 4), size=(size, size), mode="bilinear", align_corners=False)
-    background = torch.where(chance(0.5, 1, 1, 1), between(0, 1, 3, 1, 1), patches)
-    images += uncovered * torch.where(chance(0.6, 1, 1, 1), torch.ones(()), background)
-
-    # A soft copy, as a picture is that was enlarged.
-    soft = F.interpolate(F.avg_pool2d(images, 2), size=(size, size), mode="bilinear", align_corners=False)
-    images = torch.where(chance(0.25, 1, 1, 1), soft, images)
-    images += torch.randn(1, 3, size, size, generator=generator) * between(0, 0.06, 1, 1, 1) * chance(0.3, 1, 1, 1)
-    return _cut_out(images, between, chance).clamp_(0, 1)
-
-
-def _placement(between: Callable[..., torch.Tensor], chance: Callable[..., torch.Tensor]) -> torch.Tensor:
-    """Return affine maps of shape (n, 2, 3), from the result's coordinates to the picture's."""
-    angle, zoom, stretch = between(-0.3, 0.3) * chance(0.7), between(0.95, 1.5), between(0.85, 1.18)
-    room = (zoom - 1).clamp(min=0.1)
-    rows = (
-        (angle.cos() * zoom * stretch, between(-0.15, 0.15) - angle.sin() * zoom, between(-1, 1) * room),
-        (angle.sin() * zoom, angle.cos() * zoom / stretch, between(-1, 1) * room),
-    )
-    return torch.stack([torch.stack(row, 1) for row in rows], 1)
-
-
-def _tint(between: Callable[..., torch.Tensor], chance: Callable[..., torch.Tensor]) -> torch.Tensor:
-    """Return colour maps of shape (n, 3, 4), from premultiplied RGBA to RGB: saturation, contrast, light."""
-    saturation = torch.where(chance(0.04, 1, 1), torch.zeros(()), between(0.5, 1.5, 1, 1))
-    gain = between(0.6, 1.4, 1, 1)
-    mixed = saturation * torch.eye(3) + (1 - saturation) / 3
-    lift = between(-0.12, 0.12, 3, 1) + between(-0.1, 0.1, 1, 1) + 0.5 * (1 - gain)
-    return torch.cat([gain * mixed, lift], 2)
-
-
-def _cut_out(
-    images: torch.Tensor, between: Callable[..., torch.Tensor], chance: Callable[..., torch.Tensor]
-) -> torch.Tensor:
-    """Cover a rectangle (DeVries and Taylor 2017, "Improved Regularization of Convolutional Neural Networks")."""
-    size = images.shape[-1]
-    line = torch.arange(size)
-    top, left = between(0, 0.8, 1) * size, between(0, 0.8, 1) * size
-    rows = (line >= top) & (line < top + between(0.1, 0.4, 1) * size)
-    columns = (line >= left) & (line < left + between(0.1, 0.4, 1) * size)
-    covered = (rows[:, None, :, None] & columns[:, None, None, :]) & chance(0.4, 1, 1, 1)
-    return torch.where(covered, between(0, 1, 3, 1, 1), images)
-
-
 def contrast(first: torch.Tensor, second: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """Return CLIP's loss of two aligned batches of unit vectors, each of shape (n, dim)."""
     logits = scale * first @ second.T
@@ -211,6 +142,8 @@ class Training:
 
     def __init__(self, recipe: Recipe, config: Path, pictures: Pictures, out: Path) -> None:
         self.recipe, self.pictures, self.out = recipe, pictures, out
+        # What a state must have been written with, to go on with it.
+        self.made_with = {**vars(recipe), "config": config.read_text(), "pictures": len(pictures.pixels)}
         open_clip.add_model_config(config)
         torch.manual_seed(recipe.seed)
         self.model: Any = open_clip.create_model(config.stem, pretrained=None).train()
@@ -235,11 +168,11 @@ class Training:
         self.step, self.seconds = 0, 0.0
         self.seen = torch.zeros(self.model.vocab_size, dtype=torch.bool)
 
-    def run(self) -> None:
-        """Train to the end, saving now and then."""
+    def run(self, until: int) -> None:
+        """Train until so many steps are done in all, saving now and then."""
         started = time.perf_counter() - self.seconds
-        with tqdm(total=self.recipe.steps, initial=self.step, desc="training", unit="step", mininterval=5) as bar:
-            while self.step < self.recipe.steps:
+        with tqdm(total=until, initial=self.step, desc="training", unit="step", mininterval=5) as bar:
+            while self.step < until:
                 loss = self._advance()
                 self.seconds = time.perf_counter() - started
                 bar.update()
@@ -277,14 +210,14 @@ class Training:
             for kept, new in zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True):
                 kept.lerp_(new, 1 - decay) if kept.is_floating_point() else kept.copy_(new)
         self.step += 1
-        return float(loss)
+        return float(loss.detach())
 
     def save(self) -> None:
         """Write the state to go on from, and the model as it stands."""
         part = self.out / "state.part"
         torch.save(
             {
-                "recipe": vars(self.recipe),
+                "made_with": self.made_with,
                 "step": self.step,
                 "seconds": self.seconds,
                 "seen": self.seen,
@@ -300,20 +233,21 @@ class Training:
         weights["token_embedding.weight"][~self.seen] = 0
         weights = {n: (v.half() if v.is_floating_point() else v).contiguous() for n, v in weights.items()}
         save_file(weights, self.out / "model.part", metadata={"format": "pt"})
+        (self.out / "model.part").chmod(0o644)  # safetensors writes for its owner alone
         (self.out / "model.part").replace(self.out / "model.safetensors")
 
     def resume(self) -> None:
         """Go on from what `save` wrote, if anything.
 
         Raises:
-            SystemExit: It was written with another recipe.
+            SystemExit: It was written with another recipe, configuration or number of pictures.
         """
         path = self.out / "state.pt"
         if not path.exists():
             return
         state = torch.load(path, weights_only=True)
-        if state["recipe"] != vars(self.recipe):
-            raise SystemExit(f"{path} was written with {state['recipe']}: go on with that, or choose another --out.")
+        if state["made_with"] != self.made_with:
+            raise SystemExit(f"{path} was written with {state['made_with']}: go on with that, or choose another --out.")
         self.step, self.seconds, self.seen = state["step"], state["seconds"], state["seen"]
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
@@ -326,19 +260,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the state and the model")
     parser.add_argument("--config", type=Path, default=Path(__file__).parent / "emoji-clip.json")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder for what is downloaded")
-    parser.add_argument("--leave-out", default="", help="a set not to train on, to choose between recipes by")
+    names = [one.name for one in TRAINING_SETS]
+    parser.add_argument("--leave-out", choices=names, help="a set not to train on, to choose between recipes by")
     for name, default in vars(Recipe()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     given = vars(parser.parse_args())
     recipe = Recipe(**{name: given[name] for name in vars(Recipe())})
-    logging.basicConfig(level=logging.WARNING)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("root").setLevel(logging.WARNING)
     given["out"].mkdir(parents=True, exist_ok=True)
     emoji = read_emoji(given["cache"])
     sets = [one for one in TRAINING_SETS if one.name != given["leave_out"]]
     pictures = Pictures(emoji, ((one.hand, read_pictures(one, emoji, given["cache"])) for one in sets))
     training = Training(recipe, given["config"], pictures, given["out"])
     training.resume()
-    training.run()
+    training.run(recipe.steps)
     training.save()
 
 
