@@ -78,7 +78,7 @@ def run_demo(urls: Sequence[str], console: Console, model_env: Mapping[str, str]
 
 
 def _sample_jobs(base_url: str) -> list[tuple[str, str]]:
-    paths = sorted(path for folder in SAMPLES.iterdir() if folder.is_dir() for path in folder.iterdir())
+    paths = sorted(SAMPLES.glob("*/[!.]*"))
     return [(path.name, f"{base_url}/{path.relative_to(SAMPLES).as_posix()}") for path in paths]
 
 
