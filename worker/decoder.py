@@ -39,6 +39,9 @@ _DAMAGED = (
 # Modes that resize as they are and turn into RGB afterwards, on fewer pixels.
 _RESIZABLE = {"RGB", "L", "CMYK", "YCbCr"}
 
+# Pixels of the shorter side that shrinking in whole steps leaves at least.
+_LEAST_KEPT = 192
+
 Box = tuple[float, float, float, float]
 
 
@@ -129,6 +132,9 @@ class Decoder:
         self._spec = spec
         self._max_pixels = max_pixels
         self._slots = threading.BoundedSemaphore(parallel)
+        # Large pictures shrink in whole steps first, while this many times the input's resolution remains. From 2 on the
+        # result is hardly distinguishable; a small input shows more of it, since fine texture becomes noise there.
+        self._gap = max(2.0, _LEAST_KEPT / min(spec.width, spec.height))
         self._filter = Image.Resampling[spec.interpolation.upper()]
         # Ours is the limit that counts; Pillow's own would only warn. Both are global to the process.
         Image.MAX_IMAGE_PIXELS = max_pixels
@@ -162,10 +168,9 @@ class Decoder:
         width, height = turn.size(*stored)
         box = turn.stored_box(_crop_box(width, height, self._spec), *stored)
         size = turn.size(self._spec.width, self._spec.height)
-        shrunk = _draft(image, box, size)
+        shrunk = _draft(image, box, size, self._gap)
         image.load()
-        # reducing_gap shrinks in whole steps first; from 2 on the result is hardly distinguishable.
-        resized = _flatten(image).resize(size, self._filter, box=_scale(box, 1 / shrunk), reducing_gap=2.0)
+        resized = _flatten(image).resize(size, self._filter, box=_scale(box, 1 / shrunk), reducing_gap=self._gap)
         return DecodedImage(np.asarray(turn.apply(resized.convert("RGB"))), width, height, file_format)
 
     def _too_many(self) -> str:
@@ -193,10 +198,10 @@ def _scale(box: Box, factor: float) -> Box:
     return (box[0] * factor, box[1] * factor, box[2] * factor, box[3] * factor)
 
 
-def _draft(image: Image.Image, box: Box, size: tuple[int, int]) -> float:
-    """Let libjpeg decode at 1/2, 1/4 or 1/8 while twice the input's resolution remains; return the divisor."""
+def _draft(image: Image.Image, box: Box, size: tuple[int, int], gap: float) -> float:
+    """Let libjpeg decode at 1/2, 1/4 or 1/8 while `gap` times the input's resolution remains; return the divisor."""
     width, height = image.size
-    excess = min((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1]) / 2
+    excess = min((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1]) / gap
     drafted = image.draft(None, (math.ceil(width / excess), math.ceil(height / excess))) if excess > 1 else None
     return width / drafted[1][2] if drafted else 1.0
 
