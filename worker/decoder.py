@@ -132,8 +132,8 @@ class Decoder:
         self._spec = spec
         self._max_pixels = max_pixels
         self._slots = threading.BoundedSemaphore(parallel)
-        # Large pictures shrink in whole steps first, while this many times the input's resolution remains. From 2 on the
-        # result is hardly distinguishable; a small input shows more of it, since fine texture becomes noise there.
+        # Large pictures shrink in whole steps first, while this many times the input's resolution remains. From 2 on
+        # the result is hardly distinguishable; a small input shows more of it, since fine texture becomes noise there.
         self._gap = max(2.0, _LEAST_KEPT / min(spec.width, spec.height))
         self._filter = Image.Resampling[spec.interpolation.upper()]
         # Ours is the limit that counts; Pillow's own would only warn. Both are global to the process.
