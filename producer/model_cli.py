@@ -61,9 +61,9 @@ def model() -> None:
 def pull(model_env: dict[str, str]) -> None:
     """Download the weights into the model hub's cache (HF_HOME), so that a worker starts without a network."""
     with _explained():
+        settings = _settings(model_env)
         from worker.weights import load_model, model_id  # noqa: PLC0415  (takes seconds: torch)
 
-        settings = _settings(model_env)
         loaded = load_model(settings.clip_model, settings.clip_pretrained)
     count = sum(parameter.numel() for parameter in loaded.parameters())
     click.echo(f"{model_id(settings.clip_model, settings.clip_pretrained)}: {count:,} parameters, ready to load here")
@@ -74,9 +74,10 @@ def pull(model_env: dict[str, str]) -> None:
 def show(model_env: dict[str, str]) -> None:
     """Load the model as a worker here would, and print what it is and how it runs."""
     with _explained():
+        settings = _settings(model_env)
         from worker.encoder import EncoderChoice, OpenClipEncoder  # noqa: PLC0415  (takes seconds: torch)
 
-        encoder = OpenClipEncoder(EncoderChoice.of(_settings(model_env)))
+        encoder = OpenClipEncoder(EncoderChoice.of(settings))
     click.echo(f"id          {encoder.model_id}")
     click.echo(f"dimension   {encoder.dim}")
     click.echo(f"parameters  {encoder.parameters:,}")

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,23 +46,17 @@ def test_two_demos_at_once_end_with_all_samples_done_and_found() -> None:
             assert re.search(rf"^ ?{query} .*\b{name} 0\.\d\d", output, re.MULTILINE), output
 
 
-def test_a_demo_with_an_image_that_fails_exits_with_1(images: ImageServer) -> None:
+def test_a_demo_of_urls_takes_each_once_and_exits_with_1_if_one_fails(images: ImageServer) -> None:
+    """Whatever this shell has set for other workers; and data is not markup."""
     url = images.add("/photo.jpg", b"not a photo")
-    done = run("demo", url, images.url + "/gone.jpg?sig=secret", **ENV)
+    env = {**ENV, "CLIPQUEUE_COLLECTION": "elsewhere", "CLIPQUEUE_FETCH_PORTS": "443"}
+    done = run("demo", url, url, images.url + "/[bold].jpg?sig=secret", **env)
     assert done.returncode == 1
-    assert "0 of 2 done" in done.stdout
+    assert "0 of 2 done" in done.stdout, done.stderr
+    assert "[bold].jpg" in done.stdout
     assert "not_an_image" in done.stdout
     assert "http_404" in done.stdout
     assert "secret" not in done.stdout
-
-
-def test_a_demo_takes_each_url_once_and_data_is_not_markup(images: ImageServer) -> None:
-    """Whatever this shell has set for other workers."""
-    url = images.add("/[bold].jpg", b"not a photo")
-    env = {**ENV, "CLIPQUEUE_COLLECTION": "elsewhere", "CLIPQUEUE_FETCH_PORTS": "443"}
-    done = run("demo", url, url, **env)
-    assert "0 of 1 done" in done.stdout, done.stderr
-    assert "[bold].jpg" in done.stdout
 
 
 def test_a_demo_of_something_that_is_no_url_says_so_at_once() -> None:
@@ -115,20 +110,24 @@ def is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def finished(image_id: str, env: dict[str, str]) -> str:
+    """Return what `clipqueue status` prints of an image, or nothing while it has no result."""
+    shown = run("status", image_id, **env).stdout
+    return shown if shown.split("\t")[1] in ("done", "failed") else ""
+
+
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
 def test_up_runs_jobs_until_it_is_stopped_and_stops_everything(by: signal.Signals, images: ImageServer) -> None:
-    image = images.add("/a.jpg", b"not a photo")
-    with running_up() as up:
-        env = {**ENV, **up.exports}
-        enqueued = run("enqueue", image, **env)
+    """With the small model, since none is chosen."""
+    good, bad = images.add("/good.jpg", small_jpeg()), images.add("/bad.jpg", b"not a photo")
+    with running_up(env={key: value for key, value in ENV.items() if key not in SMALL_MODEL}) as up:
+        enqueued = run("enqueue", good, bad, **up.exports)
         assert enqueued.returncode == 0
-        image_id = enqueued.stdout.strip()
-
-        def status() -> str:
-            done = run("status", image_id, **env)
-            return done.stdout if "not_an_image at decode" in done.stdout else ""
-
-        wait_for(status, "the job to end")
+        done, failed = (
+            wait_for(partial(finished, one, up.exports), "the job to end") for one in enqueued.stdout.split()
+        )
+        assert "done\temoji-clip/emoji-clip.safetensors@" in done
+        assert "not_an_image at decode" in failed
         up.process.send_signal(by)
         _, errors = up.process.communicate(timeout=60)
         assert up.process.returncode == 0
@@ -163,27 +162,13 @@ def test_up_without_weights_ends_with_the_workers_reason() -> None:
     assert "clipqueue: worker has ended (exit code 1)" in done.stderr
 
 
-def finished(image_id: str, env: dict[str, str]) -> str:
-    """Return what `clipqueue status` prints of an image, or nothing while it is not done."""
-    done = run("status", image_id, **env)
-    return done.stdout if done.returncode == 0 else ""
-
-
-@pytest.mark.parametrize(
-    ("chosen", "options", "model"),
-    [
-        ({}, (), "emoji-clip/emoji-clip.safetensors@"),
-        (SMALL_MODEL, ("--model", "ViT-S-32-alt/untrained"), "ViT-S-32-alt/untrained"),
-    ],
-)
-def test_up_runs_the_small_model_unless_told_otherwise(
-    chosen: dict[str, str], options: tuple[str, ...], model: str, images: ImageServer
-) -> None:
+def test_up_runs_the_model_it_is_told(images: ImageServer) -> None:
+    """Whatever this shell has set."""
     url = images.add("/a.jpg", small_jpeg())
-    env = {**{key: value for key, value in ENV.items() if key not in SMALL_MODEL}, **chosen}
-    with running_up(*options, env=env) as up:
+    with running_up("--model", "ViT-S-32-alt/untrained", env={**ENV, "CLIP_MODEL": "no-such-model"}) as up:
         assert run("enqueue", url, "--id", "a", **up.exports).returncode == 0
-        assert model in wait_for(lambda: finished("a", up.exports), "the image to be done")
+        done = wait_for(lambda: finished("a", up.exports), "the image to be done")
+    assert "ViT-S-32-alt/untrained" in done
 
 
 def test_two_stacks_do_not_share_a_folder(tmp_path: Path) -> None:

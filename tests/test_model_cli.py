@@ -47,8 +47,6 @@ def test_show_and_pull_take_the_workers_settings() -> None:
     [
         (("--model", "ViT-B-32"), {}, 2, "'ViT-B-32' is not NAME/PRETRAINED"),
         (("--model", "ViT-B-32/no-such-tag"), {}, 1, "Set CLIP_PRETRAINED to openai, "),
-        (("--model", "hf-hub:no repository"), {}, 1, "Set CLIP_MODEL to hf-hub:organisation/repository."),
-        (("--model", "hf-hub:"), {}, 1, "Set CLIP_MODEL to hf-hub:organisation/repository."),
         ((), {"CLIPQUEUE_PRECISION": "int8"}, 1, "CLIPQUEUE_PRECISION"),
     ],
 )

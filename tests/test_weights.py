@@ -105,6 +105,8 @@ def test_a_file_named_like_a_tag_is_not_taken_for_it(tmp_path: Path, monkeypatch
         (DEFAULT_MODEL, "no-such-tag", "Set CLIP_PRETRAINED to openai, "),
         ("ViT-B32", "openai", "Set CLIP_MODEL to ViT-B-32"),
         ("zzz", "untrained", "Set CLIP_MODEL to a name that `open_clip.list_models()` has."),
+        ("hf-hub:", "", "Set CLIP_MODEL to hf-hub:organisation/repository."),
+        ("hf-hub:no repository", "", "Set CLIP_MODEL to hf-hub:organisation/repository."),
         ("local-dir:/no/such/folder", "", "Set CLIP_MODEL to local-dir: and a folder that holds open_clip_config.json"),
     ],
 )

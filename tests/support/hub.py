@@ -7,15 +7,16 @@ It follows what the client library huggingface_hub asks for: `/{repository}/reso
 from __future__ import annotations
 
 import hashlib
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, Self
+
+from tests.support.servers import LoopbackServer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-class HubServer:
+class HubServer(LoopbackServer):
     """Serves files as repositories of models.
 
     Attributes:
@@ -30,26 +31,13 @@ class HubServer:
         self.commit = "1" * 40
         self.token: str | None = None
         self.cut_at: int | None = None
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(self._handler())
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def close(self) -> None:
-        """Stop answering; may be called more than once."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def _find(self, path: str) -> tuple[Path | None, str]:
         repository, found, rest = path.lstrip("/").partition("/resolve/")

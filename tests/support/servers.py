@@ -25,14 +25,11 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class ImageServer:
-    """An HTTP/1.1 server whose paths answer what `add` gave them, in turn; counts the requests for each path."""
+class LoopbackServer:
+    """An HTTP server on a free port, with a thread for each connection."""
 
-    def __init__(self) -> None:
-        self.hits: Counter[str] = Counter()
-        self.requests: list[dict[str, str]] = []
-        self._routes: dict[str, list[Answer]] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
@@ -41,15 +38,26 @@ class ImageServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
+    def close(self) -> None:
+        """Stop answering; may be called more than once."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class ImageServer(LoopbackServer):
+    """An HTTP/1.1 server whose paths answer what `add` gave them, in turn; counts the requests for each path."""
+
+    def __init__(self) -> None:
+        self.hits: Counter[str] = Counter()
+        self.requests: list[dict[str, str]] = []
+        self._routes: dict[str, list[Answer]] = {}
+        super().__init__(self._handler())
+
     def add(self, path: str, *answers: bytes | Answer) -> str:
         """Answer `path` with each of `answers` in turn, the last one for ever; return the URL."""
         self._routes[path] = [one if isinstance(one, Answer) else Answer(one) for one in answers]
         return self.url + path
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         owner = self
