@@ -101,7 +101,7 @@ def test_a_file_named_like_a_tag_is_not_taken_for_it(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("name", "pretrained", "advice"),
     [
-        ("emoji-clip", "openai", "Set CLIP_PRETRAINED to bundled, the path of a checkpoint."),
+        ("emoji-clip", "openai", "Set CLIP_PRETRAINED to bundled or the path of a checkpoint."),
         (DEFAULT_MODEL, "no-such-tag", "Set CLIP_PRETRAINED to openai, "),
         ("ViT-B32", "openai", "Set CLIP_MODEL to ViT-B-32"),
         ("zzz", "untrained", "Set CLIP_MODEL to a name that `open_clip.list_models()` has."),

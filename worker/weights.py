@@ -115,7 +115,9 @@ def _is_known(name: str) -> bool:
 
 
 def _resolve(name: str, pretrained: str) -> str:
-    """Return what open_clip calls `pretrained`: for the bundled weights, their path."""
+    """Return what open_clip calls `pretrained`: for the bundled weights, their path; for a hub or a folder, nothing."""
+    if _has_schema(name):
+        return ""
     path = _MODELS / f"{name}.safetensors"
     return str(path) if pretrained == BUNDLED and path.is_file() else pretrained
 
@@ -163,7 +165,7 @@ def _advise(name: str, pretrained: str) -> str:
     tags = open_clip.list_pretrained_tags_by_model(name)
     if (_MODELS / f"{name}.safetensors").is_file():
         tags = [BUNDLED, *tags]
-    return f"Set CLIP_PRETRAINED to {', '.join([*tags, 'the path of a checkpoint'])}."
+    return f"Set CLIP_PRETRAINED to {', '.join(tags) or 'untrained'} or the path of a checkpoint."
 
 
 def _explain(name: str, pretrained: str, reason: str, advice: str) -> str:
