@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from producer.client import EmbeddingClient
 from producer.local.stack import Stack
 from tests.conftest import WORKER_ENV
-from tests.support.commands import run
+from tests.support.commands import run, run_worker
 from tests.support.hub import HubServer
 from tests.support.models import DEFAULT_MODEL, SMALL_CHECKPOINT
 from tests.support.pictures import EMOJI
@@ -73,15 +73,8 @@ def download(env: dict[str, str]) -> subprocess.CompletedProcess[str]:
 
 
 def start(env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a worker that cannot start until it ends by itself, which it does before it looks for Redis."""
-    return subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "worker.app", "worker"],
-        env={**os.environ, **WORKER_ENV, **env, "CLIP_MODEL": MODEL},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
+    """Run a worker with this hub's model, which fails before it looks for Redis."""
+    return run_worker(**{**WORKER_ENV, **env, "CLIP_MODEL": MODEL})
 
 
 def cached(tmp_path: Path) -> list[str]:

@@ -20,6 +20,7 @@ from producer.client import EmbeddingClient
 from producer.local.stack import Stack
 from producer.model_cli import SMALL_MODEL
 from tests.conftest import WORKER_ENV
+from tests.support.commands import run_worker
 from tests.support.messages import hand_made_message
 from tests.support.models import SMALL_CHECKPOINT
 from tests.support.pictures import encoded, photo, small_jpeg
@@ -73,14 +74,7 @@ def test_two_workers_share_a_queue_and_embed_each_image_once_in_batches(
 
 def start_worker(stack: Stack, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a worker on database 2, which no other test uses, until it ends by itself."""
-    return subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "worker.app", "worker"],
-        env={**os.environ, **stack.environment(), "REDIS_URL": stack.redis_url.removesuffix("0") + "2", **env},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return run_worker(**{**stack.environment(), "REDIS_URL": stack.redis_url.removesuffix("0") + "2", **env})
 
 
 @pytest.mark.parametrize("pretrained", ["/no/such/weights.pt", "laion2b_typo"])

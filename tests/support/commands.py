@@ -22,3 +22,15 @@ def run(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedPro
         check=False,
         timeout=180,
     )
+
+
+def run_worker(**env: str) -> subprocess.CompletedProcess[str]:
+    """Run a worker that cannot start until it ends by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "worker.app", "worker"],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )

@@ -161,15 +161,15 @@ def read_files(picture_set: PictureSet, emoji: list[Emoji], cache: Path = CACHE)
 def _iconify_sources(folder: Path, emoji: list[Emoji]) -> Iterator[tuple[str, bytes]]:
     """Read an Iconify set: one JSON file of SVG bodies. Icons are found by code points, else by name."""
     icons = _read_json(folder / "icons.json")
-    by_name = {_squash(name): name for name in icons["icons"]}
-    by_name |= {_squash(alias): entry["parent"] for alias, entry in icons.get("aliases", {}).items()}
+    aliases = {alias: entry["parent"] for alias, entry in icons.get("aliases", {}).items()}
+    by_name = {_squash(name): name for name in (*icons["icons"], *aliases)}
     chars = folder / "chars.json"
     by_id = {_emoji_id(points): name for points, name in _read_json(chars).items()} if chars.exists() else {}
     for one in emoji:
         names = (_squash(name) for name in (one.label, *one.names))
         name = by_id.get(one.id) or next((by_name[known] for known in names if known in by_name), None)
-        while name in icons.get("aliases", {}):
-            name = icons["aliases"][name]["parent"]
+        while name in aliases:
+            name = aliases[name]
         if name is None:
             continue
         icon = icons["icons"][name]
