@@ -20,6 +20,7 @@ import click
 from producer.client import PUSH_CHUNK, EmbeddingClient
 from producer.console import fail, fail_for_extra
 from producer.contract import DEFAULT_COLLECTION, ImageJob, id_of_url
+from producer.doctor import doctor
 from producer.errors import BrokerUnavailable, ClipqueueError, InvalidJob
 from producer.model_cli import model, model_option, small_unless_set
 
@@ -180,6 +181,7 @@ def demo(urls: tuple[str, ...], model_env: dict[str, str]) -> None:
 
 
 cli.add_command(model)
+cli.add_command(doctor)
 
 
 def main() -> None:

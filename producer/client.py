@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
 
-import redis
-from redis.backoff import ConstantBackoff
-from redis.retry import Retry
-
+from producer.broker import Broker, redis_url_from_env
 from producer.contract import IMAGE_QUEUE, ImageJob
-from producer.errors import BrokerUnavailable, ConfigurationError
 from producer.message import image_message
 
 if TYPE_CHECKING:
@@ -37,21 +31,7 @@ class EmbeddingClient:
     """
 
     def __init__(self, redis_url: str, *, timeout_s: float = 5.0) -> None:
-        self._host = _host_of(redis_url)
-        try:
-            self._redis: redis.Redis = redis.Redis.from_url(
-                redis_url,
-                socket_timeout=timeout_s,
-                socket_connect_timeout=timeout_s,
-                # A push repeated after a lost answer can only double a job, which changes nothing.
-                retry=Retry(ConstantBackoff(0.1), 1),
-            )
-            self._redis.connection_pool.make_connection()  # opens nothing, but reads the URL's options
-        except (ValueError, TypeError):
-            # redis-py's message may repeat the URL, and with it the password.
-            raise ConfigurationError(
-                "REDIS_URL cannot be read; it looks like redis://:password@host:6379/0 (or rediss:// for TLS)"
-            ) from None
+        self._broker = Broker(redis_url, timeout_s)
 
     @classmethod
     def from_env(cls) -> Self:
@@ -60,10 +40,7 @@ class EmbeddingClient:
         Raises:
             ConfigurationError: `REDIS_URL` is not set or cannot be read.
         """
-        url = os.environ.get("REDIS_URL")
-        if not url:
-            raise ConfigurationError("REDIS_URL is not set; it looks like redis://:password@host:6379/0")
-        return cls(url)
+        return cls(redis_url_from_env())
 
     def enqueue(self, image_id: object, url: str, *, force: bool = False) -> str:
         """Put one image on the queue and return the task's id.
@@ -104,7 +81,7 @@ class EmbeddingClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._redis.close()
+        self._broker.close()
 
     def __enter__(self) -> Self:
         return self
@@ -115,26 +92,10 @@ class EmbeddingClient:
         self.close()
 
     def _push(self, messages: list[bytes]) -> None:
-        try:
-            self._redis.lpush(IMAGE_QUEUE, *messages)
-        except (redis.RedisError, UnicodeError) as exc:  # UnicodeError: a host name that is none
-            reason = str(exc).replace(_password_of(self._redis) or "\0", "***")
-            raise BrokerUnavailable(f"Redis at {self._host} did not take the job: {reason}") from None
+        with self._broker.commands("did not take the job") as redis:
+            redis.lpush(IMAGE_QUEUE, *messages)
 
 
 def _chunks(messages: Iterator[bytes]) -> Iterator[list[bytes]]:
     while chunk := list(islice(messages, PUSH_CHUNK)):
         yield chunk
-
-
-def _host_of(redis_url: str) -> str:
-    try:
-        parts = urlsplit(redis_url)
-        host, port = parts.hostname or "localhost", parts.port or 6379
-    except ValueError:
-        return "an unreadable address"
-    return f"{host}:{port}"
-
-
-def _password_of(client: redis.Redis) -> str | None:
-    return client.get_connection_kwargs().get("password")

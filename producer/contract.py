@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 IMAGE_QUEUE = "images"
 IMAGE_TASK = "clipqueue.embed_image"
+# The Redis list of what came off the queue and was no job, newest first: JSON objects with `parked_at` (ms since the
+# epoch), `reason`, `bytes` (its size) and `item` (its beginning, as base64).
+PARKED_LIST = "clipqueue:parked"
 DEFAULT_DATABASE = "clipqueue"
 DEFAULT_COLLECTION = "images"
 
@@ -28,7 +31,7 @@ MAX_ID_CHARS = 1024
 # The last millisecond that a BSON date and Python's datetime both know (9999-12-31).
 MAX_TIME_MS = 253_402_300_799_999
 
-_KEYS = ("image_id", "url", "enqueued_at", "force")
+JOB_KEYS = ("image_id", "url", "enqueued_at", "force")
 _MAX_DESCRIPTION_CHARS = 4096
 _HEX24 = re.compile(r"[0-9a-fA-F]{24}")
 # From the query's mark to the next white space: rather a word too many than a signature.
@@ -176,7 +179,7 @@ def id_of_url(url: str) -> str:
 
 def describe_kwargs(kwargs: Mapping[str, Any]) -> str:
     """Return a message's keyword arguments as Flower may show them: the contract's alone, the URL without query."""
-    shown = {name: kwargs[name] for name in _KEYS if name in kwargs}
+    shown = {name: kwargs[name] for name in JOB_KEYS if name in kwargs}
     if isinstance(shown.get("url"), str):
         shown["url"] = redact_url(shown["url"])
     return repr(shown)[:_MAX_DESCRIPTION_CHARS]
@@ -237,10 +240,14 @@ def check_url(url: str) -> None:
         raise InvalidJob("the URL has no scheme; it must start with http:// or https://")
     if parts.scheme not in ("http", "https"):
         raise InvalidJob(f"the URL's scheme is {parts.scheme!r}; only http and https are fetched")
-    if not host or port == 0:
-        raise InvalidJob("the URL has no host" if not host else "the URL's port is 0")
     if _FORBIDDEN_IN_URL.search(url):
         raise InvalidJob("the URL contains a space, backslash or control character; percent-encode it")
+    if parts.username is not None or parts.password is not None:
+        raise InvalidJob("the URL contains a user name or password; use a URL that needs none, such as a signed one")
+    if host and "%" in host:
+        raise InvalidJob("the URL's host contains a percent sign: no zone ids, no escapes")
+    if not host or port == 0:
+        raise InvalidJob("the URL has no host" if not host else "the URL's port is 0")
 
 
 def _check_text(name: str, text: str) -> None:

@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from tests.support.decoding import decoder_for
 from tests.support.pictures import PHOTOS, encoded, photo
-from worker.decoder import FORMATS, Decoder, PreprocessSpec
-from worker.errors import CorruptImage, NotAnImage, TooManyPixels
+from worker.decoder import FORMATS, PillowDecoder
+from worker.errors import CorruptImage, TooManyPixels, UnsupportedFormat
+from worker.geometry import PreprocessSpec
 
 SPEC = PreprocessSpec(224, 224)
 
 
 @pytest.fixture
-def decoder() -> Decoder:
-    return Decoder(SPEC, max_pixels=4_000_000, parallel=2)
+def decoder() -> PillowDecoder:
+    return decoder_for(SPEC, max_pixels=4_000_000)
 
 
 def mean_difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -28,7 +30,7 @@ def mean_difference(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in PHOTOS.iterdir()))
-def test_every_sample_picture_is_decoded(name: str, decoder: Decoder) -> None:
+def test_every_sample_picture_is_decoded(name: str, decoder: PillowDecoder) -> None:
     image = decoder.decode((PHOTOS / name).read_bytes())
     assert image.pixels.shape == (224, 224, 3)
     assert image.pixels.dtype == np.uint8
@@ -37,7 +39,7 @@ def test_every_sample_picture_is_decoded(name: str, decoder: Decoder) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_rotated_photo_is_turned_upright(orientation: int, decoder: Decoder) -> None:
+def test_a_rotated_photo_is_turned_upright(orientation: int, decoder: PillowDecoder) -> None:
     """The stored pixels are turned, the tag says how: the result is the upright picture's, to the pixel row."""
     upright = photo().crop((0, 0, 640, 427))
     exif = Image.Exif()
@@ -55,7 +57,7 @@ def test_a_rotated_photo_is_turned_upright(orientation: int, decoder: Decoder) -
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK", "1", "P", "LA", "RGBA", "I;16"])
-def test_every_mode_shows_the_same_picture(mode: str, decoder: Decoder) -> None:
+def test_every_mode_shows_the_same_picture(mode: str, decoder: PillowDecoder) -> None:
     grey = photo().convert("L")
     expected = decoder.decode(encoded(grey, "PNG")).pixels
     if mode == "I;16":
@@ -69,7 +71,7 @@ def test_every_mode_shows_the_same_picture(mode: str, decoder: Decoder) -> None:
 
 
 @pytest.mark.parametrize("kind", ["RGBA", "LA", "palette"])
-def test_transparency_lies_on_white(kind: str, decoder: Decoder) -> None:
+def test_transparency_lies_on_white(kind: str, decoder: PillowDecoder) -> None:
     """The colour under a transparent pixel (here black) must not be seen."""
     if kind == "palette":
         picture = Image.new("P", (300, 300), 0)
@@ -85,18 +87,18 @@ def test_transparency_lies_on_white(kind: str, decoder: Decoder) -> None:
 
 
 @pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG"])
-def test_the_first_frame_of_an_animation_counts(file_format: str, decoder: Decoder) -> None:
+def test_the_first_frame_of_an_animation_counts(file_format: str, decoder: PillowDecoder) -> None:
     frames = [Image.new("RGB", (300, 200), colour) for colour in ("red", "blue", "green")]
     content = encoded(frames[0], file_format, save_all=True, append_images=frames[1:], duration=100, lossless=True)
     assert mean_difference(decoder.decode(content).pixels, np.full((224, 224, 3), (255, 0, 0))) < 2
 
 
-def test_the_size_is_the_files_own_and_not_the_inputs(decoder: Decoder) -> None:
+def test_the_size_is_the_files_own_and_not_the_inputs(decoder: PillowDecoder) -> None:
     image = decoder.decode(encoded(photo(), "JPEG"))
     assert (image.width, image.height, image.format) == (1024, 768, "JPEG")
 
 
-def test_a_phones_jpeg_with_a_second_picture_is_a_jpeg(decoder: Decoder) -> None:
+def test_a_phones_jpeg_with_a_second_picture_is_a_jpeg(decoder: PillowDecoder) -> None:
     content = encoded(photo(), "MPO", save_all=True, append_images=[photo().rotate(180)])
     image = decoder.decode(content)
     assert image.format == "JPEG"
@@ -104,15 +106,15 @@ def test_a_phones_jpeg_with_a_second_picture_is_a_jpeg(decoder: Decoder) -> None
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 4000), (4000, 1), (223, 225), (3, 2)])
-def test_tiny_and_narrow_pictures_are_pictures(size: tuple[int, int], decoder: Decoder) -> None:
+def test_tiny_and_narrow_pictures_are_pictures(size: tuple[int, int], decoder: PillowDecoder) -> None:
     assert decoder.decode(encoded(Image.new("RGB", size, "red"), "PNG")).pixels.shape == (224, 224, 3)
 
 
 def test_squash_takes_the_whole_picture() -> None:
     wide = Image.new("RGB", (400, 100), "white")
     wide.paste("red", (0, 0, 50, 100))
-    squashed = Decoder(PreprocessSpec(224, 224, "squash"), max_pixels=10**6, parallel=1).decode(encoded(wide, "PNG"))
-    cropped = Decoder(SPEC, max_pixels=10**6, parallel=1).decode(encoded(wide, "PNG"))
+    squashed = decoder_for(PreprocessSpec(224, 224, "squash")).decode(encoded(wide, "PNG"))
+    cropped = decoder_for(SPEC).decode(encoded(wide, "PNG"))
     assert (squashed.pixels[:, 5] == (255, 0, 0)).all()
     assert (cropped.pixels[:, 5] == 255).all()
 
@@ -129,25 +131,25 @@ def test_squash_takes_the_whole_picture() -> None:
     ],
     ids=["nothing", "text", "HTML", "SVG", "PDF", "EPS"],
 )
-def test_what_is_no_image_is_refused(content: bytes, decoder: Decoder) -> None:
-    with pytest.raises(NotAnImage, match="JPEG"):
+def test_what_is_no_image_is_refused(content: bytes, decoder: PillowDecoder) -> None:
+    with pytest.raises(UnsupportedFormat, match="JPEG"):
         decoder.decode(content)
 
 
 @pytest.mark.parametrize("file_format", ["ICO", "PPM", "PCX", "TGA", "JPEG2000", "SGI"])
-def test_formats_outside_the_list_are_refused(file_format: str, decoder: Decoder) -> None:
-    with pytest.raises(NotAnImage):
+def test_formats_outside_the_list_are_refused(file_format: str, decoder: PillowDecoder) -> None:
+    with pytest.raises(UnsupportedFormat):
         decoder.decode(encoded(photo().resize((64, 64)), file_format))
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP"])
-def test_a_truncated_file_is_refused(file_format: str, decoder: Decoder) -> None:
+def test_a_truncated_file_is_refused(file_format: str, decoder: PillowDecoder) -> None:
     content = encoded(photo(), file_format)
-    with pytest.raises((CorruptImage, NotAnImage)):
+    with pytest.raises((CorruptImage, UnsupportedFormat)):
         decoder.decode(content[: len(content) // 2])
 
 
-def test_every_damage_is_a_damaged_image(decoder: Decoder) -> None:
+def test_every_damage_is_a_damaged_image(decoder: PillowDecoder) -> None:
     """Flipped bits in real files of every format: decoded with a flaw, or refused by name, never another error."""
     rng = np.random.default_rng(5)
     outcomes: Counter[str] = Counter()
@@ -160,7 +162,7 @@ def test_every_damage_is_a_damaged_image(decoder: Decoder) -> None:
             try:
                 decoder.decode(bytes(damaged))
                 outcomes["decoded"] += 1
-            except (CorruptImage, NotAnImage, TooManyPixels) as exc:
+            except (CorruptImage, UnsupportedFormat, TooManyPixels) as exc:
                 outcomes[exc.code] += 1
     assert outcomes["decoded"] > 50
     assert outcomes["corrupt_image"] > 50
@@ -174,10 +176,10 @@ def png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [(60_000, 60_000), (2500, 2500), (2001, 2000)])
-def test_too_many_pixels_are_refused_by_the_header_alone(size: tuple[int, int], decoder: Decoder) -> None:
+def test_too_many_pixels_are_refused_by_the_header_alone(size: tuple[int, int], decoder: PillowDecoder) -> None:
     with pytest.raises(TooManyPixels, match="CLIPQUEUE_MAX_PIXELS"):
         decoder.decode(png_header(*size))
 
 
-def test_the_pixel_limit_itself_is_allowed(decoder: Decoder) -> None:
+def test_the_pixel_limit_itself_is_allowed(decoder: PillowDecoder) -> None:
     assert decoder.decode(encoded(Image.new("L", (2000, 2000), 9), "PNG")).width == 2000

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
+from tests.support.decoding import decoder_for
 from tests.support.pictures import PHOTOS, encoded
-from worker.decoder import Decoder
 from worker.encoder import EncoderChoice, OpenClipEncoder
 from worker.settings import Settings
 
@@ -103,7 +103,7 @@ def test_pictures_have_the_same_vectors(encoder: OpenClipEncoder, other: CLIPMod
     """From the file on: its preprocessing and ours, its model and ours."""
     names = ("raccoon.webp", "cat.jpg", "retina.jpg", "coffee-cup.png")
     pictures = [Image.open(PHOTOS / name).convert("RGB") for name in names]
-    decoder = Decoder(encoder.spec, max_pixels=10**8, parallel=1)
+    decoder = decoder_for(encoder.spec)
     ours = encoder.encode(np.stack([decoder.decode(encoded(picture, "PNG")).pixels for picture in pictures]))
     with torch.no_grad():
         theirs = unit(other.get_image_features(**CLIPImageProcessor()(pictures, return_tensors="pt")).pooler_output)

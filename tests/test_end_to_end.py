@@ -107,7 +107,7 @@ def test_failures_are_recorded_and_their_neighbours_are_done(
         assert len(job["error"]["message"]) > 10
     assert failures == {
         "-404": ("fetch", "http_404"),
-        "-text": ("decode", "not_an_image"),
+        "-text": ("decode", "unsupported_format"),
         "-host": ("fetch", "unknown_host"),
         "-cut": ("decode", "corrupt_image"),
     }

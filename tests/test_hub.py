@@ -20,11 +20,11 @@ from producer.client import EmbeddingClient
 from producer.local.stack import Stack
 from tests.conftest import WORKER_ENV
 from tests.support.commands import run, run_worker
+from tests.support.decoding import decoder_for
 from tests.support.hub import HubServer
 from tests.support.models import DEFAULT_MODEL, SMALL_CHECKPOINT
 from tests.support.pictures import EMOJI
 from tests.support.waiting import wait_for
-from worker.decoder import Decoder
 from worker.encoder import EncoderChoice, OpenClipEncoder
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def test_a_worker_downloads_its_model_and_starts_without_the_hub_the_next_time(
     picture = EMOJI / "red-apple.png"
     url = images.add("/apple.png", picture.read_bytes())
     here = OpenClipEncoder(EncoderChoice("emoji-clip", "bundled", "cpu", "fp32"))
-    pixels = Decoder(here.spec, max_pixels=10**8, parallel=1).decode(picture.read_bytes()).pixels
+    pixels = decoder_for(here.spec).decode(picture.read_bytes()).pixels
     for start in ("first", "second"):
         folder = tmp_path / start
         folder.mkdir()

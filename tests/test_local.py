@@ -54,7 +54,7 @@ def test_a_demo_of_urls_takes_each_once_and_exits_with_1_if_one_fails(images: Im
     assert done.returncode == 1
     assert "0 of 2 done" in done.stdout, done.stderr
     assert "[bold].jpg" in done.stdout
-    assert "not_an_image" in done.stdout
+    assert "unsupported_format" in done.stdout
     assert "http_404" in done.stdout
     assert "secret" not in done.stdout
 
@@ -127,7 +127,7 @@ def test_up_runs_jobs_until_it_is_stopped_and_stops_everything(by: signal.Signal
             wait_for(partial(finished, one, up.exports), "the job to end") for one in enqueued.stdout.split()
         )
         assert "done\temoji-clip/emoji-clip.safetensors@" in done
-        assert "not_an_image at decode" in failed
+        assert "unsupported_format at decode" in failed
         up.process.send_signal(by)
         _, errors = up.process.communicate(timeout=60)
         assert up.process.returncode == 0

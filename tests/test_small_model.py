@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file
 
 import worker.models
+from tests.support.decoding import decoder_for
 from tests.support.models import SMALL_CHECKPOINT
 from tests.support.pictures import EMOJI
-from worker.decoder import Decoder
 from worker.encoder import EncoderChoice, OpenClipEncoder
 from worker.models.augment import augment
 from worker.models.evaluate import ranks
@@ -38,7 +38,7 @@ def encoder() -> OpenClipEncoder:
 
 def test_names_find_their_held_out_pictures(encoder: OpenClipEncoder) -> None:
     """What a search does, on the 72 pictures that ship with the project: no vector is noise."""
-    decoder = Decoder(encoder.spec, max_pixels=10**6, parallel=1)
+    decoder = decoder_for(encoder.spec)
     paths = sorted(EMOJI.iterdir())
     pictures = encoder.encode(np.stack([decoder.decode(path.read_bytes()).pixels for path in paths]))
     found = ranks(encoder.encode_texts([path.stem.replace("-", " ") for path in paths]), pictures)

@@ -31,7 +31,7 @@ NOTHING_STORED = Standing("needed", None)
 
 @pytest.fixture
 def store(stack: Stack) -> Iterator[MongoStore]:
-    store = MongoStore(stack.mongodb_uri, "images")
+    store = MongoStore(stack.mongodb_uri, "images", call_s=10.0)
     yield store
     store.close()
 
@@ -204,7 +204,7 @@ def test_a_server_that_is_away_is_nobodys_fault(monkeypatch: pytest.MonkeyPatch)
         unused.bind(("127.0.0.1", 0))
         uri = f"mongodb://user:hunter2@127.0.0.1:{unused.getsockname()[1]}/db"
         monkeypatch.setattr("worker.store._SERVER_SELECTION_MS", 100)
-        store = MongoStore(uri, "images")
+        store = MongoStore(uri, "images", call_s=10.0)
         for call in (
             lambda: store.standing(job("a"), "m"),
             lambda: store.save(job("a"), result(), 1, NOTHING_STORED),
@@ -219,7 +219,7 @@ def test_a_server_that_is_away_is_nobodys_fault(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(("path", "database"), [("/photos", "photos"), ("/", "clipqueue"), ("", "clipqueue")])
 def test_the_database_is_the_one_in_the_path(path: str, database: str, stack: Stack, new_id: str) -> None:
     base = stack.mongodb_uri.rpartition("/")[0]
-    store = MongoStore(base + path, "elsewhere")
+    store = MongoStore(base + path, "elsewhere", call_s=10.0)
     store.save(job(new_id), result(), 1, NOTHING_STORED)
     store.close()
     with pymongo.MongoClient[Document](base) as mongo:

@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
+from tests.support.decoding import decoder_for
 from tests.support.models import DEFAULT_MODEL, SMALL_CHECKPOINT
 from tests.support.pictures import EMOJI, PHOTOS, encoded, photo
-from worker.decoder import Decoder
 from worker.encoder import EncoderChoice, OpenClipEncoder
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Subject:
     reference: Reference
 
     def decode(self, content: bytes) -> NDArray[np.uint8]:
-        return Decoder(self.encoder.spec, max_pixels=10**8, parallel=1).decode(content).pixels
+        return decoder_for(self.encoder.spec).decode(content).pixels
 
 
 @pytest.fixture(scope="session", params=["emoji-clip", DEFAULT_MODEL])

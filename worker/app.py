@@ -13,9 +13,10 @@ from celery.signals import setup_logging, worker_init, worker_shutdown
 from kombu.entity import Queue
 
 from producer.contract import IMAGE_QUEUE, IMAGE_TASK
-from worker.errors import ModelUnavailable, StoreUnavailable
+from worker.errors import StoreUnavailable, Unavailable
 from worker.logs import configure_logging
 from worker.settings import Settings, SettingsError, load_settings
+from worker.transport import install as install_transport
 
 if TYPE_CHECKING:
     from worker.runtime import Runtime
@@ -35,6 +36,7 @@ class WorkerApp(Celery):
 
 def create_app(settings: Settings) -> WorkerApp:
     """Return the application for these settings. Opens no connection."""
+    install_transport()
     celery = WorkerApp("clipqueue", broker=settings.redis_url, include=["worker.tasks"], set_as_current=False)
     celery.conf.update(
         task_queues=[Queue(IMAGE_QUEUE)],  # type: ignore[no-untyped-call]
@@ -67,6 +69,7 @@ def create_app(settings: Settings) -> WorkerApp:
             "socket_keepalive": True,
             "health_check_interval": 10,
             "client_name": "clipqueue-worker",
+            "max_countdown_s": settings.retry_cap_s,
         },
     )
     if settings.redis_url.startswith("rediss://"):
@@ -106,7 +109,7 @@ def _start(sender: Any, **_: Any) -> None:
         sender.concurrency = min(sender.concurrency, app.runtime.concurrency)
         # Retries wait for their time unacked in memory: without a bound, an outage of one image host would fill it.
         app.conf.worker_eta_task_limit = 2 * sender.concurrency
-    except (ModelUnavailable, StoreUnavailable) as exc:
+    except (Unavailable, StoreUnavailable) as exc:
         logger.critical(exc)
         sys.exit(1)
     except Exception:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from worker.decoder import PreprocessSpec
 from worker.errors import ModelUnavailable
+from worker.geometry import PreprocessSpec
 from worker.weights import load_model, load_tokenizer, model_id
 
 if TYPE_CHECKING:

@@ -10,21 +10,36 @@ JobError
 │   ├── BadRedirect             bad_redirect        too many, or to something that is not fetched
 │   ├── TooManyBytes            too_many_bytes      more than CLIPQUEUE_FETCH_MAX_BYTES
 │   ├── EmptyBody               empty_body          an answer without content
-│   ├── NotAnImage              not_an_image        no format that is decoded
-│   ├── TooManyPixels           too_many_pixels     more than CLIPQUEUE_MAX_PIXELS
+│   ├── HtmlPage                html_page           Content-Type: text/html, such as a page that asks to sign in
+│   ├── BadEncoding             bad_encoding        a body that is not what its Content-Encoding says
+│   ├── UnsupportedFormat       unsupported_format  no image, or in no format that is decoded
+│   ├── TooManyPixels           too_many_pixels     more than CLIPQUEUE_MAX_PIXELS, or a side than CLIPQUEUE_MAX_SIDE
+│   ├── TooManyFrames           too_many_frames     more than CLIPQUEUE_MAX_FRAMES
+│   ├── TooManyScans            too_many_scans      a progressive JPEG of more than CLIPQUEUE_MAX_SCANS
 │   ├── CorruptImage            corrupt_image       damaged or cut short
+│   ├── DecodeTooCostly         decode_too_costly   CLIPQUEUE_DECODE_CPU_S or CLIPQUEUE_DECODE_MEMORY_BYTES
 │   ├── BadVector               bad_vector          the model gave a vector that is not finite
 │   ├── StoreRefused            store_refused       MongoDB refuses the document (a unique index, a validator)
+│   ├── WorkerLost              worker_lost         its workers were lost, each while it ran this job
 │   └── InternalError           internal_error      a defect of ours; the log has the traceback
 └── TransientError              retried with backoff; recorded as failed when retries are spent
     ├── FetchTimeout            fetch_timeout
     ├── DnsFailure              dns_failure
     ├── ConnectionFailed        connection_failed   refused, reset, cut short, TLS
     ├── HttpUnavailable         http_<status>       408, 425, 429, 5xx
+    ├── DecodeTimeout           decode_timeout      not decoded within CLIPQUEUE_DECODE_S, waiting included
+    ├── DecoderCrashed          decoder_crashed     the process that decoded it was lost
     └── EncodeFailed            encode_failed       the model did not answer, or failed on this image
 
-StoreUnavailable                MongoDB is away: nobody's job's fault, spends no retry
-ModelUnavailable                the model cannot be loaded: the worker does not start
+HandBack                        nobody's job's fault: the job goes back to the queue and spends no retry
+├── StoreUnavailable            MongoDB is away
+├── QueueUnavailable            Redis is away
+├── HostBusy                    enough downloads from that host run already
+└── SuspectWaits                another job that lost its worker runs first
+
+Unavailable                     the worker does not start
+├── ModelUnavailable            the model cannot be loaded
+└── DecoderUnavailable          no decoding process can be started
 """
 
 from __future__ import annotations
@@ -95,10 +110,22 @@ class EmptyBody(PermanentError):
     code, stage = "empty_body", "fetch"
 
 
-class NotAnImage(PermanentError):
+class HtmlPage(PermanentError):
+    """The answer is a web page."""
+
+    code, stage = "html_page", "fetch"
+
+
+class BadEncoding(PermanentError):
+    """The body is not what its Content-Encoding says."""
+
+    code, stage = "bad_encoding", "fetch"
+
+
+class UnsupportedFormat(PermanentError):
     """The content is in no format that is decoded."""
 
-    code, stage = "not_an_image", "decode"
+    code, stage = "unsupported_format", "decode"
 
 
 class TooManyPixels(PermanentError):
@@ -107,10 +134,28 @@ class TooManyPixels(PermanentError):
     code, stage = "too_many_pixels", "decode"
 
 
+class TooManyFrames(PermanentError):
+    """The file says that it has more frames than allowed."""
+
+    code, stage = "too_many_frames", "decode"
+
+
+class TooManyScans(PermanentError):
+    """The JPEG has more scans than allowed: each costs as much as decoding the whole picture."""
+
+    code, stage = "too_many_scans", "decode"
+
+
 class CorruptImage(PermanentError):
     """The image is damaged or cut short."""
 
     code, stage = "corrupt_image", "decode"
+
+
+class DecodeTooCostly(PermanentError):
+    """Decoding would take more processor time or memory than one image may."""
+
+    code, stage = "decode_too_costly", "decode"
 
 
 class BadVector(PermanentError):
@@ -123,6 +168,12 @@ class StoreRefused(PermanentError):
     """MongoDB refuses this document, as another unique index or a validator of the collection demands."""
 
     code, stage = "store_refused", "save"
+
+
+class WorkerLost(PermanentError):
+    """Every worker that had the job was lost."""
+
+    code, stage = "worker_lost", "receive"
 
 
 class InternalError(PermanentError):
@@ -166,15 +217,61 @@ class HttpUnavailable(TransientError):
         self.retry_after_s = retry_after_s
 
 
+class DecodeTimeout(TransientError):
+    """The image was not decoded in time."""
+
+    code, stage = "decode_timeout", "decode"
+
+
+class DecoderCrashed(TransientError):
+    """The process that decoded the image was lost."""
+
+    code, stage = "decoder_crashed", "decode"
+
+
 class EncodeFailed(TransientError):
     """The model did not answer in time, or failed on this image."""
 
     code, stage = "encode_failed", "encode"
 
 
-class StoreUnavailable(Exception):
-    """MongoDB did not take the write. Not a job's error: the job goes back to the queue."""
+class HandBack(Exception):
+    """Nobody's job's fault: the job goes back to the queue. Never raised itself.
+
+    Attributes:
+        pause_s: Seconds to wait before it goes, so that it does not circle at full speed.
+    """
+
+    pause_s: ClassVar[float] = 0.0
 
 
-class ModelUnavailable(Exception):
+class StoreUnavailable(HandBack):
+    """MongoDB did not take the write."""
+
+    pause_s = 1.0
+
+
+class QueueUnavailable(HandBack):
+    """Redis did not answer."""
+
+    pause_s = 1.0
+
+
+class HostBusy(HandBack):
+    """As many downloads from that host as may run already do; a moment was waited already."""
+
+
+class SuspectWaits(HandBack):
+    """The job lost a worker, and another such job runs in this process; a moment was waited already."""
+
+
+class Unavailable(Exception):
+    """The worker cannot start; the message says what to set. Never raised itself."""
+
+
+class ModelUnavailable(Unavailable):
     """The model cannot be loaded; the message is a paragraph that says what to set."""
+
+
+class DecoderUnavailable(Unavailable):
+    """No decoding process can be started."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -14,29 +15,30 @@ import urllib3
 from requests.utils import requote_uri
 
 from producer.contract import check_url, redact_url
-from worker.connections import Deadline, GuardedAdapter
+from worker.bodies import read_body
+from worker.deadline import Deadline
 from worker.errors import (
     BadRedirect,
     BadUrl,
+    BlockedAddress,
     ConnectionFailed,
-    EmptyBody,
     FetchTimeout,
     HttpRefused,
     HttpUnavailable,
     JobError,
-    TooManyBytes,
 )
 
 if TYPE_CHECKING:
-    from worker.connections import Guard
+    from worker.connections import GuardedAdapter
+    from worker.hosts import HostSlots
 
 _MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
 _COME_BACK_LATER = {408, 425, 429}
-_READ_CHUNK = 65_536
-_MAX_DIGITS = 20  # of a Content-Length: more than any file has, and Python refuses to read thousands
 # identity: images are compressed already, and a body that is not compressed cannot be a bomb.
-_HEADERS = {"User-Agent": "clipqueue/0.1", "Accept": "image/*,*/*;q=0.8", "Accept-Encoding": "identity"}
+_HEADERS = {"Accept": "image/*,*/*;q=0.8", "Accept-Encoding": "identity"}
+# What http.client says of an egress proxy that does not want to connect there.
+_PROXY_REFUSES = re.compile(r"Tunnel connection failed: (403|407)")
 
 
 class Fetcher(Protocol):
@@ -48,31 +50,41 @@ class Fetcher(Protocol):
 
 
 @dataclass(frozen=True)
-class FetchLimits:
-    """What one download may cost, in seconds and bytes."""
+class FetchRules:
+    """What one download may cost, in seconds and bytes, and how it presents itself.
+
+    Attributes:
+        user_agent: The header of that name.
+        allow_downgrade: Follow a redirect from https to http.
+    """
 
     total_s: float
     connect_s: float
     read_s: float
     max_bytes: int
+    user_agent: str = "clipqueue"
+    allow_downgrade: bool = False
 
 
 class HttpFetcher:
     """Fetches over http and https with pooled connections; safe to share between threads."""
 
-    def __init__(self, guard: Guard, limits: FetchLimits, *, connections: int) -> None:
-        self._limits = limits
+    def __init__(self, adapter: GuardedAdapter, slots: HostSlots, rules: FetchRules) -> None:
         # The adapter and not a Session: a Session reads a redirect's whole body even when told not to follow
         # it (a 302 with 300 MB costs 900 MB), shares cookies, and honours proxies and .netrc of the host.
-        self._adapter = GuardedAdapter(guard, connections)
+        self._adapter = adapter
+        self._slots = slots
+        self._rules = rules
+        self._headers = {**_HEADERS, "User-Agent": rules.user_agent}
 
     def fetch(self, url: str) -> bytes:
         """Return the body of `url` after at most five redirects.
 
         Raises:
             PermanentError, TransientError: One of the `fetch` stage's errors in `worker.errors`.
+            HostBusy: As many downloads from the host as may run already do.
         """
-        with Deadline(self._limits.total_s) as deadline:
+        with Deadline(self._rules.total_s) as deadline:
             try:
                 body = self._follow(url)
             except (JobError, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
@@ -87,50 +99,50 @@ class HttpFetcher:
 
     def _follow(self, url: str) -> bytes:
         for _ in range(_MAX_REDIRECTS + 1):
-            response = self._get(url)
-            try:
-                if response.status_code not in _REDIRECTS or "Location" not in response.headers:
-                    _check_status(response, url)
-                    return self._read(response, url)
-                url = _redirect_target(url, response.headers["Location"])
-            finally:
-                response.close()  # what was not read to its end is dropped with its connection
+            with self._slots.hold(urlsplit(url).netloc.lower()):
+                response = self._get(url)
+                try:
+                    if response.status_code not in _REDIRECTS or "Location" not in response.headers:
+                        _check_status(response, url)
+                        return read_body(response, url, self._rules.max_bytes)
+                    url = self._redirect_target(url, response.headers["Location"])
+                finally:
+                    response.close()  # what was not read to its end is dropped with its connection
         raise BadRedirect(f"more than {_MAX_REDIRECTS} redirects, the last to {redact_url(url)}")
 
     def _get(self, url: str) -> requests.Response:
         try:
-            request = requests.Request("GET", url, headers=_HEADERS).prepare()
+            request = requests.Request("GET", url, headers=self._headers).prepare()
         except ValueError as exc:  # requests' InvalidURL is one
             raise BadUrl(f"no request can be made of {redact_url(url)}: {type(exc).__name__}") from None
-        timeouts = (self._limits.connect_s, self._limits.read_s)
+        timeouts = (self._rules.connect_s, self._rules.read_s)
         return self._adapter.send(request, stream=True, timeout=timeouts)
 
-    def _read(self, response: requests.Response, url: str) -> bytes:
-        limit = self._limits.max_bytes
-        too_many = f"{redact_url(url)} is larger than {limit} bytes (CLIPQUEUE_FETCH_MAX_BYTES)"
-        announced = response.headers.get("Content-Length", "")
-        if announced.isdecimal() and int(announced[:_MAX_DIGITS]) > limit:
-            raise TooManyBytes(too_many)
-        body = bytearray()
-        # read1 and not iter_content: it returns what has come, so the size is known at every step.
-        while chunk := response.raw.read1(_READ_CHUNK, decode_content=True):
-            body += chunk
-            if len(body) > limit:
-                raise TooManyBytes(too_many)
-        if not body:
-            raise EmptyBody(f"{redact_url(url)} answered with an empty body")
-        return bytes(body)
+    def _redirect_target(self, url: str, location: str) -> str:
+        try:
+            # http.client reads headers as latin-1; servers that send other characters send UTF-8.
+            location = location.encode("latin-1").decode("utf-8", "replace")
+            target = requote_uri(urldefrag(urljoin(url, location)).url)
+            check_url(target)
+        except ValueError as exc:  # InvalidJob is one
+            raise BadRedirect(f"{redact_url(url)} redirects to something that is not fetched: {exc}") from None
+        downgrade = urlsplit(url).scheme == "https" and urlsplit(target).scheme == "http"
+        if downgrade and not self._rules.allow_downgrade:
+            raise BadRedirect(f"{redact_url(url)} redirects from https to http (CLIPQUEUE_FETCH_ALLOW_DOWNGRADE)")
+        return target
 
     def _explain(self, exc: Exception, url: str, deadline: Deadline) -> Exception:
         # The deadline is asked first: a socket that was cut fails in any of these ways.
         if deadline.expired or isinstance(exc, requests.Timeout | urllib3.exceptions.TimeoutError):
             return self._too_slow(url)
+        if isinstance(exc, requests.exceptions.ProxyError) and _PROXY_REFUSES.search(str(exc)):
+            return BlockedAddress(f"the egress proxy refuses to connect to {redact_url(url)}")
         if isinstance(exc, requests.exceptions.InvalidURL | urllib3.exceptions.LocationParseError):
             return BadUrl(f"no request can be made of {redact_url(url)}")
         return exc if isinstance(exc, JobError) else ConnectionFailed(f"{redact_url(url)}: {_reason(exc)}")
 
     def _too_slow(self, url: str) -> FetchTimeout:
-        limits = f"{self._limits.total_s:g} s in all, {self._limits.read_s:g} s between two bytes"
+        limits = f"{self._rules.total_s:g} s in all, {self._rules.read_s:g} s between two bytes"
         return FetchTimeout(f"{redact_url(url)} did not arrive in time ({limits})")
 
 
@@ -142,19 +154,6 @@ def _check_status(response: requests.Response, url: str) -> None:
         raise HttpUnavailable(status, message, _retry_after_s(response.headers.get("Retry-After")))
     if not 200 <= status < 300:  # noqa: PLR2004
         raise HttpRefused(status, message)
-
-
-def _redirect_target(url: str, location: str) -> str:
-    try:
-        # http.client reads headers as latin-1; servers that send other characters send UTF-8.
-        location = location.encode("latin-1").decode("utf-8", "replace")
-        target = requote_uri(urldefrag(urljoin(url, location)).url)
-        check_url(target)
-    except ValueError as exc:  # InvalidJob is one
-        raise BadRedirect(f"{redact_url(url)} redirects to something that is not fetched: {exc}") from None
-    if urlsplit(url).scheme == "https" and urlsplit(target).scheme == "http":
-        raise BadRedirect(f"{redact_url(url)} redirects from https to http")
-    return target
 
 
 def _retry_after_s(header: str | None) -> float | None:

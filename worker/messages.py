@@ -1,68 +1,151 @@
-"""What stands between Celery's consumer and the task: messages that Celery itself would stumble over.
+"""Reads what comes off the queue, whoever put it there, and writes it anew in the one form that Celery takes well.
 
-Celery takes a message apart before any task runs, on the consumer's own thread and in the pool, and what fails
-there ends the worker or occupies a thread's slot for ever.
+Celery and kombu trust their messages: a list item that is not JSON, a body that is not base64 or a header of the wrong
+type ends a stock worker, and what a message says of callbacks, exchanges and times is done. So nothing foreign goes on
+but a task id, four keyword arguments, a count of retries and a time to wait.
 """
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any
+import base64
+import binascii
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from celery.worker.strategy import default
-from kombu.exceptions import ContentDisallowed, DecodeError
+from producer.contract import IMAGE_TASK, JOB_KEYS, describe_kwargs, parse_image_id
+from producer.errors import InvalidJob
 
-from producer.contract import describe_kwargs
+# A job with the longest URL and id, every character escaped twice over, has less than half of it.
+MAX_MESSAGE_BYTES = 65_536
+# How often the job was taken from a worker that did not answer for it in time. Only `worker.transport` adds to it.
+LOST_HEADER = "clipqueue_lost"
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from celery import Task
-
-logger = logging.getLogger(__name__)
-
-_MAX_RETRIES_READ = 1_000_000
+_MAX_COUNT = 1_000_000
+_MAX_TASK_ID_CHARS = 255
 _PARTS = 3
 
 
-def strategy(task: Task, app: Any, consumer: Any, **options: Any) -> Callable[..., Any]:
-    """Wrap Celery's default execution strategy (`Task.Strategy`): a message that is no task is logged and dropped."""
-    handle = default(task, app, consumer, **options)
-
-    def guarded(message: Any, body: Any, *rest: Any, **more: Any) -> Any:
-        try:
-            _prepare(message, body)
-            return handle(message, body, *rest, **more)
-        except (TypeError, ValueError, KeyError, AttributeError, ContentDisallowed, DecodeError) as exc:
-            # Without its body, which may hold a signed URL.
-            logger.error("dropped what is no Celery message of protocol 2: %s", exc)  # noqa: TRY400
-            message.reject_log_error(logger, consumer.connection_errors)
-            return None
-
-    return guarded
+class NotAMessage(Exception):
+    """The item is no message that a task could be made of; the text says why, without repeating it."""
 
 
-def _prepare(message: Any, body: Any) -> None:
-    """Check the three parts of the body, and put right what Celery takes from the headers unchecked.
+def read_message(item: bytes, queue: str, max_countdown_s: float) -> dict[str, Any]:
+    """Return a clean payload for kombu's Redis transport.
+
+    Follows Celery's message protocol 2 and the envelope of kombu's virtual transports. `delivery_tag` and
+    `delivery_info` are ours: two messages with one tag would share one place among the unacked.
+
+    Args:
+        item: The list item as it is on Redis.
+        queue: The queue that it was taken from.
+        max_countdown_s: Most seconds that it may ask to wait: it would wait unacked in a worker's memory.
 
     Raises:
-        ValueError: The body is not what Celery would unpack.
+        NotAMessage: It is no message, or names no task of ours, or no document to record a failure in.
     """
-    # `body` is given for protocol 1 only, which Celery still takes.
-    args, kwargs, embed = (body.get("args"), body.get("kwargs"), None) if body is not None else _parts(message.payload)
-    if not isinstance(args, list) or not isinstance(kwargs, dict) or not isinstance(embed, dict | None):
-        raise ValueError("the body is not [list of arguments, keyword arguments, options]")  # noqa: TRY004
-    headers = message.headers
-    # Flower shows these, whoever wrote them.
-    headers.update(argsrepr="()", kwargsrepr=describe_kwargs(kwargs))
-    retries = headers.get("retries")
-    headers["retries"] = min(retries, _MAX_RETRIES_READ) if isinstance(retries, int) and retries > 0 else 0
-    # A retry would carry them on, and Celery trips over wrong ones.
-    for name in ("headers", "stamps", "stamped_headers"):
-        headers.pop(name, None)
+    payload = _object(_parse(item, "the item"), "the item")
+    headers = _object(payload.get("headers"), "`headers`")
+    if headers.get("task") != IMAGE_TASK:
+        raise NotAMessage("`headers.task` is no task of this queue")
+    kwargs = _job(payload)
+    task_id = _task_id(headers.get("id"))
+    clean_headers = {
+        "lang": "py",
+        "task": IMAGE_TASK,
+        "id": task_id,
+        "root_id": task_id,
+        "parent_id": None,
+        "group": None,
+        "retries": _count(headers.get("retries")),
+        "eta": _eta(headers.get("eta"), max_countdown_s),
+        "expires": None,
+        "timelimit": [None, None],
+        "argsrepr": "()",
+        "kwargsrepr": describe_kwargs(kwargs),
+        "ignore_result": True,
+        LOST_HEADER: _count(headers.get(LOST_HEADER)),
+    }
+    return {
+        "body": base64.b64encode(json.dumps([[], kwargs, {}]).encode()).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": clean_headers,
+        "properties": {
+            "correlation_id": task_id,
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": queue},
+            "priority": 0,
+            "body_encoding": "base64",
+            "delivery_tag": str(uuid.uuid4()),
+        },
+    }
 
 
-def _parts(payload: Any) -> tuple[Any, Any, Any]:
-    if not isinstance(payload, list) or len(payload) != _PARTS:
-        raise ValueError("the body is no list of three parts")
-    return payload[0], payload[1], payload[2]
+def _parse(content: bytes, what: str) -> Any:
+    if len(content) > MAX_MESSAGE_BYTES:
+        raise NotAMessage(f"{what} has {len(content)} bytes; a job has at most {MAX_MESSAGE_BYTES}")
+    try:
+        return json.loads(content.decode())
+    except UnicodeDecodeError:
+        raise NotAMessage(f"{what} is not UTF-8 text") from None
+    except (ValueError, RecursionError) as exc:  # a number of thousands of digits, a nest of thousands of brackets
+        raise NotAMessage(f"{what} is not JSON ({type(exc).__name__})") from None
+
+
+def _object(value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise NotAMessage(f"{what} is not an object")
+    return value
+
+
+def _job(payload: dict[str, Any]) -> dict[str, Any]:
+    """Return the keyword arguments of the contract; their values may still be wrong, save for the id."""
+    if payload.get("content-type") != "application/json":
+        raise NotAMessage("`content-type` is not application/json")
+    body = payload.get("body")
+    if not isinstance(body, str):
+        raise NotAMessage("`body` is not a string")
+    properties = _object(payload.get("properties"), "`properties`")
+    try:
+        content = (
+            base64.b64decode(body, validate=True) if properties.get("body_encoding") == "base64" else body.encode()
+        )
+    except (binascii.Error, ValueError):  # ValueError: characters beyond ASCII, lone surrogates
+        raise NotAMessage("`body` is not what `properties.body_encoding` says") from None
+    parts = _parse(content, "`body`")
+    if not isinstance(parts, list) or len(parts) != _PARTS or not isinstance(parts[1], dict):
+        raise NotAMessage("`body` is not [arguments, keyword arguments, options]")
+    kwargs = {key: _plain(parts[1][key]) for key in JOB_KEYS if key in parts[1]}
+    try:
+        image_id = parse_image_id(parts[1].get("image_id"))
+    except InvalidJob as exc:
+        raise NotAMessage(f"no document can be found for it: {exc}") from None
+    return {**kwargs, "image_id": image_id if isinstance(image_id, str) else {"$oid": image_id.hex}}
+
+
+def _plain(value: Any) -> Any:
+    # kombu makes objects of dictionaries with certain keys, wherever they lie; no value of ours is a container.
+    return type(value)() if isinstance(value, dict | list) else value
+
+
+def _task_id(value: Any) -> str:
+    is_usable = isinstance(value, str) and 0 < len(value) <= _MAX_TASK_ID_CHARS and value.isprintable()
+    return value if is_usable and value.isascii() else str(uuid.uuid4())
+
+
+def _count(value: Any) -> int:
+    return min(value, _MAX_COUNT) if isinstance(value, int) and value > 0 else 0
+
+
+def _eta(value: Any, max_countdown_s: float) -> str | None:
+    """Return a time to run at (ISO 8601) that is not too far away; None if there is none, or it cannot be read."""
+    if not isinstance(value, str):
+        return None
+    try:
+        eta = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    eta = eta if eta.tzinfo else eta.replace(tzinfo=UTC)
+    return min(eta, datetime.now(UTC) + timedelta(seconds=max_countdown_s)).isoformat()

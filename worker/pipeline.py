@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from producer.contract import redact_url
-from worker.errors import JobError, StoreUnavailable
+from worker.errors import JobError
 from worker.results import Result
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ class Pipeline:
         """Embed one image and write its vector.
 
         Raises:
-            PermanentError, TransientError, StoreUnavailable: See `worker.errors`.
+            PermanentError, TransientError, HandBack: See `worker.errors`.
         """
         clock = _StageClock()
         try:
             outcome = self._run(job, attempts, clock)
-        except (JobError, StoreUnavailable) as exc:
+        except JobError as exc:
             logger.warning("job=%s stopped at %s: %s", job.image_id, clock, exc)
             raise
         logger.info("job=%s %s %s url=%s", job.image_id, outcome, clock, redact_url(job.url))

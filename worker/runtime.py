@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from redis import Redis
+
 from worker.batcher import Batcher
-from worker.connections import BoundedResolve, Guard
-from worker.decoder import Decoder
+from worker.connections import Guard, GuardedAdapter
+from worker.decode_pool import DecodePool, ProcessLimits
+from worker.decoder import DecodeLimits
 from worker.encoder import EncoderChoice, OpenClipEncoder
-from worker.fetcher import FetchLimits, HttpFetcher
+from worker.fetcher import FetchRules, HttpFetcher
+from worker.hosts import HostSlots
+from worker.names import BoundedResolve, NameserverResolve
 from worker.pipeline import Pipeline
 from worker.retries import RetryPolicy
 from worker.settings import parse_ports
 from worker.store import MongoStore
+from worker.suspects import Suspects
 
 if TYPE_CHECKING:
+    from worker.geometry import PreprocessSpec
+    from worker.names import Resolve
     from worker.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+# What a job waits for another of its host, or another suspect, before it goes back to the queue.
+_WAIT_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -36,12 +46,16 @@ class Runtime:
     retries: RetryPolicy
     batcher: Batcher
     fetcher: HttpFetcher
+    decoder: DecodePool
+    suspects: Suspects
     concurrency: int
 
     def close(self) -> None:
         """Let the model thread end, then close connections. Call when no task runs any more."""
         self.batcher.close()
         self.fetcher.close()
+        self.decoder.close()
+        self.suspects.close()
         self.store.close()
 
 
@@ -50,15 +64,16 @@ def build_runtime(settings: Settings) -> Runtime:
 
     Raises:
         ModelUnavailable: The model cannot be loaded.
+        DecoderUnavailable: No decoding process can be started.
         StoreUnavailable: MONGODB_URI or CLIPQUEUE_COLLECTION cannot be used.
     """
-    store = MongoStore(settings.mongodb_uri, settings.collection)
+    store = MongoStore(settings.mongodb_uri, settings.collection, call_s=settings.store_s)
     encoder = OpenClipEncoder(EncoderChoice.of(settings))
     per_image_s = encoder.warm_up(settings.batch_size)
     logger.info("model %s ready: %s", encoder.model_id, encoder.describe())
     concurrency = fitting_concurrency(per_image_s, settings.encode_s, settings.concurrency)
     fetcher = _build_fetcher(settings)
-    decoder = Decoder(encoder.spec, max_pixels=settings.max_pixels, parallel=os.cpu_count() or 1)
+    decoder = _build_decoder(settings, encoder.spec)
     batcher = Batcher(
         encoder,
         max_batch_size=min(settings.batch_size, concurrency),
@@ -67,7 +82,8 @@ def build_runtime(settings: Settings) -> Runtime:
     )
     pipeline = Pipeline(fetcher=fetcher, decoder=decoder, batcher=batcher, store=store, model=encoder.model_id)
     retries = RetryPolicy(settings.max_retries, settings.retry_base_s, settings.retry_cap_s)
-    return Runtime(pipeline, store, retries, batcher, fetcher, concurrency)
+    suspects = Suspects(_connect_redis(settings), wait_s=_WAIT_S)
+    return Runtime(pipeline, store, retries, batcher, fetcher, decoder, suspects, concurrency)
 
 
 def fitting_concurrency(per_image_s: float, encode_s: float, wanted: int) -> int:
@@ -89,9 +105,40 @@ def fitting_concurrency(per_image_s: float, encode_s: float, wanted: int) -> int
 
 
 def _build_fetcher(settings: Settings) -> HttpFetcher:
-    limits = FetchLimits(
-        settings.fetch_total_s, settings.fetch_connect_s, settings.fetch_read_s, settings.fetch_max_bytes
+    rules = FetchRules(
+        total_s=settings.fetch_total_s,
+        connect_s=settings.fetch_connect_s,
+        read_s=settings.fetch_read_s,
+        max_bytes=settings.fetch_max_bytes,
+        user_agent=settings.fetch_user_agent,
+        allow_downgrade=settings.fetch_allow_downgrade,
     )
-    resolve = BoundedResolve(settings.concurrency)
-    guard = Guard(parse_ports(settings.fetch_ports), settings.fetch_allow_networks, resolve)
-    return HttpFetcher(guard, limits, connections=settings.concurrency)
+    guard = Guard(parse_ports(settings.fetch_ports), settings.fetch_allow_networks, _build_resolve(settings))
+    adapter = GuardedAdapter(guard, settings.concurrency, settings.fetch_proxy)
+    return HttpFetcher(adapter, HostSlots(settings.fetch_per_host, _WAIT_S), rules)
+
+
+def _build_resolve(settings: Settings) -> Resolve:
+    if settings.fetch_nameservers:
+        return NameserverResolve(settings.fetch_nameservers, settings.fetch_dns_s)
+    return BoundedResolve(settings.concurrency, settings.fetch_dns_s)
+
+
+def _build_decoder(settings: Settings, spec: PreprocessSpec) -> DecodePool:
+    limits = DecodeLimits(
+        max_pixels=settings.max_pixels,
+        max_side=settings.max_side,
+        max_frames=settings.max_frames,
+        max_scans=settings.max_scans,
+        allow_truncated=settings.allow_truncated,
+    )
+    cost = ProcessLimits(settings.decode_cpu_s, settings.decode_memory_bytes, settings.decode_s)
+    decoder = DecodePool(spec, limits, cost, processes=settings.decode_processes)
+    decoder.warm_up()
+    return decoder
+
+
+def _connect_redis(settings: Settings) -> Redis:
+    # As the queue's own connections in `worker.app`: certificates checked, no wait without an end.
+    tls = {"ssl_cert_reqs": "required"} if settings.redis_url.startswith("rediss://") else {}
+    return Redis.from_url(settings.redis_url, socket_timeout=10, socket_connect_timeout=5, **tls)

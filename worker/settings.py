@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from importlib.metadata import version
 from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
@@ -11,6 +12,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from producer.contract import DEFAULT_COLLECTION
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Nameserver = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
+
+_DNS_PORT = 53
 
 
 class Settings(BaseSettings):
@@ -51,16 +55,45 @@ class Settings(BaseSettings):
     fetch_connect_s: float = Field(3.0, gt=0, description="Seconds to connect.")
     fetch_read_s: float = Field(5.0, gt=0, description="Seconds between two bytes.")
     fetch_max_bytes: int = Field(20 * 1024 * 1024, gt=0, description="Most bytes of one image file.")
+    fetch_dns_s: float = Field(5.0, gt=0, description="Seconds to look a host name up.")
     fetch_ports: str = Field("80,443", description="Ports that may be fetched from, such as `80,443,8000-8999`.")
     fetch_allow_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
         (), description="Networks (CIDR, comma separated) that may be fetched from although not public."
     )
+    fetch_nameservers: Annotated[tuple[Nameserver, ...], NoDecode] = Field(
+        (), description="Name servers to ask instead of the system's resolver: `9.9.9.9,[2620:fe::fe]:53`."
+    )
+    fetch_per_host: int = Field(8, ge=1, description="Most downloads from one host at once, for each worker.")
+    fetch_user_agent: str = Field(
+        f"clipqueue/{version('clipqueue')}",
+        pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$",
+        description="How downloads present themselves to servers.",
+    )
+    fetch_allow_downgrade: bool = Field(default=False, description="Follow redirects from https to http.")
+    fetch_proxy: str = Field(
+        "",
+        pattern=r"^(https?://[^/\s]+/?)?$",
+        description="An egress proxy (`http://user:password@host:3128`), which then decides where names may lead.",
+    )
     max_pixels: int = Field(50_000_000, gt=0, description="Most pixels (width x height) of one image.")
+    max_side: int = Field(16_384, gt=0, description="Most pixels of one side of an image.")
+    max_frames: int = Field(1000, gt=0, description="Most frames that an image file may announce; one is decoded.")
+    max_scans: int = Field(100, gt=0, description="Most scans of a progressive JPEG.")
+    allow_truncated: bool = Field(default=False, description="Embed images that are cut short, as far as they go.")
+    decode_processes: int = Field(
+        0, ge=0, le=256, description="Processes that decode; 0 is one for each processor, at most 8."
+    )
+    decode_cpu_s: int = Field(6, ge=1, description="Most seconds of processor time to decode one image.")
+    decode_memory_bytes: int = Field(
+        2 * 1024**3, ge=256 * 1024**2, description="Most memory (address space) of one decoding process."
+    )
+    decode_s: float = Field(12.0, gt=0, description="Seconds that an image may take to be decoded, waiting included.")
 
     max_retries: int = Field(5, ge=0, description="Retries after a transient error before the job is failed.")
     retry_base_s: float = Field(2.0, gt=0, description="Seconds before the first retry; doubles each time.")
-    retry_cap_s: float = Field(30.0, gt=0, description="Most seconds before a retry.")
-    encode_s: float = Field(20.0, gt=0, description="Seconds that an image may wait for its vector.")
+    retry_cap_s: float = Field(20.0, gt=0, description="Most seconds before a retry.")
+    encode_s: float = Field(15.0, gt=0, description="Seconds that an image may wait for its vector.")
+    store_s: float = Field(8.0, gt=0, description="Seconds that MongoDB may take to answer.")
     visibility_timeout_s: int = Field(
         80, ge=2, description="Seconds after which a killed worker's jobs are given to another."
     )
@@ -72,6 +105,11 @@ class Settings(BaseSettings):
     def _split_networks(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
+    @field_validator("fetch_nameservers", mode="before")
+    @classmethod
+    def _split_nameservers(cls, value: object) -> object:
+        return [parse_nameserver(part) for part in value.split(",")] if isinstance(value, str) else value
+
     @field_validator("fetch_ports")
     @classmethod
     def _check_ports(cls, value: str) -> str:
@@ -82,11 +120,13 @@ class Settings(BaseSettings):
     def _jobs_end_before_redelivery(self) -> Self:
         # A job still running at the visibility timeout would be given to a second worker (celery#5935), and a
         # retry waits for its countdown unacked in the worker's memory.
-        longest = self.retry_cap_s + self.fetch_total_s + self.encode_s
+        # The store is asked twice: whether the job is needed, and to save.
+        longest = self.retry_cap_s + self.fetch_total_s + self.decode_s + self.encode_s + 2 * self.store_s
         if longest >= self.visibility_timeout_s:
             raise ValueError(
-                f"CLIPQUEUE_RETRY_CAP_S + CLIPQUEUE_FETCH_TOTAL_S + CLIPQUEUE_ENCODE_S is {longest:g} s, which "
-                f"must stay below CLIPQUEUE_VISIBILITY_TIMEOUT_S ({self.visibility_timeout_s} s)"
+                "CLIPQUEUE_RETRY_CAP_S + CLIPQUEUE_FETCH_TOTAL_S + CLIPQUEUE_DECODE_S + CLIPQUEUE_ENCODE_S + 2 x "
+                f"CLIPQUEUE_STORE_S is {longest:g} s, which must stay below CLIPQUEUE_VISIBILITY_TIMEOUT_S "
+                f"({self.visibility_timeout_s} s)"
             )
         return self
 
@@ -119,6 +159,15 @@ def parse_ports(text: str) -> tuple[range, ...]:
             raise ValueError(f"{part.strip()!r} is not a port or a range of ports")
         ranges.append(ports)
     return tuple(ranges)
+
+
+def parse_nameserver(text: str) -> Nameserver:
+    """Read `9.9.9.9`, `9.9.9.9:53`, `2620:fe::fe` or `[2620:fe::fe]:53`; raises ValueError for anything else."""
+    text = text.strip()
+    host, colon, port = text.rpartition(":")
+    if not colon or (":" in host and not text.startswith("[")) or text.endswith("]"):
+        host, port = text, str(_DNS_PORT)
+    return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")), int(port)
 
 
 def _variable(loc: tuple[int | str, ...]) -> str:

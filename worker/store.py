@@ -39,7 +39,6 @@ _VERSION = ("status", "url", "sha256", "enqueued_at", "finished_at")
 _MAX_BULK = 256
 _SWAP_TRIES = 20
 _SERVER_SELECTION_MS = 5000
-_CALL_S = 20.0
 _DUPLICATE_KEY = 11000
 # Of MongoDB's error codes, those that say of one document what would be said again.
 _REFUSALS = {
@@ -76,11 +75,17 @@ class Store(Protocol):
 class MongoStore:
     """A `Store` in one MongoDB collection, safe to share between threads. Connects on first use.
 
+    Args:
+        uri: The database is the one in its path, else `clipqueue`.
+        collection: The collection's name.
+        call_s: Seconds that each call may take.
+
     Raises:
         StoreUnavailable: The URI or the collection's name cannot be used.
     """
 
-    def __init__(self, uri: str, collection: str) -> None:
+    def __init__(self, uri: str, collection: str, *, call_s: float) -> None:
+        self._call_s = call_s
         self._loop = asyncio.new_event_loop()
         self._client = _connect(uri, self._loop)
         try:
@@ -145,16 +150,16 @@ class MongoStore:
             return
         self._loop.call_soon_threadsafe(self._client.close)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_CALL_S)
+        self._thread.join(self._call_s)
         self._loop.close()
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            return future.result(_CALL_S)
+            return future.result(self._call_s)
         except TimeoutError:
             future.cancel()
-            raise StoreUnavailable(f"MongoDB did not answer within {_CALL_S:g} s") from None
+            raise StoreUnavailable(f"MongoDB did not answer within {self._call_s:g} s") from None
         except PyMongoError as exc:
             raise StoreUnavailable(f"MongoDB did not answer as it should: {_reason(exc)}") from None
         except BSONError as exc:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Reject
@@ -13,13 +14,15 @@ from producer.errors import InvalidJob
 from worker.app import app
 from worker.errors import (
     BadJob,
+    HandBack,
+    HostBusy,
     InternalError,
     JobError,
     PermanentError,
     StoreRefused,
-    StoreUnavailable,
     TransientError,
 )
+from worker.messages import LOST_HEADER
 from worker.results import Failure
 
 if TYPE_CHECKING:
@@ -27,14 +30,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Before a job goes back to the queue because MongoDB is away, so that it does not circle at full speed.
-_STORE_PAUSE_S = 1.0
 
-
-# `throws`: a failed job is the job's news, not a defect with a traceback. `*_args`: the contract has keyword
-# arguments only, and a message without them must become a failed job, not Celery's TypeError.
-@app.task(bind=True, name=IMAGE_TASK, Strategy="worker.messages:strategy", max_retries=None, throws=(JobError,))
-def embed_image(self: Task, /, *_args: object, **kwargs: object) -> None:
+# `throws`: a failed job is the job's news, not a defect with a traceback. `worker.messages` lets no arguments through
+# but the contract's keywords.
+@app.task(bind=True, name=IMAGE_TASK, max_retries=None, throws=(JobError,))
+def embed_image(self: Task, /, **kwargs: object) -> None:
     """Embed one image; see `producer.contract` for the keyword arguments.
 
     Ends in the document, as a vector or as a failure. Celery's state follows it, so Flower shows both.
@@ -42,10 +42,10 @@ def embed_image(self: Task, /, *_args: object, **kwargs: object) -> None:
     try:
         job = _read_job(self, kwargs)
         _embed(self, job)
-    except StoreUnavailable as exc:
+    except HandBack as exc:
         # Nobody's job's fault: the message goes back unspent, to the far end of the queue.
-        logger.warning("task=%s goes back to the queue: %s", self.request.id, exc)
-        time.sleep(_STORE_PAUSE_S)
+        logger.log(_level(exc), "task=%s goes back to the queue: %s", self.request.id, exc)
+        time.sleep(exc.pause_s)
         raise Reject(str(exc), requeue=True) from None
 
 
@@ -54,12 +54,7 @@ def _read_job(task: Task, kwargs: dict[str, Any]) -> ImageJob:
         return ImageJob.from_kwargs(kwargs)
     except InvalidJob as exc:
         error = BadJob(str(exc))
-    try:
-        image_id = parse_image_id(kwargs.get("image_id"))
-    except InvalidJob:
-        logger.warning("task=%s is no job and names no document: %s", task.request.id, error)
-        raise error from None
-    _record(Failure(image_id, None, _time_of(kwargs), _attempts(task), error))
+    _record(Failure(parse_image_id(kwargs.get("image_id")), None, _time_of(kwargs), _attempts(task), error))
     raise error
 
 
@@ -71,8 +66,10 @@ def _time_of(kwargs: dict[str, Any]) -> int:
 
 
 def _embed(task: Task, job: ImageJob) -> None:
+    was_lost = task.request.get(LOST_HEADER, 0)
     try:
-        app.runtime.pipeline.run(job, _attempts(task))
+        with app.runtime.suspects.trial(task.request.id) if was_lost else nullcontext():
+            app.runtime.pipeline.run(job, _attempts(task))
     except TransientError as exc:
         if app.runtime.retries.allows(task.request.retries):
             raise _retry(task, job, exc) from None
@@ -81,7 +78,7 @@ def _embed(task: Task, job: ImageJob) -> None:
     except PermanentError as exc:
         _record(_failure(task, job, exc))
         raise
-    except StoreUnavailable:
+    except HandBack:
         raise
     except Exception as exc:  # the edge of the task: a defect of ours must not lose the job
         logger.exception("job=%s met a defect", job.image_id)
@@ -121,6 +118,11 @@ def _record(failure: Failure) -> None:
 
 def _failure(task: Task, job: ImageJob, error: JobError) -> Failure:
     return Failure(job.image_id, job.url, job.enqueued_at_ms, _attempts(task), error)
+
+
+def _level(exc: HandBack) -> int:
+    # A busy host is everyday, and turns up dozens of times a second.
+    return logging.DEBUG if isinstance(exc, HostBusy) else logging.WARNING
 
 
 def _attempts(task: Task) -> int:

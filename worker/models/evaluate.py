@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from worker.decoder import Decoder
+from worker.decoder import DecodeLimits, PillowDecoder
 from worker.encoder import EncoderChoice, OpenClipEncoder
 from worker.models.pictures import CACHE, HELD_OUT, TRAINING_SETS, PictureSet, read_emoji, read_files
 from worker.weights import BUNDLED
@@ -52,7 +52,8 @@ def embed_set(
     encoder: OpenClipEncoder, picture_set: PictureSet, emoji: list[Emoji], cache: Path
 ) -> dict[str, NDArray[np.float32]]:
     """Return the vectors of a set's pictures, by emoji id."""
-    decoder = Decoder(encoder.spec, max_pixels=10**8, parallel=1)
+    limits = DecodeLimits(max_pixels=10**8, max_side=10**4, max_frames=1, max_scans=100, allow_truncated=False)
+    decoder = PillowDecoder(encoder.spec, limits)
     files = dict(read_files(picture_set, emoji, cache))
     pixels = [decoder.decode(content).pixels for content in tqdm(files.values(), "decoding", leave=False)]
     starts = tqdm(range(0, len(pixels), _BATCH), "embedding", leave=False)

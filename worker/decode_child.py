@@ -1,0 +1,86 @@
+"""The decoding process: reads files from its parent, answers with pixels or an error, and may do little else.
+
+Everything that a stranger's file can make Pillow and its libraries do happens here: a crash ends this process alone,
+processor time and memory have limits that the kernel keeps, and the environment holds no password.
+
+On the socket that is its standard input, each way: four bytes of length and as many bytes. The parent sends a file; the
+answer is a JSON object, followed for a decoded image by its pixels. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import socket
+import struct
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from worker.decoder import DecodeLimits, PillowDecoder
+from worker.errors import JobError
+from worker.geometry import PreprocessSpec
+
+if TYPE_CHECKING:
+    from worker.decoder import Decoder
+
+LENGTH = struct.Struct(">I")
+_OPEN_FILES = 32
+
+
+def receive(sock: socket.socket, size: int) -> bytes:
+    """Return exactly `size` bytes; raises EOFError if the other side ends before."""
+    content = bytearray(size)
+    view = memoryview(content)
+    while view:
+        count = sock.recv_into(view)
+        if not count:
+            raise EOFError
+        view = view[count:]
+    return bytes(content)
+
+
+def main(config: dict[str, Any]) -> None:
+    """Answer until the parent closes the socket."""
+    decoder = PillowDecoder(PreprocessSpec(**config["spec"]), DecodeLimits(**config["limits"]))
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    _limit(resource.RLIMIT_AS, config["memory_bytes"])
+    with socket.socket(fileno=os.dup(0)) as sock, suppress(EOFError):
+        while True:
+            content = receive(sock, *LENGTH.unpack(receive(sock, LENGTH.size)))
+            _allow_cpu(config["cpu_s"])
+            for part in _answer(decoder, content):
+                sock.sendall(part)
+
+
+def _answer(decoder: Decoder, content: bytes) -> list[bytes]:
+    try:
+        image = decoder.decode(content)
+    except JobError as exc:
+        return _framed({"error": type(exc).__name__, "message": str(exc)})
+    except Exception as exc:  # noqa: BLE001  (the edge of this process: the parent logs it)
+        return _framed({"error": "", "message": f"{type(exc).__name__}: {exc}"})
+    return [*_framed({"width": image.width, "height": image.height, "format": image.format}), image.pixels.tobytes()]
+
+
+def _framed(header: dict[str, Any]) -> list[bytes]:
+    text = json.dumps(header).encode()
+    return [LENGTH.pack(len(text)), text]
+
+
+def _allow_cpu(seconds: int) -> None:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    # At the soft limit the kernel sends SIGXCPU, which ends the process.
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + seconds + 1, hard))
+
+
+def _limit(kind: int, value: int) -> None:
+    with suppress(ValueError, OSError):  # not every system knows every limit
+        resource.setrlimit(kind, (value, value))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

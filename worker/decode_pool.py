@@ -1,0 +1,241 @@
+"""Decodes in a bounded number of processes of their own, each of which may be lost without loss of a job.
+
+Knows nothing of image formats: that is `worker.decoder`, which the processes run (`worker.decode_child`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from worker import errors
+from worker.decode_child import LENGTH
+from worker.decoder import FORMATS, DecodedImage, DecodeLimits
+
+if TYPE_CHECKING:
+    from worker.geometry import PreprocessSpec
+
+logger = logging.getLogger(__name__)
+
+# What reading an answer can raise beside OSError, if the process is lost or taken over.
+_LOST = (EOFError, ValueError, TypeError, KeyError, RecursionError)
+_MAX_HEADER_BYTES = 65_536
+_MAX_MESSAGE_CHARS = 500
+_MOST_BY_DEFAULT = 8
+_START_S = 60.0
+# What a decoding process may answer. One that was taken over can lie about an image, and nothing else.
+_ANSWERS: dict[str, type[errors.PermanentError]] = {
+    error.__name__: error
+    for error in (
+        errors.UnsupportedFormat,
+        errors.TooManyPixels,
+        errors.TooManyFrames,
+        errors.TooManyScans,
+        errors.CorruptImage,
+        errors.DecodeTooCostly,
+    )
+}
+_ONE_PIXEL = b"GIF89a\1\0\1\0\x80\0\0\xff\xff\xff\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
+
+
+@dataclass(frozen=True)
+class ProcessLimits:
+    """What decoding one image may cost: processor seconds, bytes of address space, and seconds by the clock."""
+
+    cpu_s: int
+    memory_bytes: int
+    wall_s: float
+
+
+class DecodePool:
+    """A `Decoder` (`worker.decoder`) in processes of their own; safe to share between threads.
+
+    Args:
+        spec: The size and manner of the model's input.
+        limits: What a file may be.
+        process_limits: What decoding it may cost.
+        processes: Most images being decoded at once; 0 is one for each processor, at most 8.
+    """
+
+    def __init__(
+        self, spec: PreprocessSpec, limits: DecodeLimits, process_limits: ProcessLimits, *, processes: int
+    ) -> None:
+        self._pixels = (spec.height, spec.width, 3)
+        self._limits = process_limits
+        self._config = {
+            "spec": asdict(spec),
+            "limits": asdict(limits),
+            "cpu_s": process_limits.cpu_s,
+            "memory_bytes": process_limits.memory_bytes,
+        }
+        self.processes = processes or min(_MOST_BY_DEFAULT, _processors())
+        # The last one used is taken first: the others stay idle, and need not be started before they are needed.
+        self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
+        for _ in range(self.processes):
+            self._idle.put(None)
+
+    def warm_up(self) -> None:
+        """Start one process and decode one pixel.
+
+        Raises:
+            DecoderUnavailable: It does not start.
+        """
+        child = self._idle.get()
+        try:
+            child = _Child(self._config)
+            child.ask(_ONE_PIXEL, time.monotonic() + _START_S, self._pixels)
+        except (errors.JobError, *_LOST, OSError) as exc:
+            child = None
+            raise errors.DecoderUnavailable(
+                f"the decoding process does not start ({exc}); CLIPQUEUE_DECODE_MEMORY_BYTES="
+                f"{self._limits.memory_bytes} may be too little for it"
+            ) from None
+        finally:
+            self._idle.put(child)
+
+    def decode(self, content: bytes) -> DecodedImage:
+        """Decode as `worker.decoder.PillowDecoder` does.
+
+        Raises:
+            UnsupportedFormat, TooManyPixels, TooManyFrames, TooManyScans, CorruptImage: See there.
+            DecodeTooCostly: It took more processor time or memory than one image may.
+            DecodeTimeout: It was not decoded in time, since others were.
+            DecoderCrashed: The process that decoded it was lost.
+        """
+        ends = time.monotonic() + self._limits.wall_s
+        try:
+            child = self._idle.get(timeout=self._limits.wall_s)
+        except queue.Empty:
+            raise errors.DecodeTimeout(
+                f"no decoding process was free within {self._limits.wall_s:g} s (CLIPQUEUE_DECODE_S)"
+            ) from None
+        try:
+            if child is None:
+                child = _Child(self._config)
+            return child.ask(content, ends, self._pixels)
+        except (*_LOST, OSError) as exc:
+            lost, child = child, None
+            raise self._explain(lost, exc) from None
+        finally:
+            self._idle.put(child)
+
+    def close(self) -> None:
+        """End every process that is idle; the others end when this process does."""
+        with suppress(queue.Empty):
+            while True:
+                if child := self._idle.get_nowait():
+                    child.end()
+
+    def _explain(self, child: _Child | None, exc: Exception) -> errors.JobError:
+        if child is None:
+            return errors.DecoderCrashed(f"no decoding process can be started: {type(exc).__name__}")
+        status = child.end()
+        if isinstance(exc, TimeoutError):
+            return errors.DecodeTimeout(
+                f"the image was not decoded within {self._limits.wall_s:g} s (CLIPQUEUE_DECODE_S)"
+            )
+        if status == -signal.SIGXCPU:
+            return errors.DecodeTooCostly(
+                f"the image needs more than {self._limits.cpu_s} s of processor time (CLIPQUEUE_DECODE_CPU_S)"
+            )
+        logger.error("a decoding process was lost (exit status %s)", status)
+        return errors.DecoderCrashed(f"the process that decoded the image was lost (exit status {status})")
+
+
+class _Child:
+    """One decoding process and the socket to it."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._sock, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "worker.decode_child", json.dumps(config)],
+                stdin=theirs.fileno(),
+                # Libraries print what files tell them to; it would forge lines of the log.
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                # None of this process's environment: REDIS_URL and MONGODB_URI hold passwords.
+                env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
+                # Ctrl-C in a terminal is for the worker, which then ends its jobs.
+                start_new_session=True,
+            )
+
+    def ask(self, content: bytes, ends: float, shape: tuple[int, int, int]) -> DecodedImage:
+        """Have one file decoded.
+
+        Raises:
+            JobError: What the process answered.
+            TimeoutError: It did not answer in time.
+            OSError, EOFError, ValueError, TypeError, KeyError, RecursionError: It was lost, or answers nonsense.
+        """
+        self._send(LENGTH.pack(len(content)), ends)
+        self._send(content, ends)
+        header = json.loads(self._receive(_checked(*LENGTH.unpack(self._receive(LENGTH.size, ends))), ends))
+        if "error" in header:
+            raise _answered(str(header["error"]), str(header["message"]))
+        pixels = self._receive(shape[0] * shape[1] * shape[2], ends)
+        width, height, file_format = int(header["width"]), int(header["height"]), str(header["format"])
+        if file_format not in FORMATS:
+            raise ValueError(file_format)
+        return DecodedImage(np.frombuffer(pixels, np.uint8).reshape(shape), width, height, file_format)
+
+    def end(self) -> int:
+        """Kill the process and return its exit status."""
+        self._sock.close()
+        with suppress(subprocess.TimeoutExpired):
+            # A process that ended by itself tells why; one that works or waits is killed.
+            self._process.wait(0.05)
+        self._process.kill()
+        return self._process.wait()
+
+    def _send(self, content: bytes, ends: float) -> None:
+        self._sock.settimeout(_left(ends))
+        self._sock.sendall(content)
+
+    def _receive(self, size: int, ends: float) -> bytes:
+        content = bytearray()
+        while len(content) < size:
+            self._sock.settimeout(_left(ends))
+            part = self._sock.recv(size - len(content))
+            if not part:
+                raise EOFError
+            content += part
+        return bytes(content)
+
+
+def _processors() -> int:
+    """Return how many processors this process may use, where the system says so."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _left(ends: float) -> float:
+    left = ends - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _checked(size: int) -> int:
+    if size > _MAX_HEADER_BYTES:
+        raise ValueError(size)
+    return size
+
+
+def _answered(name: str, message: str) -> errors.JobError:
+    if error := _ANSWERS.get(name):
+        return error(message[:_MAX_MESSAGE_CHARS])
+    logger.error("a decoding process met a defect: %s", message)
+    return errors.InternalError("the decoding process met a defect; the worker's log has more")

@@ -1,0 +1,100 @@
+"""Where the model's input lies in a stored picture: orientation, crop, and how far libjpeg may shrink it on the way."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from PIL import Image
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class PreprocessSpec:
+    """What the model's vision tower takes: the part of open_clip's preprocessing that concerns geometry.
+
+    Attributes:
+        height: Pixels of the input, top to bottom.
+        width: Pixels of the input, left to right.
+        resize_mode: `shortest` scales the shorter side and crops the centre, `squash` ignores the aspect ratio.
+        interpolation: The filter for resizing.
+    """
+
+    height: int
+    width: int
+    resize_mode: Literal["shortest", "squash"] = "shortest"
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How stored pixels become the upright picture: a transposition, and where an upright point is stored."""
+
+    transpose: Image.Transpose | None
+    swaps_axes: bool = False
+    mirrors_x: bool = False
+    mirrors_y: bool = False
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Return the upright size of a stored one, or the other way round."""
+        return (height, width) if self.swaps_axes else (width, height)
+
+    def stored_box(self, box: Box, width: int, height: int) -> Box:
+        """Return where `box` of the upright picture lies in the stored one of width x height."""
+        xs, ys = (box[0], box[2]), (box[1], box[3])
+        if self.swaps_axes:
+            xs, ys = ys, xs
+        if self.mirrors_x:
+            xs = (width - xs[1], width - xs[0])
+        if self.mirrors_y:
+            ys = (height - ys[1], height - ys[0])
+        return (xs[0], ys[0], xs[1], ys[1])
+
+    def apply(self, image: Image.Image) -> Image.Image:
+        """Return the stored picture upright."""
+        return image if self.transpose is None else image.transpose(self.transpose)
+
+
+UPRIGHT = Turn(None)
+# The values of the EXIF tag Orientation (Exif 2.32, 4.6.5).
+TURNS = {
+    2: Turn(Image.Transpose.FLIP_LEFT_RIGHT, mirrors_x=True),
+    3: Turn(Image.Transpose.ROTATE_180, mirrors_x=True, mirrors_y=True),
+    4: Turn(Image.Transpose.FLIP_TOP_BOTTOM, mirrors_y=True),
+    5: Turn(Image.Transpose.TRANSPOSE, swaps_axes=True),
+    6: Turn(Image.Transpose.ROTATE_270, swaps_axes=True, mirrors_y=True),
+    7: Turn(Image.Transpose.TRANSVERSE, swaps_axes=True, mirrors_x=True, mirrors_y=True),
+    8: Turn(Image.Transpose.ROTATE_90, swaps_axes=True, mirrors_x=True),
+}
+
+
+def crop_box(width: int, height: int, spec: PreprocessSpec) -> Box:
+    """Return the part of the upright picture that ends up in the model's input, in source pixels.
+
+    Follows torchvision's Resize (long side rounded down) and CenterCrop (offset rounded half to even).
+    """
+    if spec.resize_mode == "squash":
+        return (0.0, 0.0, float(width), float(height))
+    short = max(spec.width, spec.height)
+    if width <= height:
+        new_width, new_height = short, int(short * height / width)
+    else:
+        new_width, new_height = int(short * width / height), short
+    left, top = round((new_width - spec.width) / 2), round((new_height - spec.height) / 2)
+    step_x, step_y = width / new_width, height / new_height
+    return (left * step_x, top * step_y, (left + spec.width) * step_x, (top + spec.height) * step_y)
+
+
+def scale(box: Box, factor: float) -> Box:
+    """Return the box with every coordinate multiplied."""
+    return (box[0] * factor, box[1] * factor, box[2] * factor, box[3] * factor)
+
+
+def draft(image: Image.Image, box: Box, size: tuple[int, int], gap: float) -> float:
+    """Let libjpeg decode at 1/2, 1/4 or 1/8 while `gap` times the input's resolution remains; return the divisor."""
+    width, height = image.size
+    excess = min((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1]) / gap
+    drafted = image.draft(None, (math.ceil(width / excess), math.ceil(height / excess))) if excess > 1 else None
+    return width / drafted[1][2] if drafted else 1.0

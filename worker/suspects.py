@@ -1,0 +1,73 @@
+"""Jobs that a lost worker had: whether one of them is what the workers die of.
+
+A worker that dies had dozens of jobs, of which at most one is to blame. So these run one at a time in a process, each
+start is noted on Redis before it and forgotten after it, and only a job that was running when workers died, again and
+again, is given up.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+
+from worker.errors import QueueUnavailable, SuspectWaits, WorkerLost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from redis import Redis
+
+# Of one job: at this one it is given up.
+MAX_DELIVERIES = 3
+_NOTED_FOR_S = 24 * 3600
+
+
+class Suspects:
+    """Runs them one at a time; safe to share between threads.
+
+    Args:
+        redis: Where starts are noted.
+        wait_s: Seconds that a job waits for another's end, before it goes back to the queue.
+    """
+
+    def __init__(self, redis: Redis, *, wait_s: float) -> None:
+        self._redis = redis
+        self._wait_s = wait_s
+        self._running = threading.Lock()
+
+    @contextmanager
+    def trial(self, task_id: str) -> Iterator[None]:
+        """Run one job alone among its like.
+
+        Raises:
+            WorkerLost: It was running each time that its worker was lost.
+            SuspectWaits: Another one did not end in time.
+            QueueUnavailable: Redis is away.
+        """
+        if not self._running.acquire(timeout=self._wait_s):
+            raise SuspectWaits("another job whose worker was lost runs first")
+        try:
+            self._note_start(f"clipqueue:suspect:{task_id}")
+            yield
+        finally:
+            with suppress(RedisError):  # noted for a day only
+                self._redis.delete(f"clipqueue:suspect:{task_id}")
+            self._running.release()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+    def _note_start(self, key: str) -> None:
+        try:
+            with self._redis.pipeline() as pipe:
+                pipe.incr(key)
+                pipe.expire(key, _NOTED_FOR_S)
+                starts, _ = pipe.execute()
+        except RedisError as exc:
+            raise QueueUnavailable(f"Redis did not answer: {type(exc).__name__}") from None
+        if starts >= MAX_DELIVERIES - 1:  # the first delivery was not noted
+            raise WorkerLost(f"{MAX_DELIVERIES - 1} workers were lost while they ran this job")
