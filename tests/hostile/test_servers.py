@@ -1,0 +1,273 @@
+"""Servers that are slow, endless, lying, broken or sly, through a worker."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import struct
+import time
+import zlib
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from tests.support.hostile import FETCH_TOTAL_S, GRACE_S, MAX_BYTES
+from tests.support.pictures import small_jpeg
+from tests.support.servers import SocketServer, tls_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from tests.support.hostile import HostileWorker, Outcome
+
+GOOD = small_jpeg()
+FOREVER = 10_000_000
+LATIN = "latin-1"
+
+
+def head(*headers: str, status: str = "200 OK") -> bytes:
+    return "\r\n".join([f"HTTP/1.1 {status}", *headers, "", ""]).encode(LATIN)
+
+
+def good(*headers: str) -> bytes:
+    return head(f"Content-Length: {len(GOOD)}", *headers) + GOOD
+
+
+def redirect(location: str, status: str = "302 Found") -> bytes:
+    return head(f"Location: {location}", "Content-Length: 0", status=status)
+
+
+def sends(*parts: bytes, pause_s: float = 0.0) -> Callable[[socket.socket], None]:
+    """Return a server that reads a request and answers with these parts."""
+    return repeats(parts, pause_s)
+
+
+def repeats(parts: Iterable[bytes], pause_s: float = 0.0) -> Callable[[socket.socket], None]:
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        for part in parts:
+            connection.sendall(part)
+            if pause_s:
+                time.sleep(pause_s)
+
+    return serve
+
+
+def endless(start: bytes, part: bytes, pause_s: float = 0.0) -> Callable[[socket.socket], None]:
+    """Return a server that never ends its answer."""
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        connection.sendall(start)
+        for _ in range(FOREVER):
+            connection.sendall(part)
+            if pause_s:
+                time.sleep(pause_s)
+
+    return serve
+
+
+def silent(connection: socket.socket) -> None:
+    while connection.recv(65_536):
+        pass
+
+
+def resets(connection: socket.socket) -> None:
+    connection.recv(65_536)
+    connection.sendall(head("Content-Length: 1000") + b"x")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def chunked(*chunks: bytes) -> bytes:
+    return head("Transfer-Encoding: chunked") + b"".join(chunks)
+
+
+def bomb(coding: str, content: bytes) -> bytes:
+    return head(f"Content-Encoding: {coding}", f"Content-Length: {len(content)}") + content
+
+
+ZEROS = bytes(60_000_000)
+GZIP_BOMB = gzip.compress(ZEROS)
+DRIP_S = 0.1
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a server does, and the code it must end with."""
+
+    serve: Callable[[socket.socket], None]
+    code: str
+
+
+def row(code: str, *parts: bytes) -> Row:
+    return Row(sends(*parts), code)
+
+
+# fmt: off
+ROWS = {
+    # Time
+    "says nothing": Row(silent, "fetch_timeout"),
+    "drips the status line": Row(endless(b"H", b"T", DRIP_S), "fetch_timeout"),
+    "drips headers": Row(endless(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", DRIP_S), "fetch_timeout"),
+    "drips one header": Row(endless(b"HTTP/1.1 200 OK\r\nX: ", b"y", DRIP_S), "fetch_timeout"),
+    "drips the body": Row(endless(head("Content-Length: 1000"), b"x", DRIP_S), "fetch_timeout"),
+    "drips a body without length": Row(endless(head(), b"x", DRIP_S), "fetch_timeout"),
+    "drips chunks": Row(endless(chunked(), b"1\r\nx\r\n", DRIP_S), "fetch_timeout"),
+    "drips a chunk's size": Row(endless(chunked(), b"0", DRIP_S), "fetch_timeout"),
+    "drips trailers": Row(endless(chunked(b"1\r\nx\r\n0\r\n"), b"X: y\r\n", DRIP_S), "fetch_timeout"),
+    "goes silent in the body": Row(endless(head("Content-Length: 1000") + b"x", b"", 0.05), "fetch_timeout"),
+    "continues for ever": Row(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "fetch_timeout"),
+    "continues slowly": Row(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n", DRIP_S), "fetch_timeout"),
+    "sends empty trailers for ever": Row(endless(chunked(b"0\r\n"), b"X: " + b"y" * 60_000 + b"\r\n"), "fetch_timeout"),
+    "drips the answer of a redirect": Row(endless(b"HTTP/1.1 302 Found\r\nLocation: /", b"x", DRIP_S), "fetch_timeout"),
+    # Size
+    "an endless body": Row(endless(head(), b"x" * 65_536), "too_many_bytes"),
+    "endless chunks": Row(endless(chunked(), b"10000\r\n" + b"x" * 65_536 + b"\r\n"), "too_many_bytes"),
+    "a length beyond the limit": row("too_many_bytes", head(f"Content-Length: {MAX_BYTES + 1}")),
+    "a length of terabytes": row("too_many_bytes", head("Content-Length: 9999999999999")),
+    "a length of 5,000 digits": row("too_many_bytes", head("Content-Length: " + "9" * 5000)),
+    "a gzip bomb": row("too_many_bytes", bomb("gzip", GZIP_BOMB)),
+    "a gzip bomb, chunked": row(
+        "too_many_bytes", head("Transfer-Encoding: chunked", "Content-Encoding: gzip"),
+        b"%x\r\n" % len(GZIP_BOMB) + GZIP_BOMB + b"\r\n0\r\n\r\n",
+    ),
+    "a deflate bomb": row("too_many_bytes", bomb("deflate", zlib.compress(ZEROS))),
+    "a bare deflate bomb": row("too_many_bytes", bomb("deflate", zlib.compress(ZEROS, wbits=-15))),
+    "a header of 100 MB": Row(endless(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 65_536), "connection_failed"),
+    "headers of 100 MB": Row(endless(b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 60_000 + b"\r\n"), "connection_failed"),
+    "a thousand headers": row("connection_failed", head(*[f"X-{n}: y" for n in range(1000)])),
+    "a status line of 100 MB": Row(endless(b"HTTP/1.1 200 ", b"y" * 65_536), "connection_failed"),
+    "a reason of 60 KB": row("done", head(f"Content-Length: {len(GOOD)}", status="200 " + "y" * 60_000) + GOOD),
+    # Content coding
+    "gzip that is gzip": row("done", bomb("gzip", gzip.compress(GOOD))),
+    "deflate that is zlib": row("done", bomb("deflate", zlib.compress(GOOD))),
+    "deflate that is bare": row("done", bomb("deflate", zlib.compress(GOOD, wbits=-15))),
+    "gzip that is none": row("bad_encoding", bomb("gzip", GOOD)),
+    "gzip that is cut": row("bad_encoding", bomb("gzip", gzip.compress(GOOD)[:-20])),
+    "gzip twice": row("bad_encoding", bomb("gzip, gzip", gzip.compress(gzip.compress(GOOD)))),
+    "brotli": row("bad_encoding", bomb("br", GOOD)),
+    "zstd": row("bad_encoding", bomb("zstd", GOOD)),
+    "an unknown coding": row("bad_encoding", bomb("x" * 1000, GOOD)),
+    "gzip of nothing": row("empty_body", bomb("gzip", gzip.compress(b""))),
+    # What is not there, or not an image
+    "an empty body": row("empty_body", head("Content-Length: 0")),
+    "no body at all": row("empty_body", head("Connection: close")),
+    "204": row("empty_body", head(status="204 No Content")),
+    "a page": row("html_page", head("Content-Type: text/html", "Content-Length: 13") + b"<html></html>"),
+    "a page with a charset": row("html_page", head("Content-Type: Text/HTML; charset=utf-8", "Content-Length: 2") + b"hi"),
+    "a page in XHTML": row("html_page", head("Content-Type: application/xhtml+xml", "Content-Length: 2") + b"hi"),
+    "an endless page": Row(endless(head("Content-Type: text/html"), b"x" * 65_536), "html_page"),
+    "a page that says it is a JPEG": row(
+        "unsupported_format", head("Content-Type: image/jpeg", "Content-Length: 13") + b"<html></html>"
+    ),
+    "an image that says it is text": row("done", good("Content-Type: text/plain")),
+    # Protocol
+    "closes at once": row("connection_failed", b""),
+    "resets": Row(resets, "connection_failed"),
+    "closes early": row("connection_failed", head("Content-Length: 100000") + GOOD),
+    "closes in the headers": row("empty_body", b"HTTP/1.1 200 OK\r\nContent-Len"),  # http.client takes them as whole
+    "closes in a chunk": row("connection_failed", chunked(b"100\r\nx")),
+    "HTTP/0.9": row("connection_failed", GOOD),
+    "garbage": row("connection_failed", b"\x00\x01\x02\xff" * 100 + b"\r\n\r\n"),
+    "Redis": row("connection_failed", b"-ERR unknown command\r\n"),
+    "SSH": row("connection_failed", b"SSH-2.0-OpenSSH_9.2\r\n"),
+    "TLS where HTTP was asked": row("connection_failed", b"\x15\x03\x01\x00\x02\x02\x46"),
+    "a status of letters": row("connection_failed", head(status="abc OK")),
+    "a status of 99999": row("connection_failed", head(status="99999 OK")),
+    "a negative status": row("connection_failed", head(status="-200 OK")),
+    "a chunk size of letters": row("connection_failed", chunked(b"zz\r\nx\r\n")),
+    "a negative chunk size": row("connection_failed", chunked(b"-5\r\nhello\r\n0\r\n\r\n")),
+    "a chunk size beyond 64 bits": row("connection_failed", chunked(b"f" * 30 + b"\r\n" + GOOD)),
+    "a chunk size of 70,000 digits": row("connection_failed", chunked(b"0" * 70_000 + b"5\r\nhello\r\n0\r\n\r\n")),
+    "headers without a colon": row("done", b"HTTP/1.1 200 OK\r\nnonsense\r\n\r\n" + GOOD),
+    "a folded header": row("done", good("X: a\r\n b")),
+    "null characters in headers": row("done", good("X: a\x00b")),
+    "characters beyond ASCII in headers": row("done", good("X: \xff\xfe", "Content-Disposition: \xe9")),
+    "line feeds alone": row("done", good().replace(b"\r\n", b"\n")),
+    "cookies": row("done", good("Set-Cookie: a=b; Domain=127.0.0.1")),
+    "more than announced": row("done", good() + b"HTTP/1.1 200 OK\r\n\r\nsmuggled"),
+    # Statuses
+    "401": row("http_401", head("WWW-Authenticate: Basic realm=x", "Content-Length: 0", status="401 Unauthorized")),
+    "404 that never ends": Row(endless(head(status="404 Not Found"), b"x" * 65_536), "http_404"),
+    "407": row("http_407", head("Proxy-Authenticate: Basic", "Content-Length: 0", status="407 x")),
+    "418": row("http_418", head("Content-Length: 0", status="418 I'm a teapot")),
+    "304": row("http_304", head(status="304 Not Modified")),
+    "300": row("http_300", head("Content-Length: 0", status="300 Multiple Choices")),
+    "503 with nonsense to retry after": row("http_503", head("Retry-After: \xff\xfe", "Content-Length: 0", status="503 x")),
+    "429 for a thousand years": row("http_429", head("Retry-After: 31536000000", "Content-Length: 0", status="429 x")),
+    "599": row("http_599", head("Content-Length: 0", status="599 x")),
+    # Redirects
+    "to itself": row("bad_redirect", redirect("/")),
+    "to itself, 308": row("bad_redirect", redirect("/", "308 Permanent Redirect")),
+    "to a blocked address": row("blocked_address", redirect("http://127.0.0.2/")),
+    "to the metadata service": row("blocked_address", redirect("http://169.254.169.254/latest/meta-data/")),
+    "to a blocked address in decimal": row("blocked_address", redirect("http://2130706434/")),
+    "to a blocked address, without scheme": row("blocked_address", redirect("//127.0.0.2/")),
+    "to a blocked IPv6 address": row("blocked_address", redirect("http://[::1]/")),
+    "to a blocked port": row("blocked_address", redirect("http://127.0.0.1:22/")),
+    "to a name that is inside": row("blocked_address", redirect("http://inside-by-redirect.test/")),
+    "to an unknown name": row("unknown_host", redirect("http://no-such-name.test/")),
+    "to a file": row("bad_redirect", redirect("file:///etc/passwd")),
+    "to gopher": row("bad_redirect", redirect("gopher://127.0.0.1:6379/_FLUSHALL")),
+    "to data": row("bad_redirect", redirect("data:image/gif;base64,R0lGODlhAQABAAAAACw=")),
+    "to javascript": row("bad_redirect", redirect("javascript:alert(1)")),
+    "with a password": row("bad_redirect", redirect("http://user:password@127.0.0.1/")),
+    "to a zone": row("bad_redirect", redirect("http://[fe80::1%25eth0]/")),
+    "to half an address": row("bad_redirect", redirect("http://[::1")),
+    "to port 0": row("bad_redirect", redirect("http://127.0.0.1:0/")),
+    "to 60 KB": row("bad_redirect", redirect("/" + "x" * 60_000)),
+    "to control characters": row("bad_redirect", redirect("http://127.0.0.1\x01/")),
+    "to nowhere": row("bad_redirect", redirect("")),
+    "without a location": row("http_302", head("Content-Length: 0", status="302 Found")),
+    "with a body that never ends": Row(
+        endless(head("Location: http://127.0.0.2/", status="302 Found"), b"x" * 65_536), "blocked_address"
+    ),
+}
+# fmt: on
+
+
+@pytest.fixture(scope="module")
+def outcomes(hostile_worker: HostileWorker) -> Iterator[dict[str, Outcome]]:
+    hostile_names = {"inside-by-redirect.test": ["10.0.0.1"]}
+    with ExitStack() as servers:
+        urls = {}
+        for name, one in ROWS.items():
+            urls[name] = servers.enter_context(SocketServer(one.serve)).url
+        context = tls_context(trustme.CA(), "127.0.0.1")
+        urls["a certificate that nobody signed"] = servers.enter_context(SocketServer(sends(good()), context)).url
+        urls["HTTP where TLS was asked"] = urls["says nothing"].replace("http:", "https:")
+        closed = socket.create_server(("127.0.0.1", 0))
+        urls["nobody"] = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+        closed.close()
+        for name, addresses in hostile_names.items():
+            hostile_worker.names.add(name, addresses)
+        yield hostile_worker.run(urls)
+
+
+def check(outcome: Outcome, code: str) -> None:
+    assert outcome.code == code, outcome.message
+    assert outcome.seconds["fetch"] < FETCH_TOTAL_S + GRACE_S
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_servers(name: str, outcomes: dict[str, Outcome]) -> None:
+    check(outcomes[name], ROWS[name].code)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("a certificate that nobody signed", "connection_failed"),
+        ("HTTP where TLS was asked", "fetch_timeout"),
+        ("nobody", "connection_failed"),
+    ],
+)
+def test_connections(name: str, code: str, outcomes: dict[str, Outcome]) -> None:
+    check(outcomes[name], code)
+
+
+def test_the_same_worker_embeds_a_good_image(outcomes: dict[str, Outcome], hostile_worker: HostileWorker) -> None:
+    assert hostile_worker.embeds_a_good_image()
