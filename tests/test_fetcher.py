@@ -7,13 +7,14 @@ import ipaddress
 import socket
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
 
-from tests.support.servers import Answer, SocketServer, tls_context
+from tests.support.servers import Answer, Proxy, SocketServer, tls_context
 from worker import errors
 from worker.connections import Guard, GuardedAdapter
 from worker.fetcher import FetchRules, HttpFetcher
@@ -408,3 +409,105 @@ def test_no_message_contains_the_query(status: int, fetcher: HttpFetcher, images
     with pytest.raises(errors.JobError) as caught:
         fetcher.fetch(url + "?sig=secret")
     assert "secret" not in str(caught.value)
+
+
+def test_a_redirect_from_https_to_http_is_followed_where_the_operator_says_so(
+    authority: trustme.CA, images: ImageServer
+) -> None:
+    moved = f"HTTP/1.1 302 Found\r\nLocation: {images.add('/a.jpg', b'image')}\r\nContent-Length: 0\r\n\r\n"
+    fetcher = fetcher_with(TLS_GUARD, allow_downgrade=True)
+    with SocketServer(answer(moved.encode()), tls_context(authority, "images.test")) as server:
+        assert fetcher.fetch(f"https://images.test:{server.port}/") == b"image"
+
+
+def test_the_user_agent_is_what_the_operator_says(images: ImageServer) -> None:
+    fetcher_with(LOCAL_GUARD, user_agent="PixFind (ops@example.com)").fetch(images.add("/a.jpg", b"x"))
+    assert images.requests[0]["User-Agent"] == "PixFind (ops@example.com)"
+
+
+def test_a_host_that_is_busy_gives_the_job_back_and_others_go_on(images: ImageServer) -> None:
+    """One download holds the only slot of its host; another host has its own."""
+    release, arrived = threading.Event(), threading.Event()
+
+    def hold(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        arrived.set()
+        release.wait(10)
+        connection.sendall(OK)
+
+    fetcher = fetcher_with(LOCAL_GUARD, per_host=1, total_s=10.0, read_s=10.0)
+    with SocketServer(hold) as server:
+        first = threading.Thread(target=fetcher.fetch, args=(server.url,))
+        first.start()
+        assert arrived.wait(10)
+        with pytest.raises(errors.HostBusy, match="CLIPQUEUE_FETCH_PER_HOST"):
+            fetcher.fetch(server.url)
+        assert fetcher.fetch(images.add("/a.jpg", b"image")) == b"image"
+        release.set()
+        first.join()
+        assert fetcher.fetch(server.url) == b"image"
+
+
+def test_an_egress_proxy_gets_every_request_and_looks_the_names_up(authority: trustme.CA) -> None:
+    """The worker itself looks up the proxy alone: no name server knows images.test."""
+    asked: list[str] = []
+
+    def resolve(host: str, port: int) -> Any:
+        asked.append(host)
+        return system_resolve(host, port)
+
+    with (
+        SocketServer(answer(OK), tls_context(authority, "images.test")) as server,
+        closing(Proxy({"images.test": server.port}, b"plain")) as proxy,
+    ):
+        url = proxy.url.replace("http://", "http://user:pass%40word@")
+        with closing(fetcher_with(Guard((range(80, 81), range(443, 444)), (), resolve), url)) as fetcher:
+            assert fetcher.fetch("https://images.test/a.jpg?sig=1") == b"image"
+            assert fetcher.fetch("http://images.test/a.jpg?sig=1") == b"plain"
+    assert asked
+    assert set(asked) == {"127.0.0.1"}
+    authorization = "Basic dXNlcjpwYXNzQHdvcmQ="
+    assert proxy.seen == [
+        ("CONNECT images.test:443 HTTP/1.1", authorization),
+        ("GET http://images.test/a.jpg?sig=1 HTTP/1.1", authorization),
+    ]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/",
+        "https://127.0.0.1./",
+        "http://0x7f.1/",
+        "https://[::1]/",
+        "https://[::ffff:10.0.0.1]/",
+        "http://169.254.169.254/",
+        "http://localhost/",
+        "https://a.LocalHost./",
+        "https://images.test:22/",
+        "https://refused-by-the-proxy.test/",
+    ],
+)
+def test_what_an_egress_proxy_may_not_be_asked_for(url: str) -> None:
+    with closing(Proxy({})) as proxy, pytest.raises(errors.BlockedAddress):
+        fetcher_with(Guard((range(80, 81), range(443, 444)), ()), proxy.url).fetch(url)
+    assert not [line for line, _ in proxy.seen if "refused-by" not in line]
+
+
+def test_an_egress_proxy_that_is_slow_or_away_is_a_transient_error() -> None:
+    drips = answer(b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n"] * 50, pause_s=0.1)
+    with SocketServer(drips) as server, pytest.raises(errors.FetchTimeout):
+        fetcher_with(LOCAL_GUARD, server.url).fetch("https://images.test:443/")
+    with pytest.raises(errors.ConnectionFailed):
+        fetcher_with(LOCAL_GUARD, "http://127.0.0.1:1").fetch("https://images.test/")
+
+
+def test_a_redirect_seen_through_an_egress_proxy_is_checked_anew(authority: trustme.CA) -> None:
+    moved = b"HTTP/1.1 302 Found\r\nLocation: https://127.0.0.1/\r\nContent-Length: 0\r\n\r\n"
+    with (
+        SocketServer(answer(moved), tls_context(authority, "images.test")) as server,
+        closing(Proxy({"images.test": server.port})) as proxy,
+        closing(fetcher_with(Guard((range(443, 444),), ()), proxy.url)) as fetcher,
+        pytest.raises(errors.BlockedAddress),
+    ):
+        fetcher.fetch("https://images.test/")

@@ -92,18 +92,13 @@ class DecodePool:
         Raises:
             DecoderUnavailable: It does not start.
         """
-        child = self._idle.get()
         try:
-            child = _Child(self._config)
-            child.ask(_ONE_PIXEL, time.monotonic() + _START_S, self._pixels)
-        except (errors.JobError, *_LOST, OSError) as exc:
-            child = None
+            self._decode(_ONE_PIXEL, _START_S)
+        except errors.JobError as exc:
             raise errors.DecoderUnavailable(
                 f"the decoding process does not start ({exc}); CLIPQUEUE_DECODE_MEMORY_BYTES="
                 f"{self._limits.memory_bytes} may be too little for it"
             ) from None
-        finally:
-            self._idle.put(child)
 
     def decode(self, content: bytes) -> DecodedImage:
         """Decode as `worker.decoder.PillowDecoder` does.
@@ -114,9 +109,19 @@ class DecodePool:
             DecodeTimeout: It was not decoded in time, since others were.
             DecoderCrashed: The process that decoded it was lost.
         """
-        ends = time.monotonic() + self._limits.wall_s
+        return self._decode(content, self._limits.wall_s)
+
+    def close(self) -> None:
+        """End every process that is idle; the others end when this process does."""
+        with suppress(queue.Empty):
+            while True:
+                if child := self._idle.get_nowait():
+                    child.end()
+
+    def _decode(self, content: bytes, seconds: float) -> DecodedImage:
+        ends = time.monotonic() + seconds
         try:
-            child = self._idle.get(timeout=self._limits.wall_s)
+            child = self._idle.get(timeout=seconds)
         except queue.Empty:
             raise errors.DecodeTimeout(
                 f"no decoding process was free within {self._limits.wall_s:g} s (CLIPQUEUE_DECODE_S)"
@@ -130,13 +135,6 @@ class DecodePool:
             raise self._explain(lost, exc) from None
         finally:
             self._idle.put(child)
-
-    def close(self) -> None:
-        """End every process that is idle; the others end when this process does."""
-        with suppress(queue.Empty):
-            while True:
-                if child := self._idle.get_nowait():
-                    child.end()
 
     def _explain(self, child: _Child | None, exc: Exception) -> errors.JobError:
         if child is None:

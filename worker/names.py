@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import dns.exception
+import dns.name
 import dns.nameserver
 import dns.resolver
 
@@ -66,17 +67,28 @@ class NameserverResolve:
         """Look a host up; raises socket.gaierror, EAI_AGAIN if no name server has an answer in time."""
         if found := numeric_resolve(host, port):
             return found
-        lifetime_s = min(self._seconds, running_deadline().remaining_s)
-        try:
-            answers = self._resolver.resolve_name(host.rstrip(".") + ".", lifetime=lifetime_s, search=False)
-        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer, dns.exception.SyntaxError, UnicodeError):
-            raise socket.gaierror(socket.EAI_NONAME, "the name does not exist") from None
-        except (dns.exception.DNSException, OSError):
-            raise _no_answer() from None
+        answers = self._ask(host)
         # IPv4 first: without a route, every IPv6 address of a host could use up the tries.
         families = (socket.AF_INET, socket.AF_INET6)
         addresses = [address for family in families for address in answers.addresses(family)]
         return [found for address in addresses for found in numeric_resolve(address, port)]
+
+    def _ask(self, host: str) -> dns.resolver.HostAnswers:
+        try:
+            name = dns.name.from_text(host)
+        except (dns.exception.DNSException, UnicodeError):  # such as labels that are too long
+            raise _no_such_name() from None
+        lifetime_s = min(self._seconds, running_deadline().remaining_s)
+        try:
+            return self._resolver.resolve_name(name, lifetime=lifetime_s, search=False)
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            raise _no_such_name() from None
+        except (dns.exception.DNSException, OSError):
+            raise _no_answer() from None
+
+
+def _no_such_name() -> socket.gaierror:
+    return socket.gaierror(socket.EAI_NONAME, "the name does not exist")
 
 
 def _no_answer() -> socket.gaierror:

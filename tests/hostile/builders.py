@@ -7,10 +7,10 @@ import zlib
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from PIL import Image
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 BASELINE, EXTENDED, PROGRESSIVE, LOSSLESS, ARITHMETIC, ARITHMETIC_PROGRESSIVE = 0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA
@@ -126,7 +126,7 @@ def gif_codes(pixels: bytes, minimum: int = 2) -> bytes:
 
 
 def gif_run(pixels: int) -> bytes:
-    """Return LZW codes for so many zeros or more, each of them longer than the one before as long as there are codes."""
+    """Return LZW codes for so many zeros or more, in as few codes as there can be."""
     codes, done = [(4, 3), (0, 3)], 1
     for code in range(6, 4096):
         codes.append((code, code.bit_length()))

@@ -7,8 +7,8 @@ says that it cannot identify it; `unsupported_format` is what starts like none o
 from __future__ import annotations
 
 import gzip
+import hashlib
 import lzma
-import random
 import struct
 import zlib
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Specimen:
     code: str
 
 
-def picture(mode: str = "RGB", size: tuple[int, int] = (64, 48)) -> Image.Image:
+def picture(mode: str = "RGB", size: tuple[int, int] = (64, 64)) -> Image.Image:
     """Return a picture that is different everywhere, so that a wrong pixel shows."""
     grey = Image.linear_gradient("L").resize(size)
     rgb = Image.merge(
@@ -149,7 +149,7 @@ def gif(*blocks: bytes, size: tuple[int, int] = (2, 2), image: bytes | None = No
         + b"".join(blocks)
         + (b.gif_image(2, 2, b.gif_codes(bytes(4))) if image is None else image)
         + b";"
-    )  # noqa: E501
+    )
 
 
 def strips(count: int, size: int = 1536) -> bytes:
@@ -216,7 +216,7 @@ def ispe(width: int, height: int) -> bytes:
 
 def resized(file_format: str, width: int, height: int) -> bytes:
     """Return a file whose container says another size than the picture in it has."""
-    return b.replaced(sample(file_format), ispe(64, 48), ispe(width, height))
+    return b.replaced(sample(file_format), ispe(64, 64), ispe(width, height))
 
 
 def box_of(content: bytes, kind: bytes) -> bytes:
@@ -226,10 +226,10 @@ def box_of(content: bytes, kind: bytes) -> bytes:
 
 
 def heic(derived: bytes, body: bytes, references: Sequence[int]) -> bytes:
-    """Return a HEIC whose picture is derived (as grid, overlay, identity) from item 1, which is a picture of 64x48."""
+    """Return a HEIC whose picture is derived (as grid, overlay, identity) from item 1, which is a picture of 64x64."""
     sound = sample("HEIF")
     data = box_of(sound, b"mdat")[8:]
-    properties = box_of(sound, b"hvcC") + ispe(64, 48)
+    properties = box_of(sound, b"hvcC") + ispe(64, 64)
     items = b"".join(
         b.full_box(b"infe", struct.pack(">HH", number, 0), kind, b"\0", version=2)
         for number, kind in ((1, b"hvc1"), (2, derived))
@@ -254,7 +254,7 @@ def heic(derived: bytes, body: bytes, references: Sequence[int]) -> bytes:
 
 def overlay(count: int, reference: int = 1) -> bytes:
     """Return a HEIC that lays the same picture over itself so many times."""
-    return heic(b"iovl", bytes(8) + b"\xff\xff" + struct.pack(">HH", 64, 48) + bytes(4 * count), [reference] * count)
+    return heic(b"iovl", bytes(8) + b"\xff\xff" + struct.pack(">HH", 64, 64) + bytes(4 * count), [reference] * count)
 
 
 def text(content: str) -> Callable[[], bytes]:
@@ -270,7 +270,7 @@ def saved(file_format: str, mode: str = "RGB", **options: Any) -> Callable[[], b
 _UNSUPPORTED: dict[str, Callable[[], bytes]] = {
     "one byte": lambda: b"\x89",
     "text": text("hello"),
-    "random bytes": lambda: random.Random(1).randbytes(4096),
+    "random bytes": lambda: hashlib.shake_256(b"1").digest(4096),
     "zeros": lambda: bytes(4096),
     "HTML": text("<!DOCTYPE html><html><script>alert(1)</script></html>"),
     "SVG that reads a file": text(
@@ -355,7 +355,9 @@ _TOO_LARGE: dict[str, Callable[[], bytes]] = {
     "WebP of 16384x16384 pixels": lambda: webp_animation((16_384, 16_384), b.webp_frame(16, 16, STILL)),
     "WebP of 9000x9000 pixels": lambda: webp_animation((9000, 9000), b.webp_frame(16, 16, STILL)),
     "lossless WebP of 16384x16384 pixels": lambda: b.webp(b.webp_lossless(16_384, 16_384, b.WEBP_BLACK)),
-    "WebP of 16777216x1, one side too long": lambda: webp_animation((1 << 24, 1), b.webp_frame(16, 1, STILL)),
+    "WebP of 16777216x1, one side too long": lambda: webp_animation(
+        (1 << 24, 1), b.webp_frame(16, 1, b.webp_lossless(16, 1, b.WEBP_BLACK))
+    ),
     "AVIF of 16384x16384 pixels": lambda: resized("AVIF", 16_384, 16_384),
     "AVIF of 20000x9, one side too long": lambda: resized("AVIF", 20_000, 9),
     "HEIC of 60000x60000 pixels": lambda: resized("HEIF", 60_000, 60_000),
@@ -401,6 +403,7 @@ _CORRUPT: dict[str, Callable[[], bytes]] = {
     "PNG with too few rows": lambda: b.png(b.png_header(99, 99), rows=bytes(999)),
     "PNG with unknown row filters": lambda: b.png(b.png_header(9, 9, 8, 0), rows=b"\x09" * 99),
     "PNG with data that is not compressed": lambda: b.png(b.png_header(9, 9), b.png_chunk(b"IDAT", b"garbage" * 9)),
+    "PNG without its palette": lambda: b.png(b.png_header(9, 9, 8, 3), rows=bytes(90)),
     "PNG with a palette of 4096 colours": lambda: b.png(b.png_header(9, 9, 8, 3), b.png_chunk(b"PLTE", bytes(12_288))),
     "PNG with a chunk of 4294967295 bytes": lambda: b.PNG_MAGIC + b.png_header(9, 9) + b"\xff\xff\xff\xfftEXt",
     "PNG with a zTXt bomb": lambda: png_bombs(b"zTXt", b"a\0\0", b"aa", 1),
@@ -413,7 +416,6 @@ _CORRUPT: dict[str, Callable[[], bytes]] = {
     # JPEG
     "JPEG without a table for its numbers": lambda: b.jpeg(DC_TABLE, AC_TABLE, b.jpeg_frame(0xC0, 9, 9), GREY_SCAN),
     "JPEG with Huffman codes that overflow": lambda: grey_jpeg(b.jpeg_huffman(0, b"\xff" * 16, bytes(255))),
-    "JPEG with 65535 Huffman codes": lambda: grey_jpeg(b.jpeg_huffman(0x10, b"\0" * 15 + b"\xff", bytes(255 * 99))),
     "JPEG with a short quantization table": lambda: grey_jpeg(b.jpeg_quantization(0, bytes(9))),
     "JPEG of quantization precision 15": lambda: grey_jpeg(b.jpeg_quantization(0xF0, bytes(64))),
     "JPEG of 0x0 pixels": lambda: grey_jpeg(frame=b.jpeg_frame(b.BASELINE, 0, 0)),
@@ -429,7 +431,6 @@ _CORRUPT: dict[str, Callable[[], bytes]] = {
     "JPEG whose scan is backwards": lambda: grey_jpeg(
         frame=b.jpeg_frame(b.PROGRESSIVE, 9, 9), scan=b.jpeg_scan([1], 63, 1)
     ),
-    "JPEG with a segment of length 0": lambda: inserted(b.jpeg_segment(0xFE, length=0)),
     "JPEG with a segment past its end": lambda: inserted(b.jpeg_segment(0xFE, length=65_535)),
     # GIF
     "GIF of 0x0 pixels": lambda: gif(size=(0, 0), image=b.gif_image(0, 0, b"\x44\1")),
@@ -499,7 +500,6 @@ _CORRUPT: dict[str, Callable[[], bytes]] = {
     "WebP with a broken key frame": lambda: b.webp(b.riff_chunk(b"VP8 ", b"\x30\1\0\0\0\0" + bytes(64))),
     "WebP without a frame": lambda: webp_animation((16, 16)),
     "WebP whose frame lies outside": lambda: webp_animation((16, 16), b.webp_frame(16, 16, STILL, left=8)),
-    "WebP whose frame says another size": lambda: webp_animation((16, 16), b.webp_frame(8, 8, STILL)),
     "WebP whose chunk is 4 GB long": lambda: b.webp(
         b.webp_canvas(16, 16, 0x20), b.riff_chunk(b"ICCP", bytes(8), 2**32 - 1), STILL
     ),
@@ -521,17 +521,17 @@ _CORRUPT: dict[str, Callable[[], bytes]] = {
     "HEIC that is itself": lambda: heic(b"iden", b"", [2]),
     "HEIC laid over itself 16000 times": lambda: overlay(16_000),
     "HEIC of 256x256 tiles": lambda: heic(b"grid", b"\0\0\xff\xff" + struct.pack(">HH", 16_384, 3000), [1] * 65_535),
-    "HEIC of tiles of itself": lambda: heic(b"grid", bytes(4) + struct.pack(">HH", 64, 48), [2]),
+    "HEIC of tiles of itself": lambda: heic(b"grid", bytes(4) + struct.pack(">HH", 64, 64), [2]),
 }
 
 _TOO_COSTLY: dict[str, Callable[[], bytes]] = {
-    "PNG with 20000 colour profiles of 1 MiB": lambda: png_bombs(b"iCCP", b"a\0\0", b"a", 19_000),
+    "PNG with 19000 colour profiles of 1 MiB": lambda: png_bombs(b"iCCP", b"a\0\0", b"a", 19_000),
     "PNG with 19000 nameless texts of 1 MiB": lambda: png_bombs(b"zTXt", b"\0\0", b"a", 19_000),
     "PNG with 19000 texts of 1 MiB that are no text": lambda: png_bombs(b"iTXt", b"a\0\1\0\0\0", b"\xff", 19_000),
     "JPEG with 500000 pieces of EXIF": lambda: inserted(b.jpeg_segment(0xE1, b"Exif\0\0" + bytes(10)) * 500_000),
     "TIFF with a bitonal strip 150000 times": lambda: strips(150_000),
     "TIFF with 4900000 strips": lambda: strips(4_900_000, 4),
-    "TIFF with tiles far out, deflate": lambda: tiles(zlib.compress(bytes(16_000_000), 1), 1_000_000, 8),
+    "TIFF with tiles far out, deflate": lambda: tiles(zlib.compress(bytes(16_000_000), 9), 1_000_000, 8),
     "TIFF with tiles far out, LZMA": lambda: tiles(lzma.compress(bytes(16_000_000), preset=0), 1_000_000, 34_925),
     "TIFF with tiles far out, JPEG": lambda: tiles(progressive(99, (16, 65_000)), 65_000, 7),
 }
@@ -545,7 +545,6 @@ _SOUND: dict[str, Callable[[], bytes]] = {
     "PNG of 16 bits, interlaced, 1x1": lambda: b.png(b.png_header(1, 1, 16, 6, 1), rows=bytes(9)),
     "PNG of 49 million pixels in 7 KB": lambda: b.png(b.png_header(7000, 7000, 1, 0), rows=bytes(876 * 7000)),
     "PNG of 16384x3 pixels": lambda: b.png(b.png_header(16_384, 3, 8, 0), rows=bytes(16_385 * 3)),
-    "PNG with a palette of no colour": lambda: b.png(b.png_header(9, 9, 8, 3), rows=bytes(90)),
     "PNG with a colour outside the palette": lambda: b.png(
         b.png_header(1, 1, 8, 3), b.png_chunk(b"PLTE", bytes(3)), rows=b"\0\xff"
     ),
@@ -573,6 +572,7 @@ _SOUND: dict[str, Callable[[], bytes]] = {
     "JPEG with padding of 1 MB": lambda: inserted(b"\xff" * 1_000_000),
     "JPEG with a broken colour profile": saved("JPEG", icc_profile=b"garbage" * 99_999),
     "JPEG with pieces of a colour profile missing": lambda: inserted(b.jpeg_segment(0xE2, b"ICC_PROFILE\0\7\xff")),
+    "JPEG with a segment of length 0": lambda: inserted(b.jpeg_segment(0xFE, length=0)),
     "JPEG with something behind it": lambda: sample("JPEG") + b"PK\3\4" + bytes(999),
     "JPEG without an end": lambda: sample("JPEG")[:-2],
     "JPEG with an index of 2 pictures": lambda: b.encoded(picture(), "MPO", save_all=True, append_images=[picture()]),
@@ -662,6 +662,7 @@ _SOUND: dict[str, Callable[[], bytes]] = {
     "WebP of 49 million pixels in 30 bytes": lambda: b.webp(b.webp_lossless(7000, 7000, b.WEBP_BLACK)),
     "WebP of 49 million pixels around 16x16": lambda: webp_animation((7000, 7000), b.webp_frame(16, 16, STILL)),
     "WebP with a broken colour profile and EXIF": saved("WEBP", icc_profile=b"garbage", exif=b"garbage"),
+    "WebP whose frame says another size": lambda: webp_animation((16, 16), b.webp_frame(8, 8, STILL)),
     "WebP with something behind it": lambda: sample("WEBP") + b"PK\3\4",
     "WebP with 100000 unknown chunks": lambda: webp_animation(
         (16, 16), b.riff_chunk(b"abcd", b"") * 100_000, b.webp_frame(16, 16, STILL)

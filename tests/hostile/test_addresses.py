@@ -113,7 +113,7 @@ SPELLINGS = {
 }
 
 # Name -> (answers of the name server in turn, code).
-NAMES = {
+NAMES: dict[str, tuple[list[list[str]], str]] = {
     "public-looking.test": ([["10.0.0.1"]], "blocked_address"),
     "metadata.google.internal": ([["169.254.169.254"]], "blocked_address"),
     "one-of-two.test": ([["127.0.0.1", "10.0.0.1"]], "blocked_address"),
@@ -152,17 +152,15 @@ def outcomes(hostile_worker: HostileWorker, names: NameServer, images: ImageServ
     port = images.url.rpartition(":")[2]
     for name, (answers, _) in NAMES.items():
         names.add(name, *answers)
-    by_name = {f"http://{name}:{port}/a.jpg": f"http://{name}:{port}/a.jpg" for name in NAMES}
+    by_name = {url: url for url in SPELLINGS}
+    by_name |= {f"http://{name}:{port}/a.jpg": f"http://{name}:{port}/a.jpg" for name in NAMES}
     by_name |= {
         "a dot behind": f"http://good.test.:{port}/a.jpg",
         "capitals": f"HTTP://GOOD.Test:{port}/a.jpg",
         "unknown": "http://no-such-name.test/",
         "an internationalised name": "http://b\xfccher.test/",
     }
-    return {
-        name.removesuffix(f":{port}/a.jpg"): outcome
-        for name, outcome in hostile_worker.run({**{url: url for url in SPELLINGS}, **by_name}).items()
-    }
+    return {name.removesuffix(f":{port}/a.jpg"): outcome for name, outcome in hostile_worker.run(by_name).items()}
 
 
 def check(outcome: Outcome, code: str) -> None:

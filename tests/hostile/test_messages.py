@@ -32,18 +32,18 @@ def changed(message: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def message(
     kwargs: Any = None,
     *,
-    in_headers: dict[str, Any] | None = None,
-    in_properties: dict[str, Any] | None = None,
+    headers: dict[str, Any] | None = None,
+    properties: dict[str, Any] | None = None,
     content: Any = None,
-    **envelope: Any,
+    envelope: dict[str, Any] | None = None,
 ) -> str:
     """Return a job's message with some of it changed or dropped."""
     whole = json.loads(hand_made_message(kwargs if kwargs is not None else {"image_id": "hostile", "url": URL}))
     if content is not None:
         whole["body"] = encoded(content)
-    whole["headers"] = changed(whole["headers"], in_headers or {})
-    whole["properties"] = changed(whole["properties"], in_properties or {})
-    return json.dumps(changed(whole, envelope))
+    whole["headers"] = changed(whole["headers"], headers or {})
+    whole["properties"] = changed(whole["properties"], properties or {})
+    return json.dumps(changed(whole, envelope or {}))
 
 
 def encoded(body: Any) -> str:
@@ -85,36 +85,36 @@ PARKED: dict[str, str | bytes] = {
     "a nest of objects": '{"a":' * 10_000,
     "10 MB": b"x" * 10_000_000,
     "10 MB of JSON": message(job(title="x" * 10_000_000)),
-    "a nest in the body": message(body=base64.b64encode(b"[" * 30_000).decode()),
+    "a nest in the body": message(envelope={"body": base64.b64encode(b"[" * 30_000).decode()}),
     "pickle": pickle.dumps({"task": "clipqueue.embed_image"}),
     "pickle in the body": message(
-        **{
+        envelope={
             "content-type": "application/x-python-serialize",
             "content-encoding": "binary",
             "body": base64.b64encode(pickle.dumps(([], job(), {}))).decode(),
         }
     ),
-    "YAML": message(**{"content-type": "application/x-yaml"}),
-    "msgpack": message(**{"content-type": "application/x-msgpack"}),
-    "no content type": message(**{"content-type": DROPPED}),
+    "YAML": message(envelope={"content-type": "application/x-yaml"}),
+    "msgpack": message(envelope={"content-type": "application/x-msgpack"}),
+    "no content type": message(envelope={"content-type": DROPPED}),
     "a compressed body": message(
-        in_headers={"compression": "application/x-gzip"},
-        **{"body": base64.b64encode(zlib.compress(json.dumps([[], job(), {}]).encode())).decode()},
+        headers={"compression": "application/x-gzip"},
+        envelope={"body": base64.b64encode(zlib.compress(json.dumps([[], job(), {}]).encode())).decode()},
     ),
-    "a body that is no base64": message(body="!!!"),
-    "a body beyond ASCII": message(body="\u2603"),
-    "a body that is a number": message(body=7),
-    "no body": message(body=DROPPED),
-    "an unknown body encoding": message(in_properties={"body_encoding": "rot13"}),
-    "no headers": message(headers=DROPPED),
-    "headers that are a list": message(headers=[]),
-    "no properties": message(properties=DROPPED),
-    "properties that are null": message(properties=None),
-    "no task": message(in_headers={"task": DROPPED}),
-    "an unknown task": message(in_headers={"task": "os.system"}),
-    "a task that is a list": message(in_headers={"task": ["clipqueue.embed_image"]}),
-    "a built-in task of Celery": message(in_headers={"task": "celery.backend_cleanup"}),
-    "another task of Celery": message(in_headers={"task": "celery.chord_unlock"}),
+    "a body that is no base64": message(envelope={"body": "!!!"}),
+    "a body beyond ASCII": message(envelope={"body": "\u2603"}),
+    "a body that is a number": message(envelope={"body": 7}),
+    "no body": message(envelope={"body": DROPPED}),
+    "an unknown body encoding": message(properties={"body_encoding": "rot13"}),
+    "no headers": message(envelope={"headers": DROPPED}),
+    "headers that are a list": message(envelope={"headers": []}),
+    "no properties": message(envelope={"properties": DROPPED}),
+    "properties that are null": message(envelope={"properties": None}),
+    "no task": message(headers={"task": DROPPED}),
+    "an unknown task": message(headers={"task": "os.system"}),
+    "a task that is a list": message(headers={"task": ["clipqueue.embed_image"]}),
+    "a built-in task of Celery": message(headers={"task": "celery.backend_cleanup"}),
+    "another task of Celery": message(headers={"task": "celery.chord_unlock"}),
     "protocol 1": json.dumps({"task": "clipqueue.embed_image", "id": "1", "args": [], "kwargs": job()}),
     "a body of one part": message(content=[job()]),
     "a body of four parts": message(content=[[], job(), {}, {}]),
@@ -163,26 +163,26 @@ RECORDED: dict[str, dict[str, Any]] = {
 
 # What is put right: the job itself is sound, and ends as its URL says.
 SOUND: dict[str, str] = {
-    "no task id": message(job(image_id="s0"), in_headers={"id": DROPPED}),
-    "a task id that is an object": message(job(image_id="s1"), in_headers={"id": {"a": 1}}),
-    "a task id of 1 MB less": message(job(image_id="s2"), in_headers={"id": "x" * 10_000}),
-    "no delivery tag": message(job(image_id="s3"), in_properties={"delivery_tag": DROPPED}),
-    "a delivery tag that is a list": message(job(image_id="s4"), in_properties={"delivery_tag": []}),
-    "no delivery information": message(job(image_id="s5"), in_properties={"delivery_info": DROPPED}),
+    "no task id": message(job(image_id="s0"), headers={"id": DROPPED}),
+    "a task id that is an object": message(job(image_id="s1"), headers={"id": {"a": 1}}),
+    "a task id of 1 MB less": message(job(image_id="s2"), headers={"id": "x" * 10_000}),
+    "no delivery tag": message(job(image_id="s3"), properties={"delivery_tag": DROPPED}),
+    "a delivery tag that is a list": message(job(image_id="s4"), properties={"delivery_tag": []}),
+    "no delivery information": message(job(image_id="s5"), properties={"delivery_info": DROPPED}),
     "another queue to go back to": message(
-        job(image_id="s6"), in_properties={"delivery_info": {"exchange": "celery.pidbox", "routing_key": "unacked"}}
+        job(image_id="s6"), properties={"delivery_info": {"exchange": "celery.pidbox", "routing_key": "unacked"}}
     ),
-    "a priority of letters": message(job(image_id="s7"), in_properties={"priority": "high"}),
-    "a reply that is asked for": message(job(image_id="s8"), in_properties={"reply_to": "../../x"}),
-    "a time long ago to expire": message(job(image_id="s9"), in_headers={"expires": "2001-01-01T00:00:00"}),
-    "a time of letters to run at": message(job(image_id="s10"), in_headers={"eta": "soon"}),
-    "the year 9999 to run at": message(job(image_id="s11"), in_headers={"eta": "9999-12-31T23:59:59.999999+00:00"}),
-    "a number to run at": message(job(image_id="s12"), in_headers={"eta": 1e308}),
-    "a limit of time": message(job(image_id="s13"), in_headers={"timelimit": [0.001, 0.001]}),
-    "a limit of letters": message(job(image_id="s14"), in_headers={"timelimit": 5}),
-    "stamps": message(job(image_id="s15"), in_headers={"stamps": 7, "stamped_headers": {"x": 1}}),
-    "headers of its own": message(job(image_id="s16"), in_headers={"headers": "x", "shadow": ["x"]}),
-    "a group": message(job(image_id="s17"), in_headers={"group": {"x": 1}, "group_index": "x"}),
+    "a priority of letters": message(job(image_id="s7"), properties={"priority": "high"}),
+    "a reply that is asked for": message(job(image_id="s8"), properties={"reply_to": "../../x"}),
+    "a time long ago to expire": message(job(image_id="s9"), headers={"expires": "2001-01-01T00:00:00"}),
+    "a time of letters to run at": message(job(image_id="s10"), headers={"eta": "soon"}),
+    "the year 9999 to run at": message(job(image_id="s11"), headers={"eta": "9999-12-31T23:59:59.999999+00:00"}),
+    "a number to run at": message(job(image_id="s12"), headers={"eta": 1e308}),
+    "a limit of time": message(job(image_id="s13"), headers={"timelimit": [0.001, 0.001]}),
+    "a limit of letters": message(job(image_id="s14"), headers={"timelimit": 5}),
+    "stamps": message(job(image_id="s15"), headers={"stamps": 7, "stamped_headers": {"x": 1}}),
+    "headers of its own": message(job(image_id="s16"), headers={"headers": "x", "shadow": ["x"]}),
+    "a group": message(job(image_id="s17"), headers={"group": {"x": 1}, "group_index": "x"}),
     "callbacks": message(
         content=[[], job(image_id="s18"), {"callbacks": [{"task": "celery.backend_cleanup", "args": []}], "chord": 7}]
     ),
@@ -190,8 +190,8 @@ SOUND: dict[str, str] = {
     "arguments that are null": message(content=[None, job(image_id="s20"), {}]),
     "an argument called self": message(job(image_id="s21", self=1, task=2)),
     "an argument that nobody knows": message(job(image_id="s22", title={"$gt": ""})),
-    "a negative count of retries": message(job(image_id="s23"), in_headers={"retries": -5}),
-    "a count of losses of its own": message(job(image_id="s24"), in_headers={"clipqueue_lost": "many"}),
+    "a negative count of retries": message(job(image_id="s23"), headers={"retries": -5}),
+    "a count of losses of its own": message(job(image_id="s24"), headers={"clipqueue_lost": "many"}),
     "an operator as a string": message(job(image_id="$where")),
     "a path as id": message(job(image_id="../../etc/passwd")),
     "a dotted id": message(job(image_id="embedding_job.status")),
@@ -253,7 +253,7 @@ def test_nothing_unpickles(hostile_worker: HostileWorker, tmp_path: Path) -> Non
     trace = tmp_path / "unpickled"
     exploit = pickle.dumps(Exploit(trace))
     for kind in ("application/x-python-serialize", "application/json", "pickle"):
-        hostile_worker.push(message(**{"content-type": kind, "body": base64.b64encode(exploit).decode()}))
+        hostile_worker.push(message(envelope={"content-type": kind, "body": base64.b64encode(exploit).decode()}))
     hostile_worker.push(exploit)
     assert hostile_worker.embeds_a_good_image()
     assert not trace.exists()

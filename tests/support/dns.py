@@ -71,7 +71,7 @@ class NameServer:
         return name in self._answers
 
 
-class _Resolver(BaseResolver):  # type: ignore[misc]
+class _Resolver(BaseResolver):
     def __init__(self, owner: NameServer) -> None:
         self._owner = owner
 

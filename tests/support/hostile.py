@@ -12,7 +12,6 @@ import redis
 from producer.contract import PARKED_LIST
 from producer.local.stack import Stack
 from tests.conftest import WORKER_ENV
-from tests.support.dns import NameServer
 from tests.support.messages import hand_made_message
 from tests.support.pictures import small_jpeg
 from tests.support.servers import ImageServer
@@ -21,6 +20,8 @@ from tests.support.waiting import wait_for
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from tests.support.dns import NameServer
 
 FETCH_TOTAL_S, FETCH_CONNECT_S, FETCH_READ_S, DNS_S = 2.0, 0.7, 1.0, 0.7
 DECODE_CPU_S, DECODE_S = 2, 12.0

@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
@@ -83,6 +84,57 @@ class ImageServer(LoopbackServer):
                 pass
 
         return Handler
+
+
+class Proxy(LoopbackServer):
+    """An egress proxy that knows where names lead: plain requests are answered by itself, tunnels lead to `ports`.
+
+    Attributes:
+        seen: The request line and the Proxy-Authorization of each request.
+        ports: The port on loopback that each host leads to; a host that is missing is refused with 403.
+    """
+
+    def __init__(self, ports: dict[str, int], plain: bytes = b"") -> None:
+        self.seen: list[tuple[str, str | None]] = []
+        self.ports = ports
+        self._plain = plain
+        super().__init__(self._handler())
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                owner.seen.append((self.requestline, self.headers["Proxy-Authorization"]))
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(owner._plain)
+
+            def do_CONNECT(self) -> None:
+                owner.seen.append((self.requestline, self.headers["Proxy-Authorization"]))
+                port = owner.ports.get(self.path.rpartition(":")[0])
+                if port is None:
+                    self.send_error(403)
+                    return
+                self.send_response(200)
+                self.end_headers()
+                with socket.create_connection(("127.0.0.1", port)) as there:
+                    back = threading.Thread(target=_pump, args=(there, self.connection), daemon=True)
+                    back.start()
+                    _pump(self.connection, there)
+                    back.join()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        return Handler
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while part := source.recv(65_536):
+            sink.sendall(part)
+        sink.shutdown(socket.SHUT_WR)
 
 
 def tls_context(authority: trustme.CA, host: str) -> ssl.SSLContext:

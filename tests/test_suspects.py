@@ -1,0 +1,148 @@
+"""A job that kills its worker: it ends as failed at its third delivery, and takes no other job with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pymongo
+import pytest
+import redis
+
+from producer.client import EmbeddingClient
+from producer.local.stack import Stack
+from tests.conftest import WORKER_ENV
+from tests.support.pictures import small_jpeg
+from tests.support.servers import SocketServer
+from tests.support.waiting import wait_for
+from worker.errors import QueueUnavailable, SuspectWaits, WorkerLost
+from worker.suspects import Suspects
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ENV = {
+    **WORKER_ENV,
+    "CLIPQUEUE_FETCH_TOTAL_S": "2",
+    "CLIPQUEUE_DECODE_S": "2",
+    "CLIPQUEUE_ENCODE_S": "2",
+    "CLIPQUEUE_STORE_S": "0.8",
+    "CLIPQUEUE_VISIBILITY_TIMEOUT_S": "8",
+    "CLIPQUEUE_RESTORE_INTERVAL_S": "1",
+    "CLIPQUEUE_FETCH_PER_HOST": "64",
+}
+COMPANIONS = 30
+
+
+@contextmanager
+def running_worker(stack: Stack, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of the test's own, that may die."""
+    command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker"]
+    with log.open("ab") as stream:
+        worker = subprocess.Popen(
+            command, env={**os.environ, **stack.environment(), **ENV}, stderr=stream, stdout=stream
+        )
+        try:
+            yield worker
+        finally:
+            worker.kill()
+            worker.wait()
+
+
+@pytest.mark.chaos
+def test_a_job_that_kills_its_workers_is_given_up_and_its_companions_are_done(tmp_path: Path, new_id: str) -> None:
+    """Its companions were in the same workers, both times that one died."""
+    workers: list[subprocess.Popen[bytes]] = []
+    deadly: list[int] = []
+    in_flight = threading.Semaphore(0)
+    picture = small_jpeg()
+
+    def kill(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        if not deadly:  # the first time, once all its companions are on their way
+            for _ in range(COMPANIONS):
+                in_flight.acquire(timeout=20)
+        deadly.append(workers[-1].pid)
+        os.kill(workers[-1].pid, signal.SIGKILL)
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        in_flight.release()
+        if not deadly:
+            connection.recv(1)  # until the worker is dead
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(picture) + picture)
+
+    with (
+        SocketServer(kill) as poison,
+        SocketServer(serve) as good,
+        Stack(tmp_path) as stack,
+        pymongo.MongoClient[dict[str, Any]](stack.mongodb_uri) as mongo,
+        redis.Redis.from_url(stack.redis_url) as broker,
+        EmbeddingClient(stack.redis_url) as client,
+    ):
+        stack.start_servers()
+        collection = mongo["clipqueue"]["images"]
+        client.enqueue(f"{new_id}-poison", poison.url)
+        client.enqueue_many((f"{new_id}-{number}", good.url) for number in range(COMPANIONS))
+        for death in (1, 2):
+            with running_worker(stack, tmp_path / "worker.log") as worker:
+                workers.append(worker)
+                worker.wait(60)
+                assert len(deadly) == death
+        with running_worker(stack, tmp_path / "worker.log") as last:
+            workers.append(last)
+            ended = {"embedding_job.status": {"$in": ["done", "failed"]}}
+            wait_for(lambda: collection.count_documents(ended) == COMPANIONS + 1, "every job to end")
+            wait_for(lambda: not broker.hlen("unacked") and not broker.llen("images"), "the queue to be empty")
+            assert last.poll() is None
+        found = {document["_id"]: document["embedding_job"] for document in collection.find()}
+        notes = list(broker.scan_iter("clipqueue:suspect:*"))
+    lost = found.pop(f"{new_id}-poison")
+    assert (lost["error"]["code"], lost["error"]["stage"]) == ("worker_lost", "receive")
+    assert len(deadly) == 2, "the third delivery fetches nothing"
+    assert {job["status"] for job in found.values()} == {"done"}
+    assert not notes, "what was noted of jobs that ended is forgotten"
+
+
+@pytest.fixture
+def suspects(broker: redis.Redis) -> Suspects:
+    return Suspects(broker, wait_s=0.05)
+
+
+def test_only_starts_without_an_end_count(suspects: Suspects, new_id: str) -> None:
+    for _ in range(5):
+        with suspects.trial(new_id):
+            pass
+    for _ in range(5):
+        with pytest.raises(ZeroDivisionError), suspects.trial(new_id):
+            raise ZeroDivisionError
+
+
+def test_two_starts_without_an_end_are_the_last(suspects: Suspects, broker: redis.Redis, new_id: str) -> None:
+    """What a killed worker leaves behind is what this writes."""
+    broker.set(f"clipqueue:suspect:{new_id}", 1)
+    with pytest.raises(WorkerLost, match="2 workers"), suspects.trial(new_id):
+        pytest.fail("it must not run again")
+    assert not broker.exists(f"clipqueue:suspect:{new_id}")
+
+
+def test_suspects_run_one_at_a_time(suspects: Suspects, new_id: str) -> None:
+    with suspects.trial(new_id), pytest.raises(SuspectWaits), suspects.trial(f"{new_id}-other"):
+        pytest.fail("it must not run beside the other")
+    with suspects.trial(f"{new_id}-other"):
+        pass
+
+
+def test_redis_being_away_is_no_jobs_fault(new_id: str) -> None:
+    with redis.Redis(port=1) as nowhere:
+        suspects = Suspects(nowhere, wait_s=0.05)
+        for _ in range(2):
+            with pytest.raises(QueueUnavailable), suspects.trial(new_id):
+                pytest.fail("it must not run uncounted")
