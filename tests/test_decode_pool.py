@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.hostile.corpus import progressive
+from tests.hostile.shapes import progressive
 from tests.support.decoding import LIMITS, decoder_for
 from tests.support.pictures import encoded, photo, small_jpeg
 from tests.support.waiting import wait_for

@@ -467,9 +467,9 @@ def test_an_egress_proxy_gets_every_request_and_looks_the_names_up(authority: tr
     assert asked
     assert set(asked) == {"127.0.0.1"}
     authorization = "Basic dXNlcjpwYXNzQHdvcmQ="
-    assert proxy.seen == [
-        ("CONNECT images.test:443 HTTP/1.1", authorization),
-        ("GET http://images.test/a.jpg?sig=1 HTTP/1.1", authorization),
+    assert [(line.rpartition(" ")[0], header) for line, header in proxy.seen] == [
+        ("CONNECT images.test:443", authorization),
+        ("GET http://images.test/a.jpg?sig=1", authorization),
     ]
 
 

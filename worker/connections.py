@@ -177,7 +177,10 @@ class _HTTPConnection(HTTPConnection):
 
 
 class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
-    pass
+    def _tunnel(self) -> None:
+        super()._tunnel()  # type: ignore[misc]
+        if running_deadline().expired:  # headers that were cut read like whole ones
+            raise TimeoutError
 
 
 def _open(family: int, sockaddr: tuple[Any, ...], timeout_s: float, options: Any) -> socket.socket:

@@ -15,8 +15,11 @@ import resource
 import socket
 import struct
 import sys
+import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from PIL import Image
 
 from worker.decoder import DecodeLimits, PillowDecoder
 from worker.errors import JobError
@@ -44,6 +47,9 @@ def receive(sock: socket.socket, size: int) -> bytes:
 def main(config: dict[str, Any]) -> None:
     """Answer until the parent closes the socket."""
     decoder = PillowDecoder(PreprocessSpec(**config["spec"]), DecodeLimits(**config["limits"]))
+    # Files choose what is warned of, and nobody reads it.
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     _limit(resource.RLIMIT_AS, config["memory_bytes"])

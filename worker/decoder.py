@@ -33,8 +33,14 @@ if TYPE_CHECKING:
 
 # By content, never by name. What is left out (EPS, PSD, FITS, ...) holds nearly all of Pillow's past holes.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP", "HEIF")
-# Those whose header says how many frames there are. Of the others only the first is ever looked for.
-_COUNT_FRAMES = {"PNG", "WEBP", "AVIF", "HEIF"}
+# Those whose header says how many frames there are. Of the others only the first is ever looked for: to count the
+# frames of a GIF or TIFF would be to walk the whole file.
+_COUNT_FRAMES = {"PNG", "WEBP", "AVIF", "HEIF", "MPO"}
+# What Pillow says, in an OSError, where a decoder written in C was given no memory.
+_NO_MEMORY = re.compile(r"decoder error -9|out of memory")
+# Tiles of a TIFF that are larger than the picture cost what they cover, and not what is seen of them.
+_TILE_TAGS = (322, 323)  # TileWidth, TileLength (TIFF 6.0, section 15)
+_LARGEST_SPARE_TILE = 1024
 
 # What Pillow's plug-ins are known to raise on damaged files (its own fuzz targets tolerate the same).
 _DAMAGED = (
@@ -133,8 +139,10 @@ class PillowDecoder:
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise TooManyPixels(self._too_many()) from None
         except MemoryError:
-            raise DecodeTooCostly("the image needs more memory (CLIPQUEUE_DECODE_MEMORY_BYTES)") from None
+            raise _too_much_memory() from None
         except _DAMAGED as exc:
+            if _NO_MEMORY.search(str(exc)):
+                raise _too_much_memory() from None
             raise CorruptImage(f"the image cannot be decoded: {exc}") from None
 
     def _check(self, image: Image.Image, content: bytes) -> None:
@@ -146,6 +154,8 @@ class PillowDecoder:
             raise TooManyPixels(f"{image.width}x{image.height}: a side above {limits.max_side} (CLIPQUEUE_MAX_SIDE)")
         if image.format in _COUNT_FRAMES and getattr(image, "n_frames", 1) > limits.max_frames:
             raise TooManyFrames(f"more than {limits.max_frames} frames (CLIPQUEUE_MAX_FRAMES)")
+        if image.format == "TIFF":
+            _check_tiles(image)
         if image.format in ("JPEG", "MPO") and _has_more_scans(content, limits.max_scans):
             raise TooManyScans(f"more than {limits.max_scans} scans (CLIPQUEUE_MAX_SCANS)")
 
@@ -153,6 +163,9 @@ class PillowDecoder:
         # MPO is what Pillow calls a JPEG with further pictures behind the first, as phones write it.
         file_format = "JPEG" if image.format == "MPO" else str(image.format)
         profile = image.info.get("icc_profile")
+        if file_format != "JPEG":
+            # Before the orientation is asked for: that loads a PNG too, and swallows what is wrong with it.
+            image.load()
         turn, stored = _turn(image), image.size
         width, height = turn.size(*stored)
         box = turn.stored_box(crop_box(width, height, self._spec), *stored)
@@ -172,6 +185,17 @@ def _unidentified(content: bytes) -> UnsupportedFormat | CorruptImage:
     return UnsupportedFormat(f"the content is {describe(content)}; decoded are {', '.join(FORMATS)}")
 
 
+def _too_much_memory() -> DecodeTooCostly:
+    return DecodeTooCostly("the image needs more memory (CLIPQUEUE_DECODE_MEMORY_BYTES)")
+
+
+def _check_tiles(image: Image.Image) -> None:
+    tags = getattr(image, "tag_v2", {})
+    for tag, side in zip(_TILE_TAGS, image.size, strict=True):
+        if int(tags.get(tag, 0)) > max(_LARGEST_SPARE_TILE, side + 15):
+            raise TooManyPixels(f"tiles of {tags[tag]} pixels a side in a picture of {side}")
+
+
 def _has_more_scans(content: bytes, limit: int) -> bool:
     """Count the scans of the first picture of a JPEG file (ITU-T T.81, annex B) without decoding any."""
     scans, position = 0, 2
@@ -188,6 +212,8 @@ def _has_more_scans(content: bytes, limit: int) -> bool:
 
 
 def _turn(image: Image.Image) -> Turn:
+    if image.format == "TIFF":  # Pillow has turned it while loading
+        return UPRIGHT
     # The tag alone, and not ImageOps.exif_transpose, which rewrites the whole EXIF block and fails on broken ones.
     try:
         return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1), UPRIGHT)

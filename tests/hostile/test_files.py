@@ -1,0 +1,41 @@
+"""Image files that were made to do harm, or that are odd and sound, through a worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.hostile.corpus import SPECIMENS
+from tests.support.hostile import DECODE_S, GRACE_S
+from tests.support.servers import ImageServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.hostile.corpus import Specimen
+    from tests.support.hostile import HostileWorker, Outcome
+
+
+@pytest.fixture(scope="module")
+def images() -> Iterator[ImageServer]:
+    server = ImageServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def outcomes(hostile_worker: HostileWorker, images: ImageServer) -> dict[str, Outcome]:
+    urls = {one.name: images.add(f"/{number}", one.build()) for number, one in enumerate(SPECIMENS)}
+    return hostile_worker.run(urls)
+
+
+@pytest.mark.parametrize("specimen", SPECIMENS, ids=lambda one: one.name)
+def test_files(specimen: Specimen, outcomes: dict[str, Outcome]) -> None:
+    outcome = outcomes[specimen.name]
+    assert outcome.code == specimen.code, outcome.message
+    assert outcome.seconds["decode"] < DECODE_S + GRACE_S
+
+
+def test_the_same_worker_embeds_a_good_image(outcomes: dict[str, Outcome], hostile_worker: HostileWorker) -> None:
+    assert hostile_worker.embeds_a_good_image()
