@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from tests.support.decoding import decoder_for
 from tests.support.pictures import PHOTOS, encoded, photo
 from worker.decoder import FORMATS, PillowDecoder
-from worker.errors import CorruptImage, TooManyPixels, UnsupportedFormat
+from worker.errors import CorruptImage, TooManyFrames, TooManyPixels, TooManyScans, UnsupportedFormat
 from worker.geometry import PreprocessSpec
 
 SPEC = PreprocessSpec(224, 224)
@@ -38,8 +38,9 @@ def test_every_sample_picture_is_decoded(name: str, decoder: PillowDecoder) -> N
     assert image.pixels.std() > 5, "a real picture is not one colour"
 
 
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])  # Pillow turns a TIFF itself
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_rotated_photo_is_turned_upright(orientation: int, decoder: PillowDecoder) -> None:
+def test_a_rotated_photo_is_turned_upright(orientation: int, file_format: str, decoder: PillowDecoder) -> None:
     """The stored pixels are turned, the tag says how: the result is the upright picture's, to the pixel row."""
     upright = photo().crop((0, 0, 640, 427))
     exif = Image.Exif()
@@ -50,7 +51,7 @@ def test_a_rotated_photo_is_turned_upright(orientation: int, decoder: PillowDeco
     tagged = Image.open(BytesIO(encoded(upright, "PNG", exif=undo_exif)))
     stored = ImageOps.exif_transpose(tagged)
 
-    image = decoder.decode(encoded(stored, "PNG", exif=exif))
+    image = decoder.decode(encoded(stored, file_format, exif=exif))
 
     assert (image.width, image.height) == (640, 427)
     assert mean_difference(image.pixels, decoder.decode(encoded(upright, "PNG")).pixels) < 0.5
@@ -142,11 +143,81 @@ def test_formats_outside_the_list_are_refused(file_format: str, decoder: PillowD
         decoder.decode(encoded(photo().resize((64, 64)), file_format))
 
 
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP"])
+def test_heic_is_not_turned_by_its_exif(decoder: PillowDecoder) -> None:
+    """Its own rotation counts, which libheif applies (ISO/IEC 23008-12, annex A.2.2): the tag may only repeat it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = decoder.decode(encoded(photo(), "HEIF", quality=95, exif=exif))
+    assert (image.width, image.height, image.format) == (1024, 768, "HEIF")
+    assert mean_difference(image.pixels, decoder.decode(encoded(photo(), "PNG")).pixels) < 4
+
+
+def test_a_damaged_png_is_no_black_picture(decoder: PillowDecoder) -> None:
+    """Asking a PNG for its orientation loads it, and swallows what is wrong with it."""
+    content = encoded(photo(), "PNG")
+    start = content.index(b"IDAT") + 4
+    with pytest.raises(CorruptImage):
+        decoder.decode(content[:start] + b"\xff" * 5000 + content[start + 5000 :])
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+def test_a_truncated_file_is_embedded_as_far_as_it_goes_where_the_operator_says_so(
+    file_format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", False)  # the decoder sets it for its process
+    whole = encoded(photo(), file_format)
+    tolerant = decoder_for(SPEC, allow_truncated=True)
+    image = tolerant.decode(whole[: len(whole) * 2 // 3])
+    assert mean_difference(image.pixels[:100], tolerant.decode(whole).pixels[:100]) < 5
+
+
+def test_one_side_may_not_be_too_long() -> None:
+    decoder = decoder_for(SPEC, max_side=100)
+    assert decoder.decode(encoded(Image.new("L", (100, 1)), "PNG")).width == 100
+    with pytest.raises(TooManyPixels, match="CLIPQUEUE_MAX_SIDE"):
+        decoder.decode(encoded(Image.new("L", (1, 101)), "PNG"))
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
+def test_frames_may_not_be_too_many(file_format: str) -> None:
+    frames = [Image.new("RGB", (16, 16), (10 * number, 0, 0)) for number in range(5)]
+    content = encoded(frames[0], file_format, save_all=True, append_images=frames[1:])
+    assert decoder_for(SPEC, max_frames=5).decode(content).width == 16
+    with pytest.raises(TooManyFrames, match="CLIPQUEUE_MAX_FRAMES"):
+        decoder_for(SPEC, max_frames=4).decode(content)
+
+
+def test_scans_may_not_be_too_many() -> None:
+    """An ordinary progressive JPEG has ten."""
+    content = encoded(photo(), "JPEG", progressive=True)
+    assert decoder_for(SPEC, max_scans=10).decode(content).width == 1024
+    with pytest.raises(TooManyScans, match="CLIPQUEUE_MAX_SCANS"):
+        decoder_for(SPEC, max_scans=9).decode(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"<?xml version='1.0'?><svg xmlns='x'/>", "SVG"),
+        (b"%PDF-1.7", "PDF"),
+        (b"PK\x03\x04", "a ZIP archive"),
+        (b"\x1f\x8b\x08", "an archive"),
+        (b"\x00\x00\x00\x18ftypmp42", "a video"),
+        (b"\x00\x01\x02", "no image"),
+    ],
+)
+def test_what_is_no_image_is_named(content: bytes, name: str, decoder: PillowDecoder) -> None:
+    with pytest.raises(UnsupportedFormat, match=f"the content is {name};"):
+        decoder.decode(content)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "HEIF"])
 def test_a_truncated_file_is_refused(file_format: str, decoder: PillowDecoder) -> None:
     content = encoded(photo(), file_format)
-    with pytest.raises((CorruptImage, UnsupportedFormat)):
-        decoder.decode(content[: len(content) // 2])
+    for share in (0.01, 0.5, 0.9):
+        with pytest.raises(CorruptImage):
+            decoder.decode(content[: max(16, int(len(content) * share))])
 
 
 def test_every_damage_is_a_damaged_image(decoder: PillowDecoder) -> None:

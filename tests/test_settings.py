@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from worker.settings import Settings, SettingsError, load_settings, parse_ports
+from worker.settings import Settings, SettingsError, load_settings, parse_nameserver, parse_ports
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +62,15 @@ def test_everything_else_is_read_from_its_variable(monkeypatch: pytest.MonkeyPat
         ("CLIPQUEUE_FETCH_PORTS", "0"),
         ("CLIPQUEUE_FETCH_PORTS", "90-80"),
         ("CLIPQUEUE_FETCH_ALLOW_NETWORKS", "10.0.0.1/8"),
+        ("CLIPQUEUE_FETCH_NAMESERVERS", "dns.example.com"),
+        ("CLIPQUEUE_FETCH_NAMESERVERS", "9.9.9.9:dns"),
+        ("CLIPQUEUE_FETCH_PROXY", "proxy.internal:3128"),
+        ("CLIPQUEUE_FETCH_PROXY", "socks5://proxy.internal"),
+        ("CLIPQUEUE_FETCH_USER_AGENT", "two\r\nlines"),
+        ("CLIPQUEUE_FETCH_USER_AGENT", " padded"),
+        ("CLIPQUEUE_FETCH_PER_HOST", "0"),
+        ("CLIPQUEUE_FETCH_ALLOW_DOWNGRADE", "perhaps"),
+        ("CLIPQUEUE_DECODE_MEMORY_BYTES", "1000"),
         ("CLIPQUEUE_LOG_LEVEL", "loud"),
     ],
 )
@@ -77,6 +86,31 @@ def test_a_job_may_not_outlive_the_visibility_timeout(monkeypatch: pytest.Monkey
         load_settings()
     monkeypatch.setenv("CLIPQUEUE_VISIBILITY_TIMEOUT_S", "180")
     assert load_settings().fetch_total_s == 60
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["RETRY_CAP_S", "FETCH_TOTAL_S", "DECODE_S", "ENCODE_S", "STORE_S"],
+)
+def test_every_deadline_counts_against_the_visibility_timeout(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"CLIPQUEUE_{name}", str(getattr(load_settings(), name.lower()) + 2.1))
+    with pytest.raises(SettingsError, match=f"CLIPQUEUE_{name}"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "nameserver"),
+    [
+        ("9.9.9.9", ("9.9.9.9", 53)),
+        (" 127.0.0.1:5353", ("127.0.0.1", 5353)),
+        ("2620:fe::fe", ("2620:fe::fe", 53)),
+        ("[2620:fe::fe]", ("2620:fe::fe", 53)),
+        ("[2620:fe::fe]:5353", ("2620:fe::fe", 5353)),
+    ],
+)
+def test_name_servers_are_addresses_with_a_port_or_without(text: str, nameserver: tuple[str, int]) -> None:
+    address, port = parse_nameserver(text)
+    assert (str(address), port) == nameserver
 
 
 def test_ports_are_single_or_ranges() -> None:

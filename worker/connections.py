@@ -178,7 +178,7 @@ class _HTTPConnection(HTTPConnection):
 
 class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
     def _tunnel(self) -> None:
-        super()._tunnel()  # type: ignore[misc]
+        super()._tunnel()
         if running_deadline().expired:  # headers that were cut read like whole ones
             raise TimeoutError
 
