@@ -108,15 +108,15 @@ def test_time_is_bounded(pools: Callable[..., DecodePool]) -> None:
 
 
 def test_how_many_decode_at_once_is_bounded(pools: Callable[..., DecodePool]) -> None:
-    """While the one process works, another image waits, and gives up in time."""
+    """While the one process works, other images wait, and their jobs go back to the queue in time."""
     pool = pools(wall_s=1.5)
     pool.warm_up()
-    ends: list[errors.JobError] = []
+    ends: list[Exception] = []
 
     def decode() -> None:
         try:
             pool.decode(SLOW)
-        except errors.JobError as exc:
+        except (errors.JobError, errors.HandBack) as exc:
             ends.append(exc)
 
     threads = [threading.Thread(target=decode) for _ in range(3)]
@@ -124,8 +124,7 @@ def test_how_many_decode_at_once_is_bounded(pools: Callable[..., DecodePool]) ->
         thread.start()
     for thread in threads:
         thread.join()
-    assert [type(end) for end in ends] == [errors.DecodeTimeout] * 3
-    assert sum("no decoding process was free" in str(end) for end in ends) >= 1
+    assert sorted(type(end).__name__ for end in ends) == ["DecodeTimeout", "DecodersBusy", "DecodersBusy"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])

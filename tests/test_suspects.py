@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from producer.client import EmbeddingClient
 from producer.local.stack import Stack
@@ -141,7 +143,7 @@ def test_suspects_run_one_at_a_time(suspects: Suspects, new_id: str) -> None:
 
 
 def test_redis_being_away_is_no_jobs_fault(new_id: str) -> None:
-    with redis.Redis(port=1) as nowhere:
+    with redis.Redis(port=1, retry=Retry(NoBackoff(), 0)) as nowhere:
         suspects = Suspects(nowhere, wait_s=0.05)
         for _ in range(2):
             with pytest.raises(QueueUnavailable), suspects.trial(new_id):

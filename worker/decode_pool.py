@@ -35,6 +35,8 @@ _MAX_HEADER_BYTES = 65_536
 _MAX_MESSAGE_CHARS = 500
 _MOST_BY_DEFAULT = 8
 _START_S = 60.0
+# Of the time for one image: what it may wait for a process. The rest must suffice for what it may cost.
+_WAIT_SHARE = 1 / 3
 # What a decoding process may answer. One that was taken over can lie about an image, and nothing else.
 _ANSWERS: dict[str, type[errors.PermanentError]] = {
     error.__name__: error
@@ -106,8 +108,9 @@ class DecodePool:
         Raises:
             UnsupportedFormat, TooManyPixels, TooManyFrames, TooManyScans, CorruptImage: See there.
             DecodeTooCostly: It took more processor time or memory than one image may.
-            DecodeTimeout: It was not decoded in time, since others were.
+            DecodeTimeout: It was not decoded in time.
             DecoderCrashed: The process that decoded it was lost.
+            DecodersBusy: Every process was busy for a third of that time.
         """
         return self._decode(content, self._limits.wall_s)
 
@@ -121,10 +124,10 @@ class DecodePool:
     def _decode(self, content: bytes, seconds: float) -> DecodedImage:
         ends = time.monotonic() + seconds
         try:
-            child = self._idle.get(timeout=seconds)
+            child = self._idle.get(timeout=seconds * _WAIT_SHARE)
         except queue.Empty:
-            raise errors.DecodeTimeout(
-                f"no decoding process was free within {self._limits.wall_s:g} s (CLIPQUEUE_DECODE_S)"
+            raise errors.DecodersBusy(
+                f"{self.processes} images are being decoded (CLIPQUEUE_DECODE_PROCESSES)"
             ) from None
         try:
             if child is None:

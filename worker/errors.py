@@ -34,6 +34,7 @@ JobError
 HandBack                        nobody's job's fault: the job goes back to the queue and spends no retry
 ├── StoreUnavailable            MongoDB is away
 ├── QueueUnavailable            Redis is away
+├── DecodersBusy                enough images are being decoded
 ├── HostBusy                    enough downloads from that host run already
 └── SuspectWaits                another job that lost its worker runs first
 
@@ -259,6 +260,10 @@ class QueueUnavailable(HandBack):
 
 class HostBusy(HandBack):
     """As many downloads from that host as may run already do; a moment was waited already."""
+
+
+class DecodersBusy(HandBack):
+    """As many images as may be decoded at once are; a moment was waited already."""
 
 
 class SuspectWaits(HandBack):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from worker.batcher import Batcher
 from worker.connections import Guard, GuardedAdapter
@@ -141,4 +143,5 @@ def _build_decoder(settings: Settings, spec: PreprocessSpec) -> DecodePool:
 def _connect_redis(settings: Settings) -> Redis:
     # As the queue's own connections in `worker.app`: certificates checked, no wait without an end.
     tls = {"ssl_cert_reqs": "required"} if settings.redis_url.startswith("rediss://") else {}
-    return Redis.from_url(settings.redis_url, socket_timeout=10, socket_connect_timeout=5, **tls)
+    retry = Retry(ConstantBackoff(0.1), 1)  # the default goes on for many seconds, and the job can go back meanwhile
+    return Redis.from_url(settings.redis_url, socket_timeout=10, socket_connect_timeout=5, retry=retry, **tls)
