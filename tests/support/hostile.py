@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.support.dns import NameServer
 
-FETCH_TOTAL_S, FETCH_CONNECT_S, FETCH_READ_S, DNS_S = 2.0, 0.7, 1.0, 0.7
+FETCH_TOTAL_S, FETCH_CONNECT_S, FETCH_READ_S, DNS_S = 3.0, 1.5, 2.0, 1.8
 DECODE_CPU_S, DECODE_S = 2, 30.0
 MAX_BYTES = 20 * 1024 * 1024
 # What a loaded machine may take beyond a limit until the thread runs again that notices it.
