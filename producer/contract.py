@@ -178,10 +178,14 @@ def id_of_url(url: str) -> str:
 
 
 def describe_kwargs(kwargs: Mapping[str, Any]) -> str:
-    """Return a message's keyword arguments as Flower may show them: the contract's alone, the URL without query."""
-    shown = {name: kwargs[name] for name in JOB_KEYS if name in kwargs}
+    """Return a message's keyword arguments as Flower may show them: the contract's alone, without any URL's query."""
+    shown = {
+        name: redact_text(value) if isinstance(value := kwargs[name], str) else value
+        for name in JOB_KEYS
+        if name in kwargs
+    }
     if isinstance(shown.get("url"), str):
-        shown["url"] = redact_url(shown["url"])
+        shown["url"] = redact_url(kwargs["url"])
     return repr(shown)[:_MAX_DESCRIPTION_CHARS]
 
 

@@ -151,6 +151,8 @@ def test_a_process_that_was_taken_over_can_say_nothing_harmful(
         b"\x00\x00\x00\x04null",
         b"\x00\x00\x00\x05\x80\x04\x95\x00\x00",
         b"\x00\x00\x00\x35" + b'{"width": "x", "height": 1, "format": "JPEG"}        ' + bytes(64 * 64 * 3),
+        b"\x00\x00\x00\x38" + b'{"width": Infinity, "height": 1, "format": "JPEG"}       ' + bytes(64 * 64 * 3),
+        b"\x00\x00\x00\x38" + b'{"width": -5, "height": 1, "format": "JPEG"}             ' + bytes(64 * 64 * 3),
         b"\x00\x00\x00\x33" + b'{"width": 1, "height": 1, "format": "<script>"}    ' + bytes(64 * 64 * 3),
         (20_000).to_bytes(4, "big") + b"[" * 20_000,
     ]
@@ -177,6 +179,7 @@ def test_the_process_has_nothing_of_the_environment(
     assert {entry.partition(b"=")[0] for entry in environment.split(b"\0") if entry} <= {
         b"PYTHONPATH",
         b"OPENBLAS_NUM_THREADS",
+        b"LD_LIBRARY_PATH",
         b"LC_CTYPE",  # Python's own coercion of the C locale
     }
 
@@ -211,3 +214,13 @@ def test_idle_processes_are_taken_again(pools: Callable[..., DecodePool]) -> Non
     assert len(children() - before) == 1
     pool.close()
     wait_for(lambda: not children() - before, "the process to end")
+
+
+def test_receiving_a_file_costs_nothing_of_its_processor_time(pools: Callable[..., DecodePool]) -> None:
+    """Between two images the process has no limit left that the first one's time has used up."""
+    pool = pools(cpu_s=1)
+    pool.decode(small_jpeg())
+    (child,) = children()
+    limits = Path(f"/proc/{child}/limits").read_text()
+    (cpu,) = [line for line in limits.splitlines() if line.startswith("Max cpu time")]
+    assert cpu.split()[3:5] == ["unlimited", "unlimited"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from tests.hostile.shapes import progressive
 from tests.support.decoding import decoder_for
 from tests.support.pictures import PHOTOS, encoded, photo
 from worker.decoder import FORMATS, PillowDecoder
@@ -193,6 +194,14 @@ def test_scans_may_not_be_too_many() -> None:
     assert decoder_for(SPEC, max_scans=10).decode(content).width == 1024
     with pytest.raises(TooManyScans, match="CLIPQUEUE_MAX_SCANS"):
         decoder_for(SPEC, max_scans=9).decode(content)
+
+
+def test_a_marker_without_a_segment_hides_no_scans() -> None:
+    """TEM has no length, so what follows it must not be taken for one and skipped over."""
+    content = progressive(300)
+    second = content.index(b"\xff\xda", content.index(b"\xff\xda") + 2)
+    with pytest.raises(TooManyScans):
+        decoder_for(SPEC).decode(content[:second] + b"\xff\x01\xfe\xfe" + content[second:])
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,10 @@ import trustme
 
 from tests.support.servers import Answer, Proxy, SocketServer, tls_context
 from worker import errors
-from worker.connections import Guard, GuardedAdapter
-from worker.fetcher import FetchRules, HttpFetcher
+from worker.connections import GuardedAdapter
+from worker.deadline import Deadline
+from worker.fetcher import FetchRules, HttpFetcher, _host_of
+from worker.guard import Guard
 from worker.hosts import HostSlots
 from worker.names import BoundedResolve, system_resolve
 
@@ -511,3 +513,34 @@ def test_a_redirect_seen_through_an_egress_proxy_is_checked_anew(authority: trus
         pytest.raises(errors.BlockedAddress),
     ):
         fetcher.fetch("https://images.test/")
+
+
+def test_a_deadline_cuts_no_connection_that_another_download_has_taken_over() -> None:
+    """Read to its end, a connection goes on to the next download before the last one's deadline is called off."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, Deadline(0.2) as first, Deadline(30) as second:
+        first.watch(ours)
+        second.watch(ours)
+        while not first.expired:
+            time.sleep(0.02)
+        time.sleep(0.1)
+        theirs.sendall(b"x")
+        assert ours.recv(1) == b"x"
+
+
+def test_a_proxy_whose_name_is_away_fails_no_job_for_good() -> None:
+    with pytest.raises(errors.ConnectionFailed, match="egress proxy"):
+        fetcher_with(LOCAL_GUARD, "http://no-such-proxy.invalid:3128").fetch("https://images.test/")
+
+
+def test_a_redirect_quotes_no_password() -> None:
+    moved = "HTTP/1.1 302 Found\r\nLocation: http://user:hunter2\N{ACCOUNT OF}@h/\r\nContent-Length: 0\r\n\r\n"
+    with SocketServer(answer(moved.encode())) as server, pytest.raises(errors.BadRedirect) as caught:
+        fetcher_with(LOCAL_GUARD).fetch(server.url)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_host_is_one_in_every_spelling() -> None:
+    urls = ["http://Images.Test/a", "http://images.test./b", "http://images.test:80/c", "http://images.test:080/d"]
+    assert {_host_of(url) for url in urls} == {"images.test:80"}
+    assert _host_of("https://images.test/") == "images.test:443"

@@ -11,8 +11,9 @@ import pytest
 from celery import Celery
 from kombu.entity import Queue
 
-from producer.contract import ImageJob
+from producer.contract import ImageJob, describe_kwargs
 from producer.message import image_message
+from worker.messages import read_message
 
 if TYPE_CHECKING:
     import redis
@@ -83,3 +84,18 @@ def test_each_message_has_a_delivery_tag_of_its_own() -> None:
 def test_the_text_that_flower_shows_has_no_query() -> None:
     job = ImageJob.new("a", "http://host/a.jpg?sig=secret")
     assert "secret" not in json.loads(image_message(job, "t"))["headers"]["kwargsrepr"]
+
+
+def test_the_longest_job_is_a_message_that_workers_read() -> None:
+    """Characters beyond the basic plane take twelve in JSON, and stand in the body and in the description."""
+    job = ImageJob.new("\N{GRINNING FACE}" * 1024, "http://h/" + "\N{GRINNING FACE}" * 2039)
+    clean = read_message(image_message(job, str(uuid.uuid4())), "images", 10.0)
+    assert json.loads(base64.b64decode(clean["body"]))[1] == job.to_kwargs()
+
+
+def test_no_url_is_described_with_its_query() -> None:
+    """Whatever keyword argument holds it: some backends use URLs as ids."""
+    url = "https://host/a.jpg?sig=deadbeef"
+    described = describe_kwargs({"image_id": url, "url": url, "enqueued_at": url, "force": url})
+    assert "https://host/a.jpg" in described
+    assert "deadbeef" not in described

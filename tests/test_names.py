@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.dns import SERVFAIL, SILENCE, NameServer
 from worker.deadline import Deadline
+from worker.errors import ResolverBusy
 from worker.names import BoundedResolve, NameserverResolve, numeric_resolve, system_resolve
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def test_the_systems_resolver_is_bounded_in_time(deadline: Deadline) -> None:
 
     try:
         with pytest.raises(socket.gaierror) as caught:
-            BoundedResolve(1, 0.1, hang)("127.0.0.1", 80)
+            BoundedResolve(1, 0.1, hang)("hangs.test", 80)
         assert caught.value.errno == socket.EAI_AGAIN
         assert deadline.remaining_s > LONG_S / 2
     finally:
@@ -86,3 +87,28 @@ def test_an_address_is_nothing_to_ask_for(names: NameServer, deadline: Deadline)
 @pytest.mark.parametrize("host", ["images.test", "1.2.3.4.test", "a" * 300, "", "1.2.3.4.5"])
 def test_a_name_is_no_address(host: str) -> None:
     assert not numeric_resolve(host, 80)
+
+
+def test_lookups_that_hang_fail_no_job_whose_own_never_began(deadline: Deadline) -> None:
+    """The only thread hangs: an address needs none, and a name goes back to the queue with its job."""
+    release = threading.Event()
+
+    def hang(host: str, port: int) -> Any:
+        release.wait(LONG_S)
+        return system_resolve(host, port)
+
+    resolve = BoundedResolve(1, 0.1, hang)
+    try:
+        with pytest.raises(socket.gaierror):
+            resolve("hangs.test", 80)
+        with pytest.raises(ResolverBusy):
+            resolve("waits.test", 80)
+        assert addresses(resolve("127.0.0.1", 80)) == ["127.0.0.1"]
+    finally:
+        release.set()
+
+
+@pytest.mark.parametrize("failure", [SERVFAIL, SILENCE])
+def test_one_family_that_fails_does_not_hide_the_other(failure: str, names: NameServer, deadline: Deadline) -> None:
+    names.add("half.test", ["192.0.2.1", f"AAAA {failure}"])
+    assert addresses(asking(names)("half.test", 80)) == ["192.0.2.1"]

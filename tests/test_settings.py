@@ -93,7 +93,7 @@ def test_a_job_may_not_outlive_the_visibility_timeout(monkeypatch: pytest.Monkey
     ["RETRY_CAP_S", "FETCH_TOTAL_S", "DECODE_S", "ENCODE_S", "STORE_S"],
 )
 def test_every_deadline_counts_against_the_visibility_timeout(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(f"CLIPQUEUE_{name}", str(getattr(load_settings(), name.lower()) + 2.1))
+    monkeypatch.setenv(f"CLIPQUEUE_{name}", str(getattr(load_settings(), name.lower()) + 3.1))
     with pytest.raises(SettingsError, match=f"CLIPQUEUE_{name}"):
         load_settings()
 

@@ -36,7 +36,7 @@ ENV = {
     "CLIPQUEUE_DECODE_S": "2",
     "CLIPQUEUE_ENCODE_S": "2",
     "CLIPQUEUE_STORE_S": "0.8",
-    "CLIPQUEUE_VISIBILITY_TIMEOUT_S": "8",
+    "CLIPQUEUE_VISIBILITY_TIMEOUT_S": "12",
     "CLIPQUEUE_RESTORE_INTERVAL_S": "1",
     "CLIPQUEUE_FETCH_PER_HOST": "64",
 }
@@ -101,7 +101,7 @@ def test_a_job_that_kills_its_workers_is_given_up_and_its_companions_are_done(tm
         with running_worker(stack, tmp_path / "worker.log") as last:
             workers.append(last)
             ended = {"embedding_job.status": {"$in": ["done", "failed"]}}
-            wait_for(lambda: collection.count_documents(ended) == COMPANIONS + 1, "every job to end")
+            wait_for(lambda: collection.count_documents(ended) == COMPANIONS + 1, "every job to end", 150)
             wait_for(lambda: not broker.hlen("unacked") and not broker.llen("images"), "the queue to be empty")
             assert last.poll() is None
         found = {document["_id"]: document["embedding_job"] for document in collection.find()}
@@ -110,7 +110,7 @@ def test_a_job_that_kills_its_workers_is_given_up_and_its_companions_are_done(tm
     assert (lost["error"]["code"], lost["error"]["stage"]) == ("worker_lost", "receive")
     assert len(deadly) == 2, "the third delivery fetches nothing"
     assert {job["status"] for job in found.values()} == {"done"}
-    assert not notes, "what was noted of jobs that ended is forgotten"
+    assert len(notes) == 1, "what was noted of jobs that ended is forgotten, save of the one that was given up"
 
 
 @pytest.fixture
@@ -130,9 +130,10 @@ def test_only_starts_without_an_end_count(suspects: Suspects, new_id: str) -> No
 def test_two_starts_without_an_end_are_the_last(suspects: Suspects, broker: redis.Redis, new_id: str) -> None:
     """What a killed worker leaves behind is what this writes."""
     broker.set(f"clipqueue:suspect:{new_id}", 1)
-    with pytest.raises(WorkerLost, match="2 workers"), suspects.trial(new_id):
-        pytest.fail("it must not run again")
-    assert not broker.exists(f"clipqueue:suspect:{new_id}")
+    for _ in range(2):  # also when MongoDB was away and the failure could not be recorded
+        with pytest.raises(WorkerLost, match="2 workers"), suspects.trial(new_id):
+            pytest.fail("it must not run again")
+    assert 0 < int(str(broker.ttl(f"clipqueue:suspect:{new_id}"))) <= 24 * 3600
 
 
 def test_suspects_run_one_at_a_time(suspects: Suspects, new_id: str) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pymongo
@@ -24,7 +25,7 @@ from tests.support.commands import run_worker
 from tests.support.messages import hand_made_message
 from tests.support.models import SMALL_CHECKPOINT
 from tests.support.pictures import encoded, photo, small_jpeg
-from tests.support.servers import Answer
+from tests.support.servers import Answer, SocketServer
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -167,6 +168,34 @@ def test_retries_in_memory_are_bounded(tmp_path: Path, images: ImageServer, new_
         wait_for(lambda: images.hits["/busy.jpg"] >= 100, "every job to be tried once")
         wait_for(lambda: broker.hlen("unacked") == 8, "retries to wait in the worker, up to the bound")
         assert broker.llen("images") == 92, "the others wait in Redis"
+
+
+def test_a_wave_of_retries_costs_no_threads(tmp_path: Path, images: ImageServer, new_id: str) -> None:
+    """Many more than may wait in memory; when they are over, as many images are in flight as before."""
+    env = {**WORKER_ENV, "CLIPQUEUE_CONCURRENCY": "4", "CLIPQUEUE_RETRY_BASE_S": "1", "CLIPQUEUE_RETRY_CAP_S": "1"}
+    busy, picture = images.add("/busy.jpg", Answer(b"", 503)), small_jpeg()
+    together = threading.Barrier(4)
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        together.wait(20)  # none is answered before four ask
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(picture) + picture)
+
+    with (
+        SocketServer(serve) as server,
+        Stack(tmp_path) as stack,
+        pymongo.MongoClient[Document](stack.mongodb_uri) as mongo,
+        EmbeddingClient(stack.redis_url) as client,
+    ):
+        stack.start_servers()
+        stack.start_worker({**env, "CLIPQUEUE_FETCH_TOTAL_S": "20", "CLIPQUEUE_FETCH_READ_S": "20"})
+        client.enqueue_many((f"{new_id}-busy-{n}", busy) for n in range(60))
+        failed = {"embedding_job.status": "failed"}
+        collection = mongo["clipqueue"]["images"]
+        wait_for(lambda: collection.count_documents(failed) == 60, "every retry to be spent")
+        client.enqueue_many((f"{new_id}-{n}", server.url) for n in range(8))
+        done = {"embedding_job.status": "done"}
+        wait_for(lambda: collection.count_documents(done) == 8, "four images at once, twice")
 
 
 def test_a_model_that_is_slow_for_its_deadline_gets_fewer_threads(tmp_path: Path) -> None:

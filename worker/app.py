@@ -107,8 +107,7 @@ def _start(sender: Any, **_: Any) -> None:
     try:
         app.runtime = build_runtime(_settings)
         sender.concurrency = min(sender.concurrency, app.runtime.concurrency)
-        # Retries wait for their time unacked in memory: without a bound, an outage of one image host would fill it.
-        app.conf.worker_eta_task_limit = 2 * sender.concurrency
+        app.conf.broker_transport_options["max_unacked"] = 2 * sender.concurrency
     except (Unavailable, StoreUnavailable) as exc:
         logger.critical(exc)
         sys.exit(1)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _running = threading.local()
+_lock = threading.Lock()
+# Whose socket a file descriptor is: that of the download that used it last.
+_watching: dict[int, Deadline] = {}
 
 
 class Deadline:
@@ -22,12 +25,17 @@ class Deadline:
     """
 
     def __init__(self, seconds: float) -> None:
-        self.expired = False
+        self._has_cut = False
         self._ends = time.monotonic() + seconds
-        self._lock = threading.Lock()
         self._twin: socket.socket | None = None
+        self._number = -1
         self._timer = threading.Timer(seconds, self._expire)
         self._timer.daemon = True
+
+    @property
+    def expired(self) -> bool:
+        """Whether its time is over."""
+        return self._has_cut or not self.remaining_s
 
     @property
     def remaining_s(self) -> float:
@@ -37,10 +45,11 @@ class Deadline:
     def watch(self, sock: socket.socket) -> None:
         """Take `sock` as the one to shut down. Holds a duplicate, which survives `sock` being wrapped in TLS."""
         twin = socket.fromfd(sock.fileno(), sock.family, sock.type)
-        with self._lock:
+        with _lock:
             self._release()
-            self._twin = twin
-            if self.expired:
+            self._twin, self._number = twin, sock.fileno()
+            _watching[self._number] = self
+            if self._has_cut:
                 self._cut()
 
     def __enter__(self) -> Self:
@@ -53,16 +62,17 @@ class Deadline:
     ) -> None:
         self._timer.cancel()
         _running.deadline = None
-        with self._lock:  # from here on the socket may serve another download
+        with _lock:
             self._release()
 
     def _expire(self) -> None:
-        with self._lock:
-            self.expired = True
+        with _lock:
+            self._has_cut = True
             self._cut()
 
     def _cut(self) -> None:
-        if self._twin is not None:
+        # Read to its end, the connection may serve another download before this one leaves its block.
+        if self._twin is not None and _watching.get(self._number) is self:
             with suppress(OSError):  # the other side may have closed it already
                 self._twin.shutdown(socket.SHUT_RDWR)
 
@@ -70,6 +80,8 @@ class Deadline:
         if self._twin is not None:
             self._twin.close()
             self._twin = None
+            if _watching.get(self._number) is self:
+                del _watching[self._number]
 
 
 def running_deadline() -> Deadline:

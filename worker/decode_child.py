@@ -51,13 +51,16 @@ def main(config: dict[str, Any]) -> None:
     warnings.simplefilter("ignore")
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     _limit(resource.RLIMIT_AS, config["memory_bytes"])
     with socket.socket(fileno=os.dup(0)) as sock, suppress(EOFError):
         while True:
             content = receive(sock, *LENGTH.unpack(receive(sock, LENGTH.size)))
             _allow_cpu(config["cpu_s"])
-            for part in _answer(decoder, content):
+            parts = _answer(decoder, content)
+            _allow_cpu(None)  # what receiving the next file takes is not its picture's cost
+            for part in parts:
                 sock.sendall(part)
 
 
@@ -76,11 +79,13 @@ def _framed(header: dict[str, Any]) -> list[bytes]:
     return [LENGTH.pack(len(text)), text]
 
 
-def _allow_cpu(seconds: int) -> None:
+def _allow_cpu(seconds: int | None) -> None:
+    """Let the process end after so many more seconds of processor time; None lets it go on."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     # At the soft limit the kernel sends SIGXCPU, which ends the process.
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + seconds + 1, hard))
+    soft = hard if seconds is None else int(used.ru_utime + used.ru_stime) + seconds + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
 def _limit(kind: int, value: int) -> None:

@@ -9,12 +9,13 @@ import json
 import logging
 import os
 import queue
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +31,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # What reading an answer can raise beside OSError, if the process is lost or taken over.
-_LOST = (EOFError, ValueError, TypeError, KeyError, RecursionError)
+_LOST = (EOFError, ValueError, TypeError, KeyError, RecursionError, OverflowError)
+# Without it, numpy is not found where it was built with paths of its own.
+_KEPT_VARIABLES = ("LD_LIBRARY_PATH",)
 _MAX_HEADER_BYTES = 65_536
 _MAX_MESSAGE_CHARS = 500
+_LARGEST_SIDE = 2**31
 _MOST_BY_DEFAULT = 8
 _START_S = 60.0
 # Of the time for one image: what it may wait for a process. The rest must suffice for what it may cost.
@@ -139,9 +143,9 @@ class DecodePool:
         finally:
             self._idle.put(child)
 
-    def _explain(self, child: _Child | None, exc: Exception) -> errors.JobError:
+    def _explain(self, child: _Child | None, exc: Exception) -> Exception:
         if child is None:
-            return errors.DecoderCrashed(f"no decoding process can be started: {type(exc).__name__}")
+            return errors.DecodersBusy(f"no decoding process can be started: {type(exc).__name__}")
         status = child.end()
         if isinstance(exc, TimeoutError):
             return errors.DecodeTimeout(
@@ -160,7 +164,8 @@ class _Child:
 
     def __init__(self, config: dict[str, Any]) -> None:
         self._sock, theirs = socket.socketpair()
-        with theirs:
+        with theirs, ExitStack() as on_failure:
+            on_failure.callback(self._sock.close)
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "worker.decode_child", json.dumps(config)],
                 stdin=theirs.fileno(),
@@ -168,10 +173,11 @@ class _Child:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 # None of this process's environment: REDIS_URL and MONGODB_URI hold passwords.
-                env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
+                env=_environment(),
                 # Ctrl-C in a terminal is for the worker, which then ends its jobs.
                 start_new_session=True,
             )
+            on_failure.pop_all()
 
     def ask(self, content: bytes, ends: float, shape: tuple[int, int, int]) -> DecodedImage:
         """Have one file decoded.
@@ -181,6 +187,8 @@ class _Child:
             TimeoutError: It did not answer in time.
             OSError, EOFError, ValueError, TypeError, KeyError, RecursionError: It was lost, or answers nonsense.
         """
+        if select.select([self._sock], [], [], 0)[0]:  # an answer that nobody asked for must not be the next one's
+            raise EOFError
         self._send(LENGTH.pack(len(content)), ends)
         self._send(content, ends)
         header = json.loads(self._receive(_checked(*LENGTH.unpack(self._receive(LENGTH.size, ends))), ends))
@@ -188,7 +196,7 @@ class _Child:
             raise _answered(str(header["error"]), str(header["message"]))
         pixels = self._receive(shape[0] * shape[1] * shape[2], ends)
         width, height, file_format = int(header["width"]), int(header["height"]), str(header["format"])
-        if file_format not in FORMATS:
+        if file_format not in FORMATS or not (1 <= width <= _LARGEST_SIDE and 1 <= height <= _LARGEST_SIDE):
             raise ValueError(file_format)
         return DecodedImage(np.frombuffer(pixels, np.uint8).reshape(shape), width, height, file_format)
 
@@ -198,7 +206,8 @@ class _Child:
         with suppress(subprocess.TimeoutExpired):
             # A process that ended by itself tells why; one that works or waits is killed.
             self._process.wait(0.05)
-        self._process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # it leads a session of its own
         return self._process.wait()
 
     def _send(self, content: bytes, ends: float) -> None:
@@ -214,6 +223,11 @@ class _Child:
                 raise EOFError
             content += part
         return bytes(content)
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
 
 
 def _processors() -> int:
@@ -238,5 +252,5 @@ def _checked(size: int) -> int:
 def _answered(name: str, message: str) -> errors.JobError:
     if error := _ANSWERS.get(name):
         return error(message[:_MAX_MESSAGE_CHARS])
-    logger.error("a decoding process met a defect: %s", message)
+    logger.error("a decoding process met a defect: %.500r", message)
     return errors.InternalError("the decoding process met a defect; the worker's log has more")

@@ -61,8 +61,8 @@ _DAMAGED = (
 
 # Pixels of the shorter side that shrinking in whole steps leaves at least.
 _LEAST_KEPT = 192
-# In the entropy-coded data of a JPEG: what is neither a stuffed byte, nor a restart, nor padding (T.81, B.1.1.2).
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+# A marker with a segment: no stuffed byte, restart, padding or TEM, which have none (T.81, B.1.1.2 and B.1.1.3).
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _JPEG_START_OF_SCAN, _JPEG_END = 0xDA, 0xD9
 
 

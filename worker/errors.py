@@ -20,7 +20,7 @@ JobError
 │   ├── DecodeTooCostly         decode_too_costly   CLIPQUEUE_DECODE_CPU_S or CLIPQUEUE_DECODE_MEMORY_BYTES
 │   ├── BadVector               bad_vector          the model gave a vector that is not finite
 │   ├── StoreRefused            store_refused       MongoDB refuses the document (a unique index, a validator)
-│   ├── WorkerLost              worker_lost         its workers were lost, each while it ran this job
+│   ├── WorkerLost              worker_lost         two workers that had the job were lost
 │   └── InternalError           internal_error      a defect of ours; the log has the traceback
 └── TransientError              retried with backoff; recorded as failed when retries are spent
     ├── FetchTimeout            fetch_timeout
@@ -34,6 +34,7 @@ JobError
 HandBack                        nobody's job's fault: the job goes back to the queue and spends no retry
 ├── StoreUnavailable            MongoDB is away
 ├── QueueUnavailable            Redis is away
+├── ResolverBusy                enough names are being looked up
 ├── DecodersBusy                enough images are being decoded
 ├── HostBusy                    enough downloads from that host run already
 └── SuspectWaits                another job that lost its worker runs first
@@ -262,8 +263,14 @@ class HostBusy(HandBack):
     """As many downloads from that host as may run already do; a moment was waited already."""
 
 
+class ResolverBusy(HandBack):
+    """As many names as may be looked up at once are; a moment was waited already."""
+
+
 class DecodersBusy(HandBack):
-    """As many images as may be decoded at once are; a moment was waited already."""
+    """As many images as may be decoded at once are; the next try downloads the image anew."""
+
+    pause_s = 1.0
 
 
 class SuspectWaits(HandBack):

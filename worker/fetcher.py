@@ -15,7 +15,9 @@ import urllib3
 from requests.utils import requote_uri
 
 from producer.contract import check_url, redact_url
+from producer.errors import InvalidJob
 from worker.bodies import read_body
+from worker.connections import DEFAULT_PORTS
 from worker.deadline import Deadline
 from worker.errors import (
     BadRedirect,
@@ -38,7 +40,7 @@ _COME_BACK_LATER = {408, 425, 429}
 # identity: images are compressed already, and a body that is not compressed cannot be a bomb.
 _HEADERS = {"Accept": "image/*,*/*;q=0.8", "Accept-Encoding": "identity"}
 # What http.client says of an egress proxy that does not want to connect there.
-_PROXY_REFUSES = re.compile(r"Tunnel connection failed: (403|407)")
+_PROXY_REFUSES = re.compile(r"Tunnel connection failed: 403")
 
 
 class Fetcher(Protocol):
@@ -99,7 +101,7 @@ class HttpFetcher:
 
     def _follow(self, url: str) -> bytes:
         for _ in range(_MAX_REDIRECTS + 1):
-            with self._slots.hold(urlsplit(url).netloc.lower()):
+            with self._slots.hold(_host_of(url)):
                 response = self._get(url)
                 try:
                     if response.status_code not in _REDIRECTS or "Location" not in response.headers:
@@ -124,8 +126,10 @@ class HttpFetcher:
             location = location.encode("latin-1").decode("utf-8", "replace")
             target = requote_uri(urldefrag(urljoin(url, location)).url)
             check_url(target)
-        except ValueError as exc:  # InvalidJob is one
+        except InvalidJob as exc:
             raise BadRedirect(f"{redact_url(url)} redirects to something that is not fetched: {exc}") from None
+        except ValueError:  # its text may quote the target, and with it a password
+            raise BadRedirect(f"{redact_url(url)} redirects to something that is no URL") from None
         downgrade = urlsplit(url).scheme == "https" and urlsplit(target).scheme == "http"
         if downgrade and not self._rules.allow_downgrade:
             raise BadRedirect(f"{redact_url(url)} redirects from https to http (CLIPQUEUE_FETCH_ALLOW_DOWNGRADE)")
@@ -144,6 +148,12 @@ class HttpFetcher:
     def _too_slow(self, url: str) -> FetchTimeout:
         limits = f"{self._rules.total_s:g} s in all, {self._rules.read_s:g} s between two bytes"
         return FetchTimeout(f"{redact_url(url)} did not arrive in time ({limits})")
+
+
+def _host_of(url: str) -> str:
+    """Return host and port in one spelling."""
+    parts = urlsplit(url)
+    return f"{(parts.hostname or '').rstrip('.')}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
 
 
 def _check_status(response: requests.Response, url: str) -> None:

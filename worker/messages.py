@@ -17,8 +17,8 @@ from typing import Any
 from producer.contract import IMAGE_TASK, JOB_KEYS, describe_kwargs, parse_image_id
 from producer.errors import InvalidJob
 
-# A job with the longest URL and id, every character escaped twice over, has less than half of it.
-MAX_MESSAGE_BYTES = 65_536
+# A job of the longest URL and id, of characters that JSON escapes in twelve, has about 87,000.
+MAX_MESSAGE_BYTES = 131_072
 # How often the job was taken from a worker that did not answer for it in time. Only `worker.transport` adds to it.
 LOST_HEADER = "clipqueue_lost"
 
@@ -59,7 +59,7 @@ def read_message(item: bytes, queue: str, max_countdown_s: float) -> dict[str, A
         "parent_id": None,
         "group": None,
         "retries": _count(headers.get("retries")),
-        "eta": _eta(headers.get("eta"), max_countdown_s),
+        "eta": _eta(headers, max_countdown_s),
         "expires": None,
         "timelimit": [None, None],
         "argsrepr": "()",
@@ -139,13 +139,15 @@ def _count(value: Any) -> int:
     return min(value, _MAX_COUNT) if isinstance(value, int) and value > 0 else 0
 
 
-def _eta(value: Any, max_countdown_s: float) -> str | None:
-    """Return a time to run at (ISO 8601) that is not too far away; None if there is none, or it cannot be read."""
-    if not isinstance(value, str):
+def _eta(headers: dict[str, Any], max_countdown_s: float) -> str | None:
+    """Return when a retry is to run (ISO 8601, UTC), not too far away; None for now, and for what is no retry."""
+    value = headers.get("eta")
+    if not isinstance(value, str) or not _count(headers.get("retries")):
         return None
+    now = datetime.now(UTC)
     try:
         eta = datetime.fromisoformat(value)
-    except ValueError:
+        eta = (eta if eta.tzinfo else eta.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # OverflowError: the year 1, east of Greenwich
         return None
-    eta = eta if eta.tzinfo else eta.replace(tzinfo=UTC)
-    return min(eta, datetime.now(UTC) + timedelta(seconds=max_countdown_s)).isoformat()
+    return min(eta, now + timedelta(seconds=max_countdown_s)).isoformat() if eta > now else None

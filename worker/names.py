@@ -17,6 +17,7 @@ import dns.nameserver
 import dns.resolver
 
 from worker.deadline import running_deadline
+from worker.errors import ResolverBusy
 
 if TYPE_CHECKING:
     from worker.settings import Nameserver
@@ -46,12 +47,20 @@ class BoundedResolve:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="dns")
 
     def __call__(self, host: str, port: int) -> Sequence[AddressInfo]:
-        """Look a host up; raises socket.gaierror, EAI_AGAIN if the name server takes too long."""
+        """Look a host up.
+
+        Raises:
+            socket.gaierror: There is no such host; EAI_AGAIN if the name server takes too long.
+            ResolverBusy: Others take too long, and this lookup never began.
+        """
+        if found := numeric_resolve(host, port):
+            return found
         future = self._pool.submit(self._resolve, host, port)
         try:
             return future.result(min(self._seconds, running_deadline().remaining_s))
         except TimeoutError:
-            future.cancel()
+            if future.cancel():
+                raise ResolverBusy("every thread that looks names up waits for a name server") from None
             raise _no_answer() from None
 
 
@@ -67,24 +76,27 @@ class NameserverResolve:
         """Look a host up; raises socket.gaierror, EAI_AGAIN if no name server has an answer in time."""
         if found := numeric_resolve(host, port):
             return found
-        answers = self._ask(host)
-        # IPv4 first: without a route, every IPv6 address of a host could use up the tries.
-        families = (socket.AF_INET, socket.AF_INET6)
-        addresses = [address for family in families for address in answers.addresses(family)]
-        return [found for address in addresses for found in numeric_resolve(address, port)]
-
-    def _ask(self, host: str) -> dns.resolver.HostAnswers:
         try:
             name = dns.name.from_text(host)
         except (dns.exception.DNSException, UnicodeError):  # such as labels that are too long
             raise _no_such_name() from None
-        lifetime_s = min(self._seconds, running_deadline().remaining_s)
+        # IPv4 first: without a route, every IPv6 address of a host could use up the tries.
+        both = [self._ask(name, kind) for kind in ("A", "AAAA")]
+        addresses = [address for answer in both for address in answer or ()]
+        if not addresses:
+            raise _no_answer() if None in both else _no_such_name()
+        return [found for address in addresses for found in numeric_resolve(address, port)]
+
+    def _ask(self, name: dns.name.Name, kind: str) -> list[str] | None:
+        """Return the addresses, none if there are none; None if no name server said so: one family may do."""
+        lifetime_s = min(self._seconds / 2, running_deadline().remaining_s)
         try:
-            return self._resolver.resolve_name(name, lifetime=lifetime_s, search=False)
+            answer = self._resolver.resolve(name, kind, lifetime=lifetime_s, search=False)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-            raise _no_such_name() from None
+            return []
         except (dns.exception.DNSException, OSError):
-            raise _no_answer() from None
+            return None
+        return [record.address for record in answer]
 
 
 def _no_such_name() -> socket.gaierror:

@@ -11,11 +11,12 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from worker.batcher import Batcher
-from worker.connections import Guard, GuardedAdapter
+from worker.connections import GuardedAdapter
 from worker.decode_pool import DecodePool, ProcessLimits
 from worker.decoder import DecodeLimits
 from worker.encoder import EncoderChoice, OpenClipEncoder
 from worker.fetcher import FetchRules, HttpFetcher
+from worker.guard import Guard
 from worker.hosts import HostSlots
 from worker.names import BoundedResolve, NameserverResolve
 from worker.pipeline import Pipeline
@@ -74,8 +75,9 @@ def build_runtime(settings: Settings) -> Runtime:
     per_image_s = encoder.warm_up(settings.batch_size)
     logger.info("model %s ready: %s", encoder.model_id, encoder.describe())
     concurrency = fitting_concurrency(per_image_s, settings.encode_s, settings.concurrency)
-    fetcher = _build_fetcher(settings)
-    decoder = _build_decoder(settings, encoder.spec)
+    fetcher = build_fetcher(settings)
+    decoder = build_decoder(settings, encoder.spec)
+    decoder.warm_up()
     batcher = Batcher(
         encoder,
         max_batch_size=min(settings.batch_size, concurrency),
@@ -106,7 +108,8 @@ def fitting_concurrency(per_image_s: float, encode_s: float, wanted: int) -> int
     return fitting
 
 
-def _build_fetcher(settings: Settings) -> HttpFetcher:
+def build_fetcher(settings: Settings) -> HttpFetcher:
+    """Return the fetcher that the settings describe."""
     rules = FetchRules(
         total_s=settings.fetch_total_s,
         connect_s=settings.fetch_connect_s,
@@ -123,10 +126,12 @@ def _build_fetcher(settings: Settings) -> HttpFetcher:
 def _build_resolve(settings: Settings) -> Resolve:
     if settings.fetch_nameservers:
         return NameserverResolve(settings.fetch_nameservers, settings.fetch_dns_s)
-    return BoundedResolve(settings.concurrency, settings.fetch_dns_s)
+    # Twice as many threads as jobs: a lookup that nobody waits for any more goes on until the system gives up.
+    return BoundedResolve(2 * settings.concurrency, settings.fetch_dns_s)
 
 
-def _build_decoder(settings: Settings, spec: PreprocessSpec) -> DecodePool:
+def build_decoder(settings: Settings, spec: PreprocessSpec) -> DecodePool:
+    """Return the decoder that the settings describe, for a model's input. Starts no process yet."""
     limits = DecodeLimits(
         max_pixels=settings.max_pixels,
         max_side=settings.max_side,
@@ -135,9 +140,7 @@ def _build_decoder(settings: Settings, spec: PreprocessSpec) -> DecodePool:
         allow_truncated=settings.allow_truncated,
     )
     cost = ProcessLimits(settings.decode_cpu_s, settings.decode_memory_bytes, settings.decode_s)
-    decoder = DecodePool(spec, limits, cost, processes=settings.decode_processes)
-    decoder.warm_up()
-    return decoder
+    return DecodePool(spec, limits, cost, processes=settings.decode_processes)
 
 
 def _connect_redis(settings: Settings) -> Redis:

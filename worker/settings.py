@@ -15,6 +15,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Nameserver = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
 
 _DNS_PORT = 53
+# What a job may wait at most for a slot of its host, for another suspect, and before it goes back to the queue.
+_WAITS_S = 3.0
 
 
 class Settings(BaseSettings):
@@ -92,8 +94,8 @@ class Settings(BaseSettings):
     max_retries: int = Field(5, ge=0, description="Retries after a transient error before the job is failed.")
     retry_base_s: float = Field(2.0, gt=0, description="Seconds before the first retry; doubles each time.")
     retry_cap_s: float = Field(20.0, gt=0, description="Most seconds before a retry.")
-    encode_s: float = Field(15.0, gt=0, description="Seconds that an image may wait for its vector.")
-    store_s: float = Field(8.0, gt=0, description="Seconds that MongoDB may take to answer.")
+    encode_s: float = Field(12.0, gt=0, description="Seconds that an image may wait for its vector.")
+    store_s: float = Field(5.0, gt=0, description="Seconds that MongoDB may take to answer.")
     visibility_timeout_s: int = Field(
         80, ge=2, description="Seconds after which a killed worker's jobs are given to another."
     )
@@ -120,13 +122,13 @@ class Settings(BaseSettings):
     def _jobs_end_before_redelivery(self) -> Self:
         # A job still running at the visibility timeout would be given to a second worker (celery#5935), and a
         # retry waits for its countdown unacked in the worker's memory.
-        # The store is asked twice: whether the job is needed, and to save.
-        longest = self.retry_cap_s + self.fetch_total_s + self.decode_s + self.encode_s + 2 * self.store_s
+        # The store is asked whether the job is needed, to save, and, if it refuses that, to record the failure.
+        longest = self.retry_cap_s + self.fetch_total_s + self.decode_s + self.encode_s + 3 * self.store_s + _WAITS_S
         if longest >= self.visibility_timeout_s:
             raise ValueError(
-                "CLIPQUEUE_RETRY_CAP_S + CLIPQUEUE_FETCH_TOTAL_S + CLIPQUEUE_DECODE_S + CLIPQUEUE_ENCODE_S + 2 x "
-                f"CLIPQUEUE_STORE_S is {longest:g} s, which must stay below CLIPQUEUE_VISIBILITY_TIMEOUT_S "
-                f"({self.visibility_timeout_s} s)"
+                "CLIPQUEUE_RETRY_CAP_S + CLIPQUEUE_FETCH_TOTAL_S + CLIPQUEUE_DECODE_S + CLIPQUEUE_ENCODE_S + 3 x "
+                f"CLIPQUEUE_STORE_S + {_WAITS_S:g} is {longest:g} s, which must stay below "
+                f"CLIPQUEUE_VISIBILITY_TIMEOUT_S ({self.visibility_timeout_s} s)"
             )
         return self
 

@@ -43,18 +43,21 @@ class Suspects:
         """Run one job alone among its like.
 
         Raises:
-            WorkerLost: It was running each time that its worker was lost.
+            WorkerLost: This is its third delivery, and it was running when the worker of the second was lost.
             SuspectWaits: Another one did not end in time.
             QueueUnavailable: Redis is away.
         """
         if not self._running.acquire(timeout=self._wait_s):
             raise SuspectWaits("another job whose worker was lost runs first")
         try:
+            # A job that is given up stays noted: its failure may have to be recorded at another delivery.
             self._note_start(f"clipqueue:suspect:{task_id}")
-            yield
+            try:
+                yield
+            finally:
+                with suppress(RedisError):  # noted for a day only
+                    self._redis.delete(f"clipqueue:suspect:{task_id}")
         finally:
-            with suppress(RedisError):  # noted for a day only
-                self._redis.delete(f"clipqueue:suspect:{task_id}")
             self._running.release()
 
     def close(self) -> None:
@@ -70,4 +73,6 @@ class Suspects:
         except RedisError as exc:
             raise QueueUnavailable(f"Redis did not answer: {type(exc).__name__}") from None
         if starts >= MAX_DELIVERIES - 1:  # the first delivery was not noted
-            raise WorkerLost(f"{MAX_DELIVERIES - 1} workers were lost while they ran this job")
+            raise WorkerLost(
+                f"delivered {MAX_DELIVERIES} times; the {MAX_DELIVERIES - 1} workers that had it before were lost"
+            )

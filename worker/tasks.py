@@ -15,11 +15,12 @@ from worker.app import app
 from worker.errors import (
     BadJob,
     HandBack,
-    HostBusy,
     InternalError,
     JobError,
     PermanentError,
+    QueueUnavailable,
     StoreRefused,
+    StoreUnavailable,
     TransientError,
 )
 from worker.messages import LOST_HEADER
@@ -121,8 +122,8 @@ def _failure(task: Task, job: ImageJob, error: JobError) -> Failure:
 
 
 def _level(exc: HandBack) -> int:
-    # A busy host is everyday, and turns up dozens of times a second.
-    return logging.DEBUG if isinstance(exc, HostBusy) else logging.WARNING
+    # That a job waits for others is everyday, and turns up dozens of times a second.
+    return logging.WARNING if isinstance(exc, StoreUnavailable | QueueUnavailable) else logging.DEBUG
 
 
 def _attempts(task: Task) -> int:

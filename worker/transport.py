@@ -1,4 +1,4 @@
-"""kombu's Redis transport with two changes: only clean messages get in, and lost deliveries are counted.
+"""kombu's Redis transport with three changes: clean messages only, no more than a worker can hold, losses counted.
 
 `install` puts it in the place of kombu's own for `redis://` and `rediss://`.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import threading
 from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES
@@ -31,29 +32,42 @@ def install() -> None:
 
 
 class QoS(kombu_redis.QoS):
-    """Marks what it takes from a worker that did not answer for it in time."""
+    """Bounds what waits unacked in memory, and marks what it takes from a worker that did not answer for it in time."""
+
+    def can_consume(self) -> bool:
+        """Return whether one more message may be taken (called before each BRPOP).
+
+        Retries wait for their time unacked: without a bound, an outage of one image host would fill the memory. Not by
+        `worker_eta_task_limit`: each wave of retries beyond it costs the worker threads for good, since kombu clips
+        what it adds to the prefetch count and not what it takes away.
+        """
+        most = self.channel.max_unacked
+        has_room = not most or len(self._delivered) - len(self._dirty) < most
+        return has_room and bool(super().can_consume())  # type: ignore[no-untyped-call]
 
     def restore_visible(self, *args: Any, **kwargs: Any) -> None:
         """Give the jobs of lost workers back to the queue (called every CLIPQUEUE_RESTORE_INTERVAL_S)."""
-        self.channel.restoring_lost = True
+        self.channel.restoring_thread = threading.get_ident()
         try:
             super().restore_visible(*args, **kwargs)  # type: ignore[no-untyped-call]
         finally:
-            self.channel.restoring_lost = False
+            self.channel.restoring_thread = None
 
 
 class Channel(kombu_redis.Channel):
     """Takes messages off the queue through `worker.messages`, and parks what is none.
 
     Attributes:
-        restoring_lost: Whether what goes back to the queue now had a worker that was lost.
+        restoring_thread: The thread that now gives the jobs of lost workers back; others give back their own.
         max_countdown_s: A transport option: most seconds that a message may ask to wait.
+        max_unacked: A transport option: most messages held at once; 0 for any number.
     """
 
     QoS = QoS
-    from_transport_options: Any = (*kombu_redis.Channel.from_transport_options, "max_countdown_s")
+    from_transport_options: Any = (*kombu_redis.Channel.from_transport_options, "max_countdown_s", "max_unacked")
     max_countdown_s: float = 0.0
-    restoring_lost = False
+    max_unacked: int = 0
+    restoring_thread: int | None = None
 
     def admit(self, answer: list[bytes] | None) -> list[bytes] | None:
         """Return BRPOP's answer with a clean message in it; None, as if there had been nothing, for what is none."""
@@ -97,7 +111,7 @@ class Channel(kombu_redis.Channel):
         return GatedRedis
 
     def _do_restore_message(self, payload: Any, *args: Any, **kwargs: Any) -> None:
-        if self.restoring_lost:
+        if self.restoring_thread == threading.get_ident():
             headers = payload["headers"]
             headers[LOST_HEADER] = headers.get(LOST_HEADER, 0) + 1
         super()._do_restore_message(payload, *args, **kwargs)  # type: ignore[no-untyped-call]

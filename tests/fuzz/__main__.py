@@ -39,14 +39,14 @@ def main() -> int:
     """Run the targets that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
-    parser.add_argument("targets", nargs="*", default=list(seeds()))
+    parser.add_argument("targets", nargs="*", default=["addresses", "urls", "messages", "decoding"])
     options = parser.parse_args()
     found = Path(tempfile.mkdtemp(prefix="clipqueue-fuzz-"))
-    failed = []
+    failed, starts = [], seeds()
     for target in options.targets:
         corpus = found / target
         corpus.mkdir()
-        for number, seed in enumerate(seeds()[target]):
+        for number, seed in enumerate(starts[target]):
             if len(seed) <= _MAX_SEED_BYTES:
                 (corpus / f"seed-{number}").write_bytes(seed)
         command = [

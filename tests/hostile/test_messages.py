@@ -177,6 +177,9 @@ SOUND: dict[str, str] = {
     "a time long ago to expire": message(job(image_id="s9"), headers={"expires": "2001-01-01T00:00:00"}),
     "a time of letters to run at": message(job(image_id="s10"), headers={"eta": "soon"}),
     "the year 9999 to run at": message(job(image_id="s11"), headers={"eta": "9999-12-31T23:59:59.999999+00:00"}),
+    "the year 1 to run at": message(job(image_id="s25"), headers={"eta": "0001-01-01T00:00:00+23:59", "retries": 1}),
+    "seconds in an offset": message(job(image_id="s26"), headers={"eta": "2024-01-01T00:00:00+05:30:15", "retries": 1}),
+    "a far time to try again at": message(job(image_id="s27"), headers={"eta": "9999-01-01T00:00:00", "retries": 1}),
     "a number to run at": message(job(image_id="s12"), headers={"eta": 1e308}),
     "a limit of time": message(job(image_id="s13"), headers={"timelimit": [0.001, 0.001]}),
     "a limit of letters": message(job(image_id="s14"), headers={"timelimit": 5}),
@@ -263,16 +266,22 @@ def test_nothing_unpickles(hostile_worker: HostileWorker, tmp_path: Path) -> Non
 
 def test_doctor_shows_what_was_parked(hostile_worker: HostileWorker) -> None:
     hostile_worker.broker.delete("clipqueue:parked")
-    hostile_worker.push("garbage with \x1b[2J and http://host/a.jpg?sig=deadbeef")
-    wait_for(hostile_worker.parked, "the item to be parked")
+    hostile_worker.push(
+        "garbage with \x1b[2J and http://host/a.jpg?sig=deadbeef",
+        r'{"url": "https:\/\/host\/a.jpg?sig=deadbeef"}',
+        r'{"url": "https://host/a.jpg\u003fsig=deadbeef"}',
+        message({"url": URL}),
+    )
+    wait_for(lambda: len(hostile_worker.parked()) == 4, "the items to be parked")
     env = {**os.environ, "REDIS_URL": hostile_worker.redis_url}
     done = subprocess.run([*COMMAND, "doctor"], env=env, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
-    assert "1 items came off the queue that were no jobs" in done.stdout
+    assert "4 items came off the queue that were no jobs" in done.stdout
     assert "is not JSON" in done.stdout
     assert "garbage with" in done.stdout
     assert "\x1b" not in done.stdout
     assert "deadbeef" not in done.stdout
+    assert base64.b64encode(b"deadbeef").decode()[:8] not in done.stdout
 
     hostile_worker.broker.delete("clipqueue:parked")
     done = subprocess.run([*COMMAND, "doctor"], env=env, capture_output=True, text=True, check=False, timeout=60)

@@ -48,7 +48,8 @@ class NameServer:
     def add(self, name: str, *answers: list[str]) -> str:
         """Answer queries for `name` with each of `answers` in turn, the last for ever; return the name.
 
-        An answer is a list of addresses, of `CNAME other.test`, of `TXT text`, or one of the failures above.
+        An answer is a list of addresses, of `CNAME other.test`, of `TXT text`, or one of the failures above; `AAAA`
+        before a failure makes it that of this kind of query alone.
         """
         self._answers[name] = list(answers)
         return name
@@ -79,6 +80,8 @@ class _Resolver(BaseResolver):
         name, kind = str(request.q.qname).rstrip(".").lower(), QTYPE[request.q.qtype]
         reply = request.reply()
         answers = self._owner.answer(name, kind)
+        only = [answer.removeprefix(f"{kind} ") for answer in answers if answer.startswith(f"{kind} ")]
+        answers = only or [answer for answer in answers if not answer.startswith(("A ", "AAAA "))]
         if SILENCE in answers:
             self._owner.keep_silent()
         elif GARBAGE in answers:
