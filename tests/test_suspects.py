@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +40,7 @@ ENV = {
     "CLIPQUEUE_FETCH_PER_HOST": "64",
 }
 COMPANIONS = 30
+ENDED = {"embedding_job.status": {"$in": ["done", "failed"]}}
 
 
 @contextmanager
@@ -63,30 +63,30 @@ def test_a_job_that_kills_its_workers_is_given_up_and_its_companions_are_done(tm
     """Its companions were in the same workers, both times that one died."""
     workers: list[subprocess.Popen[bytes]] = []
     deadly: list[int] = []
-    in_flight = threading.Semaphore(0)
     picture = small_jpeg()
 
     def kill(connection: socket.socket) -> None:
         connection.recv(65_536)
-        if not deadly:  # the first time, once all its companions are on their way
-            for _ in range(COMPANIONS):
-                in_flight.acquire(timeout=20)
+        # All its companions are noted as taken: a message that is on its way at that moment would be lost with the
+        # worker, which is another story.
+        wait_for(
+            lambda: broker.hlen("unacked") + collection.count_documents(ENDED) == COMPANIONS + 1, "all to be taken"
+        )
         deadly.append(workers[-1].pid)
         os.kill(workers[-1].pid, signal.SIGKILL)
 
     def serve(connection: socket.socket) -> None:
         connection.recv(65_536)
-        in_flight.release()
         if not deadly:
             connection.recv(1)  # until the worker is dead
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(picture) + picture)
 
     with (
-        SocketServer(kill) as poison,
-        SocketServer(serve) as good,
         Stack(tmp_path) as stack,
         pymongo.MongoClient[dict[str, Any]](stack.mongodb_uri) as mongo,
         redis.Redis.from_url(stack.redis_url) as broker,
+        SocketServer(kill) as poison,
+        SocketServer(serve) as good,
         EmbeddingClient(stack.redis_url) as client,
     ):
         stack.start_servers()
@@ -100,8 +100,7 @@ def test_a_job_that_kills_its_workers_is_given_up_and_its_companions_are_done(tm
                 assert len(deadly) == death
         with running_worker(stack, tmp_path / "worker.log") as last:
             workers.append(last)
-            ended = {"embedding_job.status": {"$in": ["done", "failed"]}}
-            wait_for(lambda: collection.count_documents(ended) == COMPANIONS + 1, "every job to end", 150)
+            wait_for(lambda: collection.count_documents(ENDED) == COMPANIONS + 1, "every job to end", 150)
             wait_for(lambda: not broker.hlen("unacked") and not broker.llen("images"), "the queue to be empty")
             assert last.poll() is None
         found = {document["_id"]: document["embedding_job"] for document in collection.find()}
