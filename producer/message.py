@@ -13,7 +13,7 @@ import socket
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from producer.contract import IMAGE_QUEUE, IMAGE_TASK
+from producer.contract import IMAGE_QUEUE, IMAGE_TASK, describe_kwargs
 
 if TYPE_CHECKING:
     from producer.contract import ImageJob
@@ -23,18 +23,22 @@ _NO_EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 def image_message(job: ImageJob, task_id: str) -> bytes:
     """Return the bytes to LPUSH on the queue for `job`."""
-    body = json.dumps([[], job.to_kwargs(), _NO_EMBED])
-    message = {
+    return json.dumps(task_message(job.to_kwargs(), task_id, _NO_EMBED)).encode()
+
+
+def task_message(kwargs: dict[str, Any], task_id: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the message as kombu's Redis transport unpacks it, for keyword arguments that are ready for JSON."""
+    body = json.dumps([[], kwargs, options])
+    return {
         "body": base64.b64encode(body.encode()).decode(),
         "content-encoding": "utf-8",
         "content-type": "application/json",
-        "headers": _headers(job, task_id),
+        "headers": _headers(kwargs, task_id),
         "properties": _properties(task_id),
     }
-    return json.dumps(message).encode()
 
 
-def _headers(job: ImageJob, task_id: str) -> dict[str, Any]:
+def _headers(kwargs: dict[str, Any], task_id: str) -> dict[str, Any]:
     return {
         "lang": "py",
         "task": IMAGE_TASK,
@@ -50,7 +54,7 @@ def _headers(job: ImageJob, task_id: str) -> dict[str, Any]:
         "parent_id": None,
         "argsrepr": "()",
         # Flower and the worker's events show this text, so it must not carry a signed query string.
-        "kwargsrepr": job.describe(),
+        "kwargsrepr": describe_kwargs(kwargs),
         "origin": f"gen{os.getpid()}@{socket.gethostname()}",
         "ignore_result": True,
         "replaced_task_nesting": 0,

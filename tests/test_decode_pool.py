@@ -224,3 +224,11 @@ def test_receiving_a_file_costs_nothing_of_its_processor_time(pools: Callable[..
     limits = Path(f"/proc/{child}/limits").read_text()
     (cpu,) = [line for line in limits.splitlines() if line.startswith("Max cpu time")]
     assert cpu.split()[3:5] == ["unlimited", "unlimited"]
+
+
+def test_a_process_that_cannot_even_be_made_is_said_at_the_start(
+    pools: Callable[..., DecodePool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(errors.DecoderUnavailable, match="FileNotFoundError"):
+        pools().warm_up()

@@ -96,7 +96,7 @@ def test_no_query_is_left_in_a_text(before: str, secret: str, after: str) -> Non
 @given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_item_is_a_message_or_none(item: bytes) -> None:
     with suppress(NotAMessage):
-        assert read_message(item, "images", 10.0)
+        assert read_message(item, 10.0)
 
 
 @given(st.sampled_from(["headers", "properties", "body", "envelope", "kwargs"]), st.text(max_size=12), JSON, JSON)
@@ -113,7 +113,7 @@ def test_a_message_is_what_the_contract_knows_and_nothing_else(where: str, key: 
     elif where == "envelope":
         message[key] = value
     try:
-        clean = read_message(json.dumps(message).encode(), "images", 10.0)
+        clean = read_message(json.dumps(message).encode(), 10.0)
     except NotAMessage:
         return
     assert clean["properties"]["delivery_info"] == {"exchange": "", "routing_key": "images"}
@@ -121,7 +121,7 @@ def test_a_message_is_what_the_contract_knows_and_nothing_else(where: str, key: 
     assert (args, options) == ([], {})
     assert set(passed) <= set(JOB_KEYS)
     assert clean["headers"][LOST_HEADER] >= 0
-    again = read_message(json.dumps(clean).encode(), "images", 10.0)
+    again = read_message(json.dumps(clean).encode(), 10.0)
     assert json.dumps({**again, "properties": 0}) == json.dumps({**clean, "properties": 0})
 
 

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 import pytest
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from producer.broker import Broker
 from producer.client import EmbeddingClient
 from producer.local.stack import Stack
 from tests.conftest import WORKER_ENV
@@ -113,8 +112,10 @@ def test_a_job_that_kills_its_workers_is_given_up_and_its_companions_are_done(tm
 
 
 @pytest.fixture
-def suspects(broker: redis.Redis) -> Suspects:
-    return Suspects(broker, wait_s=0.05)
+def suspects(stack: Stack) -> Iterator[Suspects]:
+    suspects = Suspects(Broker(stack.redis_url), wait_s=0.05)
+    yield suspects
+    suspects.close()
 
 
 def test_only_starts_without_an_end_count(suspects: Suspects, new_id: str) -> None:
@@ -143,8 +144,7 @@ def test_suspects_run_one_at_a_time(suspects: Suspects, new_id: str) -> None:
 
 
 def test_redis_being_away_is_no_jobs_fault(new_id: str) -> None:
-    with redis.Redis(port=1, retry=Retry(NoBackoff(), 0)) as nowhere:
-        suspects = Suspects(nowhere, wait_s=0.05)
-        for _ in range(2):
-            with pytest.raises(QueueUnavailable), suspects.trial(new_id):
-                pytest.fail("it must not run uncounted")
+    suspects = Suspects(Broker("redis://127.0.0.1:1/0"), wait_s=0.05)
+    for _ in range(2):
+        with pytest.raises(QueueUnavailable), suspects.trial(new_id):
+            pytest.fail("it must not run uncounted")

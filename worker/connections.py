@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from worker.guard import Guard
 
 _HOSTS_KEPT = 8
-DEFAULT_PORTS = {"http": 80, "https": 443}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def host_and_port(url: str) -> tuple[str, int]:
+    """Return the host of an http or https URL in one spelling, and the port that it means."""
+    parts = urlsplit(url)
+    return (parts.hostname or "").rstrip("."), parts.port or _DEFAULT_PORTS[parts.scheme]
 
 
 class GuardedAdapter(HTTPAdapter):
@@ -46,8 +52,7 @@ class GuardedAdapter(HTTPAdapter):
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:  # type: ignore[override]
         """Send a request, through the egress proxy if there is one; the environment's proxies are not asked."""
         if self._proxies:
-            parts = urlsplit(str(request.url))
-            self._guard.check_unresolved(parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme])
+            self._guard.check_unresolved(*host_and_port(str(request.url)))
         return super().send(request, **{**kwargs, "proxies": self._proxies})
 
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:

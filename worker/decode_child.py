@@ -15,11 +15,10 @@ import resource
 import socket
 import struct
 import sys
+import time
 import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-
-from PIL import Image
 
 from worker.decoder import DecodeLimits, PillowDecoder
 from worker.errors import JobError
@@ -32,11 +31,18 @@ LENGTH = struct.Struct(">I")
 _OPEN_FILES = 32
 
 
-def receive(sock: socket.socket, size: int) -> bytes:
-    """Return exactly `size` bytes; raises EOFError if the other side ends before."""
+def receive(sock: socket.socket, size: int, ends: float | None = None) -> bytes:
+    """Return exactly `size` bytes.
+
+    Raises:
+        EOFError: The other side ended before.
+        TimeoutError: They did not come until `ends` (`time.monotonic`), if that is given.
+    """
     content = bytearray(size)
     view = memoryview(content)
     while view:
+        if ends is not None:
+            sock.settimeout(seconds_until(ends))
         count = sock.recv_into(view)
         if not count:
             raise EOFError
@@ -44,12 +50,19 @@ def receive(sock: socket.socket, size: int) -> bytes:
     return bytes(content)
 
 
+def seconds_until(ends: float) -> float:
+    """Return the seconds that are left; raises TimeoutError if none are."""
+    left = ends - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
 def main(config: dict[str, Any]) -> None:
     """Answer until the parent closes the socket."""
-    decoder = PillowDecoder(PreprocessSpec(**config["spec"]), DecodeLimits(**config["limits"]))
-    # Files choose what is warned of, and nobody reads it.
+    # Files choose what is warned of, and nobody reads it. The decoder makes an error of the one warning that counts.
     warnings.simplefilter("ignore")
-    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    decoder = PillowDecoder(PreprocessSpec(**config["spec"]), DecodeLimits(**config["limits"]))
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from worker import errors
-from worker.decode_child import LENGTH
+from worker.decode_child import LENGTH, receive, seconds_until
 from worker.decoder import FORMATS, DecodedImage, DecodeLimits
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class DecodePool:
         """
         try:
             self._decode(_ONE_PIXEL, _START_S)
-        except errors.JobError as exc:
+        except (errors.JobError, errors.HandBack) as exc:
             raise errors.DecoderUnavailable(
                 f"the decoding process does not start ({exc}); CLIPQUEUE_DECODE_MEMORY_BYTES="
                 f"{self._limits.memory_bytes} may be too little for it"
@@ -191,10 +191,11 @@ class _Child:
             raise EOFError
         self._send(LENGTH.pack(len(content)), ends)
         self._send(content, ends)
-        header = json.loads(self._receive(_checked(*LENGTH.unpack(self._receive(LENGTH.size, ends))), ends))
+        (length,) = LENGTH.unpack(receive(self._sock, LENGTH.size, ends))
+        header = json.loads(receive(self._sock, _checked(length), ends))
         if "error" in header:
             raise _answered(str(header["error"]), str(header["message"]))
-        pixels = self._receive(shape[0] * shape[1] * shape[2], ends)
+        pixels = receive(self._sock, shape[0] * shape[1] * shape[2], ends)
         width, height, file_format = int(header["width"]), int(header["height"]), str(header["format"])
         if file_format not in FORMATS or not (1 <= width <= _LARGEST_SIDE and 1 <= height <= _LARGEST_SIDE):
             raise ValueError(file_format)
@@ -211,18 +212,8 @@ class _Child:
         return self._process.wait()
 
     def _send(self, content: bytes, ends: float) -> None:
-        self._sock.settimeout(_left(ends))
+        self._sock.settimeout(seconds_until(ends))
         self._sock.sendall(content)
-
-    def _receive(self, size: int, ends: float) -> bytes:
-        content = bytearray()
-        while len(content) < size:
-            self._sock.settimeout(_left(ends))
-            part = self._sock.recv(size - len(content))
-            if not part:
-                raise EOFError
-            content += part
-        return bytes(content)
 
 
 def _environment() -> dict[str, str]:
@@ -234,13 +225,6 @@ def _processors() -> int:
     """Return how many processors this process may use, where the system says so."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def _left(ends: float) -> float:
-    left = ends - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
 
 
 def _checked(size: int) -> int:

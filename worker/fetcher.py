@@ -17,7 +17,7 @@ from requests.utils import requote_uri
 from producer.contract import check_url, redact_url
 from producer.errors import InvalidJob
 from worker.bodies import read_body
-from worker.connections import DEFAULT_PORTS
+from worker.connections import host_and_port
 from worker.deadline import Deadline
 from worker.errors import (
     BadRedirect,
@@ -151,9 +151,7 @@ class HttpFetcher:
 
 
 def _host_of(url: str) -> str:
-    """Return host and port in one spelling."""
-    parts = urlsplit(url)
-    return f"{(parts.hostname or '').rstrip('.')}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
+    return "{}:{}".format(*host_and_port(url))
 
 
 def _check_status(response: requests.Response, url: str) -> None:

@@ -14,8 +14,9 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from producer.contract import IMAGE_TASK, JOB_KEYS, describe_kwargs, parse_image_id
+from producer.contract import IMAGE_TASK, JOB_KEYS, parse_image_id
 from producer.errors import InvalidJob
+from producer.message import task_message
 
 # A job of the longest URL and id, of characters that JSON escapes in twelve, has about 87,000.
 MAX_MESSAGE_BYTES = 131_072
@@ -31,15 +32,14 @@ class NotAMessage(Exception):
     """The item is no message that a task could be made of; the text says why, without repeating it."""
 
 
-def read_message(item: bytes, queue: str, max_countdown_s: float) -> dict[str, Any]:
+def read_message(item: bytes, max_countdown_s: float) -> dict[str, Any]:
     """Return a clean payload for kombu's Redis transport.
 
-    Follows Celery's message protocol 2 and the envelope of kombu's virtual transports. `delivery_tag` and
-    `delivery_info` are ours: two messages with one tag would share one place among the unacked.
+    It is the one that our own producer would have written (`producer.message`). `delivery_tag` and `delivery_info` are
+    ours too: two messages with one tag would share one place among the unacked.
 
     Args:
         item: The list item as it is on Redis.
-        queue: The queue that it was taken from.
         max_countdown_s: Most seconds that it may ask to wait: it would wait unacked in a worker's memory.
 
     Raises:
@@ -50,37 +50,15 @@ def read_message(item: bytes, queue: str, max_countdown_s: float) -> dict[str, A
     if headers.get("task") != IMAGE_TASK:
         raise NotAMessage("`headers.task` is no task of this queue")
     kwargs = _job(payload)
-    task_id = _task_id(headers.get("id"))
-    clean_headers = {
-        "lang": "py",
-        "task": IMAGE_TASK,
-        "id": task_id,
-        "root_id": task_id,
-        "parent_id": None,
-        "group": None,
-        "retries": _count(headers.get("retries")),
-        "eta": _eta(headers, max_countdown_s),
-        "expires": None,
-        "timelimit": [None, None],
-        "argsrepr": "()",
-        "kwargsrepr": describe_kwargs(kwargs),
-        "ignore_result": True,
-        LOST_HEADER: _count(headers.get(LOST_HEADER)),
-    }
-    return {
-        "body": base64.b64encode(json.dumps([[], kwargs, {}]).encode()).decode(),
-        "content-encoding": "utf-8",
-        "content-type": "application/json",
-        "headers": clean_headers,
-        "properties": {
-            "correlation_id": task_id,
-            "delivery_mode": 2,
-            "delivery_info": {"exchange": "", "routing_key": queue},
-            "priority": 0,
-            "body_encoding": "base64",
-            "delivery_tag": str(uuid.uuid4()),
-        },
-    }
+    message = task_message(kwargs, _task_id(headers.get("id")), {})
+    message["headers"].update(
+        {
+            "retries": _count(headers.get("retries")),
+            "eta": _eta(headers, max_countdown_s),
+            LOST_HEADER: _count(headers.get(LOST_HEADER)),
+        }
+    )
+    return message
 
 
 def _parse(content: bytes, what: str) -> Any:

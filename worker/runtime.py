@@ -6,10 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from redis import Redis
-from redis.backoff import ConstantBackoff
-from redis.retry import Retry
-
+from producer.broker import Broker
 from worker.batcher import Batcher
 from worker.connections import GuardedAdapter
 from worker.decode_pool import DecodePool, ProcessLimits
@@ -86,7 +83,7 @@ def build_runtime(settings: Settings) -> Runtime:
     )
     pipeline = Pipeline(fetcher=fetcher, decoder=decoder, batcher=batcher, store=store, model=encoder.model_id)
     retries = RetryPolicy(settings.max_retries, settings.retry_base_s, settings.retry_cap_s)
-    suspects = Suspects(_connect_redis(settings), wait_s=_WAIT_S)
+    suspects = Suspects(Broker(settings.redis_url), wait_s=_WAIT_S)
     return Runtime(pipeline, store, retries, batcher, fetcher, decoder, suspects, concurrency)
 
 
@@ -141,10 +138,3 @@ def build_decoder(settings: Settings, spec: PreprocessSpec) -> DecodePool:
     )
     cost = ProcessLimits(settings.decode_cpu_s, settings.decode_memory_bytes, settings.decode_s)
     return DecodePool(spec, limits, cost, processes=settings.decode_processes)
-
-
-def _connect_redis(settings: Settings) -> Redis:
-    # As the queue's own connections in `worker.app`: certificates checked, no wait without an end.
-    tls = {"ssl_cert_reqs": "required"} if settings.redis_url.startswith("rediss://") else {}
-    retry = Retry(ConstantBackoff(0.1), 1)  # the default goes on for many seconds, and the job can go back meanwhile
-    return Redis.from_url(settings.redis_url, socket_timeout=10, socket_connect_timeout=5, retry=retry, **tls)

@@ -2,7 +2,7 @@
 
 A worker that dies had dozens of jobs, of which at most one is to blame. So these run one at a time in a process, each
 start is noted on Redis before it and forgotten after it, and only a job that was running when workers died, again and
-again, is given up.
+again, is given up. At its first delivery nothing is noted: there it was one of many.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisError
-
+from producer.errors import BrokerUnavailable
 from worker.errors import QueueUnavailable, SuspectWaits, WorkerLost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from redis import Redis
+    from producer.broker import Broker
 
 # Of one job: at this one it is given up.
 MAX_DELIVERIES = 3
@@ -29,12 +28,12 @@ class Suspects:
     """Runs them one at a time; safe to share between threads.
 
     Args:
-        redis: Where starts are noted.
+        broker: Where starts are noted.
         wait_s: Seconds that a job waits for another's end, before it goes back to the queue.
     """
 
-    def __init__(self, redis: Redis, *, wait_s: float) -> None:
-        self._redis = redis
+    def __init__(self, broker: Broker, *, wait_s: float) -> None:
+        self._broker = broker
         self._wait_s = wait_s
         self._running = threading.Lock()
 
@@ -55,23 +54,24 @@ class Suspects:
             try:
                 yield
             finally:
-                with suppress(RedisError):  # noted for a day only
-                    self._redis.delete(f"clipqueue:suspect:{task_id}")
+                # If that fails: it is noted for a day only.
+                with suppress(BrokerUnavailable), self._broker.commands("did not answer") as redis:
+                    redis.delete(f"clipqueue:suspect:{task_id}")
         finally:
             self._running.release()
 
     def close(self) -> None:
         """Close the connections."""
-        self._redis.close()
+        self._broker.close()
 
     def _note_start(self, key: str) -> None:
         try:
-            with self._redis.pipeline() as pipe:
+            with self._broker.commands("did not answer") as redis, redis.pipeline() as pipe:
                 pipe.incr(key)
                 pipe.expire(key, _NOTED_FOR_S)
                 starts, _ = pipe.execute()
-        except RedisError as exc:
-            raise QueueUnavailable(f"Redis did not answer: {type(exc).__name__}") from None
+        except BrokerUnavailable as exc:
+            raise QueueUnavailable(str(exc)) from None
         if starts >= MAX_DELIVERIES - 1:  # the first delivery was not noted
             raise WorkerLost(
                 f"delivered {MAX_DELIVERIES} times; the {MAX_DELIVERIES - 1} workers that had it before were lost"

@@ -78,7 +78,7 @@ class Channel(kombu_redis.Channel):
         if queue != IMAGE_QUEUE:  # answers to `celery inspect`, of Celery's own making
             return answer
         try:
-            return [key, json.dumps(read_message(item, queue, self.max_countdown_s)).encode()]
+            return [key, json.dumps(read_message(item, self.max_countdown_s)).encode()]
         except NotAMessage as exc:
             self._park(item, str(exc))
             return None

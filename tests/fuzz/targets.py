@@ -50,7 +50,7 @@ def urls(data: bytes) -> None:
 def messages(data: bytes) -> None:
     """Any list item: parked, or a message whose job is one or is refused by name."""
     with suppress(NotAMessage):
-        read_message(data, "images", 10.0)
+        read_message(data, 10.0)
     with suppress(ValueError, RecursionError, InvalidJob):
         kwargs = json.loads(data)
         if isinstance(kwargs, dict):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.hostile.corpus import SPECIMENS
-from tests.support.hostile import DECODE_S, GRACE_S
+from tests.support.hostile import DECODE_S
 from tests.support.servers import ImageServer
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ def outcomes(hostile_worker: HostileWorker, images: ImageServer) -> dict[str, Ou
 
 @pytest.mark.parametrize("specimen", SPECIMENS, ids=lambda one: one.name)
 def test_files(specimen: Specimen, outcomes: dict[str, Outcome]) -> None:
-    outcome = outcomes[specimen.name]
-    assert outcome.code == specimen.code, outcome.message
-    assert outcome.seconds["decode"] < DECODE_S + GRACE_S
+    outcomes[specimen.name].must_be(specimen.code, "decode", DECODE_S)
 
 
 def test_the_same_worker_embeds_a_good_image(outcomes: dict[str, Outcome], hostile_worker: HostileWorker) -> None:

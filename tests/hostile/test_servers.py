@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from tests.support.hostile import FETCH_TOTAL_S, GRACE_S, MAX_BYTES
+from tests.support.hostile import FETCH_TOTAL_S, MAX_BYTES
 from tests.support.pictures import small_jpeg
 from tests.support.servers import SocketServer, tls_context
 
@@ -250,14 +250,9 @@ def outcomes(hostile_worker: HostileWorker) -> Iterator[dict[str, Outcome]]:
         yield hostile_worker.run(urls)
 
 
-def check(outcome: Outcome, code: str) -> None:
-    assert outcome.code == code, outcome.message
-    assert outcome.seconds["fetch"] < FETCH_TOTAL_S + GRACE_S
-
-
 @pytest.mark.parametrize("name", ROWS)
 def test_servers(name: str, outcomes: dict[str, Outcome]) -> None:
-    check(outcomes[name], ROWS[name].code)
+    outcomes[name].must_be(ROWS[name].code, "fetch", FETCH_TOTAL_S)
 
 
 @pytest.mark.parametrize(
@@ -269,7 +264,7 @@ def test_servers(name: str, outcomes: dict[str, Outcome]) -> None:
     ],
 )
 def test_connections(name: str, code: str, outcomes: dict[str, Outcome]) -> None:
-    check(outcomes[name], code)
+    outcomes[name].must_be(code, "fetch", FETCH_TOTAL_S)
 
 
 def test_the_same_worker_embeds_a_good_image(outcomes: dict[str, Outcome], hostile_worker: HostileWorker) -> None:

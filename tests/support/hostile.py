@@ -57,6 +57,12 @@ class Outcome:
     message: str
     seconds: dict[str, float]
 
+    def must_be(self, code: str, stage: str, limit_s: float) -> None:
+        """Check the code, and that the stage ended within its limit, if the job came so far."""
+        assert self.code == code, self.message
+        if code != "invalid_job":
+            assert self.seconds[stage] < limit_s + GRACE_S
+
 
 class HostileWorker:
     """A worker that takes whole tables of jobs."""
