@@ -23,6 +23,10 @@ IMAGE_TASK = "clipqueue.embed_image"
 # The Redis list of what came off the queue and was no job, newest first: JSON objects with `parked_at` (ms since the
 # epoch), `reason`, `bytes` (its size) and `item` (its beginning, as base64).
 PARKED_LIST = "clipqueue:parked"
+# On Redis, one key for each worker process, this with its node's name behind it: a `WorkerNote` as JSON. It is gone
+# WORKER_NOTE_S seconds after the worker's last sign of life.
+WORKER_KEY = "clipqueue:worker:"
+WORKER_NOTE_S = 30
 DEFAULT_DATABASE = "clipqueue"
 DEFAULT_COLLECTION = "images"
 
@@ -63,13 +67,17 @@ class ErrorFields(TypedDict):
 
 
 class EmbeddingJob(TypedDict):
-    """`embedding_job`, the sub-document a worker writes beside `embedding`."""
+    """`embedding_job`, the sub-document a worker writes beside `embedding`.
+
+    `status` is `done` or `failed`; or `pending`, if the client recorded a job (`enqueue(..., record=True)`) that has not
+    ended, and then there are neither `finished_at` nor `attempts`.
+    """
 
     status: str
     url: NotRequired[str]
     enqueued_at: datetime
-    finished_at: datetime
-    attempts: int
+    finished_at: NotRequired[datetime]
+    attempts: NotRequired[int]
     model: NotRequired[str]
     dim: NotRequired[int]
     sha256: NotRequired[str]
@@ -77,6 +85,26 @@ class EmbeddingJob(TypedDict):
     height: NotRequired[int]
     format: NotRequired[str]
     error: NotRequired[ErrorFields]
+
+
+class WorkerNote(TypedDict):
+    """What a worker process says of itself on Redis, for `clipqueue doctor` and whoever asks for its model.
+
+    `started_at` and `at`, when it was written, are milliseconds since the epoch by the worker's own clock. `store_away`:
+    MongoDB does not answer, so that it takes no messages.
+    """
+
+    node: str
+    version: str
+    model: str
+    database: str
+    collection: str
+    concurrency: int
+    visibility_timeout_s: int
+    upsert: bool
+    started_at: int
+    at: int
+    store_away: bool
 
 
 @dataclass(frozen=True, slots=True)
