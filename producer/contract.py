@@ -69,8 +69,8 @@ class ErrorFields(TypedDict):
 class EmbeddingJob(TypedDict):
     """`embedding_job`, the sub-document a worker writes beside `embedding`.
 
-    `status` is `done` or `failed`; or `pending`, if the client recorded a job (`enqueue(..., record=True)`) that has not
-    ended, and then there are neither `finished_at` nor `attempts`.
+    `status` is `done` or `failed`; or `pending`, if the client recorded a job (`enqueue(..., record=True)`) that has
+    not ended, and then there are neither `finished_at` nor `attempts`.
     """
 
     status: str
@@ -90,8 +90,8 @@ class EmbeddingJob(TypedDict):
 class WorkerNote(TypedDict):
     """What a worker process says of itself on Redis, for `clipqueue doctor` and whoever asks for its model.
 
-    `started_at` and `at`, when it was written, are milliseconds since the epoch by the worker's own clock. `store_away`:
-    MongoDB does not answer, so that it takes no messages.
+    `started_at` and `at`, when it was written, are milliseconds since the epoch by the worker's own clock.
+    `store_away`: MongoDB does not answer, so that it takes no messages.
     """
 
     node: str
