@@ -9,13 +9,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_init, worker_shutdown
+from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
 from kombu.entity import Queue
 
 from producer.contract import IMAGE_QUEUE, IMAGE_TASK
 from worker.errors import StoreUnavailable, Unavailable
 from worker.logs import configure_logging
 from worker.settings import Settings, SettingsError, load_settings
+from worker.transport import Channel
 from worker.transport import install as install_transport
 
 if TYPE_CHECKING:
@@ -105,9 +106,11 @@ def _start(sender: Any, **_: Any) -> None:
     from worker.runtime import build_runtime  # noqa: PLC0415
 
     try:
-        app.runtime = build_runtime(_settings)
+        app.runtime = build_runtime(_settings, sender.hostname)
         sender.concurrency = min(sender.concurrency, app.runtime.concurrency)
         app.conf.broker_transport_options["max_unacked"] = 2 * sender.concurrency
+        Channel.may_take = lambda _: not app.runtime.store.is_away
+        app.runtime.watch.start()
     except (Unavailable, StoreUnavailable) as exc:
         logger.critical(exc)
         sys.exit(1)
@@ -116,6 +119,13 @@ def _start(sender: Any, **_: Any) -> None:
         # SystemExit through.
         logger.critical("the worker cannot start", exc_info=True)
         sys.exit(1)
+
+
+@worker_shutting_down.connect
+def _begin_drain(**_: Any) -> None:
+    if app.runtime.drain.has_begun:
+        app.runtime.watch.give_back_and_end()
+    app.runtime.drain.begin()
 
 
 @worker_shutdown.connect

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from worker.errors import BadVector, EncodeFailed
+from worker.errors import BadVector, EncodeFailed, EncoderBroken, OutOfMemory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +29,12 @@ class Encoder(Protocol):
     """Turns pixels into vectors."""
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return unit vectors of shape (n, dim) for uint8 pixels of shape (n, height, width, 3)."""
+        """Return unit vectors of shape (n, dim) for uint8 pixels of shape (n, height, width, 3).
+
+        Raises:
+            OutOfMemory: So many images are too many at once.
+            EncoderBroken: Only a new process can go on.
+        """
         ...
 
 
@@ -55,9 +60,16 @@ class Batcher:
         max_batch_size: Most images in one call of the encoder.
         max_waiting: Most images waiting; more block in `embed`.
         timeout_s: Seconds that one image may wait for its vector.
+
+    Attributes:
+        is_broken: The encoder is lost to this process, and no image will have a vector any more.
+        running_call: The number of the call of the encoder that runs now; None between calls.
     """
 
     def __init__(self, encoder: Encoder, *, max_batch_size: int, max_waiting: int, timeout_s: float) -> None:
+        self.is_broken = False
+        self.running_call: int | None = None
+        self._calls = 0
         self._encoder = encoder
         self._max_batch_size = max_batch_size
         self._timeout_s = timeout_s
@@ -112,19 +124,48 @@ class Batcher:
 
     def _encode(self, batch: list[_Waiting]) -> None:
         try:
+            vectors = self._call(batch)
+        except OutOfMemory as exc:
+            self._encode_smaller(batch, exc)
+        except EncoderBroken as exc:
+            self.is_broken = True  # its images are left without an answer: they are delivered to another worker
+            logger.critical("the model is lost to this process: %s", exc)
+        except Exception as exc:  # noqa: BLE001  (the edge of the model thread, which must outlive any batch)
+            self._encode_alone(batch, exc)
+        else:
+            for waiting, vector in zip(batch, vectors, strict=True):
+                _resolve(waiting.future, vector, len(batch))
+
+    def _call(self, batch: list[_Waiting]) -> NDArray[np.float32]:
+        self._calls += 1
+        self.running_call = self._calls
+        try:
             vectors = self._encoder.encode(np.stack([waiting.pixels for waiting in batch]))
-            pairs = list(zip(batch, vectors, strict=True))
-        except Exception as exc:  # the edge of the model thread, which must outlive any batch
-            if len(batch) == 1:
-                logger.exception("the model failed on one image")
-                batch[0].future.set_exception(EncodeFailed(f"the model failed on this image: {type(exc).__name__}"))
-                return
-            logger.warning("a batch of %d failed (%s); its images run alone", len(batch), exc)
-            for waiting in batch:
-                self._encode([waiting])
+        finally:
+            self.running_call = None
+        if len(vectors) != len(batch):
+            raise ValueError(f"{len(vectors)} vectors for {len(batch)} images")
+        return vectors
+
+    def _encode_smaller(self, batch: list[_Waiting], exc: OutOfMemory) -> None:
+        half = len(batch) // 2
+        if not half:
+            logger.error("one image alone does not fit: %s", exc)
+            batch[0].future.set_exception(EncodeFailed("the model has too little memory for one image"))
             return
-        for waiting, vector in pairs:
-            _resolve(waiting.future, vector, len(batch))
+        self._max_batch_size = min(self._max_batch_size, half)
+        logger.warning("%d images at once are too many for the memory: from now on at most %d", len(batch), half)
+        self._encode(batch[:half])
+        self._encode(batch[half:])
+
+    def _encode_alone(self, batch: list[_Waiting], exc: Exception) -> None:
+        if len(batch) == 1:
+            logger.error("the model failed on one image", exc_info=exc)
+            batch[0].future.set_exception(EncodeFailed(f"the model failed on this image: {type(exc).__name__}"))
+            return
+        logger.warning("a batch of %d failed (%s); its images run alone", len(batch), exc)
+        for waiting in batch:
+            self._encode([waiting])
 
 
 def _resolve(future: Future[Embedded], vector: NDArray[np.float32], batch_size: int) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from worker.errors import ModelUnavailable
+from worker.errors import EncoderBroken, ModelUnavailable, OutOfMemory
 from worker.geometry import PreprocessSpec
 from worker.weights import load_model, load_tokenizer, model_id
 
@@ -86,7 +86,19 @@ class OpenClipEncoder:
 
         Returns:
             float32 of shape (n, dim), each row of length 1.
+
+        Raises:
+            OutOfMemory: So many images are too many for the device.
+            EncoderBroken: The device is lost to this process.
         """
+        try:
+            return self._forward(pixels)
+        except (RuntimeError, MemoryError) as exc:
+            if fault := _fault(exc):
+                raise fault from None  # without the frames, which hold on to what the batch had
+            raise
+
+    def _forward(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
             images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
             images = images.sub_(self._mean).div_(self._std).to(_DTYPES[self.precision])
@@ -160,6 +172,21 @@ class OpenClipEncoder:
 
     def _blank(self, count: int) -> NDArray[np.uint8]:
         return np.full((count, self.spec.height, self.spec.width, 3), 127, np.uint8)
+
+
+def _fault(exc: RuntimeError | MemoryError) -> OutOfMemory | EncoderBroken | None:
+    """Return what an error of PyTorch means for the batcher, if anything; it tells most of them apart by text only."""
+    reason = str(exc).partition("\n")[0]
+    if (
+        isinstance(exc, MemoryError | torch.OutOfMemoryError)
+        or "not enough memory" in reason
+        or "t allocate memory" in reason
+    ):
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return OutOfMemory(reason)
+    # After it every call of this process fails (a sticky error of the CUDA context).
+    return EncoderBroken(reason) if "CUDA error" in reason else None
 
 
 def _move(model: Any, device: str) -> Any:

@@ -37,7 +37,12 @@ HandBack                        nobody's job's fault: the job goes back to the q
 ├── ResolverBusy                enough names are being looked up
 ├── DecodersBusy                enough images are being decoded
 ├── HostBusy                    enough downloads from that host run already
-└── SuspectWaits                another job that lost its worker runs first
+├── SuspectWaits                another job that lost its worker runs first
+└── WorkerStops                 the worker was told to stop, and the job is not nearly done
+
+EncoderFault                    what the batcher does something about; no job sees it
+├── OutOfMemory                 the batch is too large for the device
+└── EncoderBroken               the device is lost to this process, which ends itself
 
 Unavailable                     the worker does not start
 ├── ModelUnavailable            the model cannot be loaded
@@ -275,6 +280,22 @@ class DecodersBusy(HandBack):
 
 class SuspectWaits(HandBack):
     """The job lost a worker, and another such job runs in this process; a moment was waited already."""
+
+
+class WorkerStops(HandBack):
+    """The worker was told to stop, and would not end this job in time."""
+
+
+class EncoderFault(Exception):
+    """What the batcher does something about. Never raised itself."""
+
+
+class OutOfMemory(EncoderFault):
+    """The batch is too large for the device."""
+
+
+class EncoderBroken(EncoderFault):
+    """The device is lost to this process; only a new one can use it again."""
 
 
 class Unavailable(Exception):

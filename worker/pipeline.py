@@ -6,6 +6,7 @@ import hashlib
 import logging
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from producer.contract import redact_url
@@ -18,25 +19,39 @@ if TYPE_CHECKING:
     from producer.contract import ImageJob
     from worker.batcher import Batcher
     from worker.decoder import Decoder
+    from worker.drain import Drain
     from worker.fetcher import Fetcher
     from worker.store import Store
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class StageLimits:
+    """Seconds that a stage of a job may take; a download is never begun by a worker that is stopping."""
+
+    decode_s: float
+    encode_s: float
+    store_s: float
+
+
+@dataclass(frozen=True)
 class Pipeline:
     """Fetch, decode, embed, save. Safe to share between threads.
 
-    Args:
+    Attributes:
         model: The name under which vectors are stored.
+        drain: Asked before each stage, when the worker is stopping.
+        limits: What each stage may take at most.
     """
 
-    def __init__(self, *, fetcher: Fetcher, decoder: Decoder, batcher: Batcher, store: Store, model: str) -> None:
-        self._fetcher = fetcher
-        self._decoder = decoder
-        self._batcher = batcher
-        self._store = store
-        self._model = model
+    fetcher: Fetcher
+    decoder: Decoder
+    batcher: Batcher
+    store: Store
+    model: str
+    drain: Drain
+    limits: StageLimits
 
     def run(self, job: ImageJob, attempts: int) -> None:
         """Embed one image and write its vector.
@@ -53,20 +68,25 @@ class Pipeline:
         logger.info("job=%s %s %s url=%s", job.image_id, outcome, clock, redact_url(job.url))
 
     def _run(self, job: ImageJob, attempts: int, clock: _StageClock) -> str:
+        self.drain.start_job()
         with clock.stage("check"):
-            standing = self._store.standing(job, self._model)
+            standing = self.store.standing(job, self.model)
         if standing.verdict != "needed":
             return f"skipped ({standing.verdict})"
+        self.drain.start_job()  # nothing was spent on it yet
         with clock.stage("fetch"):
-            content = self._fetcher.fetch(job.url)
+            content = self.fetcher.fetch(job.url)
+        self.drain.start_stage(self.limits.decode_s)
         with clock.stage("decode"):
-            image = self._decoder.decode(content)
+            image = self.decoder.decode(content)
+        self.drain.start_stage(self.limits.encode_s)
         with clock.stage("encode"):
-            embedded = self._batcher.embed(image.pixels)
+            embedded = self.batcher.embed(image.pixels)
+        self.drain.start_stage(self.limits.store_s)
         with clock.stage("save"):
             digest = hashlib.sha256(content).hexdigest()
-            result = Result(embedded.vector, self._model, digest, image.width, image.height, image.format)
-            self._store.save(job, result, attempts, standing)
+            result = Result(embedded.vector, self.model, digest, image.width, image.height, image.format)
+            self.store.save(job, result, attempts, standing)
         return f"done batch={embedded.batch_size}"
 
 

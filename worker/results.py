@@ -19,11 +19,11 @@ class Standing:
 
     Attributes:
         verdict: `needed`; `current`, if this model's vector for this URL is there; `superseded`, if a job
-            enqueued later has been written.
+            enqueued later has been written; `deleted`, if there is no document and none is to be made.
         stored: The document's `embedding_job` as it was read, empty if it has none; None if there is no document.
     """
 
-    verdict: Literal["needed", "current", "superseded"]
+    verdict: Literal["needed", "current", "superseded", "deleted"]
     stored: dict[str, Any] | None
 
 

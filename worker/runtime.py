@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from producer.broker import Broker
+from producer.contract import now_ms
 from worker.batcher import Batcher
 from worker.connections import GuardedAdapter
 from worker.decode_pool import DecodePool, ProcessLimits
 from worker.decoder import DecodeLimits
+from worker.drain import Drain
 from worker.encoder import EncoderChoice, OpenClipEncoder
 from worker.fetcher import FetchRules, HttpFetcher
 from worker.guard import Guard
 from worker.hosts import HostSlots
 from worker.names import BoundedResolve, NameserverResolve
-from worker.pipeline import Pipeline
+from worker.patience import PatientStore
+from worker.pipeline import Pipeline, StageLimits
 from worker.retries import RetryPolicy
 from worker.settings import parse_ports
 from worker.store import MongoStore
 from worker.suspects import Suspects
+from worker.transport import Channel, held_tags
+from worker.watch import Watch, Watched
 
 if TYPE_CHECKING:
+    from producer.contract import WorkerNote
     from worker.geometry import PreprocessSpec
     from worker.names import Resolve
     from worker.settings import Settings
@@ -42,16 +49,19 @@ class Runtime:
     """
 
     pipeline: Pipeline
-    store: MongoStore
+    store: PatientStore
     retries: RetryPolicy
     batcher: Batcher
     fetcher: HttpFetcher
     decoder: DecodePool
     suspects: Suspects
+    drain: Drain
+    watch: Watch
     concurrency: int
 
     def close(self) -> None:
         """Let the model thread end, then close connections. Call when no task runs any more."""
+        self.watch.close()
         self.batcher.close()
         self.fetcher.close()
         self.decoder.close()
@@ -59,32 +69,74 @@ class Runtime:
         self.store.close()
 
 
-def build_runtime(settings: Settings) -> Runtime:
+def build_runtime(settings: Settings, node: str) -> Runtime:
     """Load and warm the model, and build everything around it.
+
+    Args:
+        settings: What the environment says.
+        node: Celery's name for this process.
 
     Raises:
         ModelUnavailable: The model cannot be loaded.
         DecoderUnavailable: No decoding process can be started.
         StoreUnavailable: MONGODB_URI or CLIPQUEUE_COLLECTION cannot be used.
     """
-    store = MongoStore(settings.mongodb_uri, settings.collection, call_s=settings.store_s)
+    mongo = MongoStore(settings.mongodb_uri, settings.collection, call_s=settings.store_s, upsert=settings.upsert)
     encoder = OpenClipEncoder(EncoderChoice.of(settings))
     per_image_s = encoder.warm_up(settings.batch_size)
     logger.info("model %s ready: %s", encoder.model_id, encoder.describe())
     concurrency = fitting_concurrency(per_image_s, settings.encode_s, settings.concurrency)
-    fetcher = build_fetcher(settings)
     decoder = build_decoder(settings, encoder.spec)
     decoder.warm_up()
+    drain = Drain(settings.drain_s)
     batcher = Batcher(
         encoder,
         max_batch_size=min(settings.batch_size, concurrency),
         max_waiting=concurrency,
         timeout_s=settings.encode_s,
     )
-    pipeline = Pipeline(fetcher=fetcher, decoder=decoder, batcher=batcher, store=store, model=encoder.model_id)
-    retries = RetryPolicy(settings.max_retries, settings.retry_base_s, settings.retry_cap_s)
-    suspects = Suspects(Broker(settings.redis_url), wait_s=_WAIT_S)
-    return Runtime(pipeline, store, retries, batcher, fetcher, decoder, suspects, concurrency)
+    store, fetcher = PatientStore(mongo, drain), build_fetcher(settings)
+    pipeline = Pipeline(
+        fetcher=fetcher,
+        decoder=decoder,
+        batcher=batcher,
+        store=store,
+        model=encoder.model_id,
+        drain=drain,
+        limits=StageLimits(settings.decode_s, settings.encode_s, settings.store_s),
+    )
+    # Twice the deadline of one image: nobody waits for that batch any more.
+    watched = Watched(store, batcher, drain, Channel.taker, held_tags, 2 * settings.encode_s, decoder.close)
+    about = _about(settings, node, encoder.model_id, mongo.database, concurrency)
+    store.ping()
+    return Runtime(
+        pipeline=pipeline,
+        store=store,
+        retries=RetryPolicy(settings.max_retries, settings.retry_base_s, settings.retry_cap_s),
+        batcher=batcher,
+        fetcher=fetcher,
+        decoder=decoder,
+        suspects=Suspects(Broker(settings.redis_url), wait_s=_WAIT_S),
+        drain=drain,
+        watch=Watch(Broker(settings.redis_url), watched, about),
+        concurrency=concurrency,
+    )
+
+
+def _about(settings: Settings, node: str, model: str, database: str, concurrency: int) -> WorkerNote:
+    return {
+        "node": node,
+        "version": version("clipqueue"),
+        "model": model,
+        "database": database,
+        "collection": settings.collection,
+        "concurrency": concurrency,
+        "visibility_timeout_s": settings.visibility_timeout_s,
+        "upsert": settings.upsert,
+        "started_at": now_ms(),
+        "at": now_ms(),
+        "store_away": False,
+    }
 
 
 def fitting_concurrency(per_image_s: float, encode_s: float, wanted: int) -> int:

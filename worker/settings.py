@@ -33,6 +33,7 @@ class Settings(BaseSettings):
         description="The database is the one in the path, else `clipqueue`.",
     )
     collection: str = Field(DEFAULT_COLLECTION, min_length=1, description="The collection that gets the vectors.")
+    upsert: bool = Field(default=True, description="Make a document where a job's id has none; else drop the job.")
 
     clip_model: str = Field(
         "ViT-B-32-quickgelu",
@@ -100,6 +101,7 @@ class Settings(BaseSettings):
         80, ge=2, description="Seconds after which a killed worker's jobs are given to another."
     )
     restore_interval_s: int = Field(5, ge=1, description="Seconds between two looks for such jobs.")
+    drain_s: float = Field(40.0, gt=0, description="Seconds from SIGTERM until the jobs are done or given back.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What the worker logs.")
 
     @field_validator("fetch_allow_networks", mode="before")
@@ -130,6 +132,16 @@ class Settings(BaseSettings):
                 f"CLIPQUEUE_STORE_S + {_WAITS_S:g} is {longest:g} s, which must stay below "
                 f"CLIPQUEUE_VISIBILITY_TIMEOUT_S ({self.visibility_timeout_s} s)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _stages_end_before_the_drain(self) -> Self:
+        # A stage that has begun cannot be broken off.
+        for stage in ("fetch_total_s", "decode_s", "encode_s", "store_s"):
+            seconds = getattr(self, stage)
+            if seconds > self.drain_s:
+                name = f"CLIPQUEUE_{stage.upper()}"
+                raise ValueError(f"{name} ({seconds:g} s) must not be above CLIPQUEUE_DRAIN_S ({self.drain_s:g} s)")
         return self
 
 

@@ -71,6 +71,14 @@ class Store(Protocol):
         """Write why a job failed, unless a job enqueued later has been written; an earlier vector stays."""
         ...
 
+    def ping(self) -> None:
+        """Find out whether it answers."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
+        ...
+
 
 class MongoStore:
     """A `Store` in one MongoDB collection, safe to share between threads. Connects on first use.
@@ -79,17 +87,23 @@ class MongoStore:
         uri: The database is the one in its path, else `clipqueue`.
         collection: The collection's name.
         call_s: Seconds that each call may take.
+        upsert: Make a document where there is none. Otherwise a job whose document is gone changes nothing.
+
+    Attributes:
+        database: The database's name.
 
     Raises:
         StoreUnavailable: The URI or the collection's name cannot be used.
     """
 
-    def __init__(self, uri: str, collection: str, *, call_s: float) -> None:
+    def __init__(self, uri: str, collection: str, *, call_s: float, upsert: bool = True) -> None:
         self._call_s = call_s
+        self._upsert = upsert
         self._loop = asyncio.new_event_loop()
         self._client = _connect(uri, self._loop)
         try:
             database = self._client.get_default_database(DEFAULT_DATABASE)
+            self.database = database.name
             self._collection = database.get_collection(collection, write_concern=_WRITE_CONCERN)
         except InvalidName as exc:
             raise StoreUnavailable(f"CLIPQUEUE_COLLECTION={collection} cannot be used: {exc}") from None
@@ -144,6 +158,10 @@ class MongoStore:
 
         self._call(self._write_last(failure.image_id, failure.url, failure.enqueued_at_ms, change))
 
+    def ping(self) -> None:
+        """Find out whether MongoDB answers."""
+        self._call(self._ping())
+
     def close(self) -> None:
         """Close the connections and end the thread."""
         if self._loop.is_closed():
@@ -165,11 +183,14 @@ class MongoStore:
         except BSONError as exc:
             raise StoreRefused(f"the document cannot be read: {type(exc).__name__}") from None
 
+    async def _ping(self) -> None:
+        await self._client.admin.command("ping")
+
     async def _standing(self, job: ImageJob, model: str) -> Standing:
         document_id, enqueued_at = _bson_id(job.image_id), _date(job.enqueued_at_ms)
         stored = await self._read_job(document_id)
         if stored is None:
-            return Standing("needed", None)
+            return Standing("needed" if self._upsert else "deleted", None)
         if _is_later(stored, enqueued_at):
             return Standing("superseded", stored)
         if job.force or (stored.get("status"), stored.get("model"), stored.get("url")) != ("done", model, job.url):
@@ -201,11 +222,22 @@ class MongoStore:
         document_id = _bson_id(image_id)
         stored = standing.stored if standing else await self._read_job(document_id)
         for _ in range(_SWAP_TRIES):
+            if stored is None and not self._upsert:
+                return
             fields = None if _is_later(stored or {}, _date(enqueued_at_ms)) else change(stored or {})
-            if fields is None or await self._write(_operation(document_id, stored, fields, url)):
+            if fields is None or await self._write(self._operation(document_id, stored, fields, url)):
                 return
             stored = await self._read_job(document_id)  # another worker wrote in between
         raise StoreUnavailable(f"{document_id}: others kept writing this document")
+
+    def _operation(self, document_id: BsonId, stored: Document | None, fields: Document, url: str | None) -> Operation:
+        """Return the write that does nothing, or meets a duplicate key, if the document is no longer as it was read."""
+        on_insert = {} if url is None else {"url": url}
+        if stored is None:
+            # Not an upsert: inserting by one, the embedded server turns an ObjectId into a string.
+            return InsertOne({"_id": document_id, **on_insert, **fields})
+        update = {"$set": fields, **({"$setOnInsert": on_insert} if on_insert and self._upsert else {})}
+        return UpdateOne(_unchanged(document_id, stored), update, upsert=self._upsert)
 
     async def _read_job(self, document_id: BsonId) -> Document | None:
         """Return the document's `embedding_job`, empty if it has none; None if there is no document."""
@@ -231,7 +263,10 @@ class MongoStore:
     async def _send(self, bulk: list[tuple[Operation, asyncio.Future[bool]]]) -> None:
         errors: dict[int, Exception | None] = {}
         try:
-            await self._collection.bulk_write([operation for operation, _ in bulk], ordered=False)
+            written_to = await self._collection.bulk_write([operation for operation, _ in bulk], ordered=False)
+            if not self._upsert and written_to.matched_count < len(bulk):
+                # Some document was changed or deleted meanwhile: each is read anew, to see which.
+                errors = dict.fromkeys(range(len(bulk)))
         except BulkWriteError as exc:
             errors = _errors_by_index(dict(exc.details), len(bulk))
         except PyMongoError as exc:
@@ -306,16 +341,6 @@ def _resolve(written: asyncio.Future[bool], failed: bool, error: Exception | Non
 def _is_later(stored: Document, enqueued_at: datetime) -> bool:
     at = stored.get("enqueued_at")
     return isinstance(at, datetime) and at > enqueued_at
-
-
-def _operation(document_id: BsonId, stored: Document | None, fields: Document, url: str | None) -> Operation:
-    """Return the write that meets a duplicate key if the document is no longer as it was read."""
-    on_insert = {} if url is None else {"url": url}
-    if stored is None:
-        # Not an upsert: inserting by one, the embedded server turns an ObjectId into a string.
-        return InsertOne({"_id": document_id, **on_insert, **fields})
-    update = {"$set": fields, **({"$setOnInsert": on_insert} if on_insert else {})}
-    return UpdateOne(_unchanged(document_id, stored), update, upsert=True)
 
 
 def _unchanged(document_id: BsonId, stored: Document) -> Document:

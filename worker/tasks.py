@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +45,7 @@ def embed_image(self: Task, /, **kwargs: object) -> None:
     except HandBack as exc:
         # Nobody's job's fault: the message goes back unspent, to the far end of the queue.
         logger.log(_level(exc), "task=%s goes back to the queue: %s", self.request.id, exc)
-        time.sleep(exc.pause_s)
+        app.runtime.drain.pause(exc.pause_s)
         raise Reject(str(exc), requeue=True) from None
 
 

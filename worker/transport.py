@@ -1,6 +1,7 @@
-"""kombu's Redis transport with three changes: clean messages only, no more than a worker can hold, losses counted.
+"""kombu's Redis transport, made to lose nothing: clean messages only, each on a list until it is noted as taken.
 
-`install` puts it in the place of kombu's own for `redis://` and `rediss://`.
+`install` puts it in the place of kombu's own for `redis://` and `rediss://`. It also bounds what a worker holds, takes
+nothing while its worker says so, and counts how often a job's worker was lost.
 """
 
 from __future__ import annotations
@@ -9,20 +10,28 @@ import base64
 import json
 import logging
 import threading
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
-from redis.exceptions import RedisError
+from kombu.transport.virtual.base import QoS as VirtualQoS
+from redis.exceptions import RedisError, ResponseError
 
 from producer.contract import IMAGE_QUEUE, PARKED_LIST, now_ms
 from worker.messages import LOST_HEADER, NotAMessage, read_message
+from worker.taking import Taker, rescue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
 _MAX_PARKED = 1000
 _MAX_PARKED_BYTES = 16_384
-_SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and a priority
+_SIGN_IN_S = 5.0
+# What is not taken because Redis refuses: it is full, most likely, and asking again at once would not help.
+_REFUSED_PAUSE_S = 5.0
 
 
 def install() -> None:
@@ -35,7 +44,7 @@ class QoS(kombu_redis.QoS):
     """Bounds what waits unacked in memory, and marks what it takes from a worker that did not answer for it in time."""
 
     def can_consume(self) -> bool:
-        """Return whether one more message may be taken (called before each BRPOP).
+        """Return whether one more message may be taken (called before each time).
 
         Retries wait for their time unacked: without a bound, an outage of one image host would fill the memory. Not by
         `worker_eta_task_limit`: each wave of retries beyond it costs the worker threads for good, since kombu clips
@@ -43,13 +52,27 @@ class QoS(kombu_redis.QoS):
         """
         most = self.channel.max_unacked
         has_room = not most or len(self._delivered) - len(self._dirty) < most
-        return has_room and bool(super().can_consume())  # type: ignore[no-untyped-call]
+        return has_room and self.channel.may_take() and bool(super().can_consume())  # type: ignore[no-untyped-call]
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Note a message as taken, and strike it off the list of what is just being taken, at once."""
+        where = message.delivery_info
+        noted = json.dumps([message._raw, where["exchange"], where["routing_key"]])  # noqa: SLF001  (as kombu does)
+        with self.pipe_or_acquire() as pipe:
+            pipe.zadd(self.unacked_index_key, {delivery_tag: time.time()}).hset(self.unacked_key, delivery_tag, noted)
+            self.channel.strike_off(pipe)
+            pipe.execute()
+        VirtualQoS.append(self, message, delivery_tag)  # type: ignore[no-untyped-call]
 
     def restore_visible(self, *args: Any, **kwargs: Any) -> None:
         """Give the jobs of lost workers back to the queue (called every CLIPQUEUE_RESTORE_INTERVAL_S)."""
         self.channel.restoring_thread = threading.get_ident()
         try:
             super().restore_visible(*args, **kwargs)  # type: ignore[no-untyped-call]
+            with self.channel.conn_or_acquire() as client:
+                rescue(client, self.visibility_timeout)
+        except ResponseError as exc:
+            logger.error("jobs of lost workers cannot be given back: %s", exc)  # noqa: TRY400  (no defect of ours)
         finally:
             self.channel.restoring_thread = None
 
@@ -58,6 +81,9 @@ class Channel(kombu_redis.Channel):
     """Takes messages off the queue through `worker.messages`, and parks what is none.
 
     Attributes:
+        taker: This process's list of what is just being taken.
+        may_take: Asked before each message.
+        held_by: The QoS of the channel that consumes now; None before.
         restoring_thread: The thread that now gives the jobs of lost workers back; others give back their own.
         max_countdown_s: A transport option: most seconds that a message may ask to wait.
         max_unacked: A transport option: most messages held at once; 0 for any number.
@@ -68,23 +94,64 @@ class Channel(kombu_redis.Channel):
     max_countdown_s: float = 0.0
     max_unacked: int = 0
     restoring_thread: int | None = None
+    taker = Taker()
+    may_take: Callable[[Channel], bool] = lambda _: True
+    held_by: ClassVar[Any] = None
 
-    def admit(self, answer: list[bytes] | None) -> list[bytes] | None:
-        """Return BRPOP's answer with a clean message in it; None, as if there had been nothing, for what is none."""
-        if not answer:
-            return answer
-        key, item = answer
-        queue = key.decode("utf-8", "replace").partition(_SEPARATOR)[0]
-        if queue != IMAGE_QUEUE:  # answers to `celery inspect`, of Celery's own making
-            return answer
+    _brpop_sent_at: Any = None
+    _item: bytes | None = None
+    _takes_jobs = False
+    _signed_in_at = 0.0
+    _refused_until = 0.0
+
+    def strike_off(self, pipe: Any) -> None:
+        """Add to a transaction that what was being taken now stands elsewhere."""
+        if self._item is not None:
+            pipe.lrem(self.taker.key, 1, self._item)
+            self._item = None
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        """Ask for the next message; answers come to `parse_response`."""
+        # Other queues are those of answers to `celery inspect`, of Celery's own making.
+        self._takes_jobs = IMAGE_QUEUE in self.active_queues
+        if not self._takes_jobs:
+            super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
+            return
+        if time.monotonic() < self._refused_until or not self._sign_in():
+            return
+        Channel.held_by = self.qos
+        connection = self.client.connection
+        self._in_poll, self._brpop_sent_at = connection, time.monotonic()
+        connection.send_command("BLMOVE", IMAGE_QUEUE, self.taker.key, "RIGHT", "LEFT", timeout or self.brpop_timeout)
+
+    def _sign_in(self) -> bool:
+        if time.monotonic() - self._signed_in_at < _SIGN_IN_S and self._signed_in_at:
+            return True
         try:
-            return [key, json.dumps(read_message(item, self.max_countdown_s)).encode()]
+            with self.conn_or_acquire() as client:
+                self.taker.sign_in(client)
+        except ResponseError as exc:
+            self._note_refusal(exc)
+            return False
+        self._signed_in_at = time.monotonic()
+        return True
+
+    def _note_refusal(self, exc: ResponseError) -> None:
+        self._refused_until = time.monotonic() + _REFUSED_PAUSE_S
+        logger.error("no message can be taken: Redis says %s", exc)
+
+    def admit(self, item: bytes | None) -> list[bytes] | None:
+        """Return BRPOP's answer with a clean message in it; None, as if there had been nothing, for what is none."""
+        if item is None:
+            return None
+        self._item = item
+        try:
+            return [IMAGE_QUEUE.encode(), json.dumps(read_message(item, self.max_countdown_s)).encode()]
         except NotAMessage as exc:
             self._park(item, str(exc))
             return None
 
     def _park(self, item: bytes, reason: str) -> None:
-        logger.error("parked what is no job: %s; `clipqueue doctor` shows it", reason)
         entry = {
             "parked_at": now_ms(),
             "reason": reason,
@@ -92,21 +159,28 @@ class Channel(kombu_redis.Channel):
             "item": base64.b64encode(item[:_MAX_PARKED_BYTES]).decode(),
         }
         try:
-            with self.conn_or_acquire() as client:
-                client.lpush(PARKED_LIST, json.dumps(entry))
-                client.ltrim(PARKED_LIST, 0, _MAX_PARKED - 1)
-        except RedisError as exc:
-            logger.error("it could not be parked, and is gone: %s", exc)  # noqa: TRY400  (no defect of ours)
+            with self.conn_or_acquire() as client, client.pipeline() as pipe:
+                pipe.lpush(PARKED_LIST, json.dumps(entry)).ltrim(PARKED_LIST, 0, _MAX_PARKED - 1)
+                self.strike_off(pipe)
+                pipe.execute()
+            logger.error("parked what is no job: %s; `clipqueue doctor` shows it", reason)
+        except RedisError as exc:  # it goes back to the queue, when this process signs in again
+            logger.error("what is no job cannot be parked: %s", exc)  # noqa: TRY400  (no defect of ours)
 
     def _get_client(self) -> Any:
         channel = self
 
         class GatedRedis(super()._get_client()):  # type: ignore[misc]
-            """Reads the answers of BRPOP through the channel's gate."""
+            """Reads what was taken through the channel's gate."""
 
             def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
-                answer = super().parse_response(connection, command_name, **options)
-                return channel.admit(answer) if command_name == "BRPOP" else answer
+                if command_name != "BRPOP" or not channel._takes_jobs:
+                    return super().parse_response(connection, command_name, **options)
+                try:
+                    return channel.admit(super().parse_response(connection, "BLMOVE", **options))
+                except ResponseError as exc:
+                    channel._note_refusal(exc)
+                    return None
 
         return GatedRedis
 
@@ -121,3 +195,10 @@ class Transport(kombu_redis.Transport):
     """kombu's Redis transport with this module's channel."""
 
     Channel = Channel
+
+
+def held_tags() -> list[str]:
+    """Return the delivery tags of the messages that this process has taken and not acked. Call from any thread."""
+    qos = Channel.held_by
+    # One step each of the interpreter: the dictionary changes in another thread.
+    return [] if qos is None else [tag for tag in list(qos._delivered) if tag not in qos._dirty]  # noqa: SLF001
