@@ -82,6 +82,7 @@ def test_a_wrong_value_names_its_variable(name: str, value: str, monkeypatch: py
 
 def test_a_job_may_not_outlive_the_visibility_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLIPQUEUE_FETCH_TOTAL_S", "60")
+    monkeypatch.setenv("CLIPQUEUE_DRAIN_S", "60")
     with pytest.raises(SettingsError, match="CLIPQUEUE_VISIBILITY_TIMEOUT_S"):
         load_settings()
     monkeypatch.setenv("CLIPQUEUE_VISIBILITY_TIMEOUT_S", "180")
@@ -96,6 +97,16 @@ def test_every_deadline_counts_against_the_visibility_timeout(name: str, monkeyp
     monkeypatch.setenv(f"CLIPQUEUE_{name}", str(getattr(load_settings(), name.lower()) + 3.1))
     with pytest.raises(SettingsError, match=f"CLIPQUEUE_{name}"):
         load_settings()
+
+
+@pytest.mark.parametrize("stage", ["FETCH_TOTAL_S", "DECODE_S", "ENCODE_S", "STORE_S"])
+def test_no_stage_may_take_longer_than_a_worker_has_to_stop(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIPQUEUE_VISIBILITY_TIMEOUT_S", "300")
+    monkeypatch.setenv(f"CLIPQUEUE_{stage}", "41")
+    with pytest.raises(SettingsError, match=rf"CLIPQUEUE_{stage} .* CLIPQUEUE_DRAIN_S"):
+        load_settings()
+    monkeypatch.setenv("CLIPQUEUE_DRAIN_S", "41")
+    load_settings()
 
 
 @pytest.mark.parametrize(

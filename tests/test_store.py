@@ -12,9 +12,10 @@ import pytest
 from bson import ObjectId
 
 from producer.contract import ImageJob, ObjectIdRef
+from worker.bulk import errors_by_index
 from worker.errors import HttpRefused, StoreRefused, StoreUnavailable
 from worker.results import Failure, Result, Standing
-from worker.store import MongoStore, _errors_by_index
+from worker.store import MongoStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -239,14 +240,14 @@ def test_the_database_is_the_one_in_the_path(path: str, database: str, stack: St
 )
 def test_a_document_that_mongodb_refuses_is_not_mongodb_being_away(details: Document, expected: type) -> None:
     """As real MongoDB words them: trying again would never end."""
-    errors = _errors_by_index({"writeErrors": [{"index": 1, **details}], "writeConcernErrors": []}, 3)
+    errors = errors_by_index({"writeErrors": [{"index": 1, **details}], "writeConcernErrors": []}, 3)
     assert {index: type(error) for index, error in errors.items()} == {1: expected}
     assert "E11000" not in str(errors[1]), "MongoDB's own text quotes the document"
 
 
 def test_a_write_that_no_majority_confirmed_is_not_a_write() -> None:
     unsure = {"writeErrors": [], "writeConcernErrors": [{"code": 64, "errmsg": "waiting for replication timed out"}]}
-    errors = _errors_by_index(unsure, 2)
+    errors = errors_by_index(unsure, 2)
     assert [type(errors[index]) for index in range(2)] == [StoreUnavailable, StoreUnavailable]
 
 
