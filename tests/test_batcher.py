@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.waiting import wait_for
 from worker.batcher import Batcher, Embedded
-from worker.errors import BadVector, EncodeFailed
+from worker.errors import BadVector, EncodeFailed, EncoderBroken, OutOfMemory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,3 +137,57 @@ def test_closing_finishes_what_waits(encoder: GatedEncoder) -> None:
         encoder.gate.set()
         batcher.close()
         assert [len(one.result().vector) for one in waiting] == [2, 2, 2, 2]
+
+
+class SmallEncoder(GatedEncoder):
+    """Has room for three images at once, and for no image of the value POISON."""
+
+    def encode(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if len(batch) > 3 or (batch[:, 0, 0, 0] == POISON).any():
+            self.busy.release()
+            assert self.gate.wait(10)
+            raise OutOfMemory("no room")
+        return super().encode(batch)
+
+
+@pytest.mark.parametrize("encoder", [SmallEncoder()])
+def test_a_batch_that_is_too_large_is_halved_and_stays_so(run: Run, encoder: GatedEncoder) -> None:
+    results = run(list(range(17)))
+    assert [type(result) for result in results] == [Embedded] * 17
+    assert [len(batch) for batch in encoder.batches] == [1, 2, 2, 2, 2, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("encoder", [SmallEncoder()])
+def test_an_image_that_does_not_fit_alone_fails_alone(run: Run, encoder: GatedEncoder) -> None:
+    results = run([1, 2, POISON, 3])
+    assert [type(result) for result in results] == [Embedded, Embedded, EncodeFailed, Embedded]
+
+
+def test_a_model_that_is_lost_answers_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """Its images are another process's: this one is to end."""
+
+    class Lost:
+        def encode(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+            raise EncoderBroken("CUDA error: an illegal memory access was encountered")
+
+    batcher = Batcher(Lost(), max_batch_size=8, max_waiting=8, timeout_s=0.2)
+    with pytest.raises(EncodeFailed, match=r"within 0\.2 s"):
+        batcher.embed(pixels(1))
+    assert batcher.is_broken
+    assert "the model is lost to this process: CUDA error" in caplog.text
+    batcher.close()
+
+
+def test_the_call_that_runs_has_a_number_of_its_own(encoder: GatedEncoder) -> None:
+    batcher = Batcher(encoder, max_batch_size=1, max_waiting=8, timeout_s=10)
+    numbers = [batcher.running_call]
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.submit(batcher.embed, pixels(1)), pool.submit(batcher.embed, pixels(2))
+        assert encoder.busy.acquire(timeout=10)
+        numbers.append(batcher.running_call)
+        encoder.gate.set()
+        first.result()
+        second.result()
+    wait_for(lambda: batcher.running_call is None, "the last call to end")
+    assert (numbers, batcher._calls) == ([None, 1], 2)
+    batcher.close()

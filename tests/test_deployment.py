@@ -64,7 +64,9 @@ def test_every_platform_gives_a_worker_time_to_end_its_jobs() -> None:
     grace_s = json.loads((ROOT / "railway.json").read_text())["deploy"]["drainingSeconds"]
     assert isinstance(grace_s, int)
     assert compose()["worker"]["stop_grace_period"] == f"{grace_s}s"
-    assert grace_s > Settings().fetch_total_s + Settings().encode_s
+    settings = Settings()
+    # After the drain the connections are closed, one after another, each within its own deadline.
+    assert grace_s >= settings.drain_s + settings.encode_s + settings.store_s
 
 
 def test_the_dockerfile_passes_its_linter() -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import pytest
+import torch
 
-from worker.encoder import EncoderChoice, OpenClipEncoder
-
-if TYPE_CHECKING:
-    import pytest
+from worker.encoder import EncoderChoice, OpenClipEncoder, _fault
+from worker.errors import EncoderBroken, OutOfMemory
 
 
 def test_auto_precision_measures_and_takes_one_of_the_two() -> None:
@@ -26,3 +24,17 @@ def test_untrained_is_seeded(caplog: pytest.LogCaptureFixture) -> None:
     vectors = [OpenClipEncoder(choice).encode(batch) for _ in range(2)]
     assert np.array_equal(vectors[0], vectors[1])
     assert caplog.text.count("CLIP_PRETRAINED=untrained") == 2
+
+
+def test_what_pytorch_says_of_too_little_memory_is_told_apart() -> None:
+    with pytest.raises(RuntimeError) as refused:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert isinstance(_fault(refused.value), OutOfMemory)
+    assert isinstance(_fault(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")), OutOfMemory)
+    assert isinstance(_fault(MemoryError()), OutOfMemory)
+
+
+def test_an_error_of_the_device_is_the_end_of_this_process_alone_not_of_the_image() -> None:
+    lost = RuntimeError("CUDA error: an illegal memory access was encountered\nCompile with `TORCH_USE_CUDA_DSA`")
+    assert isinstance(_fault(lost), EncoderBroken)
+    assert _fault(RuntimeError("The size of tensor a (3) must match the size of tensor b (4)")) is None

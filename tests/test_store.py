@@ -12,6 +12,7 @@ import pytest
 from bson import ObjectId
 
 from producer.contract import ImageJob, ObjectIdRef
+from producer.records import bson_date
 from worker.bulk import errors_by_index
 from worker.errors import HttpRefused, StoreRefused, StoreUnavailable
 from worker.results import Failure, Result, Standing
@@ -276,3 +277,63 @@ def test_a_long_message_is_cut_and_stays_one_line(
     assert document is not None
     message = document["embedding_job"]["error"]["message"]
     assert (len(message), message.isprintable()) == (500, True)
+
+
+@pytest.fixture
+def frugal(stack: Stack) -> Iterator[MongoStore]:
+    """A store that makes no documents."""
+    store = MongoStore(stack.mongodb_uri, "images", call_s=10.0, upsert=False)
+    yield store
+    store.close()
+
+
+def test_without_upsert_a_job_without_a_document_is_not_needed(
+    frugal: MongoStore, collection: Collection[Document], new_id: str
+) -> None:
+    assert frugal.standing(job(new_id), "m") == Standing("deleted", None)
+    frugal.save_failure(failure(job(new_id)))
+    assert collection.count_documents({"_id": new_id}) == 0
+
+
+@pytest.mark.parametrize("held", [None, {"status": "done", "url": "http://host/old.jpg"}])
+def test_without_upsert_a_document_that_was_deleted_meanwhile_is_not_made_anew(
+    held: Document | None, frugal: MongoStore, collection: Collection[Document], new_id: str
+) -> None:
+    """Neither is any other of the same bulk touched by that."""
+    others = [f"{new_id}-{number}" for number in range(5)]
+    collection.insert_many([{"_id": one, **({"embedding_job": held} if held else {})} for one in (new_id, *others)])
+    standings = {one: frugal.standing(job(one), "m") for one in (new_id, *others)}
+    collection.delete_one({"_id": new_id})
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda one: frugal.save(job(one), result(), 1, standings[one]), (new_id, *others)))
+    assert collection.count_documents({"_id": new_id}) == 0
+    assert collection.count_documents({"_id": {"$in": others}, "embedding_job.status": "done"}) == 5
+
+
+def test_without_upsert_documents_are_written_as_ever(
+    frugal: MongoStore, collection: Collection[Document], new_id: str
+) -> None:
+    collection.insert_one({"_id": new_id, "title": "t"})
+    older, newer = job(new_id, "old"), job(new_id, "new", 5)
+    seen = frugal.standing(older, "m")
+    frugal.save(newer, result("new"), 1, seen)
+    frugal.save(older, result("old"), 1, seen)
+    found = collection.find_one({"_id": new_id})
+    assert found is not None
+    assert (found["title"], found["embedding_job"]["url"]) == ("t", newer.url)
+
+
+def test_a_job_that_the_client_recorded_is_needed(
+    store: MongoStore, collection: Collection[Document], new_id: str
+) -> None:
+    """And an older one is not, even before the newer one has run."""
+    recorded = job(new_id, "new", 500)
+    pending = {"status": "pending", "url": recorded.url, "enqueued_at": bson_date(recorded.enqueued_at_ms)}
+    collection.insert_one({"_id": new_id, "embedding_job": pending})
+    assert store.standing(job(new_id, "old"), "m").verdict == "superseded"
+    standing = store.standing(recorded, "m")
+    assert standing.verdict == "needed"
+    store.save(recorded, result("new"), 1, standing)
+    found = collection.find_one({"_id": new_id})
+    assert found is not None
+    assert found["embedding_job"]["status"] == "done"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pymongo
@@ -30,7 +34,6 @@ from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.support.servers import ImageServer
 
@@ -131,6 +134,13 @@ def test_the_health_check_follows_the_worker_of_this_host(stack: Stack, second_w
     assert absent.returncode == 1
     assert f"celery@{socket.gethostname()} does not answer" in absent.stderr
 
+    env["REDIS_URL"] = "redis://:hunter2@127.0.0.1:1/0"
+    away = subprocess.run(check, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert away.returncode == 1
+    assert "Redis cannot be asked" in away.stderr
+    assert "Traceback" not in away.stderr
+    assert "hunter2" not in away.stderr
+
 
 def test_a_vector_that_is_no_vector_is_never_written(tmp_path: Path, images: ImageServer, new_id: str) -> None:
     """Weights that were spoiled: the job fails, and an earlier vector stays."""
@@ -219,19 +229,41 @@ def test_the_command_line_may_ask_for_fewer_threads(tmp_path: Path) -> None:
         wait_for(lambda: "concurrency: 3 (thread)" in log.read_text(), "Celery's banner")
 
 
-def test_mongodb_being_away_fails_no_job_and_spends_no_retry(tmp_path: Path, images: ImageServer, new_id: str) -> None:
-    """The server is frozen until the worker has given a job back, and then goes on."""
+def test_while_mongodb_is_away_a_worker_takes_nothing_and_keeps_what_it_has(
+    tmp_path: Path, images: ImageServer, new_id: str
+) -> None:
+    """The server is frozen for longer than the visibility timeout: no job is given to another, none is spent."""
     log = tmp_path / "worker.log"
+    env = {
+        **WORKER_ENV,
+        "CLIPQUEUE_CONCURRENCY": "8",
+        "CLIPQUEUE_FETCH_TOTAL_S": "1",
+        "CLIPQUEUE_DECODE_S": "1",
+        "CLIPQUEUE_ENCODE_S": "1",
+        "CLIPQUEUE_STORE_S": "0.5",
+        "CLIPQUEUE_VISIBILITY_TIMEOUT_S": "8",
+        "CLIPQUEUE_RESTORE_INTERVAL_S": "1",
+    }
     jobs = [(f"{new_id}-{n}", images.add(f"/{n}.jpg", small_jpeg(n))) for n in range(40)]
-    with Stack(tmp_path) as stack, pymongo.MongoClient[Document](stack.mongodb_uri) as mongo:
+    with (
+        Stack(tmp_path) as stack,
+        pymongo.MongoClient[Document](stack.mongodb_uri) as mongo,
+        redis.Redis.from_url(stack.redis_url) as broker,
+    ):
         stack.start_servers()
-        stack.start_worker({**WORKER_ENV, "CLIPQUEUE_CONCURRENCY": "8"})
+        stack.start_worker(env)
         pid = int((tmp_path / "mongo" / "server.pid").read_text())
         os.kill(pid, signal.SIGSTOP)
         try:
             with EmbeddingClient(stack.redis_url) as client:
                 client.enqueue_many(jobs)
-            wait_for(lambda: "goes back to the queue" in log.read_text(), "the worker to give a job back")
+            wait_for(lambda: "no message is taken" in log.read_text(), "the worker to notice")
+            wait_for(lambda: json.loads(str(note(broker)))["store_away"], "the worker to say so on Redis")
+            held = set(broker.hkeys("unacked"))
+            assert 8 <= len(held) <= 9, "those in its threads, and one that was on its way"
+            time.sleep(10)
+            assert set(broker.hkeys("unacked")) == held
+            assert broker.llen("images") == 40 - len(held)
         finally:
             os.kill(pid, signal.SIGCONT)
         collection = mongo["clipqueue"]["images"]
@@ -240,4 +272,29 @@ def test_mongodb_being_away_fails_no_job_and_spends_no_retry(tmp_path: Path, ima
     assert {(document["embedding_job"]["status"], document["embedding_job"]["attempts"]) for document in found} == {
         ("done", 1)
     }
+    assert set(images.hits.values()) == {1}, "nothing is downloaded anew"
     assert "Traceback" not in log.read_text()
+    assert "answers again" in log.read_text()
+
+
+def note(broker: redis.Redis) -> Any:
+    """What the only worker says of itself."""
+    (key,) = broker.scan_iter("clipqueue:worker:*")
+    return (broker.get(key) or b"").decode()  # type: ignore[union-attr]
+
+
+def test_a_worker_that_is_process_1_stops_when_it_is_told_to(tmp_path: Path) -> None:
+    """The kernel gives process 1 of a container only the signals that it has handlers for."""
+    unshare = [shutil.which("unshare") or "", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
+    if not unshare[0] or subprocess.run([*unshare, "true"], check=False).returncode:
+        pytest.skip("this machine allows no process namespaces")
+    worker = [sys.executable, "-m", "celery", "-A", "tests.chaos.worker_app", "worker"]
+    log = tmp_path / "first.log"
+    with Stack(tmp_path) as stack:
+        stack.start_servers()
+        outside = stack.start("first", [*unshare, *worker], env={**stack.environment(), **WORKER_ENV})
+        wait_for(lambda: " ready." in log.read_text(), "the worker to be ready")
+        children = Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGTERM)
+        assert outside.wait(30) == 0
+    assert "Warm shutdown" in log.read_text()
