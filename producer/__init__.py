@@ -2,7 +2,7 @@
 
 from producer.client import EmbeddingClient
 from producer.contract import ImageJob, ObjectIdRef
-from producer.errors import BrokerUnavailable, ClipqueueError, ConfigurationError, InvalidJob
+from producer.errors import BrokerUnavailable, ClipqueueError, ConfigurationError, InvalidJob, StoreUnavailable
 
 __all__ = [
     "BrokerUnavailable",
@@ -12,4 +12,5 @@ __all__ = [
     "ImageJob",
     "InvalidJob",
     "ObjectIdRef",
+    "StoreUnavailable",
 ]

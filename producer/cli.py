@@ -17,12 +17,19 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
-from producer.client import PUSH_CHUNK, EmbeddingClient
+from producer.backfill_cli import backfill, retry
+from producer.backlog import PUSH_CHUNK
+from producer.client import EmbeddingClient
+from producer.collection import opened_collection
 from producer.console import fail, fail_for_extra
-from producer.contract import DEFAULT_COLLECTION, ImageJob, id_of_url
+from producer.contract import ImageJob, id_of_url
 from producer.doctor import doctor
-from producer.errors import BrokerUnavailable, ClipqueueError, InvalidJob
+from producer.environment import collection_name
+from producer.errors import BrokerUnavailable, ClipqueueError, InvalidJob, StoreUnavailable
+from producer.failed import failed
 from producer.model_cli import model, model_option, small_unless_set
+from producer.purge import purge
+from producer.sweep_cli import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,13 +65,15 @@ def cli() -> None:
     help="Read lines of `URL` or CSV `id,url` from FILE; - is standard input.",
 )
 @click.option("--force", is_flag=True, help="Embed again even if the vector is there already.")
-def enqueue(
+@click.option("--record", is_flag=True, help="Record each job in its document first, for `clipqueue sweep`.")
+def enqueue(  # noqa: PLR0913  (one for each option)
     urls: tuple[str, ...],
     image_id: str | None,
     source: TextIO | None,
     *,
     object_id: bool,
     force: bool,
+    record: bool,
 ) -> None:
     """Enqueue images; prints the id of each one's document, one a line.
 
@@ -82,9 +91,10 @@ def enqueue(
     try:
         with EmbeddingClient.from_env() as client:
             while chunk := list(islice(jobs, PUSH_CHUNK)):
-                count += client.enqueue_many([(wire_id, url) for _, wire_id, url in chunk], force=force)
+                pairs = [(wire_id, url) for _, wire_id, url in chunk]
+                count += client.enqueue_many(pairs, force=force, record=record)
                 _print_ids(shown_id for shown_id, _, _ in chunk)
-    except BrokerUnavailable as exc:
+    except (BrokerUnavailable, StoreUnavailable) as exc:
         fail(f"{exc} (enqueued before: {count}, refused: {checked.refused})")
     except ClipqueueError as exc:
         fail(str(exc))
@@ -101,14 +111,7 @@ def status(image_ids: tuple[str, ...], *, as_json: bool) -> None:
     The exit code is 0 if all are done, else 1.
     """
     try:
-        from producer.documents import open_documents  # noqa: PLC0415  (the base install has no pymongo)
-    except ImportError:
-        fail_for_extra("clipqueue status", "mongo")
-    uri = os.environ.get("MONGODB_URI") or os.environ.get("MONGO_URL")
-    if not uri:
-        fail("MONGODB_URI is not set; it looks like mongodb://host:27017/database")
-    try:
-        with open_documents(uri, os.environ.get("CLIPQUEUE_COLLECTION") or DEFAULT_COLLECTION) as documents:
+        with opened_collection("clipqueue status", collection_name()) as documents:
             found = documents.status(image_ids)
     except ClipqueueError as exc:
         fail(str(exc))
@@ -182,6 +185,11 @@ def demo(urls: tuple[str, ...], model_env: dict[str, str]) -> None:
 
 cli.add_command(model)
 cli.add_command(doctor)
+cli.add_command(failed)
+cli.add_command(purge)
+cli.add_command(backfill)
+cli.add_command(retry)
+cli.add_command(sweep)
 
 
 def main() -> None:

@@ -1,93 +1,93 @@
-"""`clipqueue doctor`: looks at the queue from outside and says what is wrong with it and what to do."""
+"""`clipqueue doctor`: looks at everything the queue stands on, and says what is wrong with it and what to do.
+
+What is looked at stands in the `check_` modules. A server that is away is a finding; the others are
+still looked at.
+"""
 
 from __future__ import annotations
 
-import base64
 import json
-import re
 import sys
 from contextlib import closing
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from producer.broker import Broker, redis_url_from_env
-from producer.console import fail
-from producer.contract import IMAGE_QUEUE, PARKED_LIST
+from producer.check_clocks import Clock, clock_finding, read_clock
+from producer.check_queue import parked_finding, queue_findings, read_queue
+from producer.check_redis import server_findings
+from producer.check_workers import worker_findings
+from producer.environment import collection_name, mongodb_uri
 from producer.errors import ClipqueueError
+from producer.findings import Finding
+from producer.worker_notes import read_workers
 
-# A query in any spelling to the item's end, and what may hide one: the item is not of our making.
-_SECRET = re.compile(r"(\?|%3f|\\u003f).*|[A-Za-z0-9+/=_-]{40,}", re.IGNORECASE | re.DOTALL)
-_SHOWN = 5
-_SHOWN_CHARS = 80
+if TYPE_CHECKING:
+    from redis import Redis
 
-
-@dataclass(frozen=True)
-class Finding:
-    """What was looked at, whether it is as it should be, and lines that say so."""
-
-    subject: str
-    is_well: bool
-    lines: tuple[str, ...]
+Found = tuple[list[Finding], list[Clock]]
+Place = tuple[str, str]  # database and collection
 
 
 @click.command()
-def doctor() -> None:
-    """Look at the queue, and say what is wrong with it and what to do.
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array of {subject, well, lines}.")
+def doctor(*, as_json: bool) -> None:
+    """Look at Redis, MongoDB, the workers and the queue, and say what is wrong and what to do.
 
     The exit code is 0 if all is well, else 1.
     """
-    try:
-        with closing(Broker(redis_url_from_env())) as broker:
-            findings = examine(broker)
-    except ClipqueueError as exc:
-        fail(str(exc))
-    for finding in findings:
-        click.echo(f"{'ok  ' if finding.is_well else 'LOOK'}  {finding.subject}: " + "\n        ".join(finding.lines))
+    findings = examine()
+    if as_json:
+        click.echo(json.dumps([finding.as_json() for finding in findings], indent=2))
+    else:
+        click.echo("\n".join(finding.as_text() for finding in findings))
     sys.exit(0 if all(finding.is_well for finding in findings) else 1)
 
 
-def examine(broker: Broker) -> list[Finding]:
-    """Return what is found.
-
-    Raises:
-        BrokerUnavailable: Redis did not answer.
-    """
-    with broker.commands("did not answer") as redis:
-        waiting: Any = redis.llen(IMAGE_QUEUE)
-        parked: Any = redis.llen(PARKED_LIST)
-        newest: Any = redis.lrange(PARKED_LIST, 0, _SHOWN - 1)
-    queue = Finding("queue", is_well=True, lines=(f"{waiting} messages wait on {IMAGE_QUEUE!r} at {broker.host}",))
-    return [queue, _parked(parked, newest)]
+def examine() -> list[Finding]:
+    """Return what is found with the settings of this environment."""
+    in_mongodb, mongodb_clocks, here = _look_at_mongodb()
+    on_redis, redis_clocks = _look_at_redis(here)
+    return [*on_redis, *in_mongodb, clock_finding([*redis_clocks, *mongodb_clocks])]
 
 
-def _parked(count: int, newest: list[bytes]) -> Finding:
-    if not count:
-        return Finding("parked", is_well=True, lines=("nothing came off the queue that was no job",))
-    return Finding(
-        "parked",
-        is_well=False,
-        lines=(
-            f"{count} items came off the queue that were no jobs; the newest:",
-            *map(_describe, newest),
-            f"Find the program that puts them there, then forget them: redis-cli DEL {PARKED_LIST}",
-        ),
-    )
-
-
-def _describe(entry: bytes) -> str:
+def _look_at_redis(here: Place | None) -> Found:
     try:
-        parked = json.loads(entry)
-        at = datetime.fromtimestamp(parked["parked_at"] / 1e3, UTC)
-        item = base64.b64decode(parked["item"]).decode("utf-8", "replace")
-        size, reason = int(parked["bytes"]), str(parked["reason"])
-    except (ValueError, TypeError, KeyError, OverflowError, OSError):
-        return "an entry that no worker wrote"
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC, {size} bytes, {_printable(reason)}: {_printable(_SECRET.sub('...', item))}"
+        with closing(Broker(redis_url_from_env())) as broker, broker.commands("did not answer") as redis:
+            return _ask_redis(redis, broker.host, here)
+    except ClipqueueError as exc:
+        nothing_else = "Until it answers, the queue and the workers cannot be looked at."
+        return [Finding.look("redis", str(exc), nothing_else)], []
 
 
-def _printable(text: str) -> str:
-    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    return shown if len(shown) <= _SHOWN_CHARS else shown[:_SHOWN_CHARS] + "..."
+def _ask_redis(redis: Redis, host: str, here: Place | None) -> Found:
+    answers: Any = redis.info()
+
+    def now() -> float:
+        seconds, micros = redis.time()
+        return seconds + micros / 1e6
+
+    clock = read_clock("Redis", now)
+    live = read_workers(redis)
+    clocks = [clock, *(Clock(one.note["node"], clock.ahead_s + one.ahead_s) for one in live.workers)]
+    notes = [one.note for one in live.workers]
+    queue = queue_findings(read_queue(redis), notes)
+    return [*server_findings(answers, host), *worker_findings(live, here), *queue, parked_finding(redis)], clocks
+
+
+def _look_at_mongodb() -> tuple[list[Finding], list[Clock], Place | None]:
+    """Return what is found, MongoDB's clock, and the collection that this environment's settings mean."""
+    uri = mongodb_uri()
+    if uri is None:
+        todo = "Set MONGODB_URI to what the workers have, such as mongodb://host:27017/database."
+        return [Finding.look("mongodb", "was not looked at: MONGODB_URI is not set", todo)], [], None
+    try:
+        from producer.check_mongo import examine_mongodb  # noqa: PLC0415  (the base install has no pymongo)
+    except ImportError:
+        todo = "Install clipqueue's extra 'mongo' here: pip install '.[mongo]' in its folder."
+        return [Finding.look("mongodb", "was not looked at: pymongo is not installed", todo)], [], None
+    try:
+        return examine_mongodb(uri, collection_name())
+    except ClipqueueError as exc:
+        return [Finding.look("mongodb", f"was not looked at: {exc}")], [], None

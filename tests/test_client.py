@@ -123,7 +123,20 @@ def test_rediss_checks_the_certificate_before_the_password_is_sent(module: str) 
 
 
 # What the base install does not have; an import of any of these there would be an ImportError.
-HEAVY = ("celery", "kombu", "torch", "open_clip", "motor", "pymongo", "bson", "PIL", "numpy", "requests", "rich")
+HEAVY = (
+    "celery",
+    "kombu",
+    "torch",
+    "open_clip",
+    "motor",
+    "pymongo",
+    "bson",
+    "PIL",
+    "numpy",
+    "requests",
+    "rich",
+    "tqdm",
+)
 BLOCK_AND_ENQUEUE = """
 import sys
 class Absent:
@@ -143,6 +156,20 @@ def test_the_base_install_is_enough_to_enqueue(idle_stack: Stack, queue: redis.R
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert queue.llen("images") == 1
+
+
+@pytest.mark.parametrize("absent", ["pymongo", "tqdm"])
+@pytest.mark.parametrize("command", [["backfill", "--url-field", "url"], ["retry"], ["sweep"], ["status", "a"]])
+def test_a_command_that_needs_an_extra_names_it(absent: str, command: list[str], idle_stack: Stack) -> None:
+    """Each needs pymongo, and those with a progress bar tqdm."""
+    needs_tqdm = command[0] in ("backfill", "retry")
+    script = (
+        f"import sys; sys.modules[{absent!r}] = None; sys.argv[1:] = {command!r}; from producer.cli import main; main()"
+    )
+    env = {**os.environ, "REDIS_URL": idle_stack.redis_url, "MONGODB_URI": idle_stack.mongodb_uri}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False)
+    assert ("extra 'mongo'" in done.stderr) == (absent == "pymongo" or needs_tqdm)
+    assert "Traceback" not in done.stderr
 
 
 def test_the_base_install_requires_redis_and_click_alone() -> None:

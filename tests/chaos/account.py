@@ -1,0 +1,143 @@
+"""The account at the end of a scenario: every image that was enqueued is in exactly one state, and in the right one."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.chaos.verdicts import fault_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from tests.chaos.arena import Arena
+    from tests.chaos.ledger import Ledger
+
+ENDED = {"embedding_job.status": {"$in": ["done", "failed"]}}
+
+_SHOWN = 5
+_QUIET_S = 1.5
+_LINE = re.compile(r" job=(\S+) (done|skipped) ")
+
+
+@dataclass(frozen=True)
+class Account:
+    """What became of a ledger.
+
+    Attributes:
+        images: How many were enqueued.
+        jobs: How many times.
+        done: How many have their vector.
+        failed: How many failed, by code.
+        missing: The ids without a result.
+        wrong: What is not as the ledger asked for, one line each.
+        embedded: How many times workers embedded one of the images.
+        skipped: How many times a worker found that there was nothing to do.
+        healed: How many jobs the sweep queued again.
+        left: What Redis still holds.
+        strangers: Documents of the collection that nobody asked for.
+    """
+
+    name: str
+    images: int
+    jobs: int
+    done: int
+    failed: Counter[str]
+    missing: tuple[str, ...]
+    wrong: tuple[str, ...]
+    embedded: int
+    skipped: int
+    healed: int
+    left: dict[str, int]
+    strangers: int
+    folder: str
+
+    @property
+    def doubles(self) -> int:
+        """How many more times images were embedded than enqueued."""
+        return max(0, self.embedded - self.jobs)
+
+    def problems(self, allowed: Collection[str] = ()) -> list[str]:
+        """Return what does not balance; `allowed` are the codes that jobs may have failed with."""
+        found = {
+            "images are missing": len(self.missing),
+            "documents are wrong": len(self.wrong),
+            "documents are nobody's": self.strangers,
+            "images are in no state, or in two": abs(self.images - self.done - self.failed.total() - len(self.missing)),
+            "images failed that had no reason to": sum(
+                count for code, count in self.failed.items() if code not in allowed
+            ),
+            **{f"left on Redis in {key!r}": count for key, count in self.left.items()},
+        }
+        return [f"{count} {what}" for what, count in found.items() if count]
+
+    def must_balance(self, *allowed: str) -> None:
+        """Print the account; fail with it if it does not balance."""
+        print(self)  # noqa: T201
+        problems = self.problems(allowed)
+        assert not problems, f"{'; '.join(problems)}\n{self}\nlogs: {self.folder}"
+
+    def __str__(self) -> str:
+        codes = ", ".join(f"{code} {count}" for code, count in sorted(self.failed.items())) or "none"
+        left = ", ".join(f"{key} {count}" for key, count in self.left.items())
+        lines = [
+            self.name,
+            f"images    {self.images} = done {self.done} + failed {self.failed.total()} + missing {len(self.missing)}",
+            f"failed    {codes}",
+            f"jobs      {self.jobs} enqueued, {self.healed} queued again by the sweep",
+            f"embedded  {self.embedded} times, of which {self.doubles} doubles; skipped {self.skipped} times",
+            f"documents {len(self.wrong)} wrong, {self.strangers} nobody's",
+            f"left      {left}",
+            *(f"missing:  {image_id}" for image_id in self.missing[:_SHOWN]),
+            *(f"wrong:    {line}" for line in self.wrong[:_SHOWN]),
+        ]
+        return "\n  ".join(lines)
+
+
+def settle(ledger: Ledger, seconds: float = 60.0) -> Account:
+    """Wait until every image has ended and Redis stays empty, but no longer than this; then draw up the account."""
+    deadline = quiet_since = time.monotonic()
+    deadline += seconds
+    # A worker that was frozen has things to put back once it wakes up: one look is not enough.
+    while (now := time.monotonic()) < deadline and now - quiet_since < _QUIET_S:
+        time.sleep(0.2)
+        if not _is_quiet(ledger.arena):
+            quiet_since = time.monotonic()
+    return draw_up(ledger)
+
+
+def draw_up(ledger: Ledger) -> Account:
+    """Return how the ledger stands now."""
+    arena = ledger.arena
+    found = {document["_id"]: document for document in arena.collection.find()}
+    ended = {one: found[one] for one in ledger.expected if _has_ended(found.get(one, {}))}
+    faults = {one: fault_of(arena.app, ended[one], ledger.expected[one]) for one in ended}
+    lines = Counter(kind for image_id, kind in _LINE.findall(arena.worker_logs()) if image_id in ledger.expected)
+    jobs = [document["embedding_job"] for document in ended.values()]
+    return Account(
+        name=ledger.name,
+        images=len(ledger.expected),
+        jobs=ledger.jobs,
+        done=sum(job["status"] == "done" for job in jobs),
+        failed=Counter(str(job.get("error", {}).get("code")) for job in jobs if job["status"] == "failed"),
+        missing=tuple(one for one in ledger.expected if one not in ended),
+        wrong=tuple(f"{one}: {fault}" for one, fault in faults.items() if fault),
+        embedded=lines["done"],
+        skipped=lines["skipped"],
+        healed=arena.healed(),
+        left=arena.queued(),
+        strangers=len(found.keys() - arena.known_ids),
+        folder=str(arena.folder),
+    )
+
+
+def _is_quiet(arena: Arena) -> bool:
+    # Redis first: with many documents, counting them is what takes time.
+    return not any(arena.queued().values()) and arena.collection.count_documents(ENDED) >= len(arena.known_ids)
+
+
+def _has_ended(document: dict[str, Any]) -> bool:
+    return document.get("embedding_job", {}).get("status") in ("done", "failed")

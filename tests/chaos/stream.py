@@ -1,0 +1,55 @@
+"""A steady stream of recorded jobs, from a thread of its own, whatever happens to the servers."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Self
+
+from producer.errors import BrokerUnavailable, StoreUnavailable
+
+if TYPE_CHECKING:
+    from tests.chaos.ledger import Ledger
+
+_CHUNK = 20
+
+
+class Stream:
+    """Enqueues into a ledger until the block ends. What a server did not take is enqueued again until it does.
+
+    Args:
+        ledger: Where it notes what it enqueues.
+        rate: Jobs in a second.
+
+    Attributes:
+        refused: How many times a server did not take them.
+    """
+
+    def __init__(self, ledger: Ledger, rate: float) -> None:
+        self.refused = 0
+        self._ledger = ledger
+        self._pause_s = _CHUNK / rate
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="stream", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._pause_s):
+            ids = self._ledger.next_ids(_CHUNK)
+            while not self._takes(ids):
+                # Also after the end: what is noted as asked for must have been taken.
+                self.refused += 1
+                self._stopped.wait(0.5)
+
+    def _takes(self, ids: list[str]) -> bool:
+        try:
+            self._ledger.enqueue_again(ids, record=True)
+        except (BrokerUnavailable, StoreUnavailable):
+            return False
+        return True

@@ -1,0 +1,47 @@
+"""Redis killed and started again, and a Redis that has forgotten everything."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.chaos.account import settle
+from tests.support.waiting import wait_for
+
+if TYPE_CHECKING:
+    from tests.chaos.arena import Arena
+    from tests.chaos.ledger import Ledger
+
+pytestmark = pytest.mark.chaos
+
+SEED = 30
+KILLS = 3
+
+
+def test_redis_killed_three_times_loses_nothing(arena: Arena, ledger: Ledger) -> None:
+    """It keeps an append-only file, and the workers come back by themselves."""
+    draw = random.Random(SEED)  # noqa: S311  (no secret)
+    processes = [worker.pid for worker in arena.workers]
+    arena.control_images(least_ms=100, most_ms=400)
+    for _ in range(KILLS):
+        ledger.enqueue(150)
+        wait_for(lambda: arena.queued()["unacked"], "jobs to be in flight")
+        time.sleep(draw.uniform(0.0, 0.5))
+        arena.redis.kill()
+        time.sleep(draw.uniform(0.0, 1.0))
+        arena.redis.start()
+    settle(ledger).must_balance()
+    assert [worker.pid for worker in arena.workers if worker.runs] == processes
+
+
+def test_the_sweep_heals_a_redis_that_has_lost_everything(arena: Arena, ledger: Ledger) -> None:
+    ledger.enqueue(400, record=True)
+    wait_for(lambda: arena.queued()["unacked"], "jobs to be in flight")
+    arena.broker.flushall()
+    arena.start_sweep(age_s=1)
+    account = settle(ledger)
+    account.must_balance()
+    assert account.healed
