@@ -70,7 +70,7 @@ class EmbeddingJob(TypedDict):
     """`embedding_job`, the sub-document a worker writes beside `embedding`.
 
     `status` is `done` or `failed`; or `pending`, if the client recorded a job (`enqueue(..., record=True)`) that has
-    not ended, and then there are neither `finished_at` nor `attempts`.
+    not ended, and then there are neither `finished_at` nor `attempts`, and `force` if it was asked for.
     """
 
     status: str
@@ -85,6 +85,7 @@ class EmbeddingJob(TypedDict):
     height: NotRequired[int]
     format: NotRequired[str]
     error: NotRequired[ErrorFields]
+    force: NotRequired[bool]
 
 
 class WorkerNote(TypedDict):

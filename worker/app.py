@@ -56,6 +56,8 @@ def create_app(settings: Settings) -> WorkerApp:
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # What Redis refuses, as with a full disk, is no reason to end either.
+        broker_channel_error_retry=True,
         # These two need a pool that can kill a task; the threads pool cannot, and would end in an error.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_soft_shutdown_timeout=0,

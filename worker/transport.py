@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
 from kombu.transport.virtual.base import QoS as VirtualQoS
+from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import RedisError, ResponseError
 
 from producer.contract import IMAGE_QUEUE, PARKED_LIST, now_ms
@@ -63,6 +64,25 @@ class QoS(kombu_redis.QoS):
             self.channel.strike_off(pipe)
             pipe.execute()
         VirtualQoS.append(self, message, delivery_tag)  # type: ignore[no-untyped-call]
+
+    def ack(self, delivery_tag: str) -> None:
+        """Forget a message whose job has ended."""
+        try:
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+        except ResponseError as exc:
+            self._leave(delivery_tag, exc)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002  (kombu's signature)
+        """Give a message back to the queue, or forget it."""
+        try:
+            super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
+        except ResponseError as exc:
+            self._leave(delivery_tag, exc)
+
+    def _leave(self, delivery_tag: str, exc: ResponseError) -> None:
+        # It stays noted, and is delivered again after the visibility timeout: that costs a look at its document.
+        logger.error("Redis does not forget a message: %s", exc)
+        VirtualQoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
 
     def restore_visible(self, *args: Any, **kwargs: Any) -> None:
         """Give the jobs of lost workers back to the queue (called every CLIPQUEUE_RESTORE_INTERVAL_S)."""
@@ -166,6 +186,13 @@ class Channel(kombu_redis.Channel):
             logger.error("parked what is no job: %s; `clipqueue doctor` shows it", reason)
         except RedisError as exc:  # it goes back to the queue, when this process signs in again
             logger.error("what is no job cannot be parked: %s", exc)  # noqa: TRY400  (no defect of ours)
+
+    def _connparams(self, *args: Any, **kwargs: Any) -> Any:
+        # Late acks, and the giving back at its end, still use a channel whose connection was lost. kombu meets None
+        # there, and the AttributeError would end the worker.
+        if self.connection is None or self.connection.client is None:
+            raise LostConnection("this connection to Redis was lost")
+        return super()._connparams(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def _get_client(self) -> Any:
         channel = self
