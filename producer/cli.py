@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
-from producer.backfill_cli import backfill, retry
 from producer.backlog import PUSH_CHUNK
 from producer.client import EmbeddingClient
 from producer.collection import opened_collection
@@ -29,7 +28,8 @@ from producer.errors import BrokerUnavailable, ClipqueueError, InvalidJob, Store
 from producer.failed import failed
 from producer.model_cli import model, model_option, small_unless_set
 from producer.purge import purge
-from producer.sweep_cli import sweep
+from producer.requeue.backfill_cli import backfill, retry
+from producer.requeue.sweep_cli import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

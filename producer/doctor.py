@@ -1,6 +1,6 @@
 """`clipqueue doctor`: looks at everything the queue stands on, and says what is wrong with it and what to do.
 
-What is looked at stands in the `check_` modules. A server that is away is a finding; the others are
+What is looked at stands in `producer.checks`. A server that is away is a finding; the others are
 still looked at.
 """
 
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from producer.broker import Broker, redis_url_from_env
-from producer.check_clocks import Clock, clock_finding, read_clock
-from producer.check_queue import parked_finding, queue_findings, read_queue
-from producer.check_redis import server_findings
-from producer.check_workers import worker_findings
+from producer.checks.clocks import Clock, clock_finding, read_clock
+from producer.checks.findings import Finding
+from producer.checks.queue import parked_finding, queue_findings, read_queue
+from producer.checks.redis import server_findings
+from producer.checks.workers import worker_findings
 from producer.environment import collection_name, mongodb_uri
 from producer.errors import ClipqueueError
-from producer.findings import Finding
 from producer.worker_notes import read_workers
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _look_at_mongodb() -> tuple[list[Finding], list[Clock], Place | None]:
         todo = "Set MONGODB_URI to what the workers have, such as mongodb://host:27017/database."
         return [Finding.look("mongodb", "was not looked at: MONGODB_URI is not set", todo)], [], None
     try:
-        from producer.check_mongo import examine_mongodb  # noqa: PLC0415  (the base install has no pymongo)
+        from producer.checks.mongo import examine_mongodb  # noqa: PLC0415  (the base install has no pymongo)
     except ImportError:
         todo = "Install clipqueue's extra 'mongo' here: pip install '.[mongo]' in its folder."
         return [Finding.look("mongodb", "was not looked at: pymongo is not installed", todo)], [], None

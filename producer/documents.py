@@ -9,15 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pymongo
 from bson import ObjectId
 from bson.errors import BSONError
 from pymongo import InsertOne, ReadPreference, UpdateOne, WriteConcern
-from pymongo.errors import BulkWriteError, InvalidName, PyMongoError
-from pymongo.errors import ConfigurationError as UriError
+from pymongo.errors import BulkWriteError, PyMongoError
 
-from producer.contract import DEFAULT_DATABASE
 from producer.errors import ConfigurationError, StoreUnavailable
+from producer.mongo import Client, collection_of, connect_client
 from producer.records import DUPLICATE_KEY, BsonId, Document, bson_id, pending_record, reason_of, record_in, unchanged
 
 if TYPE_CHECKING:
@@ -59,7 +57,7 @@ class ImageDocuments:
     Each method raises StoreUnavailable when MongoDB does not answer as it should.
     """
 
-    def __init__(self, client: pymongo.MongoClient[Document], collection: Collection[Document]) -> None:
+    def __init__(self, client: Client, collection: Collection[Document]) -> None:
         self._client = client
         self._collection = collection
         self.database = collection.database.name
@@ -159,28 +157,14 @@ def connect(mongodb_uri: str, collection: str, timeout_s: float = 5.0) -> ImageD
     Raises:
         ConfigurationError: The URI or the collection's name cannot be used.
     """
-    timeout_ms = int(timeout_s * 1e3)
+    client = connect_client(mongodb_uri, timeout_s)
     try:
-        client = pymongo.MongoClient[Document](
-            mongodb_uri,
-            serverSelectionTimeoutMS=timeout_ms,
-            connectTimeoutMS=timeout_ms,
-            socketTimeoutMS=timeout_ms + 5000,  # the write concern's own time comes on top
-            tz_aware=True,
-            datetime_conversion="DATETIME_AUTO",  # a date that Python does not know must not hide the document
-            appname="clipqueue",
-        )
-    except (UriError, ValueError):
-        # Without the driver's message, which may repeat the URI and with it the password.
-        raise ConfigurationError("MONGODB_URI cannot be read; it looks like mongodb://host:27017/database") from None
-    try:
-        found = client.get_default_database(DEFAULT_DATABASE).get_collection(
-            collection, write_concern=_WRITE_CONCERN, read_preference=ReadPreference.PRIMARY
-        )
-    except InvalidName:
+        found = collection_of(client, collection)
+    except ConfigurationError:
         client.close()
-        raise ConfigurationError(f"CLIPQUEUE_COLLECTION={collection} is no name of a collection") from None
-    return ImageDocuments(client, found)
+        raise
+    sure = found.with_options(write_concern=_WRITE_CONCERN, read_preference=ReadPreference.PRIMARY)
+    return ImageDocuments(client, sure)
 
 
 @contextmanager

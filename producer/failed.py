@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from producer.checks.findings import printable
 from producer.collection import collection_option
 from producer.console import fail, fail_for_extra
 from producer.environment import mongodb_uri
 from producer.errors import ClipqueueError
-from producer.findings import printable
 
 if TYPE_CHECKING:
     from producer.failures import FailureGroup

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
 
+from producer.checks.findings import printable
 from producer.contract import redact_text, redact_url
 from producer.errors import StoreUnavailable
-from producer.findings import printable
-from producer.mongo import reason_of
+from producer.records import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,56 +1,71 @@
-"""Opens the collection of the images' documents for commands that look at it. Needs the extra `mongo`."""
+"""Connects to MongoDB for every command that looks at documents. Needs the extra `mongo`."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pymongo
-from pymongo.errors import ConnectionFailure, InvalidName, OperationFailure, PyMongoError
+from pymongo.errors import InvalidName, PyMongoError
 
 from producer.contract import DEFAULT_DATABASE
 from producer.errors import ConfigurationError
+from producer.records import Document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pymongo.collection import Collection
 
-_ANSWER_MS = 5000
+Client = pymongo.MongoClient[Document]
 
 
-@contextmanager
-def open_collection(mongodb_uri: str, name: str) -> Iterator[Collection[dict[str, Any]]]:
-    """Give a block the collection; the database is the one in the URI's path, else `clipqueue`. Connects on first use.
+def connect_client(mongodb_uri: str, timeout_s: float = 5.0) -> Client:
+    """Return a client, which connects on first use.
+
+    Args:
+        mongodb_uri: Such as `mongodb://user:password@host:27017/database`.
+        timeout_s: Seconds to look for the server, to connect and to wait for each answer.
 
     Raises:
-        ConfigurationError: The URI or the collection's name cannot be used.
+        ConfigurationError: The URI cannot be used.
     """
+    timeout_ms = int(timeout_s * 1e3)
     try:
-        client = pymongo.MongoClient[dict[str, Any]](
+        return Client(
             mongodb_uri,
-            serverSelectionTimeoutMS=_ANSWER_MS,
-            connectTimeoutMS=_ANSWER_MS,
+            serverSelectionTimeoutMS=timeout_ms,
+            connectTimeoutMS=timeout_ms,
+            socketTimeoutMS=timeout_ms + 5000,  # a write concern's own time comes on top
             tz_aware=True,
             datetime_conversion="DATETIME_AUTO",  # a date that Python does not know must not hide the document
+            appname="clipqueue",
         )
     except (PyMongoError, ValueError):
         # Without the driver's message, which may repeat the URI and with it the password.
         raise ConfigurationError(
             "MONGODB_URI cannot be read, or its SRV record was not found; it looks like mongodb://host:27017/database"
         ) from None
-    with client:
-        try:
-            collection = client.get_default_database(DEFAULT_DATABASE)[name]
-        except InvalidName:
-            raise ConfigurationError(f"{name!r} cannot be the name of a database's collection") from None
-        yield collection
 
 
-def reason_of(exc: PyMongoError) -> str:
-    """Return what went wrong, without what may repeat a document or a password."""
-    if isinstance(exc, ConnectionFailure):
-        return str(exc).partition(" (configured timeouts")[0].partition(", Timeout: ")[0]
-    if isinstance(exc, OperationFailure):
-        return str((exc.details or {}).get("codeName") or f"error {exc.code}")
-    return type(exc).__name__
+def collection_of(client: Client, name: str) -> Collection[Document]:
+    """Return a collection of the database in the URI's path, else of `clipqueue`.
+
+    Raises:
+        ConfigurationError: The name cannot be used.
+    """
+    try:
+        return client.get_default_database(DEFAULT_DATABASE)[name]
+    except InvalidName:
+        raise ConfigurationError(f"CLIPQUEUE_COLLECTION={name} is no name of a collection") from None
+
+
+@contextmanager
+def open_collection(mongodb_uri: str, name: str) -> Iterator[Collection[Document]]:
+    """Give a block the collection as the URI alone describes it.
+
+    Raises:
+        ConfigurationError: The URI or the collection's name cannot be used.
+    """
+    with connect_client(mongodb_uri) as client:
+        yield collection_of(client, name)

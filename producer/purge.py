@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from producer.broker import Broker, redis_url_from_env
+from producer.checks.findings import count_of
 from producer.console import fail
 from producer.contract import IMAGE_QUEUE, PARKED_LIST
 from producer.errors import ClipqueueError
-from producer.findings import count_of
 
 if TYPE_CHECKING:
     from redis import Redis

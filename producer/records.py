@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
-from pymongo.errors import ConnectionFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from producer.contract import ImageId, ImageJob, ObjectIdRef
 
@@ -78,8 +78,10 @@ def pending_record(stored: Document, job: ImageJob) -> Document | None:
 
 
 def reason_of(exc: PyMongoError) -> str:
-    """Return what may be said of an error of MongoDB's."""
-    # Only what concerns the connection is quoted: other texts may repeat the document, and with it a signed URL.
+    """Return what may be said of an error of MongoDB's, whose text may repeat a document, and with it a signed URL."""
     if isinstance(exc, ConnectionFailure):
-        return str(exc).partition(", Timeout: ")[0]  # what follows describes the whole topology
-    return f"{type(exc).__name__} {getattr(exc, 'code', '')}".strip()
+        # What follows describes the settings and the whole topology.
+        return str(exc).partition(" (configured timeouts")[0].partition(", Timeout: ")[0]
+    if isinstance(exc, OperationFailure):
+        return str((exc.details or {}).get("codeName") or f"error {exc.code}")
+    return type(exc).__name__

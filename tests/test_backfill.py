@@ -15,16 +15,16 @@ import pytest
 import redis
 from bson import ObjectId
 
-from producer.backfill import Backfill, BackfillOptions
-from producer.bookmark import BackfillElsewhere, Bookmark
 from producer.broker import Broker
 from producer.contract import WORKER_KEY, WorkerNote
 from producer.documents import connect
-from producer.follow import end_of
-from producer.pace import Pace
-from producer.progress import Followed
 from producer.records import bson_date
-from producer.selection import Selection
+from producer.requeue.backfill import Backfill, BackfillOptions
+from producer.requeue.bookmark import BackfillElsewhere, Bookmark
+from producer.requeue.follow import end_of
+from producer.requeue.pace import Pace
+from producer.requeue.progress import Followed
+from producer.requeue.selection import Selection
 from tests.support.commands import COMMAND, run
 from tests.support.pictures import small_jpeg
 from tests.support.queued import queued_ids, queued_kwargs

@@ -12,9 +12,9 @@ import pymongo
 import pytest
 import redis
 
-from producer.check_documents import count_finding, index_finding
-from producer.check_mongo import kind_of, write_concern_finding
-from producer.check_redis import server_findings
+from producer.checks.documents import count_finding, index_finding
+from producer.checks.mongo import kind_of, write_concern_finding
+from producer.checks.redis import server_findings
 from producer.local.stack import Stack
 from tests.support.commands import run
 from tests.support.doctor import examine, leave_note

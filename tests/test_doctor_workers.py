@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from producer.check_clocks import Clock, clock_finding
+from producer.checks.clocks import Clock, clock_finding
 from producer.contract import PARKED_LIST, WORKER_KEY, now_ms
 from producer.local.stack import Stack
 from tests.support.doctor import examine, leave_note

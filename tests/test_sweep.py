@@ -18,10 +18,10 @@ from producer import EmbeddingClient
 from producer.broker import Broker
 from producer.contract import now_ms
 from producer.documents import connect
-from producer.due import Judgement
 from producer.local.stack import Stack
 from producer.records import bson_date
-from producer.sweep import Sweeper, SweepOptions, Swept
+from producer.requeue.due import Judgement
+from producer.requeue.sweep import Sweeper, SweepOptions, Swept
 from tests.support.commands import COMMAND, run
 from tests.support.queued import queued_ids, queued_kwargs
 from tests.support.waiting import wait_for

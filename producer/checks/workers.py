@@ -6,7 +6,7 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from producer.findings import Finding, count_of, printable
+from producer.checks.findings import Finding, count_of, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from producer.checks.findings import Finding, count_of, duration, printable
 from producer.contract import IMAGE_QUEUE, MAX_TIME_MS, PARKED_LIST
-from producer.findings import Finding, count_of, duration, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,22 +7,22 @@ from collections import Counter, deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from producer.due import shown_id
 from producer.errors import InvalidJob
-from producer.progress import Followed, Page
 from producer.records import ms_of, record_in
-from producer.selection import fields_to_read
+from producer.requeue.due import shown_id
+from producer.requeue.progress import Followed, Page
+from producer.requeue.selection import fields_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from producer.bookmark import Bookmark
     from producer.contract import ImageJob
     from producer.documents import ImageDocuments
-    from producer.pace import Pace
-    from producer.progress import Progress
     from producer.records import Document
-    from producer.selection import Selection
+    from producer.requeue.bookmark import Bookmark
+    from producer.requeue.pace import Pace
+    from producer.requeue.progress import Progress
+    from producer.requeue.selection import Selection
 
 WITHOUT_URL, UNUSABLE = "without a URL", "unusable"
 _NAMED = 5

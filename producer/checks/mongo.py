@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
 
-from producer.check_clocks import Clock, read_clock
-from producer.check_documents import document_findings
-from producer.findings import Finding, printable
-from producer.mongo import open_collection, reason_of
+from producer.checks.clocks import Clock, read_clock
+from producer.checks.documents import document_findings
+from producer.checks.findings import Finding, printable
+from producer.mongo import open_collection
+from producer.records import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import click
 from tqdm import tqdm
 
-from producer.backfill import UNUSABLE, WITHOUT_URL, Backfill, count_by_state
 from producer.errors import StoreUnavailable
-from producer.follow import DELETED, DONE, follow, pause
-from producer.progress import Progress
-from producer.selection import CURRENT, FAILED, MISSING, STALE
+from producer.requeue.backfill import UNUSABLE, WITHOUT_URL, Backfill, count_by_state
+from producer.requeue.follow import DELETED, DONE, follow, pause
+from producer.requeue.progress import Progress
+from producer.requeue.selection import CURRENT, FAILED, MISSING, STALE
 
 if TYPE_CHECKING:
     from collections import Counter
 
-    from producer.backfill import BackfillOptions
-    from producer.bookmark import Bookmark
     from producer.documents import ImageDocuments
-    from producer.pace import Pace
+    from producer.requeue.backfill import BackfillOptions
+    from producer.requeue.bookmark import Bookmark
+    from producer.requeue.pace import Pace
 
 _STATES = (MISSING, STALE, FAILED, CURRENT, WITHOUT_URL, UNUSABLE)
 

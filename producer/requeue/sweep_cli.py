@@ -16,7 +16,7 @@ from producer.console import fail
 from producer.errors import BrokerUnavailable, ClipqueueError, StoreUnavailable
 
 if TYPE_CHECKING:
-    from producer.sweep import Sweeper, Swept
+    from producer.requeue.sweep import Sweeper, Swept
 
 _SHOWN = 5
 
@@ -70,7 +70,7 @@ def sweep(every_s: float | None, age_s: float, max_queued: int, url_field: str, 
             opened_collection("clipqueue sweep", collection) as documents,
             closing(Broker(redis_url_from_env())) as broker,
         ):
-            from producer.sweep import Sweeper, SweepOptions  # noqa: PLC0415  (needs bson)
+            from producer.requeue.sweep import Sweeper, SweepOptions  # noqa: PLC0415  (needs bson)
 
             sweeper = Sweeper(broker, documents, SweepOptions(age_s, max_queued, url_field))
             if every_s is None:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from producer.backlog import push
 from producer.errors import ClipqueueError
-from producer.progress import Followed, Progress
+from producer.requeue.progress import Followed, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from producer.broker import Broker
-    from producer.progress import Page
+    from producer.requeue.progress import Page
 
 _KEY = "clipqueue:backfill:"
 _KEEP_S = 7 * 24 * 3600

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from producer.findings import Finding, printable
+from producer.checks.findings import Finding, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

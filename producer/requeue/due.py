@@ -8,7 +8,7 @@ from bson import ObjectId
 
 from producer.errors import InvalidJob
 from producer.records import ms_of, record_in
-from producer.selection import job_of
+from producer.requeue.selection import job_of
 
 if TYPE_CHECKING:
     from producer.contract import ImageJob

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import LockError
 
 from producer.backlog import chunks_of, push, queued
-from producer.due import Judgement, member_of
-from producer.selection import ENDED, fields_to_read
+from producer.requeue.due import Judgement, member_of
+from producer.requeue.selection import ENDED, fields_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What `clipqueue doctor` finds, and how it is shown. The looking is done in the `check_` modules."""
+"""What `clipqueue doctor` finds, and how it is shown. The looking is done in the modules beside."""
 
 from __future__ import annotations
 

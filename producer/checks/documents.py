@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import ExecutionTimeout, PyMongoError
 
-from producer.findings import Finding, printable
-from producer.mongo import reason_of
+from producer.checks.findings import Finding, printable
+from producer.records import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from producer.findings import Finding, count_of, printable
+from producer.checks.findings import Finding, count_of, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from producer.documents import ImageDocuments
-    from producer.selection import Selection
+    from producer.requeue.selection import Selection
 
 _CHOICES = ("missing", "failed", "stale", "all")
 
@@ -94,7 +94,7 @@ def backfill(url_field: str, only: str | None, model: str | None, **running: Any
     """
     asked = Asked(command="backfill", options=(url_field, only, model), **running)
     with _opened(asked) as (documents, broker, query):
-        from producer.selection import LACKING, STALE, Selection  # noqa: PLC0415  (needs bson)
+        from producer.requeue.selection import LACKING, STALE, Selection  # noqa: PLC0415  (needs bson)
 
         chosen = only or LACKING
         if model is None and chosen in (LACKING, STALE):
@@ -112,7 +112,7 @@ def retry(code: str | None, **running: Any) -> None:
     """
     asked = Asked(command="retry", options=(code,), **running)
     with _opened(asked) as (documents, broker, query):
-        from producer.selection import FAILED, Selection  # noqa: PLC0415  (needs bson)
+        from producer.requeue.selection import FAILED, Selection  # noqa: PLC0415  (needs bson)
 
         of_code = {} if code is None else {"embedding_job.error.code": code}
         _run(asked, Selection("embedding_job.url", FAILED), {"$and": [query, of_code]}, documents, broker)
@@ -133,12 +133,12 @@ def _opened(asked: Asked) -> Iterator[tuple[ImageDocuments, Broker, Any]]:
 
 
 def _run(asked: Asked, selection: Selection, query: Any, documents: ImageDocuments, broker: Broker) -> None:
-    from producer.backfill import BackfillOptions  # noqa: PLC0415  (needs bson)
-    from producer.bookmark import Bookmark  # noqa: PLC0415  (needs bson)
-    from producer.pace import Pace  # noqa: PLC0415  (for the speed of other commands)
+    from producer.requeue.backfill import BackfillOptions  # noqa: PLC0415  (needs bson)
+    from producer.requeue.bookmark import Bookmark  # noqa: PLC0415  (needs bson)
+    from producer.requeue.pace import Pace  # noqa: PLC0415  (for the speed of other commands)
 
     try:
-        from producer.backfill_run import BackfillRun, show_states  # noqa: PLC0415  (needs tqdm)
+        from producer.requeue.backfill_run import BackfillRun, show_states  # noqa: PLC0415  (needs tqdm)
     except ImportError:
         fail_for_extra(f"clipqueue {asked.command}", "mongo")
 

@@ -7,14 +7,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from producer.records import ms_of
-from producer.selection import ENDED
+from producer.requeue.selection import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from producer.documents import ImageDocuments
-    from producer.progress import Followed
     from producer.records import Document
+    from producer.requeue.progress import Followed
 
 DONE, DELETED = "done", "deleted"
 _POLL_S = 0.5

@@ -1,0 +1,1 @@
+"""What `clipqueue doctor` looks at, one subject a module, and how it tells what it finds."""

@@ -1,0 +1,1 @@
+"""Puts jobs on the queue again: backfill, retry and sweep. Needs the extra `mongo`."""
