@@ -100,6 +100,16 @@ def test_what_is_refused_each_time_goes_back_after_three_tries(
     assert patient.standing(JOB, "m").verdict == "needed"
 
 
+def test_a_store_that_refuses_for_hours_is_still_waited_for(store: MovedStore, drain: Drain) -> None:
+    """Pauses double up to a limit; 2 to the power of thousands is no number of seconds."""
+    patient = PatientStore(store, drain)
+    patient._failures = 5000
+    patient.ping()
+    assert patient.is_away
+    drain.begin()
+    wait_for(lambda: not patient.is_away, "the wait to end")
+
+
 def test_a_document_that_is_refused_for_good_is_news_of_its_own(store: MovedStore, drain: Drain) -> None:
     patient = PatientStore(store, drain)
     with pytest.raises(StoreRefused):

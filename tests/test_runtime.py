@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from worker.app import create_app
 from worker.decode_pool import ProcessLimits
 from worker.decoder import DecodeLimits
 from worker.fetcher import FetchRules
@@ -77,3 +78,9 @@ def test_the_formatter_cuts_queries_in_messages_and_tracebacks() -> None:
     assert line.startswith("url=http://host/b.jpg\n")
     assert "http://host/a.jpg" in line
     assert "secret" not in line
+
+
+def test_every_thread_may_ack_at_the_same_moment() -> None:
+    """kombu's pool refuses a connection beyond its number, and with it the ack."""
+    options = create_app(Settings(concurrency=50)).conf.broker_transport_options
+    assert options["max_connections"] > 50

@@ -71,7 +71,19 @@ def test_a_process_that_ends_leaves_nothing_behind(server: redis.Redis) -> None:
     server.lpush("images", "one")
     take(server, taker)
     taker.sign_out(server)
-    assert (queue(server), server.keys()) == ([b"one"], [b"images"])
+    assert queue(server) == [b"one"]
+    assert not server.exists(taker.key)
+
+
+def test_what_redis_hands_to_a_process_that_has_signed_out_is_found(server: redis.Redis) -> None:
+    """Its last question was still open."""
+    taker = Taker()
+    taker.sign_in(server)
+    taker.sign_out(server)
+    server.lpush("images", "one")
+    take(server, taker)
+    assert rescue(server, LONG_S) == 1
+    assert queue(server) == [b"one"]
 
 
 def test_two_that_rescue_at_once_double_nothing(server: redis.Redis) -> None:
@@ -101,15 +113,24 @@ def note(server: redis.Redis, tag: str, at: float) -> None:
     server.zadd("unacked_index", {tag: at})
 
 
+def held(*tags: str) -> holding.Holdings:
+    holdings = holding.Holdings()
+    for tag in tags:
+        holdings.take(tag)
+    return holdings
+
+
 def test_what_is_held_can_be_kept_for_longer(server: redis.Redis) -> None:
     note(server, "mine", 1.0)
     note(server, "another's", 1.0)
-    holding.keep(server, ["mine", "given away meanwhile"])
-    scores = dict(server.zrange("unacked_index", 0, -1, withscores=True))  # type: ignore[arg-type]
+    holdings = held("mine", "given away meanwhile")
+    holdings.keep(server)
+    scores: Any = dict(server.zrange("unacked_index", 0, -1, withscores=True))  # type: ignore[arg-type]
     assert scores.keys() == {b"mine", b"another's"}
     assert scores[b"another's"] == 1.0
     assert scores[b"mine"] > 1_700_000_000
-    holding.keep(server, [])
+    assert holdings.tags == ["mine"]
+    held().keep(server)
 
 
 def test_what_is_held_can_be_given_back(server: redis.Redis) -> None:
@@ -118,3 +139,18 @@ def test_what_is_held_can_be_given_back(server: redis.Redis) -> None:
     assert holding.give_back(server, ["mine", "acked meanwhile"]) == 1
     assert queue(server) == [b'{"body": "mine"}', b"waits"]
     assert not server.exists("unacked", "unacked_index")
+
+
+def test_what_redis_could_not_be_told_it_is_told_later(server: redis.Redis) -> None:
+    for tag in ("done", "back", "runs"):
+        note(server, tag, 1.0)
+    holdings = held("done", "back", "runs")
+    holdings.end_later("done", give_back=False)
+    holdings.end_later("back", give_back=True)
+    assert holdings.tags == ["runs"]
+    with redis.Redis(port=1) as away, pytest.raises(redis.ConnectionError):
+        holdings.settle(away)
+    for _ in range(2):
+        holdings.settle(server)
+    assert queue(server) == [b'{"body": "back"}']
+    assert server.hkeys("unacked") == [b"runs"]

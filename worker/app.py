@@ -67,6 +67,8 @@ def create_app(settings: Settings) -> WorkerApp:
             "unacked_restore_interval": settings.restore_interval_s,
             "unacked_restore_throttle": 1,
             "unacked_mutex_expire": 30,
+            # Each thread may ack at the same moment; kombu's pool has ten, and refuses the eleventh.
+            "max_connections": settings.concurrency + 8,
             "socket_timeout": 10,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,

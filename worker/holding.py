@@ -1,15 +1,16 @@
-"""What this process has taken and not acked, as it stands on Redis: kept for longer, or given back."""
+"""What this process has taken and not acked, as Redis notes it: kept for longer, given back, or struck off at last."""
 
 from __future__ import annotations
 
 import json
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from producer.contract import IMAGE_QUEUE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     import redis
 
@@ -17,13 +18,63 @@ if TYPE_CHECKING:
 _UNACKED, _UNACKED_INDEX = "unacked", "unacked_index"
 
 
-def keep(redis: redis.Redis, tags: Sequence[str]) -> None:
-    """Let the visibility timeout of these messages begin anew; what was given to another stays there."""
-    if tags:
+class Holdings:
+    """The delivery tags of a process, whatever became of the connection that they came by. Safe to share."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: set[str] = set()
+        self._ended: set[str] = set()
+        self._returned: set[str] = set()
+
+    @property
+    def tags(self) -> list[str]:
+        """What is held and has not ended."""
+        with self._lock:
+            return list(self._held)
+
+    def take(self, tag: str) -> None:
+        """Note a message as held."""
+        with self._lock:
+            self._held.add(tag)
+
+    def drop(self, tag: str) -> None:
+        """Forget a message: Redis knows what became of it."""
+        with self._lock:
+            self._held.discard(tag)
+
+    def end_later(self, tag: str, *, give_back: bool) -> None:
+        """Note what could not be told to Redis: that a job has ended, or that it is to go back."""
+        with self._lock:
+            self._held.discard(tag)
+            (self._returned if give_back else self._ended).add(tag)
+
+    def settle(self, redis: redis.Redis) -> None:
+        """Tell Redis what could not be told before. Raises what redis-py raises; then nothing of it is forgotten."""
+        with self._lock:
+            ended, returned = list(self._ended), list(self._returned)
+        if ended:
+            with redis.pipeline() as pipe:
+                pipe.zrem(_UNACKED_INDEX, *ended)
+                pipe.hdel(_UNACKED, *ended)
+                pipe.execute()
+        give_back(redis, returned)
+        with self._lock:
+            self._ended.difference_update(ended)
+            self._returned.difference_update(returned)
+
+    def keep(self, redis: redis.Redis) -> None:
+        """Let the visibility timeout of what is held begin anew; what was given to another stays there."""
+        if not (tags := self.tags):
+            return
         redis.zadd(_UNACKED_INDEX, dict.fromkeys(tags, time.time()), xx=True)
+        scores: Any = redis.zmscore(_UNACKED_INDEX, tags)
+        for tag, score in zip(tags, scores, strict=True):
+            if score is None:
+                self.drop(tag)
 
 
-def give_back(redis: redis.Redis, tags: Sequence[str]) -> int:
+def give_back(redis: redis.Redis, tags: Iterable[str]) -> int:
     """Put these messages where they are taken next; return how many were still held."""
     return sum(_give_back(redis, tag) for tag in tags)
 

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 _TRIES = 3
 _PROBE_S = 1.0
 _LONGEST_PROBE_S = 30.0
+_MOST_DOUBLINGS = 10
 _LOOK_S = 0.5
 _SAY_AGAIN_S = 60.0
 
@@ -45,7 +46,7 @@ class PatientStore:
         self._lock = threading.Lock()
         self._back = threading.Event()
         self._back.set()
-        self._failures = 0  # since the last answer
+        self._failures = 0  # since the last write
         self._said = -_SAY_AGAIN_S
 
     @property
@@ -71,21 +72,20 @@ class PatientStore:
     def save(self, job: ImageJob, result: Result, attempts: int, standing: Standing) -> None:
         """Write a vector."""
         self._ask(lambda: self._store.save(job, result, attempts, standing))
+        self._failures = 0
 
     def save_failure(self, failure: Failure) -> None:
         """Write why a job failed."""
         self._ask(lambda: self._store.save_failure(failure))
+        self._failures = 0
 
     def _ask(self, call: Callable[[], T]) -> T:
         for _ in range(_TRIES - 1):
             try:
-                answer = call()
+                return call()
             except StoreUnavailable as exc:
                 if not self._wait_until_back(exc):
                     raise
-            else:
-                self._failures = 0
-                return answer
         return call()
 
     def _wait_until_back(self, exc: StoreUnavailable) -> bool:
@@ -106,14 +106,16 @@ class PatientStore:
     def _probe(self, exc: StoreUnavailable) -> None:
         """Look until MongoDB answers; more and more slowly where it answers and then refuses every write."""
         began = time.monotonic()
-        self._say("no message is taken and no retry spent until MongoDB is back: %s", exc)
-        self._drain.pause(min(_PROBE_S * 2.0 ** (self._failures - 1), _LONGEST_PROBE_S))
-        while not self._drain.has_begun and not self._answers():
-            self._say("MongoDB has been away for %.0f s", time.monotonic() - began)
-            self._drain.pause(_PROBE_S)
-        if self._failures == 1:
-            logger.warning("MongoDB answers again after %.0f s", time.monotonic() - began)
-        self._back.set()
+        try:
+            self._say("no message is taken and no retry spent until MongoDB is back: %s", exc)
+            self._drain.pause(min(_PROBE_S * 2.0 ** min(self._failures - 1, _MOST_DOUBLINGS), _LONGEST_PROBE_S))
+            while not self._drain.has_begun and not self._answers():
+                self._say("MongoDB has been away for %.0f s", time.monotonic() - began)
+                self._drain.pause(_PROBE_S)
+            if self._failures == 1:
+                logger.warning("MongoDB answers again after %.0f s", time.monotonic() - began)
+        finally:
+            self._back.set()
 
     def _answers(self) -> bool:
         try:

@@ -25,7 +25,7 @@ from worker.retries import RetryPolicy
 from worker.settings import parse_ports
 from worker.store import MongoStore
 from worker.suspects import Suspects
-from worker.transport import Channel, held_tags
+from worker.transport import Channel
 from worker.watch import Watch, Watched
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def build_runtime(settings: Settings, node: str) -> Runtime:
         limits=StageLimits(settings.decode_s, settings.encode_s, settings.store_s),
     )
     # Twice the deadline of one image: nobody waits for that batch any more.
-    watched = Watched(store, batcher, drain, Channel.taker, held_tags, 2 * settings.encode_s, decoder.close)
+    watched = Watched(store, batcher, drain, Channel.taker, Channel.holdings, 2 * settings.encode_s, decoder.close)
     about = _about(settings, node, encoder.model_id, mongo.database, concurrency)
     store.ping()
     return Runtime(

@@ -221,7 +221,8 @@ class MongoStore:
             if fields is None or await self._bulks.write(self._operation(document_id, stored, fields, url)):
                 return
             stored = await self._read_job(document_id)  # another worker wrote in between
-        raise StoreUnavailable(f"{document_id}: others kept writing this document")
+        # As for a document whose `embedding_job` is no sub-document: going on would never end.
+        raise StoreRefused(f"{_SWAP_TRIES} tries to write the document found it changed each time")
 
     def _operation(self, document_id: BsonId, stored: Document | None, fields: Document, url: str | None) -> Operation:
         """Return the write that does nothing, or meets a duplicate key, if the document is no longer as it was read."""

@@ -38,8 +38,13 @@ class Suspects:
         self._running = threading.Lock()
 
     @contextmanager
-    def trial(self, task_id: str) -> Iterator[None]:
+    def trial(self, task_id: str, times_lost: int) -> Iterator[None]:
         """Run one job alone among its like.
+
+        Args:
+            task_id: The job's task.
+            times_lost: How often its worker was lost. This number is what is noted, so that a start that is noted
+                twice, or given back and started anew, counts once.
 
         Raises:
             WorkerLost: This is its third delivery, and it was running when the worker of the second was lost.
@@ -50,7 +55,7 @@ class Suspects:
             raise SuspectWaits("another job whose worker was lost runs first")
         try:
             # A job that is given up stays noted: its failure may have to be recorded at another delivery.
-            self._note_start(f"clipqueue:suspect:{task_id}")
+            self._note_start(f"clipqueue:suspect:{task_id}", times_lost)
             try:
                 yield
             finally:
@@ -64,12 +69,13 @@ class Suspects:
         """Close the connections."""
         self._broker.close()
 
-    def _note_start(self, key: str) -> None:
+    def _note_start(self, key: str, times_lost: int) -> None:
         try:
             with self._broker.commands("did not answer") as redis, redis.pipeline() as pipe:
-                pipe.incr(key)
+                pipe.sadd(key, times_lost)
                 pipe.expire(key, _NOTED_FOR_S)
-                starts, _ = pipe.execute()
+                pipe.scard(key)
+                starts = pipe.execute()[-1]
         except BrokerUnavailable as exc:
             raise QueueUnavailable(str(exc)) from None
         if starts >= MAX_DELIVERIES - 1:  # the first delivery was not noted

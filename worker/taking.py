@@ -24,6 +24,7 @@ _TAKERS_KEY = "clipqueue:takers"
 # Where kombu's producers put messages with a priority.
 _PRIORITY_QUEUES = tuple(f"{IMAGE_QUEUE}\x06\x16{step}" for step in (3, 6, 9))
 _MOST_AT_ONCE = 1000
+_FORGOTTEN_AFTER_S = 3600.0
 
 
 class Taker:
@@ -45,18 +46,19 @@ class Taker:
             _move(redis, queue, to_the_far_end=True)
 
     def sign_out(self, redis: redis.Redis) -> None:
-        """Give back what it was taking; it takes nothing any more."""
+        """Give back what it was taking. What Redis still moves for a question that is open, others find later."""
         _move(redis, self.key)
-        redis.zrem(_TAKERS_KEY, self._name)
 
 
 def rescue(redis: redis.Redis, silent_s: float) -> int:
     """Give back what processes were taking that have shown no life for `silent_s`; return how many messages."""
     rescued = 0
-    lost: Any = redis.zrangebyscore(_TAKERS_KEY, 0, time.time() - silent_s)
+    now = time.time()
+    lost: Any = redis.zrangebyscore(_TAKERS_KEY, 0, now - silent_s)
     for name in lost:
         rescued += _move(redis, _TAKEN_KEY + name.decode())
-        redis.zrem(_TAKERS_KEY, name)
+    # Much later, since one that wakes up may take something before it signs in again.
+    redis.zremrangebyscore(_TAKERS_KEY, 0, now - silent_s - _FORGOTTEN_AFTER_S)
     return rescued
 
 

@@ -68,7 +68,7 @@ def _time_of(kwargs: dict[str, Any]) -> int:
 def _embed(task: Task, job: ImageJob) -> None:
     was_lost = task.request.get(LOST_HEADER, 0)
     try:
-        with app.runtime.suspects.trial(task.request.id) if was_lost else nullcontext():
+        with app.runtime.suspects.trial(task.request.id, was_lost) if was_lost else nullcontext():
             app.runtime.pipeline.run(job, _attempts(task))
     except TransientError as exc:
         if app.runtime.retries.allows(task.request.retries):

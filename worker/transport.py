@@ -11,7 +11,7 @@ import json
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
@@ -20,6 +20,7 @@ from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import RedisError, ResponseError
 
 from producer.contract import IMAGE_QUEUE, PARKED_LIST, now_ms
+from worker.holding import Holdings
 from worker.messages import LOST_HEADER, NotAMessage, read_message
 from worker.taking import Taker, rescue
 
@@ -63,25 +64,29 @@ class QoS(kombu_redis.QoS):
             pipe.zadd(self.unacked_index_key, {delivery_tag: time.time()}).hset(self.unacked_key, delivery_tag, noted)
             self.channel.strike_off(pipe)
             pipe.execute()
+        self.channel.holdings.take(delivery_tag)
         VirtualQoS.append(self, message, delivery_tag)  # type: ignore[no-untyped-call]
 
     def ack(self, delivery_tag: str) -> None:
         """Forget a message whose job has ended."""
         try:
             super().ack(delivery_tag)  # type: ignore[no-untyped-call]
-        except ResponseError as exc:
-            self._leave(delivery_tag, exc)
+            self.channel.holdings.drop(delivery_tag)
+        except (RedisError, OSError) as exc:
+            self._end_later(delivery_tag, exc, give_back=False)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002  (kombu's signature)
         """Give a message back to the queue, or forget it."""
         try:
             super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
-        except ResponseError as exc:
-            self._leave(delivery_tag, exc)
+            self.channel.holdings.drop(delivery_tag)
+        except (RedisError, OSError) as exc:
+            self._end_later(delivery_tag, exc, give_back=requeue)
 
-    def _leave(self, delivery_tag: str, exc: ResponseError) -> None:
-        # It stays noted, and is delivered again after the visibility timeout: that costs a look at its document.
-        logger.error("Redis does not forget a message: %s", exc)
+    def _end_later(self, delivery_tag: str, exc: Exception, *, give_back: bool) -> None:
+        # kombu would let it be delivered again after the visibility timeout, as if its worker had been lost.
+        logger.warning("Redis is told later what became of a message: %s", exc)
+        self.channel.holdings.end_later(delivery_tag, give_back=give_back)
         VirtualQoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
 
     def restore_visible(self, *args: Any, **kwargs: Any) -> None:
@@ -103,7 +108,7 @@ class Channel(kombu_redis.Channel):
     Attributes:
         taker: This process's list of what is just being taken.
         may_take: Asked before each message.
-        held_by: The QoS of the channel that consumes now; None before.
+        holdings: What this process has taken and not acked, by this channel or one before.
         restoring_thread: The thread that now gives the jobs of lost workers back; others give back their own.
         max_countdown_s: A transport option: most seconds that a message may ask to wait.
         max_unacked: A transport option: most messages held at once; 0 for any number.
@@ -116,7 +121,7 @@ class Channel(kombu_redis.Channel):
     restoring_thread: int | None = None
     taker = Taker()
     may_take: Callable[[Channel], bool] = lambda _: True
-    held_by: ClassVar[Any] = None
+    holdings = Holdings()
 
     _brpop_sent_at: Any = None
     _item: bytes | None = None
@@ -139,7 +144,6 @@ class Channel(kombu_redis.Channel):
             return
         if time.monotonic() < self._refused_until or not self._sign_in():
             return
-        Channel.held_by = self.qos
         connection = self.client.connection
         self._in_poll, self._brpop_sent_at = connection, time.monotonic()
         connection.send_command("BLMOVE", IMAGE_QUEUE, self.taker.key, "RIGHT", "LEFT", timeout or self.brpop_timeout)
@@ -222,10 +226,3 @@ class Transport(kombu_redis.Transport):
     """kombu's Redis transport with this module's channel."""
 
     Channel = Channel
-
-
-def held_tags() -> list[str]:
-    """Return the delivery tags of the messages that this process has taken and not acked. Call from any thread."""
-    qos = Channel.held_by
-    # One step each of the interpreter: the dictionary changes in another thread.
-    return [] if qos is None else [tag for tag in list(qos._delivered) if tag not in qos._dirty]  # noqa: SLF001

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from producer.broker import Broker
     from worker.batcher import Batcher
     from worker.drain import Drain
+    from worker.holding import Holdings
     from worker.patience import PatientStore
     from worker.taking import Taker
 
@@ -40,7 +41,7 @@ class Watched:
     """What is watched: the parts of a worker process.
 
     Attributes:
-        held_tags: Gives the delivery tags of the messages that the process holds.
+        holdings: What the process has taken and not acked.
         hang_s: Seconds that one call of the model may take before the process counts as hanging.
         on_end: Called before the process ends itself.
     """
@@ -49,7 +50,7 @@ class Watched:
     batcher: Batcher
     drain: Drain
     taker: Taker
-    held_tags: Callable[[], list[str]]
+    holdings: Holdings
     hang_s: float
     on_end: Callable[[], None]
 
@@ -89,6 +90,7 @@ class Watch:
         self._wake.set()
         self._thread.join()
         with suppress(BrokerUnavailable), self._broker.commands("did not answer") as redis:
+            self._watched.holdings.settle(redis)
             self._sign_out(redis)
         self._broker.close()
 
@@ -96,10 +98,13 @@ class Watch:
         while not self._closing:
             if self._gives_back:
                 self._give_back()
-            self._look_at_the_model()
-            # Redis away is Celery's news: it reconnects, and says so.
-            with suppress(BrokerUnavailable):
+            try:
+                self._look_at_the_model()
                 self._tell_redis()
+            except BrokerUnavailable:
+                pass  # Celery's news: it reconnects, and says so
+            except Exception:  # a defect of ours must not end what so much depends on
+                logger.exception("the watch over this process met a defect, and goes on")
             self._wake.wait(_TICK_S)
             self._wake.clear()
 
@@ -129,8 +134,10 @@ class Watch:
         # What waits for MongoDB, or for the end of the others, must not be given to another worker meanwhile.
         if (self._watched.store.is_away or self._watched.drain.has_begun) and now - self._kept_at >= _KEEP_S:
             with self._broker.commands("did not answer") as redis:
-                holding.keep(redis, self._watched.held_tags())
+                self._watched.holdings.keep(redis)
             self._kept_at = now
+        with self._broker.commands("did not answer") as redis:
+            self._watched.holdings.settle(redis)
 
     def _note(self) -> None:
         note: WorkerNote = {**self._about, "at": now_ms(), "store_away": self._watched.store.is_away}
@@ -140,12 +147,13 @@ class Watch:
     def _give_back(self) -> None:
         try:
             with self._broker.commands("did not answer") as redis:
-                count = holding.give_back(redis, self._watched.held_tags())
+                count = holding.give_back(redis, self._watched.holdings.tags)
                 self._sign_out(redis)
             logger.warning("told to stop again: %d jobs are given back, unfinished", count)
         except BrokerUnavailable as exc:
             logger.warning("told to stop again; the jobs stay noted, to be given to others: %s", exc)
-        self._end(0)
+        finally:
+            self._end(0)
 
     def _sign_out(self, redis: Redis) -> None:
         self._watched.taker.sign_out(redis)
