@@ -17,7 +17,7 @@ up: $(INSTALLED) ## Start Redis, MongoDB and a worker here, and keep them runnin
 	@$(BIN)/clipqueue up
 
 test: lint ## Lint, check types and run every test
-	@$(BIN)/pytest -n 2 --dist loadfile  # most tests wait for processes that start
+	@$(BIN)/pytest -n 3 --dist loadfile  # most tests wait for processes, so that two cores serve three
 
 lint: $(INSTALLED) ## Lint and check types only
 	@$(BIN)/ruff check .

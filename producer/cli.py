@@ -21,7 +21,7 @@ from producer.backlog import PUSH_CHUNK
 from producer.client import EmbeddingClient
 from producer.collection import opened_collection
 from producer.console import fail, fail_for_extra
-from producer.contract import ImageJob, id_of_url
+from producer.contract import ImageJob, id_of_url, redact_text
 from producer.doctor import doctor
 from producer.environment import collection_name
 from producer.errors import BrokerUnavailable, ClipqueueError, InvalidJob, StoreUnavailable
@@ -253,7 +253,8 @@ def _print_ids(shown_ids: Iterable[str]) -> None:
 
 
 def _as_json(one: ImageStatus) -> str:
-    return json.dumps({"id": one.image_id, "status": one.status, **one.job}, default=_json_value)
+    shown = {key: redact_text(value) if isinstance(value, str) else value for key, value in one.job.items()}
+    return json.dumps({"id": one.image_id, "status": one.status, **shown}, default=_json_value)
 
 
 def _json_value(value: Any) -> str:

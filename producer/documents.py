@@ -30,6 +30,7 @@ Operation = InsertOne[Document] | UpdateOne
 PAGE = 500
 _RECORD = {"embedding_job": 1}
 _HEX_CHARS = 24
+_LONG_ANSWER_S = 300.0
 _SWAP_TRIES = 20
 _WRITE_CONCERN = WriteConcern(w="majority", wtimeout=5000)
 # Of each type that an id may have, the least. MongoDB compares within one type only, so each is read by itself.
@@ -108,12 +109,6 @@ class ImageDocuments:
         with _answers():
             return self._collection.count_documents(query)
 
-    def count_odd_ids(self, query: Document) -> int:
-        """Return how many of the documents that match `pages` leaves out: their `_id` is of another type."""
-        is_known = [{"_id": {"$gte": least}} for least in _LEAST_IDS]
-        # Read and not counted: the embedded server counts documents with ObjectIds too.
-        return sum(1 for _ in self.stream({"$and": [query, {"$nor": is_known}]}, {"_id": 1}))
-
     def record(self, jobs: Iterable[ImageJob]) -> None:
         """Write into each job's document that it waits (`pending_record`), and the document if there is none.
 
@@ -146,18 +141,19 @@ class ImageDocuments:
         return written.inserted_count + written.matched_count == len(operations)
 
 
-def connect(mongodb_uri: str, collection: str, timeout_s: float = 5.0) -> ImageDocuments:
+def connect(mongodb_uri: str, collection: str, timeout_s: float = 5.0, answer_s: float = 10.0) -> ImageDocuments:
     """Return a collection's documents; the database is the one in the URI's path, else `clipqueue`.
 
     Args:
         mongodb_uri: Such as `mongodb://user:password@host:27017/database`.
         collection: The collection's name.
-        timeout_s: Seconds to look for the server, to connect and to wait for each answer.
+        timeout_s: Seconds to look for the server, and to connect.
+        answer_s: Seconds to wait for each answer.
 
     Raises:
         ConfigurationError: The URI or the collection's name cannot be used.
     """
-    client = connect_client(mongodb_uri, timeout_s)
+    client = connect_client(mongodb_uri, timeout_s, answer_s)
     try:
         found = collection_of(client, collection)
     except ConfigurationError:
@@ -169,8 +165,8 @@ def connect(mongodb_uri: str, collection: str, timeout_s: float = 5.0) -> ImageD
 
 @contextmanager
 def open_documents(mongodb_uri: str, collection: str) -> Iterator[ImageDocuments]:
-    """Connect as `connect` does, for a block."""
-    documents = connect(mongodb_uri, collection)
+    """Connect as `connect` does, for a block of a command, whose queries may have to look at every document."""
+    documents = connect(mongodb_uri, collection, answer_s=_LONG_ANSWER_S)
     try:
         yield documents
     finally:

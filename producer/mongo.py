@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 Client = pymongo.MongoClient[Document]
 
 
-def connect_client(mongodb_uri: str, timeout_s: float = 5.0) -> Client:
+def connect_client(mongodb_uri: str, timeout_s: float = 5.0, answer_s: float = 10.0) -> Client:
     """Return a client, which connects on first use.
 
     Args:
         mongodb_uri: Such as `mongodb://user:password@host:27017/database`.
-        timeout_s: Seconds to look for the server, to connect and to wait for each answer.
+        timeout_s: Seconds to look for the server, and to connect.
+        answer_s: Seconds to wait for each answer; more than a write concern's own time.
 
     Raises:
         ConfigurationError: The URI cannot be used.
@@ -36,7 +37,7 @@ def connect_client(mongodb_uri: str, timeout_s: float = 5.0) -> Client:
             mongodb_uri,
             serverSelectionTimeoutMS=timeout_ms,
             connectTimeoutMS=timeout_ms,
-            socketTimeoutMS=timeout_ms + 5000,  # a write concern's own time comes on top
+            socketTimeoutMS=int(answer_s * 1e3),
             tz_aware=True,
             datetime_conversion="DATETIME_AUTO",  # a date that Python does not know must not hide the document
             appname="clipqueue",

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 from producer.contract import MAX_TIME_MS, WORKER_KEY, WORKER_NOTE_S, WorkerNote
+from producer.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from redis import Redis
+
+    from producer.broker import Broker
+    from producer.documents import ImageDocuments
 
 _FIELDS: dict[str, type] = get_type_hints(WorkerNote)
 
@@ -52,6 +56,22 @@ def read_workers(redis: Redis) -> LiveWorkers:
     ]
     alive = (LiveWorker(note, _ahead_s(note, now_ms, left_ms)) for note, left_ms in found if note)
     return LiveWorkers(tuple(alive), unreadable=sum(note is None for note, _ in found))
+
+
+def check_place(broker: Broker, documents: ImageDocuments) -> None:
+    """Check that the living workers write where a command reads: a message does not say where its document is.
+
+    Raises:
+        ConfigurationError: They all write elsewhere.
+        BrokerUnavailable: Redis did not answer.
+    """
+    with broker.commands("did not tell where the workers write") as redis:
+        notes = [worker.note for worker in read_workers(redis).workers]
+    places = sorted({(note["database"], note["collection"]) for note in notes})
+    here = (documents.database, documents.name)
+    if places and here not in places:
+        there = " and ".join(".".join(place) for place in places)
+        raise ConfigurationError(f"the workers write into {there}, and this is {'.'.join(here)}: give both the same")
 
 
 def _ahead_s(note: WorkerNote, now_ms: float, left_ms: int) -> float:

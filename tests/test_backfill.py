@@ -16,7 +16,7 @@ import redis
 from bson import ObjectId
 
 from producer.broker import Broker
-from producer.contract import WORKER_KEY, WorkerNote
+from producer.contract import WORKER_KEY, WorkerNote, now_ms
 from producer.documents import connect
 from producer.records import bson_date
 from producer.requeue.backfill import Backfill, BackfillOptions
@@ -165,7 +165,7 @@ def test_what_is_wanted_is_queued(
 def test_a_dry_run_counts_and_queues_nothing(
     queue: redis.Redis, shop: Collection[Document], env: dict[str, str]
 ) -> None:
-    shop.insert_many([*STATES, photo("bad", "ftp://host/"), photo(7)])
+    shop.insert_many([*STATES, photo("bad", "ftp://host/")])
     done = run("backfill", *FIELD, "--model", "m", "--dry-run", **env)
     lines = [line.split() for line in done.stdout.splitlines()]
     counts = {" ".join(words[:-1]): int(words[-1]) for words in lines}
@@ -175,7 +175,7 @@ def test_a_dry_run_counts_and_queues_nothing(
         "failed": 1,
         "current": 1,
         "without a URL": 2,
-        "unusable": 2,
+        "unusable": 1,
         "would enqueue": 5,
     }
     assert (done.returncode, queue.keys()) == (0, [])
@@ -192,19 +192,49 @@ def test_every_document_of_many_is_queued_once_and_the_bookmark_is_gone(
 
 
 def test_what_no_worker_could_use_is_named(queue: redis.Redis, shop: Collection[Document], env: dict[str, str]) -> None:
-    shop.insert_many([photo(f"bad-{number}", "ftp://host/?secret") for number in range(9)] + [photo("good"), photo(7)])
+    shop.insert_many([photo(f"bad-{number}", "ftp://host/?secret") for number in range(9)] + [photo("good")])
     done = run("backfill", *FIELD, **env)
-    assert (done.returncode, done.stdout) == (1, "enqueued 1, skipped 0, unusable 10\n")
+    assert (done.returncode, done.stdout) == (1, "enqueued 1, skipped 0, unusable 9\n")
     assert done.stderr.count("the URL's scheme is 'ftp'") == 5
     assert "secret" not in done.stderr
     assert queued_ids(queue) == ["good"]
 
 
-def test_ids_of_another_type_are_counted(queue: redis.Redis, shop: Collection[Document], env: dict[str, str]) -> None:
+def test_ids_of_another_type_are_left_out(queue: redis.Redis, shop: Collection[Document], env: dict[str, str]) -> None:
     shop.insert_many([photo(7), photo("a"), photo(ObjectId())])
-    done = run("backfill", *FIELD, **env)
-    assert "whose _id is neither a string nor an ObjectId: 1" in done.stderr
-    assert done.stdout == "enqueued 2, skipped 0, unusable 1\n"
+    assert run("backfill", *FIELD, **env).stdout == "enqueued 2, skipped 0, unusable 0\n"
+
+
+def test_what_is_enqueued_while_a_page_waits_knows_better(
+    queue: redis.Redis, shop: Collection[Document], env: dict[str, str]
+) -> None:
+    """Its URLs were read before, so its jobs must not win over one that a backend enqueues after that."""
+    shop.insert_many([photo("first"), photo("second")])
+    backfill = start(env, "--max-queued", "1")
+    try:
+        wait_for(lambda: queued_ids(queue) == ["first"], "the first of the page")
+        backend_enqueues_at = now_ms()
+        wait_for(lambda: now_ms() > backend_enqueues_at, "the next millisecond")
+        queue.delete("images")
+        wait_for(lambda: queued_ids(queue) == ["second"], "the second")
+        assert queued_kwargs(queue)[0]["enqueued_at"] < backend_enqueues_at
+        assert "waiting: as many jobs wait" in backfill.communicate(timeout=30)[1]
+    finally:
+        backfill.kill()
+
+
+def test_workers_that_write_elsewhere_get_no_jobs(
+    queue: redis.Redis, shop: Collection[Document], env: dict[str, str]
+) -> None:
+    """A message does not say where its document is: they would make it in their own collection."""
+    shop.insert_one(photo("a"))
+    live_worker(queue, "elsewhere@host", "m", collection="images")
+    for command in (["backfill", *FIELD], ["retry"], ["sweep", "--age", "0"]):
+        done = run(*command, **env)
+        assert done.returncode == 1
+        assert "write into clipqueue.images, and this is clipqueue.shop" in done.stderr
+    live_worker(queue, "here@host", "m")
+    assert run("backfill", *FIELD, **env).stdout.startswith("enqueued 1,")
 
 
 def test_a_killed_backfill_goes_on_where_it_was(
@@ -330,12 +360,17 @@ def test_a_redis_that_lost_the_bookmark_ends_the_backfill(
 def test_the_model_is_that_of_the_workers(queue: redis.Redis, shop: Collection[Document], env: dict[str, str]) -> None:
     shop.insert_many([photo("of-a", record=done(model="a")), photo("of-b", record=done(model="b"))])
     alone = run("backfill", *FIELD, "--only", "stale", **env)
-    assert "only URLs are compared" in alone.stderr
+    assert (alone.returncode, "say with --model" in alone.stderr) == (1, True)
+    assert "only URLs are compared" in run("backfill", *FIELD, **env).stderr
     assert queued_ids(queue) == []
     live_worker(queue, "one@host", "a")
     live_worker(queue, "elsewhere@host", "c", collection="another")
-    assert run("backfill", *FIELD, "--only", "stale", **env).stdout.startswith("enqueued 1,")
+    assert run("backfill", *FIELD, "--only", "stale", "--limit", "1", **env).stdout.startswith("enqueued 1,")
     assert queued_ids(queue) == ["of-b"]
+    live_worker(queue, "one@host", "b")
+    assert run("backfill", *FIELD, "--only", "stale", **env).stdout.startswith("enqueued 1,"), "another model, anew"
+    assert queued_ids(queue) == ["of-b", "of-a"]
+    live_worker(queue, "one@host", "a")
     live_worker(queue, "two@host", "b")
     several = run("backfill", *FIELD, "--only", "stale", **env)
     assert (several.returncode, "--model" in several.stderr, "['a', 'b']" in several.stderr) == (1, True, True)

@@ -100,12 +100,12 @@ def test_a_terminal_gets_no_control_characters_of_a_note(own: Stack, broker: red
 
 def test_workers_of_different_models_are_looked_at(own: Stack, broker: redis.Redis) -> None:
     leave_note(broker, "celery@a")
-    assert examine(own)["model"] == (True, "all vectors are made by ViT-B-32-quickgelu/openai")
+    assert examine(own)["model"] == (True, "all workers make vectors with ViT-B-32-quickgelu/openai")
     leave_note(broker, "celery@b", model="other/model")
     is_well, text = examine(own)["model"]
     assert not is_well
     assert "other/model: celery@b" in text
-    assert "backfill --only stale" in text
+    assert "--only stale" in text
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,7 @@ def test_what_sweeps_saw_is_forgotten_in_the_end(queue: redis.Redis, swept: Coll
 
 def test_ids_of_two_types_are_two_documents() -> None:
     oid = ObjectId()
-    judged = Judgement("url", 0, now_ms())
+    judged = Judgement("url", 0, now_ms(), now_ms())
     for document_id in (oid, str(oid)):
         judged.add({"_id": document_id, "url": URL}, None)
     assert len({member for member, _ in judged.due}) == 2
@@ -308,7 +308,7 @@ def test_it_outlives_a_server_that_is_away(swept: Collection[Document], stack: S
         sweeping = start({**env, "CLIPQUEUE_SWEEP_EVERY_S": "0.1"})
         try:
             assert sweeping.stderr is not None
-            assert "sweeping goes on when it is back" in sweeping.stderr.readline()
+            assert "sweeping goes on when that is over" in sweeping.stderr.readline()
             later.start("redis", later._redis_command())
             assert sweeping.stdout is not None
             assert sweeping.stdout.readline().startswith("queued again: 1,")

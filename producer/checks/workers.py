@@ -76,13 +76,13 @@ def _models(notes: Sequence[WorkerNote]) -> Finding:
     for note in notes:
         by_model[note["model"]].append(note["node"])
     if len(by_model) == 1:
-        return Finding.well("model", f"all vectors are made by {printable(notes[0]['model'])}")
+        return Finding.well("model", f"all workers make vectors with {printable(notes[0]['model'])}")
     return Finding.look(
         "model",
         "the workers run different models, whose vectors cannot be compared:",
         *(f"{printable(model)}: {_names(nodes)}" for model, nodes in sorted(by_model.items())),
         "Give all the same CLIP_MODEL and CLIP_PRETRAINED. If you are changing the model: once all have the new one, "
-        "run clipqueue backfill --only stale",
+        "run clipqueue backfill --url-field FIELD --only stale",
     )
 
 

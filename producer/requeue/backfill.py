@@ -7,6 +7,9 @@ from collections import Counter, deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import click
+
+from producer.contract import now_ms
 from producer.errors import InvalidJob
 from producer.records import ms_of, record_in
 from producer.requeue.due import shown_id
@@ -65,6 +68,7 @@ class Backfill:
         self._pace = pace
         self._options = options
         self._left = options.limit
+        self._read_ms = 0
 
     def run(self, progress: Progress, report: Callable[[Progress], object]) -> None:
         """Queue what is wanted from where `progress` stands; `report` is told of each move.
@@ -79,6 +83,7 @@ class Backfill:
         options = self._options
         progress = replace(progress, is_at_limit=False)
         fields = fields_to_read(options.selection.url_field)
+        self._read_ms = now_ms()
         for documents in self._documents.pages(options.whole_query, fields, progress.after):
             waiting = deque(documents)
             while waiting:
@@ -87,7 +92,8 @@ class Backfill:
                     return
                 progress = self._queue(waiting, progress)
                 report(progress)
-        report(self._complete(progress))
+            self._read_ms = now_ms()  # before the next page is read, which may wait long until it is queued
+        report(self._end(replace(progress, is_complete=True)))
 
     def _queue(self, waiting: deque[Document], progress: Progress) -> Progress:
         room = self._wait_for_room()
@@ -101,8 +107,12 @@ class Backfill:
         return progress
 
     def _wait_for_room(self) -> int:
+        said = False
         while not (room := self._pace.room()):
             self._bookmark.check()
+            if self._pace.is_queue_full and not said:
+                click.echo("waiting: as many jobs wait or are in flight as --max-queued allows", err=True)
+                said = True
             time.sleep(_POLL_S)
         return room if self._left is None else min(room, self._left)
 
@@ -111,7 +121,7 @@ class Backfill:
         if not self._options.selection.wants(document):
             return progress.past(document_id)
         try:
-            job = self._options.selection.job_of(document)
+            job = self._options.selection.job_of(document, self._read_ms)
         except InvalidJob as exc:
             self._complain(f"{shown_id(document)}: {exc}")
             return progress.past(document_id, unusable=1)
@@ -121,13 +131,6 @@ class Backfill:
         if self._options.watch:
             page.followed.append(_followed(document, job))
         return progress.past(document_id, enqueued=1)
-
-    def _complete(self, progress: Progress) -> Progress:
-        if odd := self._documents.count_odd_ids(self._options.whole_query):
-            self._complain(f"documents whose _id is neither a string nor an ObjectId: {odd}")
-        return self._end(
-            replace(progress, read=progress.read + odd, unusable=progress.unusable + odd, is_complete=True)
-        )
 
     def _end(self, progress: Progress) -> Progress:
         self._bookmark.move(progress, Page())
@@ -152,13 +155,12 @@ def count_by_state(documents: ImageDocuments, options: BackfillOptions) -> tuple
             state = _state_of(document, selection)
             states[state] += 1
             wanted += state not in (WITHOUT_URL, UNUSABLE) and selection.wants(document)
-    states[UNUSABLE] += documents.count_odd_ids(options.query)
     return states, wanted if options.limit is None else min(wanted, options.limit)
 
 
 def _state_of(document: Document, selection: Selection) -> str:
     try:
-        job = selection.job_of(document)
+        job = selection.job_of(document, now_ms())
     except InvalidJob:
         return UNUSABLE
     return WITHOUT_URL if job is None else selection.state_of(document)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +14,7 @@ from producer.broker import Broker, redis_url_from_env
 from producer.collection import collection_option, opened_collection
 from producer.console import fail, fail_for_extra
 from producer.errors import BrokerUnavailable, ClipqueueError, ConfigurationError, StoreUnavailable
-from producer.worker_notes import read_workers
+from producer.worker_notes import check_place, read_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,6 +99,10 @@ def backfill(url_field: str, only: str | None, model: str | None, **running: Any
         chosen = only or LACKING
         if model is None and chosen in (LACKING, STALE):
             model = _model_of_the_workers(broker, documents)
+        if model is None and chosen == STALE:
+            raise ConfigurationError("no worker lives that could tell its model: say with --model which is current")
+        # The model that was found out is a part of what makes this backfill: with another, it begins anew.
+        asked = replace(asked, options=(url_field, only, model))
         _run(asked, Selection(url_field, chosen, model), query, documents, broker)
 
 
@@ -125,6 +129,7 @@ def _opened(asked: Asked) -> Iterator[tuple[ImageDocuments, Broker, Any]]:
             opened_collection(f"clipqueue {asked.command}", asked.collection) as documents,
             closing(Broker(redis_url_from_env())) as broker,
         ):
+            check_place(broker, documents)
             yield documents, broker, _read_query(asked.query)
     except (BrokerUnavailable, StoreUnavailable) as exc:
         fail(f"{exc}; the same command goes on from where it was")

@@ -28,7 +28,7 @@ class Judgement:
         unusable: Documents whose id or URL no worker could use.
     """
 
-    def __init__(self, url_field: str, age_ms: int, now_ms: int) -> None:
+    def __init__(self, url_field: str, age_ms: int, now_ms: int, read_ms: int) -> None:
         self.due: list[tuple[str, ImageJob]] = []
         self.noticed: list[str] = []
         self.complaints: list[str] = []
@@ -37,11 +37,12 @@ class Judgement:
         self._url_field = url_field
         self._age_ms = age_ms
         self._now_ms = now_ms
+        self._read_ms = read_ms
 
     def add(self, document: Document, seen_ms: float | None) -> None:
         """Judge one document; `seen_ms` is when a sweep queued it last, or else first saw it. No URL is no matter."""
         try:
-            job = job_of(document, self._url_field)
+            job = job_of(document, self._url_field, self._read_ms)
         except InvalidJob as exc:
             self._refuse(document, str(exc), is_new=seen_ms is None)
             return

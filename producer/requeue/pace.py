@@ -18,6 +18,9 @@ class Pace:
         broker: The Redis of the queue.
         max_queued: Most jobs that may wait or be in flight, whoever queued them.
         rate: Most jobs a second; None is as fast as it goes.
+
+    Attributes:
+        is_queue_full: The queue, and not the rate, left no room when it was last asked for.
     """
 
     def __init__(self, broker: Broker, max_queued: int, rate: float | None) -> None:
@@ -25,6 +28,7 @@ class Pace:
         self._max_queued = max_queued
         self._rate = rate
         self._next_at = 0.0
+        self.is_queue_full = False
         self._most = PUSH_CHUNK if rate is None else min(PUSH_CHUNK, max(1, int(rate)))
 
     def room(self) -> int:
@@ -36,7 +40,9 @@ class Pace:
         if time.monotonic() < self._next_at:
             return 0
         with self._broker.commands("did not tell how many jobs wait") as redis:
-            return max(0, min(self._most, self._max_queued - queued(redis)))
+            room = max(0, min(self._most, self._max_queued - queued(redis)))
+        self.is_queue_full = not room
+        return room
 
     def spend(self, jobs: int) -> None:
         """Note that so many jobs were queued."""

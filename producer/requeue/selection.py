@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from producer.contract import ImageJob, now_ms, parse_image_id
+from producer.contract import ImageJob, parse_image_id
 from producer.records import Document, ms_of, record_in
 
 MISSING, FAILED, STALE, CURRENT = "missing", "failed", "stale", "current"
@@ -62,16 +62,22 @@ class Selection:
         is_of_model = self.model is None or record.get("model") == self.model
         return CURRENT if is_of_model and record.get("url") == url_in(document, self.url_field) else STALE
 
-    def job_of(self, document: Document) -> ImageJob | None:
+    def job_of(self, document: Document, read_ms: int) -> ImageJob | None:
         """Return the document's job as `job_of` does, one that is forced if all documents are wanted."""
-        return job_of(document, self.url_field, force=self.only == ALL)
+        return job_of(document, self.url_field, read_ms, force=self.only == ALL)
 
 
-def job_of(document: Document, url_field: str, *, force: bool = False) -> ImageJob | None:
+def job_of(document: Document, url_field: str, read_ms: int, *, force: bool = False) -> ImageJob | None:
     """Return the job that the document asks for, None if it has no URL.
 
-    A job that was recorded and has not ended is that same job again, its time included; else the URL is that of
-    the field, and the job is enqueued now.
+    A job that was recorded and has not ended is that same job again, its time included. Else the URL is that of the
+    field, and the job's time that of the reading: what is enqueued after that knows better, and wins.
+
+    Args:
+        document: As it was read.
+        url_field: Where it has its URL.
+        read_ms: When it was read, or a little before, in milliseconds since the epoch.
+        force: Embed again although the vector is there.
 
     Raises:
         InvalidJob: No worker could use the id or the URL.
@@ -83,7 +89,7 @@ def job_of(document: Document, url_field: str, *, force: bool = False) -> ImageJ
         force = force or record.get("force") is True
     if not url:
         return None
-    return ImageJob(parse_image_id(document["_id"]), url, now_ms() if at_ms is None else at_ms, force)
+    return ImageJob(parse_image_id(document["_id"]), url, read_ms if at_ms is None else at_ms, force)
 
 
 def url_in(document: Document, url_field: str) -> str | None:

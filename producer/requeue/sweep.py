@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import LockError
 
 from producer.backlog import chunks_of, push, queued
+from producer.contract import now_ms
 from producer.requeue.due import Judgement, member_of
 from producer.requeue.selection import ENDED, fields_to_read
 
@@ -104,14 +105,14 @@ class Sweeper:
                     lock.release()
 
     def _sweep(self, redis: Redis, lock: Lock) -> Swept:
-        swept = Swept()
+        swept, read_ms = Swept(), now_ms()
         self._forget_old(redis)
         room = self._options.max_queued - queued(redis)
         if room <= 0:
             return Swept(is_full=True)
         for documents in chunks_of(self._owed()):
             lock.reacquire()
-            swept += self._sweep_chunk(redis, documents, room - swept.queued)
+            swept += self._sweep_chunk(redis, documents, room - swept.queued, read_ms)
             if swept.is_full:
                 break
         return swept
@@ -126,22 +127,22 @@ class Sweeper:
             self._documents.stream({"$and": [unrecorded, {url_field: {"$type": "string"}}]}, fields),
         )
 
-    def _sweep_chunk(self, redis: Redis, documents: list[Document], room: int) -> Swept:
-        now_ms = _time_ms(redis)
+    def _sweep_chunk(self, redis: Redis, documents: list[Document], room: int, read_ms: int) -> Swept:
+        at_ms = _time_ms(redis)
         seen: Any = redis.zmscore(self._key, [member_of(document) for document in documents])
-        judged = Judgement(self._options.url_field, int(self._options.age_s * 1e3), now_ms)
+        judged = Judgement(self._options.url_field, int(self._options.age_s * 1e3), at_ms, read_ms)
         for document, seen_ms in zip(documents, seen, strict=True):
             judged.add(document, seen_ms)
         due = judged.due[:room]
-        self._queue(redis, due, judged.noticed, now_ms)
+        self._queue(redis, due, judged.noticed, at_ms)
         return Swept(len(due), judged.not_due, judged.unusable, tuple(judged.complaints), len(judged.due) >= room)
 
-    def _queue(self, redis: Redis, due: list[tuple[str, ImageJob]], noticed: list[str], now_ms: int) -> None:
+    def _queue(self, redis: Redis, due: list[tuple[str, ImageJob]], noticed: list[str], at_ms: int) -> None:
         with redis.pipeline() as pipeline:
             if noticed:
-                pipeline.zadd(self._key, dict.fromkeys(noticed, now_ms), nx=True)
+                pipeline.zadd(self._key, dict.fromkeys(noticed, at_ms), nx=True)
             if due:
-                pipeline.zadd(self._key, {member: now_ms for member, _ in due})
+                pipeline.zadd(self._key, {member: at_ms for member, _ in due})
                 push(pipeline, [job for _, job in due])
             pipeline.execute()
 

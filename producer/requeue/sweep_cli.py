@@ -13,12 +13,15 @@ import click
 from producer.broker import Broker, redis_url_from_env
 from producer.collection import collection_option, opened_collection
 from producer.console import fail
-from producer.errors import BrokerUnavailable, ClipqueueError, StoreUnavailable
+from producer.errors import BrokerUnavailable, ClipqueueError, ConfigurationError, StoreUnavailable
+from producer.worker_notes import check_place
 
 if TYPE_CHECKING:
+    from producer.documents import ImageDocuments
     from producer.requeue.sweep import Sweeper, Swept
 
 _SHOWN = 5
+_FULL_PAUSE_S = 2.0
 
 
 @click.command()
@@ -74,26 +77,32 @@ def sweep(every_s: float | None, age_s: float, max_queued: int, url_field: str, 
 
             sweeper = Sweeper(broker, documents, SweepOptions(age_s, max_queued, url_field))
             if every_s is None:
+                check_place(broker, documents)
                 _report(sweeper.sweep())
             else:
-                _sweep_until_stopped(sweeper, every_s)
+                _sweep_until_stopped(sweeper, every_s, broker, documents)
     except ClipqueueError as exc:
         fail(str(exc))
 
 
-def _sweep_until_stopped(sweeper: Sweeper, every_s: float) -> None:
+def _sweep_until_stopped(sweeper: Sweeper, every_s: float, broker: Broker, documents: ImageDocuments) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):  # process 1 of a container ignores what has no handler
         signal.signal(number, lambda *_: sys.exit(0))
     away = ""
     while True:
+        pause_s = every_s
         try:
-            _report(sweeper.sweep())
+            check_place(broker, documents)
+            swept = sweeper.sweep()
+            _report(swept)
             away = ""
-        except (BrokerUnavailable, StoreUnavailable) as exc:
+            if swept and swept.is_full and swept.queued:  # what was lost is not to wait for the next round
+                pause_s = min(every_s, _FULL_PAUSE_S)
+        except (BrokerUnavailable, StoreUnavailable, ConfigurationError) as exc:
             if type(exc).__name__ != away:  # once for each outage
-                click.echo(f"{exc}; sweeping goes on when it is back", err=True)
+                click.echo(f"{exc}; sweeping goes on when that is over", err=True)
             away = type(exc).__name__
-        time.sleep(every_s)
+        time.sleep(pause_s)
 
 
 def _report(swept: Swept | None) -> None:
