@@ -66,6 +66,20 @@ def broker(stack: Stack) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
+def redis_url(stack: Stack) -> str:
+    """A Redis database where no worker listens."""
+    return stack.redis_url.removesuffix("0") + "6"
+
+
+@pytest.fixture
+def queue(redis_url: str) -> Iterator[redis.Redis]:
+    """That database, empty."""
+    with redis.Redis.from_url(redis_url) as queue:
+        queue.flushdb()
+        yield queue
+
+
+@pytest.fixture
 def client(stack: Stack) -> Iterator[EmbeddingClient]:
     with EmbeddingClient(stack.redis_url) as client:
         yield client

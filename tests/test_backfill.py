@@ -49,18 +49,6 @@ FIELD = ("--url-field", "media.imageUrl")
 
 
 @pytest.fixture
-def redis_url(stack: Stack) -> str:
-    return stack.redis_url.removesuffix("0") + "8"  # where no worker listens
-
-
-@pytest.fixture
-def queue(redis_url: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_url) as queue:
-        queue.flushdb()
-        yield queue
-
-
-@pytest.fixture
 def shop(collection: Collection[Document], queue: redis.Redis) -> Collection[Document]:
     """An empty collection of a backend."""
     shop = collection.database["shop"]

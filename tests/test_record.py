@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pymongo
 import pytest
-import redis
 from bson import ObjectId
 
 from producer import BrokerUnavailable, ConfigurationError, EmbeddingClient, ImageJob, ObjectIdRef, StoreUnavailable
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    import redis
     from pymongo.collection import Collection
 
     from producer.documents import ImageDocuments
@@ -37,18 +37,6 @@ T = 1_700_000_000_000  # ms; tests count from here
 VECTOR = {"model": "m", "dim": 2, "sha256": "abc", "width": 4, "height": 3, "format": "JPEG"}
 DONE = {**VECTOR, "status": "done", "url": URL, "enqueued_at": bson_date(T), "finished_at": bson_date(T), "attempts": 1}
 FAILED = {**DONE, "status": "failed", "error": {"code": "http_404", "stage": "fetch", "message": "gone"}}
-
-
-@pytest.fixture
-def redis_url(stack: Stack) -> str:
-    return stack.redis_url.removesuffix("0") + "6"  # where no worker listens
-
-
-@pytest.fixture
-def queue(redis_url: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_url) as queue:
-        queue.flushdb()
-        yield queue
 
 
 @pytest.fixture

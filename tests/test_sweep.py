@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import redis
 from bson import ObjectId
 
 from producer import EmbeddingClient
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    import redis
     from pymongo.collection import Collection
 
     from producer.documents import ImageDocuments
@@ -40,18 +40,6 @@ Document = dict[str, Any]
 
 URL = "http://host/a.jpg"
 AGE_S = 300.0
-
-
-@pytest.fixture
-def redis_url(stack: Stack) -> str:
-    return stack.redis_url.removesuffix("0") + "7"  # where no worker listens
-
-
-@pytest.fixture
-def queue(redis_url: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_url) as queue:
-        queue.flushdb()
-        yield queue
 
 
 @pytest.fixture

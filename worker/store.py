@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from bson.errors import BSONError
@@ -15,7 +14,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import InsertOne, UpdateOne, WriteConcern
 from pymongo.errors import InvalidName, PyMongoError, WriteError
 
-from producer.contract import DEFAULT_DATABASE, EmbeddingJob, ImageId, ImageJob
+from producer.contract import DEFAULT_DATABASE, EmbeddingJob, ImageId, ImageJob, now_ms
 from producer.records import (
     BsonId,
     Document,
@@ -119,7 +118,7 @@ class MongoStore:
             "height": result.height,
             "format": result.format,
             "enqueued_at": bson_date(job.enqueued_at_ms),
-            "finished_at": datetime.now(UTC),
+            "finished_at": bson_date(now_ms()),
             "attempts": attempts,
         }
         fields = {"embedding": result.vector.tolist(), "embedding_job": embedding_job}
@@ -130,7 +129,7 @@ class MongoStore:
         embedding_job: EmbeddingJob = {
             "status": "failed",
             "enqueued_at": bson_date(failure.enqueued_at_ms),
-            "finished_at": datetime.now(UTC),
+            "finished_at": bson_date(now_ms()),
             "attempts": failure.attempts,
             "error": {
                 "code": failure.error.code,
@@ -220,7 +219,11 @@ class MongoStore:
             fields = None if is_later(stored or {}, bson_date(enqueued_at_ms)) else change(stored or {})
             if fields is None or await self._bulks.write(self._operation(document_id, stored, fields, url)):
                 return
-            stored = await self._read_job(document_id)  # another worker wrote in between
+            stored = await self._read_job(
+                document_id
+            )  # another worker wrote in between, or another of its bulk was late
+            if stored and stored == fields["embedding_job"]:
+                return
         # As for a document whose `embedding_job` is no sub-document: going on would never end.
         raise StoreRefused(f"{_SWAP_TRIES} tries to write the document found it changed each time")
 
