@@ -6,7 +6,7 @@ import uuid
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from producer.contract import IMAGE_QUEUE
+from producer.contract import IMAGE_QUEUE, UNACKED
 from producer.message import image_message
 
 if TYPE_CHECKING:
@@ -21,15 +21,13 @@ T = TypeVar("T")
 # One LPUSH carries this many messages: large enough to hide the round trip, small enough (about 700 KB)
 # to leave Redis responsive to others.
 PUSH_CHUNK = 500
-# The hash in which kombu keeps what workers have taken and not yet acked.
-_UNACKED = "unacked"
 
 
 def queued(redis: Redis) -> int:
     """Return how many jobs wait or are in flight. Raises what redis-py raises."""
     pipeline = redis.pipeline(transaction=False)
     pipeline.llen(IMAGE_QUEUE)
-    pipeline.hlen(_UNACKED)
+    pipeline.hlen(UNACKED)
     return sum(pipeline.execute())
 
 
@@ -40,8 +38,8 @@ def push(redis: Redis, jobs: Sequence[ImageJob], task_ids: Sequence[str] | None 
     redis.lpush(IMAGE_QUEUE, *messages)
 
 
-def chunks_of(things: Iterable[T], size: int = PUSH_CHUNK) -> Iterator[list[T]]:
-    """Yield lists of at most `size`, read lazily."""
+def chunks_of(things: Iterable[T]) -> Iterator[list[T]]:
+    """Yield lists of at most PUSH_CHUNK, read lazily."""
     left = iter(things)
-    while chunk := list(islice(left, size)):
+    while chunk := list(islice(left, PUSH_CHUNK)):
         yield chunk

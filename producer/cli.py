@@ -11,13 +11,12 @@ import sys
 import tempfile
 import time
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
-from producer.backlog import PUSH_CHUNK
+from producer.backlog import chunks_of
 from producer.client import EmbeddingClient
 from producer.collection import opened_collection
 from producer.console import fail, fail_for_extra
@@ -86,11 +85,10 @@ def enqueue(  # noqa: PLR0913  (one for each option)
         raise click.UsageError("--id goes with exactly one URL.")
     rows = _read_rows(source) if source else _rows_of(urls, image_id)
     checked = _Checked(rows, object_id=object_id)
-    jobs = iter(checked)
     count = 0
     try:
         with EmbeddingClient.from_env() as client:
-            while chunk := list(islice(jobs, PUSH_CHUNK)):
+            for chunk in chunks_of(checked):
                 pairs = [(wire_id, url) for _, wire_id, url in chunk]
                 count += client.enqueue_many(pairs, force=force, record=record)
                 _print_ids(shown_id for shown_id, _, _ in chunk)

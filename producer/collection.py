@@ -26,6 +26,18 @@ collection_option = click.option(
 )
 
 
+def uri_for(command: str) -> str:
+    """Return MongoDB's URI; end the command if that or the extra `mongo` is missing."""
+    try:
+        import pymongo  # noqa: F401, PLC0415  (the base install has none)
+    except ImportError:
+        fail_for_extra(command, "mongo")
+    uri = mongodb_uri()
+    if uri is None:
+        fail("MONGODB_URI is not set; it looks like mongodb://host:27017/database")
+    return uri
+
+
 @contextmanager
 def opened_collection(command: str, collection: str) -> Iterator[ImageDocuments]:
     """Open the collection for a block; end the command if the extra `mongo` or the URI is missing.
@@ -33,12 +45,8 @@ def opened_collection(command: str, collection: str) -> Iterator[ImageDocuments]
     Raises:
         ConfigurationError: The URI or the collection's name cannot be used.
     """
-    try:
-        from producer.documents import open_documents  # noqa: PLC0415  (the base install has no pymongo)
-    except ImportError:
-        fail_for_extra(command, "mongo")
-    uri = mongodb_uri()
-    if uri is None:
-        fail("MONGODB_URI is not set; it looks like mongodb://host:27017/database")
+    uri = uri_for(command)
+    from producer.documents import open_documents  # noqa: PLC0415  (needs pymongo)
+
     with open_documents(uri, collection) as documents:
         yield documents

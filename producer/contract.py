@@ -23,6 +23,10 @@ IMAGE_TASK = "clipqueue.embed_image"
 # The Redis list of what came off the queue and was no job, newest first: JSON objects with `parked_at` (ms since the
 # epoch), `reason`, `bytes` (its size) and `item` (its beginning, as base64).
 PARKED_LIST = "clipqueue:parked"
+# Where kombu notes what workers have taken and not yet acked: a hash of messages by delivery tag, and a sorted set of
+# when (seconds since the epoch).
+UNACKED = "unacked"
+UNACKED_INDEX = "unacked_index"
 # On Redis, one key for each worker process, this with its node's name behind it: a `WorkerNote` as JSON. It is gone
 # WORKER_NOTE_S seconds after the worker's last sign of life.
 WORKER_KEY = "clipqueue:worker:"

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from producer.checks.findings import printable
-from producer.collection import collection_option
-from producer.console import fail, fail_for_extra
-from producer.environment import mongodb_uri
+from producer.collection import collection_option, uri_for
+from producer.console import fail
 from producer.errors import ClipqueueError
 
 if TYPE_CHECKING:
@@ -31,14 +30,10 @@ def failed(code: str | None, collection: str, samples: int, *, as_json: bool) ->
 
     Needs the extra `mongo`. The exit code is 0 whether any failed or not.
     """
-    try:
-        from producer.failures import find_failures  # noqa: PLC0415  (the base install has no pymongo)
-        from producer.mongo import open_collection  # noqa: PLC0415  (as above)
-    except ImportError:
-        fail_for_extra("clipqueue failed", "mongo")
-    uri = mongodb_uri()
-    if uri is None:
-        fail("MONGODB_URI is not set; it looks like mongodb://host:27017/database")
+    uri = uri_for("clipqueue failed")
+    from producer.failures import find_failures  # noqa: PLC0415  (needs pymongo)
+    from producer.mongo import open_collection  # noqa: PLC0415  (as above)
+
     try:
         with open_collection(uri, collection) as documents:
             groups = find_failures(documents, code, samples)

@@ -79,6 +79,22 @@ def queue(redis_url: str) -> Iterator[redis.Redis]:
         yield queue
 
 
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Servers of a module's own: no worker listens there, and their configuration may be changed."""
+    with Stack(tmp_path_factory.mktemp("own")) as own:
+        own.start_servers()
+        yield own
+
+
+@pytest.fixture
+def own_broker(own: Stack) -> Iterator[redis.Redis]:
+    """Their Redis; emptied afterwards."""
+    with redis.Redis.from_url(own.redis_url) as client:
+        yield client
+        client.flushall()
+
+
 @pytest.fixture
 def client(stack: Stack) -> Iterator[EmbeddingClient]:
     with EmbeddingClient(stack.redis_url) as client:

@@ -10,37 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import pymongo
 import pytest
-import redis
 
 from producer.checks.documents import count_finding, index_finding
 from producer.checks.mongo import kind_of, write_concern_finding
 from producer.checks.redis import server_findings
-from producer.local.stack import Stack
 from tests.support.commands import run
 from tests.support.doctor import examine, leave_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import redis
     from pymongo.database import Database
+
+    from producer.local.stack import Stack
 
 Document = dict[str, Any]
 NOWHERE = "127.0.0.1:1"
-
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Servers whose configuration may be changed."""
-    with Stack(tmp_path_factory.mktemp("doctor")) as own:
-        own.start_servers()
-        yield own
-
-
-@pytest.fixture
-def broker(own: Stack) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(own.redis_url) as client:
-        yield client
-        client.flushall()
 
 
 @pytest.fixture
@@ -53,19 +39,19 @@ def database(own: Stack) -> Iterator[Database[Document]]:
 
 
 @pytest.fixture
-def config(broker: redis.Redis) -> Iterator[dict[str, str]]:
+def config(own_broker: redis.Redis) -> Iterator[dict[str, str]]:
     """What is put into it is set on Redis by `apply`, and put back at the end."""
     names = ("maxmemory", "maxmemory-policy", "appendonly")
-    before = {name: str(broker.config_get(name)[name]) for name in names}
+    before = {name: str(own_broker.config_get(name)[name]) for name in names}
     yield before
     for name, value in before.items():
-        broker.config_set(name, value)
+        own_broker.config_set(name, value)
 
 
 def test_when_all_is_well_it_says_so_line_by_line_and_exits_with_0(
-    own: Stack, broker: redis.Redis, database: Database[Document]
+    own: Stack, own_broker: redis.Redis, database: Database[Document]
 ) -> None:
-    leave_note(broker, "celery@here")
+    leave_note(own_broker, "celery@here")
     database["images"].insert_one({"_id": "photo-1", "embedding_job": {"status": "done"}})
     env = {"REDIS_URL": own.redis_url, "MONGODB_URI": own.mongodb_uri}
     done = run("doctor", **env)
@@ -77,7 +63,7 @@ def test_when_all_is_well_it_says_so_line_by_line_and_exits_with_0(
     assert {tuple(finding) for finding in json.loads(as_json.stdout)} == {("subject", "well", "lines")}
 
 
-def test_servers_that_are_away_are_findings_without_passwords(own: Stack, broker: redis.Redis) -> None:
+def test_servers_that_are_away_are_findings_without_passwords(own: Stack, own_broker: redis.Redis) -> None:
     without_redis = examine(own, REDIS_URL=f"redis://:hunter2@{NOWHERE}/0")
     assert without_redis.exit_code == 1
     assert without_redis.well["redis"] is False
@@ -111,7 +97,7 @@ def test_a_setting_that_is_missing_or_cannot_be_used_is_a_finding(
     assert found.well["redis" if subject == "mongodb" else "mongodb"]
 
 
-def test_without_the_extra_for_mongodb_the_finding_names_it(own: Stack, broker: redis.Redis) -> None:
+def test_without_the_extra_for_mongodb_the_finding_names_it(own: Stack, own_broker: redis.Redis) -> None:
     bare = "import sys; sys.modules['pymongo'] = None; from producer.cli import main; main()"
     command = [sys.executable, "-c", bare, "doctor", "--json"]
     env = {**os.environ, "REDIS_URL": own.redis_url, "MONGODB_URI": own.mongodb_uri}
@@ -121,41 +107,41 @@ def test_without_the_extra_for_mongodb_the_finding_names_it(own: Stack, broker: 
     assert "extra 'mongo'" in found["mongodb"]["lines"][-1]
 
 
-def test_eviction_must_be_off(own: Stack, broker: redis.Redis, config: dict[str, str]) -> None:
+def test_eviction_must_be_off(own: Stack, own_broker: redis.Redis, config: dict[str, str]) -> None:
     assert examine(own)["eviction"] == (True, "maxmemory-policy is noeviction")
-    broker.config_set("maxmemory-policy", "allkeys-lru")
+    own_broker.config_set("maxmemory-policy", "allkeys-lru")
     is_well, text = examine(own)["eviction"]
     assert not is_well
     assert "allkeys-lru" in text
     assert "CONFIG SET maxmemory-policy noeviction" in text
 
 
-def test_persistence_must_be_more_than_snapshots(own: Stack, broker: redis.Redis, config: dict[str, str]) -> None:
+def test_persistence_must_be_more_than_snapshots(own: Stack, own_broker: redis.Redis, config: dict[str, str]) -> None:
     assert examine(own).well["persistence"]
-    broker.config_set("appendonly", "no")
-    broker.lpush("other", "job")
+    own_broker.config_set("appendonly", "no")
+    own_broker.lpush("other", "job")
     is_well, text = examine(own)["persistence"]
     assert not is_well
     assert "changes made since" in text or "1 change made since" in text
     assert "CONFIG SET appendonly yes" in text
 
 
-def test_memory_is_looked_at_before_it_is_full(own: Stack, broker: redis.Redis, config: dict[str, str]) -> None:
+def test_memory_is_looked_at_before_it_is_full(own: Stack, own_broker: redis.Redis, config: dict[str, str]) -> None:
     assert "of the machine's memory" in examine(own).text["memory"]
-    used: int = broker.info("memory")["used_memory"]
-    broker.config_set("maxmemory", used * 4)
+    used: int = own_broker.info("memory")["used_memory"]
+    own_broker.config_set("maxmemory", used * 4)
     assert examine(own).well["memory"]
-    broker.config_set("maxmemory", used * 5 // 4)
+    own_broker.config_set("maxmemory", used * 5 // 4)
     is_well, text = examine(own)["memory"]
     assert not is_well
     assert "% of maxmemory: a full Redis refuses new jobs" in text
 
 
-def test_a_redis_that_forbids_config_is_examined_all_the_same(own: Stack, broker: redis.Redis) -> None:
+def test_a_redis_that_forbids_config_is_examined_all_the_same(own: Stack, own_broker: redis.Redis) -> None:
     """As hosted ones do."""
-    broker.acl_setuser("hosted", enabled=True, nopass=True, keys="*", commands=["+@all", "-config"])
+    own_broker.acl_setuser("hosted", enabled=True, nopass=True, keys="*", commands=["+@all", "-config"])
     found = examine(own, REDIS_URL=own.redis_url.replace("redis://", "redis://hosted:x@"))
-    broker.acl_deluser("hosted")
+    own_broker.acl_deluser("hosted")
     assert (found.well["redis"], found.well["eviction"], found.well["persistence"]) == (True, True, True)
 
 
@@ -243,7 +229,7 @@ def test_an_index_must_serve_whoever_looks_for_any_status(count: int, index: Doc
     assert index_finding("images", count, [index]).is_well is is_well
 
 
-def test_what_mongodb_refuses_to_show_is_a_finding_of_its_own(own: Stack, broker: redis.Redis) -> None:
+def test_what_mongodb_refuses_to_show_is_a_finding_of_its_own(own: Stack, own_broker: redis.Redis) -> None:
     """The embedded server refuses this name, as another would a user without the right."""
     found = examine(own, CLIPQUEUE_COLLECTION="a-b")
     assert (found.well["mongodb"], found.well["index"], found.well["documents"]) == (True, False, False)

@@ -7,46 +7,31 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import redis
 
 from producer.checks.clocks import Clock, clock_finding
 from producer.contract import PARKED_LIST, WORKER_KEY, now_ms
-from producer.local.stack import Stack
 from tests.support.doctor import examine, leave_note
 from tests.support.messages import hand_made_message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import redis
 
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Servers on which no worker listens."""
-    with Stack(tmp_path_factory.mktemp("doctor")) as own:
-        own.start_servers()
-        yield own
-
-
-@pytest.fixture
-def broker(own: Stack) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(own.redis_url) as client:
-        yield client
-        client.flushall()
+    from producer.local.stack import Stack
 
 
 def waiting_for(minutes: float) -> str:
     return hand_made_message({"image_id": "a", "url": "http://host/", "enqueued_at": now_ms() - int(60_000 * minutes)})
 
 
-def test_no_worker_alive_is_looked_at(own: Stack, broker: redis.Redis) -> None:
+def test_no_worker_alive_is_looked_at(own: Stack, own_broker: redis.Redis) -> None:
     is_well, text = examine(own)["workers"]
     assert not is_well
     assert "celery -A worker.app worker" in text
 
 
-def test_workers_that_are_alive_are_shown(own: Stack, broker: redis.Redis) -> None:
+def test_workers_that_are_alive_are_shown(own: Stack, own_broker: redis.Redis) -> None:
     for number in range(12):
-        leave_note(broker, f"celery@host-{number:02}", started_at=1_767_312_000_000)
+        leave_note(own_broker, f"celery@host-{number:02}", started_at=1_767_312_000_000)
     is_well, text = examine(own)["workers"]
     assert is_well
     assert text.startswith("12 workers alive:\n")
@@ -67,13 +52,15 @@ def test_workers_that_are_alive_are_shown(own: Stack, broker: redis.Redis) -> No
         pytest.param(None, id="another type of key"),
     ],
 )
-def test_a_note_that_is_none_is_counted_and_breaks_nothing(own: Stack, broker: redis.Redis, note: bytes | None) -> None:
-    leave_note(broker, "celery@sound")
+def test_a_note_that_is_none_is_counted_and_breaks_nothing(
+    own: Stack, own_broker: redis.Redis, note: bytes | None
+) -> None:
+    leave_note(own_broker, "celery@sound")
     assert "worker notes" not in examine(own).well
     if note is None:
-        broker.lpush(WORKER_KEY + "odd", "x")
+        own_broker.lpush(WORKER_KEY + "odd", "x")
     else:
-        broker.set(WORKER_KEY + "odd", note, ex=30)
+        own_broker.set(WORKER_KEY + "odd", note, ex=30)
     found = examine(own)
     assert found.text["workers"].startswith("1 worker alive:")
     assert found.well["worker notes"] is False
@@ -81,27 +68,29 @@ def test_a_note_that_is_none_is_counted_and_breaks_nothing(own: Stack, broker: r
 
 
 @pytest.mark.parametrize("fields", [{"at": -1}, {"at": 10**30}, {"concurrency": "32"}, {"upsert": 1}, {"node": None}])
-def test_a_note_with_values_of_the_wrong_kind_is_none(own: Stack, broker: redis.Redis, fields: dict[str, Any]) -> None:
-    leave_note(broker, "celery@odd", **fields)
+def test_a_note_with_values_of_the_wrong_kind_is_none(
+    own: Stack, own_broker: redis.Redis, fields: dict[str, Any]
+) -> None:
+    leave_note(own_broker, "celery@odd", **fields)
     found = examine(own)
     assert (found.well["workers"], found.well["worker notes"]) == (False, False)
 
 
-def test_a_note_that_never_expires_shows_no_life(own: Stack, broker: redis.Redis) -> None:
-    leave_note(broker, "celery@forged", expire_s=None)
+def test_a_note_that_never_expires_shows_no_life(own: Stack, own_broker: redis.Redis) -> None:
+    leave_note(own_broker, "celery@forged", expire_s=None)
     assert examine(own).well["workers"] is False
 
 
-def test_a_terminal_gets_no_control_characters_of_a_note(own: Stack, broker: redis.Redis) -> None:
-    leave_note(broker, "celery@\x1b[2J", model="m\x07", version="1\n")
-    leave_note(broker, "celery@b", collection="\x1b]0;x", store_away=True)
+def test_a_terminal_gets_no_control_characters_of_a_note(own: Stack, own_broker: redis.Redis) -> None:
+    leave_note(own_broker, "celery@\x1b[2J", model="m\x07", version="1\n")
+    leave_note(own_broker, "celery@b", collection="\x1b]0;x", store_away=True)
     assert not any(char in text for text in examine(own).text.values() for char in "\x1b\x07")
 
 
-def test_workers_of_different_models_are_looked_at(own: Stack, broker: redis.Redis) -> None:
-    leave_note(broker, "celery@a")
+def test_workers_of_different_models_are_looked_at(own: Stack, own_broker: redis.Redis) -> None:
+    leave_note(own_broker, "celery@a")
     assert examine(own)["model"] == (True, "all workers make vectors with ViT-B-32-quickgelu/openai")
-    leave_note(broker, "celery@b", model="other/model")
+    leave_note(own_broker, "celery@b", model="other/model")
     is_well, text = examine(own)["model"]
     assert not is_well
     assert "other/model: celery@b" in text
@@ -118,19 +107,19 @@ def test_workers_of_different_models_are_looked_at(own: Stack, broker: redis.Red
     ],
 )
 def test_settings_that_workers_disagree_about_are_named(
-    own: Stack, broker: redis.Redis, fields: dict[str, Any], variable: str
+    own: Stack, own_broker: redis.Redis, fields: dict[str, Any], variable: str
 ) -> None:
-    leave_note(broker, "celery@a")
-    leave_note(broker, "celery@b")
+    leave_note(own_broker, "celery@a")
+    leave_note(own_broker, "celery@b")
     assert examine(own).well["settings"]
-    leave_note(broker, "celery@b", **fields)
+    leave_note(own_broker, "celery@b", **fields)
     is_well, text = examine(own)["settings"]
     assert not is_well
     assert variable in text
 
 
-def test_workers_that_write_elsewhere_than_this_shell_reads_are_named(own: Stack, broker: redis.Redis) -> None:
-    leave_note(broker, "celery@a", collection="photos")
+def test_workers_that_write_elsewhere_than_this_shell_reads_are_named(own: Stack, own_broker: redis.Redis) -> None:
+    leave_note(own_broker, "celery@a", collection="photos")
     is_well, text = examine(own)["settings"]
     assert not is_well
     assert "mean collection 'images' of database 'clipqueue', but not those of celery@a" in text
@@ -139,28 +128,28 @@ def test_workers_that_write_elsewhere_than_this_shell_reads_are_named(own: Stack
     assert not examine(own, CLIPQUEUE_COLLECTION="photos", MONGODB_URI=elsewhere).well["settings"]
 
 
-def test_without_a_mongodb_only_the_workers_are_compared(own: Stack, broker: redis.Redis) -> None:
-    leave_note(broker, "celery@a", collection="photos")
+def test_without_a_mongodb_only_the_workers_are_compared(own: Stack, own_broker: redis.Redis) -> None:
+    leave_note(own_broker, "celery@a", collection="photos")
     assert examine(own, MONGODB_URI=None).well["settings"]
 
 
-def test_workers_that_miss_their_mongodb_are_named(own: Stack, broker: redis.Redis) -> None:
-    leave_note(broker, "celery@a")
+def test_workers_that_miss_their_mongodb_are_named(own: Stack, own_broker: redis.Redis) -> None:
+    leave_note(own_broker, "celery@a")
     assert examine(own).well["workers' MongoDB"]
-    leave_note(broker, "celery@b", store_away=True)
+    leave_note(own_broker, "celery@b", store_away=True)
     is_well, text = examine(own)["workers' MongoDB"]
     assert not is_well
     assert "does not answer celery@b:" in text
 
 
-def test_a_workers_clock_is_compared_with_the_moment_it_wrote_its_note(own: Stack, broker: redis.Redis) -> None:
-    leave_note(broker, "celery@a")
-    broker.expire(WORKER_KEY + "celery@a", 12)  # a note of 18 s ago
+def test_a_workers_clock_is_compared_with_the_moment_it_wrote_its_note(own: Stack, own_broker: redis.Redis) -> None:
+    leave_note(own_broker, "celery@a")
+    own_broker.expire(WORKER_KEY + "celery@a", 12)  # a note of 18 s ago
     is_well, text = examine(own)["clocks"]
     assert not is_well
     assert "celery@a +18.0 s" in text or "celery@a +17.9 s" in text
-    leave_note(broker, "celery@a", at=now_ms() - 18_000)
-    broker.expire(WORKER_KEY + "celery@a", 12)
+    leave_note(own_broker, "celery@a", at=now_ms() - 18_000)
+    own_broker.expire(WORKER_KEY + "celery@a", 12)
     is_well, text = examine(own)["clocks"]
     assert is_well
     assert all(name in text for name in ("celery@a", "Redis", "MongoDB"))
@@ -176,60 +165,62 @@ def test_clocks_may_be_five_seconds_apart(ahead_s: tuple[float, ...], is_well: b
     assert ("NTP" in "\n".join(finding.lines)) is not is_well
 
 
-def test_the_queue_shows_how_many_wait_and_for_how_long(own: Stack, broker: redis.Redis) -> None:
+def test_the_queue_shows_how_many_wait_and_for_how_long(own: Stack, own_broker: redis.Redis) -> None:
     assert examine(own)["queue"] == (True, "0 messages wait on 'images'")
-    broker.lpush("images", waiting_for(minutes=5))
+    own_broker.lpush("images", waiting_for(minutes=5))
     assert examine(own)["queue"] == (True, "1 message waits on 'images'; the oldest job is 5 min old")
 
 
-def test_the_oldest_job_may_be_at_either_end(own: Stack, broker: redis.Redis) -> None:
+def test_the_oldest_job_may_be_at_either_end(own: Stack, own_broker: redis.Redis) -> None:
     """A retry is put in behind jobs that were enqueued after it."""
-    broker.lpush("images", waiting_for(minutes=3), waiting_for(minutes=5))
+    own_broker.lpush("images", waiting_for(minutes=3), waiting_for(minutes=5))
     assert "the oldest job is 5 min old" in examine(own).text["queue"]
-    broker.rpush("images", waiting_for(minutes=7))
+    own_broker.rpush("images", waiting_for(minutes=7))
     assert "the oldest job is 7 min old" in examine(own).text["queue"]
 
 
 @pytest.mark.parametrize("odd", [b"", b"\xff", b"{}", b"[]", b'{"body": 5}', b'{"body": "W10="}'])
-def test_what_waits_and_is_no_job_has_no_age(own: Stack, broker: redis.Redis, odd: bytes) -> None:
-    broker.rpush("images", odd)
+def test_what_waits_and_is_no_job_has_no_age(own: Stack, own_broker: redis.Redis, odd: bytes) -> None:
+    own_broker.rpush("images", odd)
     assert examine(own)["queue"] == (True, "1 message waits on 'images'")
-    broker.lpush("images", waiting_for(minutes=3))
+    own_broker.lpush("images", waiting_for(minutes=3))
     assert examine(own)["queue"] == (True, "2 messages wait on 'images'; the oldest job is 3 min old")
 
 
 @pytest.mark.parametrize("enqueued_at", [True, "now", -1, 10**30, None])
-def test_a_time_that_is_none_is_no_age(own: Stack, broker: redis.Redis, enqueued_at: Any) -> None:
-    broker.lpush("images", hand_made_message({"enqueued_at": enqueued_at}))
+def test_a_time_that_is_none_is_no_age(own: Stack, own_broker: redis.Redis, enqueued_at: Any) -> None:
+    own_broker.lpush("images", hand_made_message({"enqueued_at": enqueued_at}))
     assert examine(own)["queue"] == (True, "1 message waits on 'images'")
 
 
-def test_a_job_that_waits_for_ten_minutes_is_looked_at_with_the_likely_reason(own: Stack, broker: redis.Redis) -> None:
-    broker.lpush("images", waiting_for(minutes=11))
+def test_a_job_that_waits_for_ten_minutes_is_looked_at_with_the_likely_reason(
+    own: Stack, own_broker: redis.Redis
+) -> None:
+    own_broker.lpush("images", waiting_for(minutes=11))
     assert "No worker takes them" in examine(own).text["queue"]
-    leave_note(broker, "celery@a")
+    leave_note(own_broker, "celery@a")
     assert "take none of them" in examine(own).text["queue"]
-    broker.hset("unacked", "tag", "message")
+    own_broker.hset("unacked", "tag", "message")
     is_well, text = examine(own)["queue"]
     assert not is_well
     assert "start more of them" in text
 
 
-def test_what_is_in_flight_beyond_the_visibility_timeout_is_looked_at(own: Stack, broker: redis.Redis) -> None:
-    broker.hset("unacked", "tag", "message")
-    broker.zadd("unacked_index", {"tag": time.time() - 100})
+def test_what_is_in_flight_beyond_the_visibility_timeout_is_looked_at(own: Stack, own_broker: redis.Redis) -> None:
+    own_broker.hset("unacked", "tag", "message")
+    own_broker.zadd("unacked_index", {"tag": time.time() - 100})
     assert "the next worker to start gives them back" in examine(own).text["in flight"]
-    leave_note(broker, "celery@a")
+    leave_note(own_broker, "celery@a")
     assert examine(own).well["in flight"]  # 80 s, and the workers' pause between two looks
-    leave_note(broker, "celery@b", visibility_timeout_s=60)
+    leave_note(own_broker, "celery@b", visibility_timeout_s=60)
     is_well, text = examine(own)["in flight"]
     assert not is_well
     assert "after 60 s the workers should have given it to another" in text
 
 
-def test_what_was_parked_is_looked_at(own: Stack, broker: redis.Redis) -> None:
+def test_what_was_parked_is_looked_at(own: Stack, own_broker: redis.Redis) -> None:
     assert examine(own).well["parked"]
-    broker.lpush(PARKED_LIST, "not of a worker's making")
+    own_broker.lpush(PARKED_LIST, "not of a worker's making")
     is_well, text = examine(own)["parked"]
     assert not is_well
     assert "an entry that no worker wrote" in text

@@ -8,32 +8,23 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-import redis
 
 from producer.contract import IMAGE_QUEUE, PARKED_LIST
 from tests.support.commands import COMMAND, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from producer.local.stack import Stack
+    import redis
 
 
 @pytest.fixture
-def redis_url(stack: Stack) -> str:
-    return stack.redis_url.removesuffix("0") + "9"
-
-
-@pytest.fixture
-def broker(redis_url: str) -> Iterator[redis.Redis]:
+def broker(queue: redis.Redis) -> redis.Redis:
     """A Redis on which three messages wait, two are in flight and one was parked."""
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushdb()
-        client.lpush(IMAGE_QUEUE, "a", "b", "c")
-        client.hset("unacked", mapping={"tag-1": "d", "tag-2": "e"})
-        client.lpush(PARKED_LIST, "f")
-        yield client
-        client.flushdb()
+    queue.lpush(IMAGE_QUEUE, "a", "b", "c")
+    queue.hset("unacked", mapping={"tag-1": "d", "tag-2": "e"})
+    queue.lpush(PARKED_LIST, "f")
+    return queue
+    queue.flushdb()
+    return None
 
 
 def lengths(broker: redis.Redis) -> tuple[object, object, object]:

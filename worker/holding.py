@@ -7,15 +7,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from producer.contract import IMAGE_QUEUE
+from producer.contract import IMAGE_QUEUE, UNACKED, UNACKED_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import redis
-
-# Where kombu notes what was taken: a hash of messages by delivery tag, and a sorted set of when.
-_UNACKED, _UNACKED_INDEX = "unacked", "unacked_index"
 
 
 class Holdings:
@@ -55,8 +52,8 @@ class Holdings:
             ended, returned = list(self._ended), list(self._returned)
         if ended:
             with redis.pipeline() as pipe:
-                pipe.zrem(_UNACKED_INDEX, *ended)
-                pipe.hdel(_UNACKED, *ended)
+                pipe.zrem(UNACKED_INDEX, *ended)
+                pipe.hdel(UNACKED, *ended)
                 pipe.execute()
         give_back(redis, returned)
         with self._lock:
@@ -67,8 +64,8 @@ class Holdings:
         """Let the visibility timeout of what is held begin anew; what was given to another stays there."""
         if not (tags := self.tags):
             return
-        redis.zadd(_UNACKED_INDEX, dict.fromkeys(tags, time.time()), xx=True)
-        scores: Any = redis.zmscore(_UNACKED_INDEX, tags)
+        redis.zadd(UNACKED_INDEX, dict.fromkeys(tags, time.time()), xx=True)
+        scores: Any = redis.zmscore(UNACKED_INDEX, tags)
         for tag, score in zip(tags, scores, strict=True):
             if score is None:
                 self.drop(tag)
@@ -84,13 +81,13 @@ def _give_back(redis: redis.Redis, tag: str) -> bool:
 
     def move(pipe: Any) -> None:
         nonlocal was_held
-        noted = pipe.hget(_UNACKED, tag)
+        noted = pipe.hget(UNACKED, tag)
         was_held = noted is not None
         pipe.multi()
-        pipe.zrem(_UNACKED_INDEX, tag)
-        pipe.hdel(_UNACKED, tag)
+        pipe.zrem(UNACKED_INDEX, tag)
+        pipe.hdel(UNACKED, tag)
         if noted:
             pipe.rpush(IMAGE_QUEUE, json.dumps(json.loads(noted)[0]))
 
-    redis.transaction(move, _UNACKED)
+    redis.transaction(move, UNACKED)
     return was_held

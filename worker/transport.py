@@ -126,7 +126,7 @@ class Channel(kombu_redis.Channel):
     _brpop_sent_at: Any = None
     _item: bytes | None = None
     _takes_jobs = False
-    _signed_in_at = 0.0
+    _signed_in_at = float("-inf")
     _refused_until = 0.0
 
     def strike_off(self, pipe: Any) -> None:
@@ -149,7 +149,7 @@ class Channel(kombu_redis.Channel):
         connection.send_command("BLMOVE", IMAGE_QUEUE, self.taker.key, "RIGHT", "LEFT", timeout or self.brpop_timeout)
 
     def _sign_in(self) -> bool:
-        if time.monotonic() - self._signed_in_at < _SIGN_IN_S and self._signed_in_at:
+        if time.monotonic() - self._signed_in_at < _SIGN_IN_S:
             return True
         try:
             with self.conn_or_acquire() as client:

@@ -90,7 +90,6 @@ class Watch:
         self._wake.set()
         self._thread.join()
         with suppress(BrokerUnavailable), self._broker.commands("did not answer") as redis:
-            self._watched.holdings.settle(redis)
             self._sign_out(redis)
         self._broker.close()
 
@@ -156,6 +155,7 @@ class Watch:
             self._end(0)
 
     def _sign_out(self, redis: Redis) -> None:
+        self._watched.holdings.settle(redis)
         self._watched.taker.sign_out(redis)
         redis.delete(WORKER_KEY + self._about["node"])
 

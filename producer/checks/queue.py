@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from producer.checks.findings import Finding, count_of, duration, printable
-from producer.contract import IMAGE_QUEUE, MAX_TIME_MS, PARKED_LIST
+from producer.contract import IMAGE_QUEUE, MAX_TIME_MS, PARKED_LIST, UNACKED, UNACKED_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from producer.contract import WorkerNote
 
-# kombu's names: messages that were taken and not acked, and when their worker last said so, in seconds since the epoch.
-_UNACKED, _UNACKED_INDEX = "unacked", "unacked_index"
 _MOST_WAIT_S = 600
 # Workers look for lost jobs every few seconds (CLIPQUEUE_RESTORE_INTERVAL_S).
 _RESTORE_GRACE_S = 30
@@ -50,9 +48,9 @@ class Queue:
 def read_queue(redis: Redis) -> Queue:
     """Look at the queue. Raises what redis-py raises."""
     pipeline: Any = redis.pipeline()
-    pipeline.time().llen(IMAGE_QUEUE).hlen(_UNACKED)
+    pipeline.time().llen(IMAGE_QUEUE).hlen(UNACKED)
     # The last one is the next to be taken; retries are put in behind, so that either may be the oldest.
-    pipeline.lindex(IMAGE_QUEUE, -1).lindex(IMAGE_QUEUE, 0).zrange(_UNACKED_INDEX, 0, 0, withscores=True)
+    pipeline.lindex(IMAGE_QUEUE, -1).lindex(IMAGE_QUEUE, 0).zrange(UNACKED_INDEX, 0, 0, withscores=True)
     (seconds, _), waiting, in_flight, last, first, taken = pipeline.execute()
     ages = [seconds - at / 1e3 for at in map(_enqueued_at_ms, (last, first)) if at is not None]
     return Queue(waiting, in_flight, max(ages, default=None), seconds - taken[0][1] if taken else None)
