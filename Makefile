@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint chaos fuzz clean
+.PHONY: help demo up test lint chaos bench fuzz clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,6 +26,9 @@ lint: $(INSTALLED) ## Lint and check types only
 
 chaos: $(INSTALLED) ## Kill, freeze and fill up servers and workers at random for MINUTES (5), and account for every job
 	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1)
+
+bench: $(INSTALLED) ## Measure speed and memory side by side with references; ONLY=name measures one
+	@$(BIN)/python -m tests.bench $(ONLY)
 
 fuzz: $(INSTALLED) ## Fuzz what strangers' input reaches, SECONDS for each of four targets (60)
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)

@@ -178,16 +178,25 @@ def test_a_model_that_is_lost_answers_nobody(caplog: pytest.LogCaptureFixture) -
     batcher.close()
 
 
-def test_the_call_that_runs_has_a_number_of_its_own(encoder: GatedEncoder) -> None:
-    batcher = Batcher(encoder, max_batch_size=1, max_waiting=8, timeout_s=10)
-    numbers = [batcher.running_call]
-    with ThreadPoolExecutor(2) as pool:
-        first, second = pool.submit(batcher.embed, pixels(1)), pool.submit(batcher.embed, pixels(2))
-        assert encoder.busy.acquire(timeout=10)
-        numbers.append(batcher.running_call)
+def test_each_call_that_runs_has_a_number_of_its_own(encoder: GatedEncoder) -> None:
+    batcher = Batcher(encoder, max_batch_size=1, max_waiting=8, timeout_s=10, threads=2)
+    assert not batcher.running_calls
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(batcher.embed, pixels(value)) for value in (1, 2, 3)]
+        for _ in range(2):
+            assert encoder.busy.acquire(timeout=10)
+        assert batcher.running_calls == {0, 1}
+        assert len(encoder.batches) == 2
         encoder.gate.set()
-        first.result()
-        second.result()
-    wait_for(lambda: batcher.running_call is None, "the last call to end")
-    assert (numbers, batcher._calls) == ([None, 1], 2)
+        assert [one.result().vector[0] for one in waiting] == [1, 2, 3]
+    wait_for(lambda: not batcher.running_calls, "the last call to end")
+    assert len(encoder.batches) == 3
     batcher.close()
+
+
+def test_closing_ends_every_thread_of_the_model() -> None:
+    encoder = GatedEncoder()
+    encoder.gate.set()
+    batcher = Batcher(encoder, max_batch_size=1, max_waiting=8, timeout_s=10, threads=3)
+    batcher.close()
+    assert not any(thread.is_alive() for thread in batcher._threads)

@@ -15,7 +15,7 @@ from worker.fetcher import FetchRules
 from worker.geometry import PreprocessSpec
 from worker.logs import RedactingFormatter
 from worker.names import NameserverResolve
-from worker.runtime import build_decoder, build_fetcher, fitting_concurrency
+from worker.runtime import build_decoder, build_fetcher, fitting_batch, fitting_concurrency
 from worker.settings import Settings
 
 
@@ -84,3 +84,12 @@ def test_every_thread_may_ack_at_the_same_moment() -> None:
     """kombu's pool refuses a connection beyond its number, and with it the ack."""
     options = create_app(Settings(concurrency=50)).conf.broker_transport_options
     assert options["max_connections"] > 50
+
+
+@pytest.mark.parametrize(
+    ("wanted", "concurrency", "threads", "fits"), [(32, 64, 1, 32), (32, 64, 2, 16), (8, 64, 2, 8), (32, 1, 4, 1)]
+)
+def test_batches_leave_half_of_the_images_in_flight_to_be_fetched(
+    wanted: int, concurrency: int, threads: int, fits: int
+) -> None:
+    assert fitting_batch(wanted, concurrency, threads) == fits

@@ -214,10 +214,10 @@ def test_a_model_that_is_slow_for_its_deadline_gets_fewer_threads(tmp_path: Path
         stack.start_servers()
         stack.start_worker({**WORKER_ENV, "CLIPQUEUE_ENCODE_S": "0.001"})
     log = (tmp_path / "worker.log").read_text()
-    assert "images in flight instead of 32" in log
+    assert "images in flight instead of 64" in log
     threads = re.search(r"concurrency: (\d+) \(thread\)", log)
     assert threads is not None
-    assert int(threads[1]) < 32
+    assert int(threads[1]) < 64
 
 
 def test_the_command_line_may_ask_for_fewer_threads(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from kombu.entity import Queue
 
 from producer.contract import IMAGE_QUEUE, IMAGE_TASK
 from worker.errors import StoreUnavailable, Unavailable
+from worker.events import EventFlush
 from worker.logs import configure_logging
 from worker.settings import Settings, SettingsError, load_settings
 from worker.transport import Channel
@@ -77,6 +78,7 @@ def create_app(settings: Settings) -> WorkerApp:
             "max_countdown_s": settings.retry_cap_s,
         },
     )
+    celery.steps["consumer"].add(EventFlush)
     if settings.redis_url.startswith("rediss://"):
         # kombu checks no certificate at all unless told to.
         celery.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}

@@ -1,4 +1,4 @@
-"""Collects images in flight into batches for the one thread that runs the model.
+"""Collects images in flight into batches for the threads that run the model.
 
 No fixed wait: a batch is whatever has arrived when the model is free, and the next one forms while it runs.
 Nothing else in the program knows about batching.
@@ -6,6 +6,7 @@ Nothing else in the program knows about batching.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import queue
 import threading
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class Encoder(Protocol):
-    """Turns pixels into vectors."""
+    """Turns pixels into vectors, in as many threads at once as its batcher has."""
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return unit vectors of shape (n, dim) for uint8 pixels of shape (n, height, width, 3).
@@ -56,27 +57,31 @@ class Batcher:
     """Feeds one encoder from many threads.
 
     Args:
-        encoder: Called from one thread only.
+        encoder: What is called.
         max_batch_size: Most images in one call of the encoder.
         max_waiting: Most images waiting; more block in `embed`.
         timeout_s: Seconds that one image may wait for its vector.
+        threads: Most calls of the encoder at once.
 
     Attributes:
         is_broken: The encoder is lost to this process, and no image will have a vector any more.
-        running_call: The number of the call of the encoder that runs now; None between calls.
+        running_calls: The numbers of the calls of the encoder that run now.
     """
 
-    def __init__(self, encoder: Encoder, *, max_batch_size: int, max_waiting: int, timeout_s: float) -> None:
+    def __init__(
+        self, encoder: Encoder, *, max_batch_size: int, max_waiting: int, timeout_s: float, threads: int = 1
+    ) -> None:
         self.is_broken = False
-        self.running_call: int | None = None
-        self._calls = 0
+        self.running_calls: set[int] = set()
+        self._numbers = itertools.count()
         self._encoder = encoder
         self._max_batch_size = max_batch_size
         self._timeout_s = timeout_s
         self._queue: queue.Queue[_Waiting | None] = queue.Queue(max_waiting)
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._run, name="model", daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
 
     def embed(self, pixels: NDArray[np.uint8]) -> Embedded:
         """Wait for the vector of one image; `pixels` is uint8 of shape (height, width, 3).
@@ -97,10 +102,13 @@ class Batcher:
             raise EncodeFailed(f"the model gave no vector within {self._timeout_s:g} s") from None
 
     def close(self) -> None:
-        """Finish what waits, then end the model thread."""
-        with suppress(queue.Full):  # a model that hangs; its thread is a daemon
-            self._queue.put(None, timeout=self._timeout_s)
-        self._thread.join(self._timeout_s)
+        """Finish what waits, then end the model's threads."""
+        ends = time.monotonic() + self._timeout_s
+        with suppress(queue.Full):  # a model that hangs; its threads are daemons
+            for _ in self._threads:
+                self._queue.put(None, timeout=max(0.0, ends - time.monotonic()))
+        for thread in self._threads:
+            thread.join(max(0.0, ends - time.monotonic()))
 
     def _run(self) -> None:
         while not self._closing:
@@ -130,19 +138,19 @@ class Batcher:
         except EncoderBroken as exc:
             self.is_broken = True  # its images are left without an answer: they are delivered to another worker
             logger.critical("the model is lost to this process: %s", exc)
-        except Exception as exc:  # noqa: BLE001  (the edge of the model thread, which must outlive any batch)
+        except Exception as exc:  # noqa: BLE001  (the edge of a model thread, which must outlive any batch)
             self._encode_alone(batch, exc)
         else:
             for waiting, vector in zip(batch, vectors, strict=True):
                 _resolve(waiting.future, vector, len(batch))
 
     def _call(self, batch: list[_Waiting]) -> NDArray[np.float32]:
-        self._calls += 1
-        self.running_call = self._calls
+        number = next(self._numbers)
+        self.running_calls.add(number)
         try:
             vectors = self._encoder.encode(np.stack([waiting.pixels for waiting in batch]))
         finally:
-            self.running_call = None
+            self.running_calls.remove(number)
         if len(vectors) != len(batch):
             raise ValueError(f"{len(vectors)} vectors for {len(batch)} images")
         return vectors

@@ -24,6 +24,7 @@ import numpy as np
 from worker import errors
 from worker.decode_child import LENGTH, receive, seconds_until
 from worker.decoder import FORMATS, DecodedImage, DecodeLimits
+from worker.processors import processors as usable_processors
 
 if TYPE_CHECKING:
     from worker.geometry import PreprocessSpec
@@ -86,7 +87,7 @@ class DecodePool:
             "cpu_s": process_limits.cpu_s,
             "memory_bytes": process_limits.memory_bytes,
         }
-        self.processes = processes or min(_MOST_BY_DEFAULT, _processors())
+        self.processes = processes or min(_MOST_BY_DEFAULT, usable_processors())
         # The last one used is taken first: the others stay idle, and need not be started before they are needed.
         self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
         for _ in range(self.processes):
@@ -219,12 +220,6 @@ class _Child:
 def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
-
-
-def _processors() -> int:
-    """Return how many processors this process may use, where the system says so."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _checked(size: int) -> int:

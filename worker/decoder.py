@@ -59,7 +59,10 @@ _DAMAGED = (
     struct.error,
 )
 
-# Pixels of the shorter side that shrinking in whole steps leaves at least.
+# Large pictures shrink in whole steps first, while this many times the input's resolution remains for the filter: the
+# result is hardly distinguishable, but a small input shows more of it, since fine texture becomes noise there.
+_GAP = 1.5
+# Pixels of the shorter side that these steps leave at least.
 _LEAST_KEPT = 192
 # A marker with a segment: no stuffed byte, restart, padding or TEM, which have none (T.81, B.1.1.2 and B.1.1.3).
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
@@ -108,9 +111,7 @@ class PillowDecoder:
     def __init__(self, spec: PreprocessSpec, limits: DecodeLimits) -> None:
         self._spec = spec
         self._limits = limits
-        # Large pictures shrink in whole steps first, while this many times the input's resolution remains. From 2 on
-        # the result is hardly distinguishable; a small input shows more of it, since fine texture becomes noise there.
-        self._gap = max(2.0, _LEAST_KEPT / min(spec.width, spec.height))
+        self._gap = max(_GAP, _LEAST_KEPT / min(spec.width, spec.height))
         self._filter = Image.Resampling[spec.interpolation.upper()]
         # Ours is the limit that counts; Pillow's own would only warn.
         Image.MAX_IMAGE_PIXELS = limits.max_pixels

@@ -16,6 +16,7 @@ import torch
 
 from worker.errors import EncoderBroken, ModelUnavailable, OutOfMemory
 from worker.geometry import PreprocessSpec
+from worker.processors import processors
 from worker.weights import load_model, load_tokenizer, model_id
 
 if TYPE_CHECKING:
@@ -30,31 +31,44 @@ logger = logging.getLogger(__name__)
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _MEASURED_BATCH = 8
 _MEASURED_RUNS = 3
+_MOST_THREADS = 4
 
 
 @dataclass(frozen=True)
 class EncoderChoice:
-    """Which model, where and how: the settings of the same names."""
+    """Which model, where and how: the settings of the same names.
+
+    Attributes:
+        threads: How many threads call `encode` at once; 0 for as many as serve best where it runs.
+    """
 
     model: str
     pretrained: str
     device: str = "auto"
     precision: str = "auto"
+    threads: int = 1
 
     @classmethod
     def of(cls, settings: Settings) -> EncoderChoice:
         """Return what the worker's settings choose."""
-        return cls(settings.clip_model, settings.clip_pretrained, settings.device, settings.precision)
+        return cls(
+            settings.clip_model,
+            settings.clip_pretrained,
+            settings.device,
+            settings.precision,
+            settings.model_threads,
+        )
 
 
 class OpenClipEncoder:
-    """Encodes batches of images with one open_clip model. Call `encode` from one thread.
+    """Encodes batches of images with one open_clip model.
 
     Attributes:
         model_id: What the document calls the model, such as `ViT-B-32-quickgelu/openai`.
         dim: Length of a vector.
         spec: The pixels the model takes.
         device: Where it runs, such as `cpu` or `cuda`.
+        threads: How many threads may call `encode` at once.
         precision: `fp32`, `bf16` or `fp16`.
         precision_reason: Why that precision, in words.
         parameters: How many numbers the model has learned.
@@ -65,6 +79,8 @@ class OpenClipEncoder:
 
     def __init__(self, choice: EncoderChoice) -> None:
         self.device = _pick_device() if choice.device == "auto" else choice.device
+        self.threads = choice.threads or _best_threads(self.device)
+        _share_processors(self.device, self.threads)
         model = load_model(choice.model, choice.pretrained)
         self.model_id = model_id(choice.model, choice.pretrained)
         self.spec, mean, std = _read_preprocessing(model.visual.preprocess_cfg, choice.model)
@@ -100,11 +116,18 @@ class OpenClipEncoder:
 
     def _forward(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
+            images = self._upload(pixels).permute(0, 3, 1, 2).float()
             images = images.sub_(self._mean).div_(self._std).to(_DTYPES[self.precision])
             features = self._model.encode_image(images).float()
             vectors: NDArray[np.float32] = torch.nn.functional.normalize(features, dim=-1).cpu().numpy()
         return vectors
+
+    def _upload(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
+        images = torch.from_numpy(pixels)
+        if self.device == "cuda":
+            # From pinned memory the copy needs no processor and waits for nothing; the device keeps the order.
+            return images.pin_memory().to(self.device, non_blocking=True)
+        return images.to(self.device)
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors of texts, to be compared with those of images by their dot product.
@@ -139,8 +162,9 @@ class OpenClipEncoder:
         return (time.perf_counter() - start) / batch_size
 
     def describe(self) -> str:
-        """Return dimension, device and precision for the log."""
-        return f"dim={self.dim} device={self.device} precision={self.precision} ({self.precision_reason})"
+        """Return dimension, device, threads and precision for the log."""
+        where = f"device={self.device} threads={self.threads}x{torch.get_num_threads()}"
+        return f"dim={self.dim} {where} precision={self.precision} ({self.precision_reason})"
 
     def _set_precision(self, precision: str) -> None:
         """Cast the weights; for `auto`, keep whichever of fp32 and bf16 is faster here by a short measurement.
@@ -202,6 +226,20 @@ def _pick_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _best_threads(device: str) -> int:
+    """Return how many batches to encode side by side.
+
+    On a CPU, threads that share one batch wait for each other after each of its layers, the more so when others want
+    the processors too; batches of their own keep them busy. More than a few would leave each with too small a batch.
+    """
+    return min(processors(), _MOST_THREADS) if device == "cpu" else 1
+
+
+def _share_processors(device: str, threads: int) -> None:
+    if device == "cpu" and threads > 1:
+        torch.set_num_threads(max(1, processors() // threads))
 
 
 def _read_preprocessing(config: dict[str, Any], name: str) -> tuple[PreprocessSpec, list[float], list[float]]:

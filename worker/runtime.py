@@ -91,9 +91,10 @@ def build_runtime(settings: Settings, node: str) -> Runtime:
     drain = Drain(settings.drain_s)
     batcher = Batcher(
         encoder,
-        max_batch_size=min(settings.batch_size, concurrency),
+        max_batch_size=fitting_batch(settings.batch_size, concurrency, encoder.threads),
         max_waiting=concurrency,
         timeout_s=settings.encode_s,
+        threads=encoder.threads,
     )
     store, fetcher = PatientStore(mongo, drain), build_fetcher(settings)
     pipeline = Pipeline(
@@ -155,6 +156,11 @@ def fitting_concurrency(per_image_s: float, encode_s: float, wanted: int) -> int
             encode_s,
         )
     return fitting
+
+
+def fitting_batch(wanted: int, concurrency: int, threads: int) -> int:
+    """Return the largest batch with which the model holds half of what is in flight; the rest is fetched meanwhile."""
+    return max(1, min(wanted, concurrency // (2 * threads)))
 
 
 def build_fetcher(settings: Settings) -> HttpFetcher:

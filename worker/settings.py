@@ -51,8 +51,11 @@ class Settings(BaseSettings):
         "auto", description="auto measures fp32 and bf16 at start and takes the faster."
     )
 
-    concurrency: int = Field(32, ge=1, le=1024, description="Images in flight in one worker process (threads).")
+    concurrency: int = Field(64, ge=1, le=1024, description="Images in flight in one worker process (threads).")
     batch_size: int = Field(32, ge=1, le=1024, description="Most images in one forward pass.")
+    model_threads: int = Field(
+        0, ge=0, le=64, description="Forward passes at once; 0 is one for each processor, at most 4, and 1 on a GPU."
+    )
 
     fetch_total_s: float = Field(15.0, gt=0, description="Seconds for one download, redirects included.")
     fetch_connect_s: float = Field(3.0, gt=0, description="Seconds to connect.")

@@ -26,7 +26,7 @@ from producer.records import (
     record_in,
     unchanged,
 )
-from worker.bulk import BulkWriter, Operation, write_error
+from worker.bulk import BulkReader, BulkWriter, Operation, write_error
 from worker.errors import StoreRefused, StoreUnavailable
 from worker.results import Standing
 
@@ -98,7 +98,8 @@ class MongoStore:
             self._collection = database.get_collection(collection, write_concern=_WRITE_CONCERN)
         except InvalidName as exc:
             raise StoreUnavailable(f"CLIPQUEUE_COLLECTION={collection} cannot be used: {exc}") from None
-        self._bulks = BulkWriter(self._collection, self._loop, upsert=upsert)
+        self._reads = BulkReader(self._collection, self._loop, "embedding_job")
+        self._writes = BulkWriter(self._collection, self._loop, upsert=upsert)
         self._thread = threading.Thread(target=self._loop.run_forever, name="store", daemon=True)
         self._thread.start()
 
@@ -217,7 +218,7 @@ class MongoStore:
             if stored is None and not self._upsert:
                 return
             fields = None if is_later(stored or {}, bson_date(enqueued_at_ms)) else change(stored or {})
-            if fields is None or await self._bulks.write(self._operation(document_id, stored, fields, url)):
+            if fields is None or await self._writes.write(self._operation(document_id, stored, fields, url)):
                 return
             stored = await self._read_job(
                 document_id
@@ -238,7 +239,7 @@ class MongoStore:
 
     async def _read_job(self, document_id: BsonId) -> Document | None:
         """Return the document's `embedding_job`, empty if it has none; None if there is no document."""
-        document = await self._collection.find_one({"_id": document_id}, {"embedding_job": 1})
+        document = await self._reads.read(document_id)
         return None if document is None else record_in(document)
 
 

@@ -124,6 +124,7 @@ class Channel(kombu_redis.Channel):
     holdings = Holdings()
 
     _brpop_sent_at: Any = None
+    _commands: Any = None
     _item: bytes | None = None
     _takes_jobs = False
     _signed_in_at = float("-inf")
@@ -190,6 +191,14 @@ class Channel(kombu_redis.Channel):
             logger.error("parked what is no job: %s; `clipqueue doctor` shows it", reason)
         except RedisError as exc:  # it goes back to the queue, when this process signs in again
             logger.error("what is no job cannot be parked: %s", exc)  # noqa: TRY400  (no defect of ours)
+
+    def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002  (kombu's signature)
+        """Return a client; the one for commands is kept, as to make one takes longer than most commands."""
+        if asynchronous:
+            return super()._create_client(asynchronous)  # type: ignore[no-untyped-call]
+        if self._commands is None or self._commands.connection_pool is not self.pool:
+            self._commands = super()._create_client()  # type: ignore[no-untyped-call]
+        return self._commands
 
     def _connparams(self, *args: Any, **kwargs: Any) -> Any:
         # Late acks, and the giving back at its end, still use a channel whose connection was lost. kombu meets None

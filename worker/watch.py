@@ -72,7 +72,7 @@ class Watch:
         self._closing = False
         self._gives_back = False
         self._noted_at = self._kept_at = float("-inf")
-        self._call, self._ticks = 0, 0
+        self._ticks: dict[int, int] = {}
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
@@ -115,13 +115,11 @@ class Watch:
         batcher = self._watched.batcher
         if batcher.is_broken:
             self._end(_EXIT_CODE)
-        call = batcher.running_call
-        self._ticks = self._ticks + 1 if call is not None and call == self._call else 0
-        self._call = call or 0
-        if self._ticks * _TICK_S > self._watched.hang_s:
+        self._ticks = {call: self._ticks.get(call, -1) + 1 for call in tuple(batcher.running_calls)}
+        longest_s = max(self._ticks.values(), default=0) * _TICK_S
+        if longest_s > self._watched.hang_s:
             logger.critical(
-                "the model has not answered for %.0f s: this process ends, and its jobs are given to others",
-                self._ticks * _TICK_S,
+                "the model has not answered for %.0f s: this process ends, and its jobs are given to others", longest_s
             )
             self._end(_EXIT_CODE)
 

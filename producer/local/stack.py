@@ -103,15 +103,16 @@ class Stack:
         self._await("redis", self._redis_answers, _SERVER_START_S)
         self._await("mongo", self._mongo_answers, _SERVER_START_S)
 
-    def start_worker(self, env: Mapping[str, str] | None = None, name: str = "worker") -> None:
-        """Start a worker, and wait until it takes jobs.
+    def start_worker(self, env: Mapping[str, str] | None = None, name: str = "worker") -> subprocess.Popen[bytes]:
+        """Start a worker, wait until it takes jobs, and return its process.
 
         Raises:
             StackError: It does not start; the message has its reason.
         """
         node = f"{name}@{socket.gethostname()}"
         command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-n", node]
-        self.start(name, command, env={**self.environment(), **(env or {})}, inherit_log=self._inherit_logs)
+        environment = {**self.environment(), **(env or {})}
+        process = self.start(name, command, env=environment, inherit_log=self._inherit_logs)
         control = Celery(broker=self.redis_url, set_as_current=False).control
 
         def answers() -> bool:
@@ -121,6 +122,13 @@ class Stack:
                 return False  # Redis has died meanwhile, which the caller's look at all parts will find
 
         self._await(name, answers, _WORKER_START_S)
+        return process
+
+    def stop_one(self, process: subprocess.Popen[bytes]) -> None:
+        """Stop one part, which then is none of the stack's any more."""
+        part = next(part for part in self._parts if part.process is process)
+        self._parts.remove(part)
+        part.stop()
 
     def start(
         self,

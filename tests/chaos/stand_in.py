@@ -40,7 +40,7 @@ class OpenClipEncoder:
 
     spec = PreprocessSpec(_SIDE, _SIDE)
     dim = 3 * (_SIDE // _CELL) ** 2
-    device, precision, precision_reason, parameters = "cpu", "fp32", "it has no weights", 0
+    device, threads, precision, precision_reason, parameters = "cpu", 1, "fp32", "it has no weights", 0
 
     def __init__(self, choice: EncoderChoice) -> None:
         self.model_id = choice.model

@@ -1,0 +1,64 @@
+"""Against what one writes from a tutorial: `tests.bench.tutorial`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from celery import Celery
+
+from tests.bench.rows import Target, in_turn, row
+from tests.bench.tutorial import QUEUE, TASK
+from tests.support.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.bench.ground import Ground
+    from tests.bench.rows import Row
+
+_SIZE = (640, 480)
+_OURS, _THEIRS = 480, 160
+_ROUNDS = 3
+
+
+def rows(ground: Ground) -> Iterator[Row]:
+    """Measure images/s of one worker against those of the tutorial's, both with all processors."""
+    url = ground.photos_at(_SIZE)
+    celery = Celery(broker=ground.stack.redis_url, set_as_current=False)
+    with ground.worker(ground.model), _tutorial(ground, celery):
+
+        def theirs() -> float:
+            return _THEIRS / ground.run(QUEUE, _THEIRS, partial(_send, celery, url))
+
+        ground.run_jobs(url, 100)
+        theirs()
+        pairs = in_turn(_ROUNDS, lambda: _OURS / ground.run_jobs(url, _OURS), theirs)
+    yield row("640x480 JPEGs end to end / a tutorial's worker", "images/s", pairs, Target(least=2.5))
+
+
+def _send(celery: Celery, url: str, run: str) -> None:
+    for number in range(_THEIRS):
+        kwargs = {"image_id": f"{run}-{number}", "url": f"{url}/{number}/photo.jpg"}
+        celery.send_task(TASK, kwargs=kwargs, queue=QUEUE)
+
+
+@contextmanager
+def _tutorial(ground: Ground, celery: Celery) -> Iterator[None]:
+    command = [sys.executable, "-m", "celery", "-A", "tests.bench.tutorial", "worker", "-n", "tutorial"]
+    count = len(os.sched_getaffinity(0))
+    process = ground.stack.start(
+        "tutorial",
+        [*command, "--pool", "prefork", "--concurrency", str(count)],
+        env={**ground.stack.environment(), **ground.model},
+    )
+    wait_for(lambda: celery.control.ping(destination=["tutorial"], timeout=0.5), "the tutorial's worker answers", 120)
+    time.sleep(0.5)
+    try:
+        yield
+    finally:
+        ground.stack.stop_one(process)

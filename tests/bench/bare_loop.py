@@ -1,0 +1,45 @@
+"""`python -m tests.bench.bare_loop THREADS`: the model alone, fed with ready pixels in batches of 16.
+
+For each line of input (a number of images) it answers with a JSON object: seconds by the clock and of the processor.
+With one thread that is the loop that anybody would write, with PyTorch's own threads inside.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+BATCH = 16
+
+
+def main(threads: int) -> None:
+    """Load the model that the environment names, as a worker does, and answer until the input ends."""
+    start = time.perf_counter()
+    from worker.encoder import EncoderChoice, OpenClipEncoder  # noqa: PLC0415  (its import is part of loading)
+    from worker.settings import load_settings  # noqa: PLC0415
+
+    settings = load_settings()
+    choice = EncoderChoice(settings.clip_model, settings.clip_pretrained, settings.device, settings.precision, threads)
+    encoder = OpenClipEncoder(choice)
+    encoder.warm_up(BATCH)
+    _answer({"load_s": time.perf_counter() - start, "precision": encoder.precision})
+    shape = (BATCH, encoder.spec.height, encoder.spec.width, 3)
+    batches = [np.random.default_rng(seed).integers(0, 255, shape, dtype=np.uint8) for seed in range(4)]
+    with ThreadPoolExecutor(threads) as pool:
+        for line in sys.stdin:
+            wall, cpu = time.perf_counter(), time.process_time()
+            list(pool.map(lambda number: encoder.encode(batches[number % len(batches)]), range(int(line) // BATCH)))
+            _answer({"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu})
+
+
+def _answer(answer: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,42 @@
+"""`python -m tests.bench.bare_pipeline`: the worker's own pipeline, without Celery and Redis.
+
+For each line of input (a URL and a number of images) it embeds so many, as many at once as a worker has in flight, and
+answers with a JSON object of seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from producer.contract import ImageJob
+from worker.runtime import build_runtime
+from worker.settings import load_settings
+
+
+def main() -> None:
+    """Build what a worker builds, and answer until the input ends."""
+    runtime = build_runtime(load_settings(), "bare-pipeline")
+    _answer({})
+    with ThreadPoolExecutor(runtime.concurrency) as pool:
+        for line in sys.stdin:
+            base_url, count = line.split()
+            run = time.monotonic_ns()
+            start = time.perf_counter()
+            jobs = (ImageJob.new(f"bare-{run}-{n}", f"{base_url}/{n}/photo.jpg") for n in range(int(count)))
+            list(pool.map(lambda job: runtime.pipeline.run(job, 1), jobs))
+            _answer({"wall_s": time.perf_counter() - start})
+    runtime.batcher.close()
+    runtime.decoder.close()
+    runtime.store.close()
+
+
+def _answer(answer: dict[str, float]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""`python -m tests.bench.by_hand`: fetches, decodes and embeds one image for each line of input (its URL).
+
+The model runs at the precision that a worker chooses, with PyTorch's own threads; all else is open_clip's.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from io import BytesIO
+
+import open_clip
+import requests
+import torch
+from PIL import Image
+
+from worker.encoder import EncoderChoice, OpenClipEncoder
+from worker.settings import load_settings
+
+
+def main() -> None:
+    """Load the model and answer with a JSON object of seconds until the input ends."""
+    settings = load_settings()
+    weights = settings.clip_model, settings.clip_pretrained
+    precision = OpenClipEncoder(EncoderChoice(*weights, settings.device, settings.precision)).precision
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    model, _, transform = open_clip.create_model_and_transforms(*weights)
+    model = model.eval().to(dtype)
+    session = requests.Session()
+    _answer({})
+    for line in sys.stdin:
+        start = time.perf_counter()
+        image = Image.open(BytesIO(session.get(line.strip(), timeout=10).content))
+        with torch.inference_mode():
+            model.encode_image(transform(image).unsqueeze(0).to(dtype), normalize=True).float().tolist()
+        _answer({"wall_s": time.perf_counter() - start})
+
+
+def _answer(answer: dict[str, float]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""The encoder on a GPU against the same forward in plain PyTorch, and several workers that share one GPU."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import numpy as np
+import open_clip
+import torch
+
+from tests.bench.rows import in_turn, row
+from worker.encoder import EncoderChoice, OpenClipEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.bench.ground import Ground
+    from tests.bench.rows import Row
+
+_BATCHES = (1, 8, 32, 128)
+_DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+_SECONDS = 2.0
+_ROUNDS = 5
+_WORKERS = 2
+_IMAGES = 2_000
+
+
+def rows(ground: Ground) -> Iterator[Row]:
+    """Measure images/s; nothing where there is no GPU."""
+    if not torch.cuda.is_available():
+        return
+    yield from _encoder(ground)
+    yield _shared(ground)
+
+
+def _encoder(ground: Ground) -> Iterator[Row]:
+    weights = ground.model["CLIP_MODEL"], ground.model["CLIP_PRETRAINED"]
+    for precision, dtype in _DTYPES.items():
+        encoder = OpenClipEncoder(EncoderChoice(*weights, "cuda", precision))
+        plain = open_clip.create_model(*weights, device="cuda").eval().to(dtype)
+        for batch in _BATCHES:
+            pixels = np.random.default_rng(batch).integers(0, 255, (batch, 224, 224, 3), dtype=np.uint8)
+            ready = torch.rand(batch, 3, 224, 224, device="cuda", dtype=dtype)
+
+            def forward(ready: torch.Tensor = ready, plain: torch.nn.Module = plain) -> None:
+                with torch.inference_mode():
+                    plain.encode_image(ready)  # type: ignore[operator]
+                torch.cuda.synchronize()
+
+            def ours(pixels: np.ndarray = pixels, encoder: OpenClipEncoder = encoder) -> None:
+                encoder.encode(pixels)
+
+            pairs = in_turn(_ROUNDS, lambda: _per_s(ours, batch), lambda: _per_s(forward, batch))  # noqa: B023
+            name = torch.cuda.get_device_name()
+            yield row(f"encoder, {name}, {precision}, batch {batch} / plain forward on the GPU", "images/s", pairs)
+
+
+def _per_s(call: Callable[[], None], batch: int) -> float:
+    call()
+    start, count = time.perf_counter(), 0
+    while (took_s := time.perf_counter() - start) < _SECONDS:
+        call()
+        count += batch
+    return count / took_s
+
+
+def _shared(ground: Ground) -> Row:
+    url = ground.photos_at((640, 480))
+    pairs = []
+    for _ in range(_ROUNDS):
+        with ExitStack() as workers:
+            workers.enter_context(ground.worker(ground.model))
+            ground.run_jobs(url, _IMAGES // 4)
+            one = _IMAGES / ground.run_jobs(url, _IMAGES)
+            for number in range(1, _WORKERS):
+                workers.enter_context(ground.worker(ground.model, f"worker-{number}"))
+            ground.run_jobs(url, _IMAGES // 4)
+            pairs.append((_IMAGES / ground.run_jobs(url, _IMAGES), one))
+    return row(f"{_WORKERS} worker processes on one GPU / one, end to end", "images/s", pairs)

@@ -1,0 +1,59 @@
+"""How long one image takes on an idle worker, against the same steps done by hand in one process."""
+
+from __future__ import annotations
+
+import statistics
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from tests.bench.ground import Lines
+from tests.bench.rows import Target, in_turn, row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.bench.ground import Ground
+    from tests.bench.rows import Row
+
+_SIZE = (640, 480)
+_IMAGES = 40
+_ROUNDS = 5
+_LOOK_S = 0.002
+
+
+def rows(ground: Ground) -> Iterator[Row]:
+    """Measure from before the enqueue to the document, image by image; percentiles of each round."""
+    url = ground.photos_at(_SIZE)
+    with (
+        ground.worker(ground.model),
+        Lines("tests.bench.by_hand", {**ground.stack.environment(), **ground.model}) as by_hand,
+    ):
+
+        def ours() -> list[float]:
+            return [_one(ground, f"{url}/{number}/photo.jpg") for number in range(_IMAGES)]
+
+        def theirs() -> list[float]:
+            return [by_hand.ask(f"{url}/{number}/photo.jpg")["wall_s"] for number in range(_IMAGES)]
+
+        ours()
+        theirs()
+        pairs = in_turn(_ROUNDS, ours, theirs)
+    for name, nth in (("p50", 50), ("p95", 95)):
+        both = [(_percentile(mine, nth), _percentile(hand, nth)) for mine, hand in pairs]
+        yield row(
+            f"one image on an idle worker, {name} / fetch, decode and forward by hand", "ms", both, Target(most=1.5)
+        )
+
+
+def _one(ground: Ground, url: str) -> float:
+    image_id = f"latency-{uuid.uuid4()}"
+    start = time.perf_counter()
+    ground.client.enqueue(image_id, url)
+    while ground.collection.find_one({"_id": image_id}, {"_id": 1}) is None:
+        time.sleep(_LOOK_S)
+    return time.perf_counter() - start
+
+
+def _percentile(seconds: list[float], nth: int) -> float:
+    return statistics.quantiles(seconds, n=100, method="inclusive")[nth - 1] * 1e3

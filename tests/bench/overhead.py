@@ -1,0 +1,53 @@
+"""What Celery and Redis cost a worker, with a model so small that it shows; and what a second worker process brings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from producer.model_cli import SMALL_MODEL
+from tests.bench.ground import Lines
+from tests.bench.rows import in_turn, row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.bench.ground import Ground
+    from tests.bench.rows import Row
+
+_SIZE = (224, 224)
+_IMAGES = 2_000
+_ROUNDS = 5
+# All pictures come from one host here.
+_ONE_HOST = {"CLIPQUEUE_FETCH_PER_HOST": "64", "CLIPQUEUE_LOG_LEVEL": "WARNING"}
+
+
+def rows(ground: Ground) -> Iterator[Row]:
+    """Measure jobs/s of one worker against its pipeline alone, then of two workers against one."""
+    url = ground.photos_at(_SIZE)
+    settings = {**SMALL_MODEL, **_ONE_HOST}
+
+    def worker() -> float:
+        return _IMAGES / ground.run_jobs(url, _IMAGES)
+
+    with (
+        ground.worker(settings),
+        Lines("tests.bench.bare_pipeline", {**ground.stack.environment(), **settings}) as bare,
+    ):
+
+        def alone() -> float:
+            seconds: float = bare.ask(f"{url} {_IMAGES}")["wall_s"]
+            return _IMAGES / seconds
+
+        worker()
+        alone()
+        pairs = in_turn(_ROUNDS, worker, alone)
+    yield row("a worker with the small model / its pipeline without Celery and Redis", "jobs/s", pairs)
+    pairs = []
+    for _ in range(_ROUNDS):
+        with ground.worker(settings):
+            worker()
+            one = worker()
+            with ground.worker(settings, "second"):
+                worker()
+                pairs.append((worker(), one))
+    yield row("two worker processes / one, with the small model", "jobs/s", pairs)

@@ -1,0 +1,50 @@
+"""From the start of a worker's process to its first message, against loading the model and nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from tests.bench.rows import in_turn, row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.bench.ground import Ground
+    from tests.bench.rows import Row
+
+_ROUNDS = 5
+_WORKER = [sys.executable, "-m", "celery", "-A", "worker.app", "worker"]
+_LOAD = """
+import os, open_clip
+open_clip.create_model_and_transforms(os.environ["CLIP_MODEL"], os.environ["CLIP_PRETRAINED"])
+"""
+
+
+def rows(ground: Ground) -> Iterator[Row]:
+    """Measure with a message that waits already."""
+    url = ground.photos_at((640, 480))
+
+    def ours() -> float:
+        ground.client.enqueue(f"start-{time.monotonic_ns()}", f"{url}/1/photo.jpg")
+        start = time.perf_counter()
+        process = ground.stack.start("worker", _WORKER, env={**ground.stack.environment(), **ground.model})
+        while ground.queued():
+            time.sleep(0.005)
+        took_s = time.perf_counter() - start
+        ground.wait_until_idle()
+        ground.stack.stop_one(process)
+        return took_s
+
+    def theirs() -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", _LOAD], env={**os.environ, **ground.model}, check=True)
+        return time.perf_counter() - start
+
+    theirs()
+    yield row(
+        "a worker's start until it takes a message / loading the model alone", "s", in_turn(_ROUNDS, ours, theirs)
+    )
