@@ -66,7 +66,7 @@ def run(encoder: GatedEncoder) -> Iterator[Callable[[list[int]], list[Embedded |
         first = pool.submit(attempt, values[0])
         assert encoder.busy.acquire(timeout=10)
         others = [pool.submit(attempt, value) for value in values[1:]]
-        wait_for(lambda: batcher._queue.qsize() == len(others), "all others to wait")
+        wait_for(lambda: len(batcher._waiting) == len(others), "all others to wait")
         encoder.gate.set()
         return [first.result(), *(other.result() for other in others)]
 
@@ -133,7 +133,7 @@ def test_closing_finishes_what_waits(encoder: GatedEncoder) -> None:
     batcher = Batcher(encoder, max_batch_size=1, max_waiting=8, timeout_s=10)
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(batcher.embed, pixels(value)) for value in range(4)]
-        wait_for(lambda: batcher._queue.qsize() == 3, "three to wait")
+        wait_for(lambda: len(batcher._waiting) == 3, "three to wait")
         encoder.gate.set()
         batcher.close()
         assert [len(one.result().vector) for one in waiting] == [2, 2, 2, 2]

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import itertools
 import logging
-import queue
 import threading
 import time
+from collections import deque
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -77,9 +76,14 @@ class Batcher:
         self._encoder = encoder
         self._max_batch_size = max_batch_size
         self._timeout_s = timeout_s
-        self._queue: queue.Queue[_Waiting | None] = queue.Queue(max_waiting)
+        self._max_waiting = max_waiting
+        self._waiting: deque[_Waiting] = deque()
+        self._busy: set[int] = set()
+        self._changed = threading.Condition()
         self._closing = False
-        self._threads = [threading.Thread(target=self._run, name="model", daemon=True) for _ in range(threads)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(rank,), name="model", daemon=True) for rank in range(threads)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -90,44 +94,56 @@ class Batcher:
             EncodeFailed: The model failed on this image, or did not answer in time.
             BadVector: The vector is not finite or has no length.
         """
-        if self._closing:
-            raise EncodeFailed("the worker is stopping")
         waiting = _Waiting(pixels)
-        deadline = time.monotonic() + self._timeout_s
+        ends = time.monotonic() + self._timeout_s
         try:
-            self._queue.put(waiting, timeout=self._timeout_s)
-            return waiting.future.result(deadline - time.monotonic())
-        except (queue.Full, TimeoutError):
+            self._enqueue(waiting)
+            return waiting.future.result(ends - time.monotonic())
+        except TimeoutError:
             waiting.future.cancel()
             raise EncodeFailed(f"the model gave no vector within {self._timeout_s:g} s") from None
 
     def close(self) -> None:
-        """Finish what waits, then end the model's threads."""
+        """Finish what waits, then end the model's threads; one that hangs is left, as a daemon."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
         ends = time.monotonic() + self._timeout_s
-        with suppress(queue.Full):  # a model that hangs; its threads are daemons
-            for _ in self._threads:
-                self._queue.put(None, timeout=max(0.0, ends - time.monotonic()))
         for thread in self._threads:
             thread.join(max(0.0, ends - time.monotonic()))
 
-    def _run(self) -> None:
-        while not self._closing:
-            claimed = [waiting for waiting in self._next_batch() if waiting.future.set_running_or_notify_cancel()]
+    def _enqueue(self, waiting: _Waiting) -> None:
+        with self._changed:
+            has_room = self._changed.wait_for(
+                lambda: self._closing or len(self._waiting) < self._max_waiting, self._timeout_s
+            )
+            if self._closing:
+                raise EncodeFailed("the worker is stopping")
+            if not has_room:
+                raise TimeoutError
+            self._waiting.append(waiting)
+            self._changed.notify_all()
+
+    def _run(self, rank: int) -> None:
+        while batch := self._next_batch(rank):
+            claimed = [waiting for waiting in batch if waiting.future.set_running_or_notify_cancel()]
             if claimed:
                 self._encode(claimed)
 
-    def _next_batch(self) -> list[_Waiting]:
-        """Wait for one image, then take what else has arrived; notes when the batcher is being closed."""
-        batch: list[_Waiting] = []
-        while len(batch) < self._max_batch_size:
-            try:
-                waiting = self._queue.get(block=not batch)
-            except queue.Empty:
-                break
-            if waiting is None:
-                self._closing = True
-                break
-            batch.append(waiting)
+    def _next_batch(self, rank: int) -> list[_Waiting]:
+        """Wait for one image, then take what else has arrived; none when the batcher is being closed.
+
+        A thread begins only while those before it are busy, so that a lone image is always the first one's.
+        """
+        with self._changed:
+            self._busy.discard(rank)
+            self._changed.notify_all()
+            self._changed.wait_for(
+                lambda: self._busy.issuperset(range(rank)) if self._waiting else self._closing,
+            )
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch_size))]
+            self._busy.add(rank)
+            self._changed.notify_all()
         return batch
 
     def _encode(self, batch: list[_Waiting]) -> None:

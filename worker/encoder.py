@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import copy
 import logging
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ from worker.processors import processors
 from worker.weights import load_model, load_tokenizer, model_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -80,7 +82,10 @@ class OpenClipEncoder:
     def __init__(self, choice: EncoderChoice) -> None:
         self.device = _pick_device() if choice.device == "auto" else choice.device
         self.threads = choice.threads or _best_threads(self.device)
-        _share_processors(self.device, self.threads)
+        self._share = max(1, processors() // self.threads)
+        self._lock, self._running = threading.Lock(), 0
+        if self._shares_processors:
+            torch.set_num_threads(self._share)
         model = load_model(choice.model, choice.pretrained)
         self.model_id = model_id(choice.model, choice.pretrained)
         self.spec, mean, std = _read_preprocessing(model.visual.preprocess_cfg, choice.model)
@@ -92,7 +97,7 @@ class OpenClipEncoder:
         self._std = torch.tensor(std, device=self.device).view(1, 3, 1, 1) * 255
         self.precision, self.precision_reason = "fp32", f"CLIPQUEUE_PRECISION={choice.precision}"
         self._set_precision(choice.precision)
-        self.dim = int(self.encode(self._blank(1)).shape[1])
+        self.dim = int(self._forward(self._blank(1)).shape[1])
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return unit vectors.
@@ -108,11 +113,30 @@ class OpenClipEncoder:
             EncoderBroken: The device is lost to this process.
         """
         try:
-            return self._forward(pixels)
+            with self._processors():
+                return self._forward(pixels)
         except (RuntimeError, MemoryError) as exc:
             if fault := _fault(exc):
                 raise fault from None  # without the frames, which hold on to what the batch had
             raise
+
+    @contextmanager
+    def _processors(self) -> Iterator[None]:
+        """Take all processors for a call that runs alone, as on an idle worker, and else this thread's share."""
+        with self._lock:
+            self._running += 1
+            alone = self._running == 1
+        try:
+            if self._shares_processors:
+                torch.set_num_threads(processors() if alone else self._share)  # of this thread
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+
+    @property
+    def _shares_processors(self) -> bool:
+        return self.device == "cpu" and self.threads > 1
 
     def _forward(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
@@ -156,14 +180,14 @@ class OpenClipEncoder:
         Returns:
             The seconds of one image in the largest batch.
         """
-        self.encode(self._blank(batch_size))
+        self._forward(self._blank(batch_size))
         start = time.perf_counter()
-        self.encode(self._blank(batch_size))
+        self._forward(self._blank(batch_size))
         return (time.perf_counter() - start) / batch_size
 
     def describe(self) -> str:
         """Return dimension, device, threads and precision for the log."""
-        where = f"device={self.device} threads={self.threads}x{torch.get_num_threads()}"
+        where = f"device={self.device} threads={self.threads}x{self._share}"
         return f"dim={self.dim} {where} precision={self.precision} ({self.precision_reason})"
 
     def _set_precision(self, precision: str) -> None:
@@ -186,11 +210,11 @@ class OpenClipEncoder:
     def _measure_s(self) -> float:
         """Return the seconds of one batch, the best of a few; copying the result back waits for the device."""
         batch = self._blank(_MEASURED_BATCH)
-        self.encode(batch)
+        self._forward(batch)
         runs = []
         for _ in range(_MEASURED_RUNS):
             start = time.perf_counter()
-            self.encode(batch)
+            self._forward(batch)
             runs.append(time.perf_counter() - start)
         return min(runs)
 
@@ -235,11 +259,6 @@ def _best_threads(device: str) -> int:
     the processors too; batches of their own keep them busy. More than a few would leave each with too small a batch.
     """
     return min(processors(), _MOST_THREADS) if device == "cpu" else 1
-
-
-def _share_processors(device: str, threads: int) -> None:
-    if device == "cpu" and threads > 1:
-        torch.set_num_threads(max(1, processors() // threads))
 
 
 def _read_preprocessing(config: dict[str, Any], name: str) -> tuple[PreprocessSpec, list[float], list[float]]:

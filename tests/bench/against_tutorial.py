@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
-import time
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -49,15 +49,15 @@ def _send(celery: Celery, url: str, run: str) -> None:
 
 @contextmanager
 def _tutorial(ground: Ground, celery: Celery) -> Iterator[None]:
-    command = [sys.executable, "-m", "celery", "-A", "tests.bench.tutorial", "worker", "-n", "tutorial"]
+    node = f"tutorial@{socket.gethostname()}"
+    command = [sys.executable, "-m", "celery", "-A", "tests.bench.tutorial", "worker", "-n", node]
     count = len(os.sched_getaffinity(0))
     process = ground.stack.start(
         "tutorial",
         [*command, "--pool", "prefork", "--concurrency", str(count)],
         env={**ground.stack.environment(), **ground.model},
     )
-    wait_for(lambda: celery.control.ping(destination=["tutorial"], timeout=0.5), "the tutorial's worker answers", 120)
-    time.sleep(0.5)
+    wait_for(lambda: celery.control.ping(destination=[node], timeout=0.5), "the tutorial's worker answers", 120)
     try:
         yield
     finally:

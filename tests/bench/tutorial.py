@@ -24,6 +24,8 @@ TASK = "tutorial.embed"
 
 app = Celery("tutorial", broker=os.environ.get("REDIS_URL"))
 app.conf.update(task_default_queue=QUEUE, task_acks_late=True, task_ignore_result=True)
+# By default a child that takes longer than four seconds to load a model is given up.
+app.conf.worker_proc_alive_timeout = 120
 
 state: dict[str, Any] = {}
 
