@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import ssl
@@ -117,6 +118,9 @@ def _start(sender: Any, **_: Any) -> None:
         app.conf.broker_transport_options["max_unacked"] = 2 * sender.concurrency
         Channel.may_take = lambda _: not app.runtime.store.is_away
         app.runtime.watch.start()
+        # The model and its libraries are half a million objects that stay: to look through them for garbage would
+        # stop every thread for a fifth of a second, now and then.
+        gc.freeze()
     except (Unavailable, StoreUnavailable) as exc:
         logger.critical(exc)
         sys.exit(1)

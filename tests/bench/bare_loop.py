@@ -1,7 +1,8 @@
 """`python -m tests.bench.bare_loop THREADS`: the model alone, fed with ready pixels in batches of 16.
 
 For each line of input (a number of images) it answers with a JSON object: seconds by the clock and of the processor.
-With one thread that is the loop that anybody would write, with PyTorch's own threads inside.
+With 1 thread that is the loop that anybody would write, with PyTorch's own threads inside; with 0 there are as many as
+a worker has.
 """
 
 from __future__ import annotations
@@ -13,26 +14,28 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from worker.encoder import EncoderChoice, OpenClipEncoder
+from worker.settings import load_settings
+
 BATCH = 16
 
 
 def main(threads: int) -> None:
     """Load the model that the environment names, as a worker does, and answer until the input ends."""
-    start = time.perf_counter()
-    from worker.encoder import EncoderChoice, OpenClipEncoder  # noqa: PLC0415  (its import is part of loading)
-    from worker.settings import load_settings  # noqa: PLC0415
-
     settings = load_settings()
     choice = EncoderChoice(settings.clip_model, settings.clip_pretrained, settings.device, settings.precision, threads)
     encoder = OpenClipEncoder(choice)
     encoder.warm_up(BATCH)
-    _answer({"load_s": time.perf_counter() - start, "precision": encoder.precision})
     shape = (BATCH, encoder.spec.height, encoder.spec.width, 3)
     batches = [np.random.default_rng(seed).integers(0, 255, shape, dtype=np.uint8) for seed in range(4)]
-    with ThreadPoolExecutor(threads) as pool:
+    _answer({"precision": encoder.precision})
+    with ThreadPoolExecutor(encoder.threads) as pool:
+        # Not in another thread if one suffices: OpenMP would have threads for both, and let them sleep sooner.
+        run = map if encoder.threads == 1 else pool.map
         for line in sys.stdin:
             wall, cpu = time.perf_counter(), time.process_time()
-            list(pool.map(lambda number: encoder.encode(batches[number % len(batches)]), range(int(line) // BATCH)))
+            for _ in run(lambda number: encoder.encode(batches[number % len(batches)]), range(int(line) // BATCH)):
+                pass
             _answer({"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu})
 
 
