@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 import pymongo
 import pytest
 from bson import ObjectId
+from bson.errors import BSONError
 
 from producer.contract import ImageJob, ObjectIdRef
 from producer.records import bson_date
@@ -266,6 +268,23 @@ def test_one_document_that_cannot_be_encoded_fails_alone(
         outcomes = list(pool.map(write, range(16)))
     assert [n for n, outcome in enumerate(outcomes) if outcome == "refused"] == [7]
     assert collection.count_documents({"_id": {"$in": [f"{new_id}-{n}" for n in range(16)]}}) == 15
+
+
+def test_a_document_that_cannot_be_read_hides_no_other(
+    store: MongoStore, collection: Collection[Document], new_id: str
+) -> None:
+    """They are read together."""
+    collection.insert_one({"_id": new_id, "embedding_job": {"status": "done"}, "title": "not asked for"})
+    unreadable: Any = object()
+
+    async def read() -> list[Any]:
+        asked = (store._reads.read(document_id) for document_id in (new_id, unreadable, f"{new_id}-none", new_id))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    found, failed, missing, again = store._call(read())
+    assert found == again == {"_id": new_id, "embedding_job": {"status": "done"}}
+    assert isinstance(failed, BSONError)
+    assert missing is None
 
 
 def test_a_long_message_is_cut_and_stays_one_line(

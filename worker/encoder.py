@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_MEASURED_BATCH = 8
-_MEASURED_RUNS = 3
+_MEASURED_BATCH = 4
+_MEASURED_RUNS = 2
 _MOST_THREADS = 4
 
 

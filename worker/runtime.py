@@ -83,7 +83,7 @@ def build_runtime(settings: Settings, node: str) -> Runtime:
     """
     mongo = MongoStore(settings.mongodb_uri, settings.collection, call_s=settings.store_s, upsert=settings.upsert)
     encoder = OpenClipEncoder(EncoderChoice.of(settings))
-    per_image_s = encoder.warm_up(settings.batch_size)
+    per_image_s = encoder.warm_up(fitting_batch(settings.batch_size, settings.concurrency, encoder.threads))
     logger.info("model %s ready: %s", encoder.model_id, encoder.describe())
     concurrency = fitting_concurrency(per_image_s, settings.encode_s, settings.concurrency)
     decoder = build_decoder(settings, encoder.spec)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from tests.bench.rows import Row
 
 _SIZE = (224, 224)
-_IMAGES = 2_000
-_ROUNDS = 5
+_IMAGES = 1_500
+_ROUNDS = 3
 # All pictures come from one host here.
 _ONE_HOST = {"CLIPQUEUE_FETCH_PER_HOST": "64", "CLIPQUEUE_LOG_LEVEL": "WARNING"}
 
