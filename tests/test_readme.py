@@ -6,6 +6,7 @@ import inspect
 import re
 from pathlib import Path
 
+from tests.bench.results import shown
 from worker import errors
 from worker.settings import Settings
 
@@ -35,3 +36,7 @@ def test_every_error_stands_in_the_tree_with_its_code() -> None:
         assert name in tree
         code = vars(error).get("code")
         assert code is None or re.search(rf"{name} +{code}\b", tree), name
+
+
+def test_the_figures_are_those_of_the_last_run_of_the_benchmarks() -> None:
+    assert shown() in README

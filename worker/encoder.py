@@ -41,14 +41,15 @@ class EncoderChoice:
     """Which model, where and how: the settings of the same names.
 
     Attributes:
-        threads: How many threads call `encode` at once; 0 for as many as serve best where it runs.
+        threads: How many threads call `encode` at once, and share the processors; 0 for as many as serve best where it
+            runs. None is for one caller, and leaves PyTorch's own threads as they are.
     """
 
     model: str
     pretrained: str
     device: str = "auto"
     precision: str = "auto"
-    threads: int = 1
+    threads: int | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> EncoderChoice:
@@ -81,7 +82,8 @@ class OpenClipEncoder:
 
     def __init__(self, choice: EncoderChoice) -> None:
         self.device = _pick_device() if choice.device == "auto" else choice.device
-        self.threads = choice.threads or _best_threads(self.device)
+        self._shares_processors = self.device == "cpu" and choice.threads is not None
+        self.threads = 1 if choice.threads is None else choice.threads or _best_threads(self.device)
         self._share = max(1, processors() // self.threads)
         self._lock, self._running = threading.Lock(), 0
         if self._shares_processors:
@@ -133,10 +135,6 @@ class OpenClipEncoder:
         finally:
             with self._lock:
                 self._running -= 1
-
-    @property
-    def _shares_processors(self) -> bool:
-        return self.device == "cpu" and self.threads > 1
 
     def _forward(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import sys
 import tempfile
 import time
-from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import psutil
+from typing import TYPE_CHECKING
 
 from tests.bench import (
     against_tutorial,
@@ -29,6 +22,7 @@ from tests.bench import (
     starting,
 )
 from tests.bench.ground import Ground
+from tests.bench.results import keep
 from tests.bench.rows import table
 
 if TYPE_CHECKING:
@@ -46,7 +40,6 @@ BENCHMARKS = {
     "start": starting,
     "gpu": gpu,
 }
-RESULTS = Path(__file__).with_name("results.json")
 
 
 def main() -> None:
@@ -62,26 +55,7 @@ def main() -> None:
             sys.stderr.write(f"{one}: {time.perf_counter() - start:.0f} s\n")
     sys.stdout.write(f"{table(rows)}\n")
     if not name:
-        results = {"machine": _machine(), "rows": [asdict(row) for row in rows]}
-        RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-        sys.stdout.write(f"\nwritten to {RESULTS}\n")
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "processor": _processor(),
-        "processors": len(os.sched_getaffinity(0)),
-        "memory_gib": round(psutil.virtual_memory().total / 1024**3),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "open_clip_torch", "celery", "redis", "pillow")},
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-    }
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+        keep(rows)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""`python -m tests.bench.bare_loop THREADS`: the model alone, fed with ready pixels in batches of 16.
+"""`python -m tests.bench.bare_loop HOW`: the model alone, fed with ready pixels in batches of 16.
 
 For each line of input (a number of images) it answers with a JSON object: seconds by the clock and of the processor.
-With 1 thread that is the loop that anybody would write, with PyTorch's own threads inside; with 0 there are as many as
-a worker has.
+`plain` is the loop that anybody would write, with PyTorch's own threads inside; `threads` has as many as a worker.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,11 +20,11 @@ from worker.settings import load_settings
 BATCH = 16
 
 
-def main(threads: int) -> None:
+def main(how: str) -> None:
     """Load the model that the environment names, as a worker does, and answer until the input ends."""
     settings = load_settings()
-    choice = EncoderChoice(settings.clip_model, settings.clip_pretrained, settings.device, settings.precision, threads)
-    encoder = OpenClipEncoder(choice)
+    choice = EncoderChoice.of(settings)
+    encoder = OpenClipEncoder(choice if how == "threads" else replace(choice, threads=None))
     encoder.warm_up(BATCH)
     shape = (BATCH, encoder.spec.height, encoder.spec.width, 3)
     batches = [np.random.default_rng(seed).integers(0, 255, shape, dtype=np.uint8) for seed in range(4)]
@@ -45,4 +45,4 @@ def _answer(answer: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(sys.argv[1])

@@ -31,7 +31,7 @@ _MEAN = torch.tensor(open_clip.OPENAI_DATASET_MEAN).view(3, 1, 1) * 255
 _STD = torch.tensor(open_clip.OPENAI_DATASET_STD).view(3, 1, 1) * 255
 _LIMITS = DecodeLimits(50_000_000, 16_384, 1000, 100, allow_truncated=False)
 _COST = ProcessLimits(cpu_s=6, memory_bytes=2 * 1024**3, wall_s=12.0)
-_ROUNDS = 5
+_ROUNDS = 3
 # Pictures of each size: enough that a round takes more than a moment.
 _COUNTS = {(640, 480): 28, (1920, 1440): 14, (4000, 3000): 7}
 _JPEG_TARGETS = {(640, 480): 1.0, (1920, 1440): 2.4, (4000, 3000): 5.5}

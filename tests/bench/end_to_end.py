@@ -39,7 +39,7 @@ def _rows_of(ground: Ground, size: tuple[int, int], targets: tuple[float, float]
         return {"clock": _IMAGES / wall_s, "cpu": _IMAGES / (worker.cpu_s() - cpu_s), "threads": _IMAGES / wall_s}
 
     def reference() -> dict[str, float]:
-        loop, threads = _alone(ground, threads=1), _alone(ground, threads=0)
+        loop, threads = _alone(ground, "plain"), _alone(ground, "threads")
         return {
             "clock": _IMAGES / loop["wall_s"],
             "cpu": _IMAGES / loop["cpu_s"],
@@ -54,9 +54,9 @@ def _rows_of(ground: Ground, size: tuple[int, int], targets: tuple[float, float]
     yield row(f"{what} / the model alone in the worker's threads", "images/s", pairs["threads"])
 
 
-def _alone(ground: Ground, *, threads: int) -> dict[str, float]:
+def _alone(ground: Ground, how: str) -> dict[str, float]:
     # A new process each time: one may be a tenth faster than the next for as long as it lives.
     env = {**ground.stack.environment(), **ground.model}
-    with Lines("tests.bench.bare_loop", env, str(threads)) as loop:
+    with Lines("tests.bench.bare_loop", env, how) as loop:
         loop.ask(_IMAGES // 8)
         return loop.ask(_IMAGES)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _SIZE = (640, 480)
 _IMAGES = 100
-_ROUNDS = 5
+_ROUNDS = 3
 # To look for the document takes the processors that the worker needs: the first look comes when it can be there.
 _FIRST_LOOK_S = 0.02
 _LOOK_S = 0.003

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from producer.model_cli import SMALL_MODEL
 from tests.bench.rows import Row, Target, row
-from worker.settings import Settings
+from worker.processors import processors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,9 +53,8 @@ def _bound(idle: int, file: int) -> int:
     model's input. A decoding process holds one file and one picture of four bytes a pixel, even if libjpeg could not
     shrink it on the way.
     """
-    settings = Settings()
     pixels = _LARGE[0] * _LARGE[1]
-    processes = settings.decode_processes or 2
+    processes = min(8, processors())  # as CLIPQUEUE_DECODE_PROCESSES has it
     return idle + _IN_FLIGHT * 2 * file + processes * (4 * pixels + 2 * file) + _SPARE_BYTES
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.bench.ground import Ground
     from tests.bench.rows import Row
 
-_ROUNDS = 5
+_ROUNDS = 3
 _WORKER = [sys.executable, "-m", "celery", "-A", "worker.app", "worker"]
 _LOAD = """
 import os, open_clip
