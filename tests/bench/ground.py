@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -21,7 +20,7 @@ import torch
 
 from producer.client import EmbeddingClient
 from producer.contract import DEFAULT_COLLECTION, IMAGE_QUEUE, UNACKED
-from producer.local.stack import Stack
+from producer.local.stack import Stack, free_port
 from tests.bench.pictures import write_photos
 from tests.support.waiting import wait_for
 
@@ -148,7 +147,7 @@ class Ground:
         return self.folder / "{}x{}".format(*size)
 
     def _serve(self, folder: Path) -> str:
-        port = _free_port()
+        port = free_port()
         self.stack.start(f"images-{port}", [sys.executable, "-m", "tests.bench.image_server", str(port), str(folder)])
         url = f"http://127.0.0.1:{port}"
 
@@ -202,9 +201,3 @@ class Ground:
     def queued(self, queue: str = IMAGE_QUEUE) -> int:
         """Return how many messages wait."""
         return int(self._redis.llen(queue))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -15,7 +15,7 @@ import redis
 
 from producer.client import EmbeddingClient
 from producer.contract import IMAGE_QUEUE
-from producer.local.stack import Stack
+from producer.local.stack import Stack, free_port
 from producer.model_cli import SMALL_MODEL
 from tests.chaos.parts import Part
 
@@ -145,7 +145,7 @@ class Arena:
     def _start_servers(self) -> None:
         self.redis = self._add("redis", self.stack._redis_command, lambda _: self.stack._redis_answers())
         self.mongo = self._add("mongo", self.stack._mongo_command, lambda _: self.stack._mongo_answers())
-        self.images_url = f"http://127.0.0.1:{_free_port()}"
+        self.images_url = f"http://127.0.0.1:{free_port()}"
         serve = [sys.executable, "-m", "tests.chaos.image_server", self.images_url.rpartition(":")[2]]
         self.images = self._add("image-server", lambda: serve, lambda _: self._images_answer())
         for part in self._parts:
@@ -177,9 +177,3 @@ class Arena:
 
 def _says_ready(log: Path) -> bool:
     return " ready." in log.read_text(errors="replace")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
