@@ -42,11 +42,11 @@ MAX_TIME_MS = 253_402_300_799_999
 JOB_KEYS = ("image_id", "url", "enqueued_at", "force")
 _MAX_DESCRIPTION_CHARS = 4096
 _HEX24 = re.compile(r"[0-9a-fA-F]{24}")
-# From the query's mark to the next white space: rather a word too many than a signature.
 # Most URLs; every one that matches is one that is fetched.
 _USUAL_URL = re.compile(r"https?://[a-z0-9.-]+/[!-\[\]-~]*")
 # A URL that is plain up to its query or fragment, if it has any.
 _PLAIN_URL = re.compile(r"https?://[^?#@\[\]\\\x00-\x20\x7f-\U0010ffff]*(?=[?#]|\Z)")
+# From the query's mark to the next white space: rather a word too many than a signature.
 _QUERY_IN_TEXT = re.compile(r"(\bhttps?://[^\s?#]*)[?#]\S*", re.IGNORECASE)
 # What urlsplit would silently strip, and what no URL may contain unescaped (RFC 3986, section 2).
 _FORBIDDEN_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")

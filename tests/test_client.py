@@ -13,53 +13,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import redis
 import trustme
 
 from producer import BrokerUnavailable, ConfigurationError, EmbeddingClient, InvalidJob
-from producer.local.stack import Stack
 from tests.support.servers import SocketServer, tls_context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import redis
+
+    from producer.local.stack import Stack
 
 
-@pytest.fixture(scope="module")
-def idle_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Servers without a worker, so that messages stay where they are put."""
-    with Stack(tmp_path_factory.mktemp("idle")) as stack:
-        stack.start_servers()
-        yield stack
-
-
-@pytest.fixture
-def queue(idle_stack: Stack) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(idle_stack.redis_url) as client:
-        client.flushdb()
-        yield client
-
-
-def test_enqueue_puts_one_message_and_returns_its_task_id(idle_stack: Stack, queue: redis.Redis) -> None:
-    with EmbeddingClient(idle_stack.redis_url) as client:
+def test_enqueue_puts_one_message_and_returns_its_task_id(own: Stack, own_broker: redis.Redis) -> None:
+    with EmbeddingClient(own.redis_url) as client:
         task_id = client.enqueue("a", "http://host/a.jpg")
-    (raw,) = queue.lrange("images", 0, -1)
+    (raw,) = own_broker.lrange("images", 0, -1)
     assert json.loads(raw)["headers"]["id"] == task_id
 
 
-def test_enqueue_many_puts_all_in_order(idle_stack: Stack, queue: redis.Redis) -> None:
+def test_enqueue_many_puts_all_in_order(own: Stack, own_broker: redis.Redis) -> None:
     """More than one chunk; the queue is read from its right end."""
-    with EmbeddingClient(idle_stack.redis_url) as client:
+    with EmbeddingClient(own.redis_url) as client:
         assert client.enqueue_many((f"id-{n}", f"http://host/{n}.jpg") for n in range(1201)) == 1201
-    shown = [json.loads(raw)["headers"]["kwargsrepr"] for raw in reversed(queue.lrange("images", 0, -1))]
+    shown = [json.loads(raw)["headers"]["kwargsrepr"] for raw in reversed(own_broker.lrange("images", 0, -1))]
     assert ["id-0'" in shown[0], "id-1200'" in shown[-1], len(shown)] == [True, True, 1201]
 
 
-def test_a_job_that_cannot_be_used_is_refused_at_the_call(idle_stack: Stack, queue: redis.Redis) -> None:
-    with EmbeddingClient(idle_stack.redis_url) as client:
+def test_a_job_that_cannot_be_used_is_refused_at_the_call(own: Stack, own_broker: redis.Redis) -> None:
+    with EmbeddingClient(own.redis_url) as client:
         for image_id, url in [("", "http://host/"), ("a", "ftp://host/"), ("a", "http://host/" + "x" * 2048)]:
             with pytest.raises(InvalidJob):
                 client.enqueue(image_id, url)
-    assert queue.llen("images") == 0
+    assert own_broker.llen("images") == 0
 
 
 def test_a_broker_that_is_away_is_named_without_its_password() -> None:
@@ -78,14 +63,14 @@ def test_a_host_name_that_is_none_is_a_broker_that_is_away() -> None:
         client.enqueue("a", "http://host/")
 
 
-def test_a_broker_that_refuses_is_an_error_of_the_same_kind(idle_stack: Stack, queue: redis.Redis) -> None:
+def test_a_broker_that_refuses_is_an_error_of_the_same_kind(own: Stack, own_broker: redis.Redis) -> None:
     """A full Redis (noeviction) must not look like success."""
-    queue.config_set("maxmemory", "1")
+    own_broker.config_set("maxmemory", "1")
     try:
-        with EmbeddingClient(idle_stack.redis_url) as client, pytest.raises(BrokerUnavailable, match="memory"):
+        with EmbeddingClient(own.redis_url) as client, pytest.raises(BrokerUnavailable, match="memory"):
             client.enqueue("a", "http://host/")
     finally:
-        queue.config_set("maxmemory", "0")
+        own_broker.config_set("maxmemory", "0")
 
 
 @pytest.mark.parametrize(
@@ -97,14 +82,14 @@ def test_a_url_that_cannot_be_read_says_what_one_looks_like(url: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_from_env_needs_redis_url(monkeypatch: pytest.MonkeyPatch, idle_stack: Stack, queue: redis.Redis) -> None:
+def test_from_env_needs_redis_url(monkeypatch: pytest.MonkeyPatch, own: Stack, own_broker: redis.Redis) -> None:
     monkeypatch.delenv("REDIS_URL", raising=False)
     with pytest.raises(ConfigurationError, match="REDIS_URL"):
         EmbeddingClient.from_env()
-    monkeypatch.setenv("REDIS_URL", idle_stack.redis_url)
+    monkeypatch.setenv("REDIS_URL", own.redis_url)
     with EmbeddingClient.from_env() as client:
         client.enqueue("a", "http://host/")
-    assert queue.llen("images") == 1
+    assert own_broker.llen("images") == 1
 
 
 @pytest.mark.parametrize("module", ["producer", "worker.health"])
@@ -151,22 +136,22 @@ print(sorted(set({heavy!r}) & set(sys.modules)))
 """
 
 
-def test_the_base_install_is_enough_to_enqueue(idle_stack: Stack, queue: redis.Redis) -> None:
-    script = BLOCK_AND_ENQUEUE.format(heavy=HEAVY, url=idle_stack.redis_url)
+def test_the_base_install_is_enough_to_enqueue(own: Stack, own_broker: redis.Redis) -> None:
+    script = BLOCK_AND_ENQUEUE.format(heavy=HEAVY, url=own.redis_url)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    assert queue.llen("images") == 1
+    assert own_broker.llen("images") == 1
 
 
 @pytest.mark.parametrize("absent", ["pymongo", "tqdm"])
 @pytest.mark.parametrize("command", [["backfill", "--url-field", "url"], ["retry"], ["sweep"], ["status", "a"]])
-def test_a_command_that_needs_an_extra_names_it(absent: str, command: list[str], idle_stack: Stack) -> None:
+def test_a_command_that_needs_an_extra_names_it(absent: str, command: list[str], own: Stack) -> None:
     """Each needs pymongo, and those with a progress bar tqdm."""
     needs_tqdm = command[0] in ("backfill", "retry")
     script = (
         f"import sys; sys.modules[{absent!r}] = None; sys.argv[1:] = {command!r}; from producer.cli import main; main()"
     )
-    env = {**os.environ, "REDIS_URL": idle_stack.redis_url, "MONGODB_URI": idle_stack.mongodb_uri}
+    env = {**os.environ, "REDIS_URL": own.redis_url, "MONGODB_URI": own.mongodb_uri}
     done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False)
     assert ("extra 'mongo'" in done.stderr) == (absent == "pymongo" or needs_tqdm)
     assert "Traceback" not in done.stderr

@@ -84,7 +84,8 @@ class OpenClipEncoder:
         self.device = _pick_device() if choice.device == "auto" else choice.device
         self._shares_processors = self.device == "cpu" and choice.threads is not None
         self.threads = 1 if choice.threads is None else choice.threads or _best_threads(self.device)
-        self._share = max(1, processors() // self.threads)
+        self._processor_count = processors()
+        self._share = max(1, self._processor_count // self.threads)
         self._lock, self._running = threading.Lock(), 0
         if self._shares_processors:
             torch.set_num_threads(self._share)
@@ -130,7 +131,7 @@ class OpenClipEncoder:
             alone = self._running == 1
         try:
             if self._shares_processors:
-                torch.set_num_threads(processors() if alone else self._share)  # of this thread
+                torch.set_num_threads(self._processor_count if alone else self._share)  # of this thread
             yield
         finally:
             with self._lock:

@@ -6,7 +6,6 @@ For each line of input (a number of images) it answers with a JSON object: secon
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tests.bench.lines import answer
 from worker.encoder import EncoderChoice, OpenClipEncoder
 from worker.settings import load_settings
 
@@ -28,7 +28,7 @@ def main(how: str) -> None:
     encoder.warm_up(BATCH)
     shape = (BATCH, encoder.spec.height, encoder.spec.width, 3)
     batches = [np.random.default_rng(seed).integers(0, 255, shape, dtype=np.uint8) for seed in range(4)]
-    _answer({"precision": encoder.precision})
+    answer(precision=encoder.precision)
     with ThreadPoolExecutor(encoder.threads) as pool:
         # Not in another thread if one suffices: OpenMP would have threads for both, and let them sleep sooner.
         run = map if encoder.threads == 1 else pool.map
@@ -36,12 +36,7 @@ def main(how: str) -> None:
             wall, cpu = time.perf_counter(), time.process_time()
             for _ in run(lambda number: encoder.encode(batches[number % len(batches)]), range(int(line) // BATCH)):
                 pass
-            _answer({"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu})
-
-
-def _answer(answer: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
+            answer(wall_s=time.perf_counter() - wall, cpu_s=time.process_time() - cpu)
 
 
 if __name__ == "__main__":

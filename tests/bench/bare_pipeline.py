@@ -6,12 +6,12 @@ answers with a JSON object of seconds.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from producer.contract import ImageJob
+from tests.bench.lines import answer
 from worker.runtime import build_runtime
 from worker.settings import load_settings
 
@@ -19,7 +19,7 @@ from worker.settings import load_settings
 def main() -> None:
     """Build what a worker builds, and answer until the input ends."""
     runtime = build_runtime(load_settings(), "bare-pipeline")
-    _answer({})
+    answer()
     with ThreadPoolExecutor(runtime.concurrency) as pool:
         for line in sys.stdin:
             base_url, count = line.split()
@@ -27,15 +27,10 @@ def main() -> None:
             start = time.perf_counter()
             jobs = (ImageJob.new(f"bare-{run}-{n}", f"{base_url}/{n}/photo.jpg") for n in range(int(count)))
             list(pool.map(lambda job: runtime.pipeline.run(job, 1), jobs))
-            _answer({"wall_s": time.perf_counter() - start})
+            answer(wall_s=time.perf_counter() - start)
     runtime.batcher.close()
     runtime.decoder.close()
     runtime.store.close()
-
-
-def _answer(answer: dict[str, float]) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

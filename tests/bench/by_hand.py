@@ -5,7 +5,6 @@ The model runs at the precision that a worker chooses, with PyTorch's own thread
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from io import BytesIO
@@ -15,6 +14,7 @@ import requests
 import torch
 from PIL import Image
 
+from tests.bench.lines import answer
 from worker.encoder import EncoderChoice, OpenClipEncoder
 from worker.settings import load_settings
 
@@ -28,18 +28,13 @@ def main() -> None:
     model, _, transform = open_clip.create_model_and_transforms(*weights)
     model = model.eval().to(dtype)
     session = requests.Session()
-    _answer({})
+    answer()
     for line in sys.stdin:
         start = time.perf_counter()
         image = Image.open(BytesIO(session.get(line.strip(), timeout=10).content))
         with torch.inference_mode():
             model.encode_image(transform(image).unsqueeze(0).to(dtype), normalize=True).float().tolist()
-        _answer({"wall_s": time.perf_counter() - start})
-
-
-def _answer(answer: dict[str, float]) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
+        answer(wall_s=time.perf_counter() - start)
 
 
 if __name__ == "__main__":

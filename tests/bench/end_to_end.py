@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.bench.ground import Lines
+from tests.bench.lines import Lines
 from tests.bench.rows import Target, in_turn, row
 
 if TYPE_CHECKING:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 from urllib.request import urlopen
@@ -25,6 +22,7 @@ from tests.bench.pictures import write_photos
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
@@ -35,42 +33,6 @@ _SEED = 7
 # Distinct pictures that a server holds; its URLs go round them.
 _PICTURES = 64
 _LOOK_S = 0.05
-
-
-class Lines:
-    """A process that answers each line of input with a JSON object; the first answer comes when it is ready."""
-
-    def __init__(self, module: str, env: Mapping[str, str], *arguments: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            env={**os.environ, **env},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.first = self._read()
-
-    def ask(self, line: object) -> dict[str, Any]:
-        """Return the answer to one line."""
-        assert self._process.stdin
-        self._process.stdin.write(f"{line}\n")
-        self._process.stdin.flush()
-        return self._read()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(BrokenPipeError):
-                pipe and pipe.close()
-
-    def _read(self) -> dict[str, Any]:
-        assert self._process.stdout
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
 
 
 class Worker:
