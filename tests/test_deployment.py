@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from ephemeral_port_reserve import reserve
 
 from producer.client import EmbeddingClient
 from tests.conftest import WORKER_ENV
@@ -90,17 +90,11 @@ def test_the_dockerfile_has_what_the_other_files_count_on() -> None:
     assert all((ROOT / name).exists() for name in copied)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_the_procfile_runs_a_worker_and_a_flower_that_shows_its_tasks(
     stack: Stack, images: ImageServer, tmp_path: Path, new_id: str
 ) -> None:
     """Both processes by honcho, as a platform would start them, on a Redis database of their own."""
-    port = free_port()
+    port = reserve()
     redis_url = stack.redis_url.removesuffix("0") + "4"
     env = {
         **stack.environment(),

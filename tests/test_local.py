@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
+from ephemeral_port_reserve import reserve
 
 from producer.local.demo import QUERIES
 from producer.model_cli import SMALL_MODEL
@@ -179,9 +180,8 @@ def test_two_stacks_do_not_share_a_folder(tmp_path: Path) -> None:
 
 
 def test_up_takes_ports_and_keeps_its_data_where_it_is_told(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        taken = probe.getsockname()[1]
+    taken = reserve()
+    with socket.create_server(("127.0.0.1", taken)):
         done = run("up", "--redis-port", str(taken))
     assert done.returncode == 1
     assert f"port {taken} cannot be used" in done.stderr

@@ -11,6 +11,7 @@ import json
 import logging
 import threading
 import time
+from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 from kombu.transport import TRANSPORT_ALIASES
@@ -63,7 +64,11 @@ class QoS(kombu_redis.QoS):
         with self.pipe_or_acquire() as pipe:
             pipe.zadd(self.unacked_index_key, {delivery_tag: time.time()}).hset(self.unacked_key, delivery_tag, noted)
             self.channel.strike_off(pipe)
-            pipe.execute()
+            try:
+                pipe.execute()
+            except ResponseError as exc:  # it stays on the list, and goes back to the queue
+                self.channel.note_refusal(exc)
+                raise Empty from exc
         self.channel.holdings.take(delivery_tag)
         VirtualQoS.append(self, message, delivery_tag)  # type: ignore[no-untyped-call]
 
@@ -156,14 +161,25 @@ class Channel(kombu_redis.Channel):
             with self.conn_or_acquire() as client:
                 self.taker.sign_in(client)
         except ResponseError as exc:
-            self._note_refusal(exc)
+            self.note_refusal(exc)
             return False
         self._signed_in_at = time.monotonic()
         return True
 
-    def _note_refusal(self, exc: ResponseError) -> None:
+    def note_refusal(self, exc: ResponseError) -> None:
+        """Take nothing for a while; then first what was being taken goes back to the queue."""
         self._refused_until = time.monotonic() + _REFUSED_PAUSE_S
+        self._signed_in_at = float("-inf")
         logger.error("no message can be taken: Redis says %s", exc)
+
+    def _queue_bind(self, *args: Any) -> None:
+        """Note a queue, which is the first that a starting consumer writes; wait where Redis refuses."""
+        try:
+            super()._queue_bind(*args)  # type: ignore[no-untyped-call]
+        except ResponseError as exc:
+            self.note_refusal(exc)
+            time.sleep(_REFUSED_PAUSE_S)  # Celery would start anew at once, five times a second
+            raise
 
     def admit(self, item: bytes | None) -> list[bytes] | None:
         """Return BRPOP's answer with a clean message in it; None, as if there had been nothing, for what is none."""
@@ -219,7 +235,7 @@ class Channel(kombu_redis.Channel):
                 try:
                     return channel.admit(super().parse_response(connection, "BLMOVE", **options))
                 except ResponseError as exc:
-                    channel._note_refusal(exc)
+                    channel.note_refusal(exc)
                     return None
 
         return GatedRedis

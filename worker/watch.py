@@ -125,16 +125,17 @@ class Watch:
 
     def _tell_redis(self) -> None:
         now = time.monotonic()
-        if now - self._noted_at >= _NOTE_S:
-            self._note()
-            self._noted_at = now
+        # First what only strikes off: a full Redis takes that alone.
+        with self._broker.commands("did not answer") as redis:
+            self._watched.holdings.settle(redis)
         # What waits for MongoDB, or for the end of the others, must not be given to another worker meanwhile.
         if (self._watched.store.is_away or self._watched.drain.has_begun) and now - self._kept_at >= _KEEP_S:
             with self._broker.commands("did not answer") as redis:
                 self._watched.holdings.keep(redis)
             self._kept_at = now
-        with self._broker.commands("did not answer") as redis:
-            self._watched.holdings.settle(redis)
+        if now - self._noted_at >= _NOTE_S:
+            self._note()
+            self._noted_at = now
 
     def _note(self) -> None:
         note: WorkerNote = {**self._about, "at": now_ms(), "store_away": self._watched.store.is_away}

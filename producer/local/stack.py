@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import fcntl
 import os
-import random
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Self
 
 import pymongo
 import redis
 from celery import Celery
+from ephemeral_port_reserve import reserve
 from kombu.exceptions import OperationalError
 
 if TYPE_CHECKING:
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 LOOPBACK_ALLOWED = {"CLIPQUEUE_FETCH_ALLOW_NETWORKS": "127.0.0.0/8,::1/128", "CLIPQUEUE_FETCH_PORTS": "1-65535"}
 
 _HOST = "127.0.0.1"
-# Below those that Linux gives to outgoing connections (32768 and up), which are many here.
-_PORTS = range(20_000, 32_000)
-_PORTS_TRIED = 100
 _SERVER_START_S = 30.0
 # The weights may have to be downloaded; and a hub that does not answer at all is given up after six minutes.
 _WORKER_START_S = 600.0
@@ -257,20 +253,10 @@ def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def free_port() -> int:
-    """Return a port that is free, and that no connection of this machine will have as its own end meanwhile."""
-    for port in random.sample(_PORTS, _PORTS_TRIED):
-        with socket.socket() as probe, suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((_HOST, port))
-            return port
-    raise StackError(f"none of {_PORTS_TRIED} ports is free")
-
-
 def _claim_port(port: int, option: str) -> int:
     """Return `port` if it is free, or any free one for 0."""
     if not port:
-        return free_port()
+        return int(reserve(_HOST))  # nor will a connection of this machine have it as its own end meanwhile
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

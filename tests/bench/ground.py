@@ -14,10 +14,11 @@ import psutil
 import pymongo
 import redis
 import torch
+from ephemeral_port_reserve import reserve
 
 from producer.client import EmbeddingClient
 from producer.contract import DEFAULT_COLLECTION, IMAGE_QUEUE, UNACKED
-from producer.local.stack import Stack, free_port
+from producer.local.stack import Stack
 from tests.bench.pictures import write_photos
 from tests.support.waiting import wait_for
 
@@ -109,7 +110,7 @@ class Ground:
         return self.folder / "{}x{}".format(*size)
 
     def _serve(self, folder: Path) -> str:
-        port = free_port()
+        port = reserve()
         self.stack.start(f"images-{port}", [sys.executable, "-m", "tests.bench.image_server", str(port), str(folder)])
         url = f"http://127.0.0.1:{port}"
 

@@ -12,10 +12,11 @@ from urllib.parse import urlencode
 
 import pymongo
 import redis
+from ephemeral_port_reserve import reserve
 
 from producer.client import EmbeddingClient
 from producer.contract import IMAGE_QUEUE
-from producer.local.stack import Stack, free_port
+from producer.local.stack import Stack
 from producer.model_cli import SMALL_MODEL
 from tests.chaos.parts import Part
 
@@ -145,7 +146,7 @@ class Arena:
     def _start_servers(self) -> None:
         self.redis = self._add("redis", self.stack._redis_command, lambda _: self.stack._redis_answers())
         self.mongo = self._add("mongo", self.stack._mongo_command, lambda _: self.stack._mongo_answers())
-        self.images_url = f"http://127.0.0.1:{free_port()}"
+        self.images_url = f"http://127.0.0.1:{reserve()}"
         serve = [sys.executable, "-m", "tests.chaos.image_server", self.images_url.rpartition(":")[2]]
         self.images = self._add("image-server", lambda: serve, lambda _: self._images_answer())
         for part in self._parts:
