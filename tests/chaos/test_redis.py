@@ -1,4 +1,4 @@
-"""Redis killed and started again, and a Redis that has forgotten everything."""
+"""Redis killed and started again, Redis away for long, and a Redis that has forgotten everything."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.chaos.account import settle
+from tests.chaos.arena import VISIBILITY_S
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -34,6 +35,19 @@ def test_redis_killed_three_times_loses_nothing(arena: Arena, ledger: Ledger) ->
         time.sleep(draw.uniform(0.0, 1.0))
         arena.redis.start()
     settle(ledger).must_balance()
+    assert [worker.pid for worker in arena.workers if worker.runs] == processes
+
+
+def test_redis_away_for_long_is_waited_for(arena: Arena, ledger: Ledger) -> None:
+    """Longer than the visibility timeout, and than Celery's first pauses between its tries."""
+    processes = [worker.pid for worker in arena.workers]
+    ledger.enqueue(300)
+    wait_for(lambda: arena.queued()["unacked"], "jobs to be in flight")
+    arena.redis.kill()
+    time.sleep(VISIBILITY_S + 8)
+    arena.redis.start()
+    ledger.enqueue(50)
+    settle(ledger, 90).must_balance()
     assert [worker.pid for worker in arena.workers if worker.runs] == processes
 
 
