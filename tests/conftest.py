@@ -45,8 +45,8 @@ def stack(data_dir: Path) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def worker_log(stack: Stack, data_dir: Path) -> Path:
-    """A worker on the run's stack; its log file."""
-    stack.start_worker(WORKER_ENV)
+    """A worker on the run's stack; its log file, in which OpenMP too says what is set."""
+    stack.start_worker({**WORKER_ENV, "OMP_DISPLAY_ENV": "VERBOSE"})
     return data_dir / "worker.log"
 
 

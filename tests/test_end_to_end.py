@@ -215,6 +215,11 @@ def test_the_query_of_a_signed_url_reaches_no_log(
     assert "deadbeef" not in log + "".join(messages)
 
 
+def test_threads_of_pytorch_spin_only_briefly(worker_log: Path) -> None:
+    """libgomp itself says so: it was told before it was loaded."""
+    assert "GOMP_SPINCOUNT = '50000'" in worker_log.read_text()
+
+
 def test_log_lines_name_job_stages_and_milliseconds(
     client: EmbeddingClient, images: ImageServer, result_of: ResultOf, new_id: str, worker_log: Path
 ) -> None:

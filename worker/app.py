@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import signal
 import ssl
 import sys
@@ -109,6 +110,9 @@ def _start(sender: Any, **_: Any) -> None:
     configure_logging(_settings.log_level)
     # Celery's own handler comes later, and process 1 of a container ignores what has none.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Threads of PyTorch spin when they wait for each other, and for some milliseconds after the model's last step too,
+    # when others need the processors: MongoDB, above all, to write the vector. libgomp reads this as torch is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "50000")
     # Here and not above: Flower imports this module too, and needs neither torch nor motor.
     from worker.runtime import build_runtime  # noqa: PLC0415
 

@@ -70,7 +70,7 @@ class Ground:
         self.mongo: pymongo.MongoClient[dict[str, Any]] = self._on_exit.enter_context(
             pymongo.MongoClient(self.stack.mongodb_uri)
         )
-        self._redis = self._on_exit.enter_context(redis.Redis.from_url(self.stack.redis_url))
+        self.broker = self._on_exit.enter_context(redis.Redis.from_url(self.stack.redis_url))
         self.client = EmbeddingClient(self.stack.redis_url)
         self._on_exit.callback(self.client.close)
         self._servers: dict[tuple[int, int], str] = {}
@@ -158,9 +158,9 @@ class Ground:
 
     def wait_until_idle(self, queue: str = IMAGE_QUEUE) -> None:
         """Wait until nothing is queued or in flight; asked twice, since a message may be between the two."""
-        while any(self.queued(queue) or self._redis.hlen(UNACKED) for _ in range(2)):
+        while any(self.queued(queue) or self.broker.hlen(UNACKED) for _ in range(2)):
             time.sleep(_LOOK_S)
 
     def queued(self, queue: str = IMAGE_QUEUE) -> int:
         """Return how many messages wait."""
-        return int(self._redis.llen(queue))
+        return int(self.broker.llen(queue))
