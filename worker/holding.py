@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
 
 class Holdings:
-    """The delivery tags of a process, whatever became of the connection that they came by. Safe to share."""
+    """The delivery tags of a process, whatever became of the connection that they came by. Safe to share.
+
+    Attributes:
+        has_news: A job has ended since Redis was last told.
+    """
 
     def __init__(self) -> None:
+        self.has_news = False
         self._lock = threading.Lock()
         self._held: set[str] = set()
         self._ended: set[str] = set()
@@ -41,14 +46,16 @@ class Holdings:
             self._held.discard(tag)
 
     def end_later(self, tag: str, *, give_back: bool) -> None:
-        """Note what could not be told to Redis: that a job has ended, or that it is to go back."""
+        """Note what Redis is to be told: that a job has ended, or that it is to go back."""
         with self._lock:
+            self.has_news = True
             self._held.discard(tag)
             (self._returned if give_back else self._ended).add(tag)
 
     def settle(self, redis: redis.Redis) -> None:
-        """Tell Redis what could not be told before. Raises what redis-py raises; then nothing of it is forgotten."""
+        """Tell Redis what it does not know yet. Raises what redis-py raises; then nothing of it is forgotten."""
         with self._lock:
+            self.has_news = False
             ended, returned = list(self._ended), list(self._returned)
         if ended:
             with redis.pipeline() as pipe:

@@ -26,7 +26,7 @@ from worker.messages import LOST_HEADER, NotAMessage, read_message
 from worker.taking import Taker, rescue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -47,38 +47,56 @@ class QoS(kombu_redis.QoS):
     """Bounds what waits unacked in memory, and marks what it takes from a worker that did not answer for it in time."""
 
     def can_consume(self) -> bool:
-        """Return whether one more message may be taken (called before each time).
+        """Return whether one more message may be taken (called before each time)."""
+        return self.room() > 0
+
+    def room(self) -> int:
+        """Return how many more messages may be taken.
 
         Retries wait for their time unacked: without a bound, an outage of one image host would fill the memory. Not by
         `worker_eta_task_limit`: each wave of retries beyond it costs the worker threads for good, since kombu clips
         what it adds to the prefetch count and not what it takes away.
         """
-        most = self.channel.max_unacked
-        has_room = not most or len(self._delivered) - len(self._dirty) < most
-        return has_room and self.channel.may_take() and bool(super().can_consume())  # type: ignore[no-untyped-call]
+        held = len(self._delivered) - len(self._dirty)
+        bounds = [bound for bound in (self.prefetch_count, self.channel.max_unacked) if bound]
+        return min(bounds, default=held + 1) - held if self.channel.may_take() else 0
 
-    def append(self, message: Any, delivery_tag: str) -> None:
-        """Note a message as taken, and strike it off the list of what is just being taken, at once."""
-        where = message.delivery_info
-        noted = json.dumps([message._raw, where["exchange"], where["routing_key"]])  # noqa: SLF001  (as kombu does)
+    def note(self, taken: Sequence[tuple[bytes, dict[str, Any]]]) -> int:
+        """Note messages as taken, and strike them off the list of what is just being taken, at once.
+
+        Args:
+            taken: The items of that list, and what was made of them.
+
+        Returns:
+            How many more wait.
+
+        Raises:
+            Empty: Redis refuses; they stay on the list, and go back to the queue.
+        """
+        now = time.time()
         with self.pipe_or_acquire() as pipe:
-            pipe.zadd(self.unacked_index_key, {delivery_tag: time.time()}).hset(self.unacked_key, delivery_tag, noted)
-            self.channel.strike_off(pipe)
+            for item, payload in taken:
+                tag, where = payload["properties"]["delivery_tag"], payload["properties"]["delivery_info"]
+                noted = json.dumps([payload, where["exchange"], where["routing_key"]])
+                pipe.zadd(self.unacked_index_key, {tag: now}).hset(self.unacked_key, tag, noted)
+                pipe.lrem(self.channel.taker.key, 1, item)
             try:
-                pipe.execute()
-            except ResponseError as exc:  # it stays on the list, and goes back to the queue
+                waiting: int = pipe.llen(IMAGE_QUEUE).execute()[-1]
+            except ResponseError as exc:
                 self.channel.note_refusal(exc)
                 raise Empty from exc
-        self.channel.holdings.take(delivery_tag)
+        for _, payload in taken:
+            self.channel.holdings.take(payload["properties"]["delivery_tag"])
+        return waiting
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Remember a message that `note` has noted."""
         VirtualQoS.append(self, message, delivery_tag)  # type: ignore[no-untyped-call]
 
     def ack(self, delivery_tag: str) -> None:
-        """Forget a message whose job has ended."""
-        try:
-            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
-            self.channel.holdings.drop(delivery_tag)
-        except (RedisError, OSError) as exc:
-            self._end_later(delivery_tag, exc, give_back=False)
+        """Forget a message whose job has ended; Redis is told of all such together, in `Channel.settle`."""
+        self.channel.holdings.end_later(delivery_tag, give_back=False)
+        VirtualQoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002  (kombu's signature)
         """Give a message back to the queue, or forget it."""
@@ -130,16 +148,10 @@ class Channel(kombu_redis.Channel):
 
     _brpop_sent_at: Any = None
     _commands: Any = None
-    _item: bytes | None = None
     _takes_jobs = False
+    _waiting = 0
     _signed_in_at = float("-inf")
     _refused_until = 0.0
-
-    def strike_off(self, pipe: Any) -> None:
-        """Add to a transaction that what was being taken now stands elsewhere."""
-        if self._item is not None:
-            pipe.lrem(self.taker.key, 1, self._item)
-            self._item = None
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         """Ask for the next message; answers come to `parse_response`."""
@@ -181,16 +193,44 @@ class Channel(kombu_redis.Channel):
             time.sleep(_REFUSED_PAUSE_S)  # Celery would start anew at once, five times a second
             raise
 
-    def admit(self, item: bytes | None) -> list[bytes] | None:
-        """Return BRPOP's answer with a clean message in it; None, as if there had been nothing, for what is none."""
-        if item is None:
-            return None
-        self._item = item
-        try:
-            return [IMAGE_QUEUE.encode(), json.dumps(read_message(item, self.max_countdown_s)).encode()]
-        except NotAMessage as exc:
-            self._park(item, str(exc))
-            return None
+    def _brpop_read(self, **options: Any) -> Any:
+        """Deliver what was taken, and what else waits and has room."""
+        took = super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+        if self._takes_jobs:
+            self._take_more()
+        return took
+
+    def _take_more(self) -> None:
+        """Take and note many at once: for each alone it would be three round trips, with as many waits for the GIL."""
+        count = min(self.qos.room(), self._waiting) if IMAGE_QUEUE in self.active_queues else 0
+        if count <= 0:
+            return
+        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+            for _ in range(count):
+                pipe.lmove(IMAGE_QUEUE, self.taker.key, "RIGHT", "LEFT")
+            try:
+                items = [item for item in pipe.execute() if item is not None]
+            except ResponseError as exc:
+                self.note_refusal(exc)
+                return
+        for payload in self.admit(items):
+            self.connection._deliver(payload, IMAGE_QUEUE)  # noqa: SLF001  (as kombu does)
+
+    def admit(self, items: Sequence[bytes]) -> list[dict[str, Any]]:
+        """Return clean messages, noted as taken, of what was taken; park what is none.
+
+        Raises:
+            Empty: Redis refuses to note them.
+        """
+        taken = []
+        for item in items:
+            try:
+                taken.append((item, read_message(item, self.max_countdown_s)))
+            except NotAMessage as exc:
+                self._park(item, str(exc))
+        if taken:
+            self._waiting = self.qos.note(taken)
+        return [payload for _, payload in taken]
 
     def _park(self, item: bytes, reason: str) -> None:
         entry = {
@@ -202,11 +242,21 @@ class Channel(kombu_redis.Channel):
         try:
             with self.conn_or_acquire() as client, client.pipeline() as pipe:
                 pipe.lpush(PARKED_LIST, json.dumps(entry)).ltrim(PARKED_LIST, 0, _MAX_PARKED - 1)
-                self.strike_off(pipe)
+                pipe.lrem(self.taker.key, 1, item)
                 pipe.execute()
             logger.error("parked what is no job: %s; `clipqueue doctor` shows it", reason)
         except RedisError as exc:  # it goes back to the queue, when this process signs in again
             logger.error("what is no job cannot be parked: %s", exc)  # noqa: TRY400  (no defect of ours)
+
+    def settle(self) -> None:
+        """Tell Redis of the jobs that have ended, all together; what it could not be told, the watch tells it later."""
+        if not self.holdings.has_news:
+            return
+        try:
+            with self.conn_or_acquire() as client:
+                self.holdings.settle(client)
+        except (RedisError, OSError) as exc:
+            logger.warning("Redis is told later what became of some messages: %s", exc)
 
     def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002  (kombu's signature)
         """Return a client; the one for commands is kept, as to make one takes longer than most commands."""
@@ -233,10 +283,12 @@ class Channel(kombu_redis.Channel):
                 if command_name != "BRPOP" or not channel._takes_jobs:
                     return super().parse_response(connection, command_name, **options)
                 try:
-                    return channel.admit(super().parse_response(connection, "BLMOVE", **options))
+                    item = super().parse_response(connection, "BLMOVE", **options)
                 except ResponseError as exc:
                     channel.note_refusal(exc)
                     return None
+                admitted = [] if item is None else channel.admit([item])
+                return [IMAGE_QUEUE.encode(), json.dumps(admitted[0]).encode()] if admitted else None
 
         return GatedRedis
 
@@ -251,3 +303,12 @@ class Transport(kombu_redis.Transport):
     """kombu's Redis transport with this module's channel."""
 
     Channel = Channel
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Take part in Celery's event loop, and tell Redis at each turn what has ended."""
+        super().register_with_event_loop(connection, loop)  # type: ignore[no-untyped-call]
+        loop.on_tick.add(self._settle)
+
+    def _settle(self) -> None:
+        for channel in self.channels[:1]:  # any can tell it
+            channel.settle()
