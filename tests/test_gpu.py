@@ -35,8 +35,8 @@ def encoder() -> OpenClipEncoder:
 
 
 @pytest.fixture
-def little_memory() -> Iterator[None]:
-    """So little that a batch of hundreds does not fit, and one image does."""
+def little_memory(encoder: OpenClipEncoder) -> Iterator[None]:
+    """So little beside the model that a batch of hundreds does not fit, and one image does."""
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 256 * 1024**2) / total)

@@ -36,6 +36,16 @@ def test_what_a_silent_process_was_taking_goes_back_to_where_it_was(queue: redis
     assert rescue(queue, LONG_S) == 0
 
 
+def test_what_was_taken_together_keeps_its_order(queue: redis.Redis) -> None:
+    taker = Taker()
+    taker.sign_in(queue)
+    queue.lpush("images", "one", "two", "three")
+    for _ in range(2):
+        take(queue, taker)
+    taker.sign_in(queue)
+    assert waiting(queue) == [b"one", b"two", b"three"]
+
+
 def test_a_process_that_shows_life_keeps_what_it_takes(queue: redis.Redis) -> None:
     taker = Taker()
     taker.sign_in(queue)

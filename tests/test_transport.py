@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import kombu
 import pytest
+import redis as redis_client
 
 from tests.support.messages import hand_made_message
 from worker import transport
@@ -151,3 +152,66 @@ def test_what_redis_was_not_told_makes_room_and_is_told_by_the_watch(
     assert len(taken) == 2 * ROOM
     transport.Channel.holdings.settle(queue)
     assert queue.hlen("unacked") == ROOM
+
+
+def test_what_could_not_be_delivered_goes_back_and_the_rest_is_held(
+    connection: Any, taken: list[Any], queue: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when no thread can be started."""
+    real = connection.transport._deliver
+    deliveries = iter(range(ROOM))
+
+    def deliver(*args: Any) -> None:
+        if next(deliveries) == 3:
+            raise RuntimeError("can't start new thread")
+        real(*args)
+
+    monkeypatch.setattr(connection.transport, "_deliver", deliver)
+    enqueue(queue, ROOM)
+    with pytest.raises(RuntimeError):
+        connection.drain_events(timeout=5)
+    transport.Channel.holdings.settle(queue)
+    assert len(taken) == 3
+    assert queue.llen("images") == ROOM - 4
+    assert set(transport.Channel.holdings.tags) >= {message.delivery_tag for message in taken}
+
+
+def test_messages_that_may_be_noted_though_redis_went_away_go_back(
+    connection: Any, queue: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to the transaction was lost."""
+    enqueue(queue, 1)
+    channel = connection.channel()
+    item: Any = queue.lmove("images", channel.taker.key, "RIGHT", "LEFT")
+    real = redis_client.client.Pipeline.execute
+
+    def execute(pipe: Any) -> Any:
+        real(pipe)
+        raise redis_client.ConnectionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(redis_client.client.Pipeline, "execute", execute)
+        with pytest.raises(redis_client.ConnectionError):
+            channel.admit([item])
+    assert queue.hlen("unacked") == 1
+    channel.settle()
+    assert (queue.llen("images"), queue.hlen("unacked")) == (1, 0)
+
+
+def test_a_message_got_by_kombus_own_way_is_noted_too(connection: Any, queue: redis.Redis) -> None:
+    """As by `celery amqp basic.get`."""
+    enqueue(queue, 1)
+    channel = connection.channel()
+    message = channel.basic_get("images")
+    assert queue.hkeys("unacked") == [message.delivery_tag.encode()]
+    channel.basic_reject(message.delivery_tag, requeue=True)
+    assert queue.llen("images") == 1
+
+
+def test_a_channel_that_closes_tells_what_has_ended(connection: Any, taken: list[Any], queue: redis.Redis) -> None:
+    enqueue(queue, 2)
+    connection.drain_events(timeout=5)
+    taken[0].ack()
+    taken[0].channel.close()
+    assert queue.hlen("unacked") == 0
+    assert queue.llen("images") == 1

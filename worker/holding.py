@@ -19,7 +19,7 @@ class Holdings:
     """The delivery tags of a process, whatever became of the connection that they came by. Safe to share.
 
     Attributes:
-        has_news: A job has ended since Redis was last told.
+        has_news: Something has ended since telling Redis was last tried.
     """
 
     def __init__(self) -> None:
@@ -34,6 +34,10 @@ class Holdings:
         """What is held and has not ended."""
         with self._lock:
             return list(self._held)
+
+    def __contains__(self, tag: str) -> bool:
+        with self._lock:
+            return tag in self._held
 
     def take(self, tag: str) -> None:
         """Note a message as held."""
@@ -62,9 +66,10 @@ class Holdings:
                 pipe.zrem(UNACKED_INDEX, *ended)
                 pipe.hdel(UNACKED, *ended)
                 pipe.execute()
+            with self._lock:
+                self._ended.difference_update(ended)
         give_back(redis, returned)
         with self._lock:
-            self._ended.difference_update(ended)
             self._returned.difference_update(returned)
 
     def keep(self, redis: redis.Redis) -> None:

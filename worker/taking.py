@@ -17,7 +17,7 @@ from producer.contract import IMAGE_QUEUE
 if TYPE_CHECKING:
     import redis
 
-# With the name of a process behind it: at most one message, save where an answer of Redis was lost.
+# With the name of a process behind it: what it takes at once, the youngest first.
 _TAKEN_KEY = "clipqueue:taken:"
 # A sorted set: names of processes by their last sign of life, in seconds since the epoch.
 _TAKERS_KEY = "clipqueue:takers"
@@ -65,6 +65,8 @@ def rescue(redis: redis.Redis, silent_s: float) -> int:
 def _move(redis: redis.Redis, source: str, *, to_the_far_end: bool = False) -> int:
     """Move a list's messages to the queue, one at a time, so that two who do it at once do not double them."""
     for count in range(_MOST_AT_ONCE):
-        if redis.lmove(source, IMAGE_QUEUE, "RIGHT", "LEFT" if to_the_far_end else "RIGHT") is None:
+        # Where the oldest is to be taken next, it is moved last.
+        ends = ("RIGHT", "LEFT") if to_the_far_end else ("LEFT", "RIGHT")
+        if redis.lmove(source, IMAGE_QUEUE, *ends) is None:
             return count
     return _MOST_AT_ONCE

@@ -35,6 +35,8 @@ _MAX_PARKED_BYTES = 16_384
 _SIGN_IN_S = 5.0
 # What is not taken because Redis refuses: it is full, most likely, and asking again at once would not help.
 _REFUSED_PAUSE_S = 5.0
+# Messages are up to 128 KiB, and what is no message may be of any size.
+_MOST_AT_ONCE = 32
 
 
 def install() -> None:
@@ -51,7 +53,7 @@ class QoS(kombu_redis.QoS):
         return self.room() > 0
 
     def room(self) -> int:
-        """Return how many more messages may be taken.
+        """Return how many more messages may be taken; below 1 for none, and 1 at a time where nothing bounds them.
 
         Retries wait for their time unacked: without a bound, an outage of one image host would fill the memory. Not by
         `worker_eta_task_limit`: each wave of retries beyond it costs the worker threads for good, since kombu clips
@@ -73,25 +75,34 @@ class QoS(kombu_redis.QoS):
         Raises:
             Empty: Redis refuses; they stay on the list, and go back to the queue.
         """
-        now = time.time()
+        tags, now = [payload["properties"]["delivery_tag"] for _, payload in taken], time.time()
         with self.pipe_or_acquire() as pipe:
-            for item, payload in taken:
-                tag, where = payload["properties"]["delivery_tag"], payload["properties"]["delivery_info"]
+            for tag, (item, payload) in zip(tags, taken, strict=True):
+                where = payload["properties"]["delivery_info"]
                 noted = json.dumps([payload, where["exchange"], where["routing_key"]])
                 pipe.zadd(self.unacked_index_key, {tag: now}).hset(self.unacked_key, tag, noted)
-                pipe.lrem(self.channel.taker.key, 1, item)
+                pipe.lrem(self.channel.taker.key, -1, item)  # the oldest is last
             try:
                 waiting: int = pipe.llen(IMAGE_QUEUE).execute()[-1]
             except ResponseError as exc:
                 self.channel.note_refusal(exc)
                 raise Empty from exc
-        for _, payload in taken:
-            self.channel.holdings.take(payload["properties"]["delivery_tag"])
+            except (RedisError, OSError):
+                # They may be noted all the same, and nobody would answer for them until the visibility timeout.
+                for tag in tags:
+                    self.channel.holdings.end_later(tag, give_back=True)
+                raise
+        for tag in tags:
+            self.channel.holdings.take(tag)
         return waiting
 
     def append(self, message: Any, delivery_tag: str) -> None:
-        """Remember a message that `note` has noted."""
-        VirtualQoS.append(self, message, delivery_tag)  # type: ignore[no-untyped-call]
+        """Remember a message; note it too if it came by kombu's own ways (another queue, `basic_get`)."""
+        if delivery_tag in self.channel.holdings:
+            VirtualQoS.append(self, message, delivery_tag)  # type: ignore[no-untyped-call]
+        else:
+            super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
+            self.channel.holdings.take(delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
         """Forget a message whose job has ended; Redis is told of all such together, in `Channel.settle`."""
@@ -104,13 +115,10 @@ class QoS(kombu_redis.QoS):
             super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
             self.channel.holdings.drop(delivery_tag)
         except (RedisError, OSError) as exc:
-            self._end_later(delivery_tag, exc, give_back=requeue)
-
-    def _end_later(self, delivery_tag: str, exc: Exception, *, give_back: bool) -> None:
-        # kombu would let it be delivered again after the visibility timeout, as if its worker had been lost.
-        logger.warning("Redis is told later what became of a message: %s", exc)
-        self.channel.holdings.end_later(delivery_tag, give_back=give_back)
-        VirtualQoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
+            # kombu would let it be delivered again after the visibility timeout, as if its worker had been lost.
+            logger.warning("Redis is told later what became of a message: %s", exc)
+            self.channel.holdings.end_later(delivery_tag, give_back=requeue)
+            VirtualQoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
 
     def restore_visible(self, *args: Any, **kwargs: Any) -> None:
         """Give the jobs of lost workers back to the queue (called every CLIPQUEUE_RESTORE_INTERVAL_S)."""
@@ -130,7 +138,7 @@ class Channel(kombu_redis.Channel):
 
     Attributes:
         taker: This process's list of what is just being taken.
-        may_take: Asked before each message.
+        may_take: Asked before messages are taken.
         holdings: What this process has taken and not acked, by this channel or one before.
         restoring_thread: The thread that now gives the jobs of lost workers back; others give back their own.
         max_countdown_s: A transport option: most seconds that a message may ask to wait.
@@ -196,14 +204,13 @@ class Channel(kombu_redis.Channel):
     def _brpop_read(self, **options: Any) -> Any:
         """Deliver what was taken, and what else waits and has room."""
         took = super()._brpop_read(**options)  # type: ignore[no-untyped-call]
-        if self._takes_jobs:
-            self._take_more()
+        if self._takes_jobs and not self._closing and IMAGE_QUEUE in self.active_queues:
+            self._take_more(min(self.qos.room(), self._waiting, _MOST_AT_ONCE))
         return took
 
-    def _take_more(self) -> None:
+    def _take_more(self, count: int) -> None:
         """Take and note many at once: for each alone it would be three round trips, with as many waits for the GIL."""
-        count = min(self.qos.room(), self._waiting) if IMAGE_QUEUE in self.active_queues else 0
-        if count <= 0:
+        if count <= 0 or not self._sign_in():
             return
         with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
             for _ in range(count):
@@ -213,8 +220,13 @@ class Channel(kombu_redis.Channel):
             except ResponseError as exc:
                 self.note_refusal(exc)
                 return
-        for payload in self.admit(items):
-            self.connection._deliver(payload, IMAGE_QUEUE)  # noqa: SLF001  (as kombu does)
+        payloads = self.admit(items)
+        try:
+            while payloads:
+                self.connection._deliver(payloads.pop(0), IMAGE_QUEUE)  # noqa: SLF001  (as kombu does)
+        finally:  # what a thread that cannot be started, say, left undelivered
+            for payload in payloads:
+                self.holdings.end_later(payload["properties"]["delivery_tag"], give_back=True)
 
     def admit(self, items: Sequence[bytes]) -> list[dict[str, Any]]:
         """Return clean messages, noted as taken, of what was taken; park what is none.
@@ -242,7 +254,7 @@ class Channel(kombu_redis.Channel):
         try:
             with self.conn_or_acquire() as client, client.pipeline() as pipe:
                 pipe.lpush(PARKED_LIST, json.dumps(entry)).ltrim(PARKED_LIST, 0, _MAX_PARKED - 1)
-                pipe.lrem(self.taker.key, 1, item)
+                pipe.lrem(self.taker.key, -1, item)
                 pipe.execute()
             logger.error("parked what is no job: %s; `clipqueue doctor` shows it", reason)
         except RedisError as exc:  # it goes back to the queue, when this process signs in again
@@ -257,6 +269,11 @@ class Channel(kombu_redis.Channel):
                 self.holdings.settle(client)
         except (RedisError, OSError) as exc:
             logger.warning("Redis is told later what became of some messages: %s", exc)
+
+    def close(self) -> None:
+        """Tell Redis what has ended, and close."""
+        self.settle()
+        super().close()  # type: ignore[no-untyped-call]
 
     def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002  (kombu's signature)
         """Return a client; the one for commands is kept, as to make one takes longer than most commands."""

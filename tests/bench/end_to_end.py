@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.bench.rows import Row
 
 _IMAGES = 800
-_ROUNDS = 3
+_ROUNDS = 5
 # What is asked of images/s, and of the processor's time, for each size of picture.
 _TARGETS = {(640, 480): (0.80, 0.85), (1920, 1440): (0.70, 0.75)}
 
