@@ -145,8 +145,7 @@ class Ground:
 
     def run(self, queue: str, count: int, enqueue: Callable[[str], object]) -> float:
         """Let `enqueue` put so many images on a queue, and wait as `run_jobs` does; it is told how ids are to begin."""
-        # Every run meets an empty collection: the embedded MongoDB grows slower with what it holds.
-        self.collection.delete_many({})
+        self.empty_collection()
         start = time.perf_counter()
         enqueue("image")
         self.wait_until_idle(queue)
@@ -155,6 +154,10 @@ class Ground:
         done = self.collection.count_documents({"embedding_job.status": "done"})
         assert done == count, f"{done} of {count} images are done"
         return took_s
+
+    def empty_collection(self) -> None:
+        """Delete all documents: the embedded MongoDB grows slower with what it holds."""
+        self.collection.delete_many({})
 
     def wait_until_idle(self, queue: str = IMAGE_QUEUE) -> None:
         """Wait until nothing is queued or in flight; asked twice, since a message may be between the two."""

@@ -40,6 +40,7 @@ def rows(ground: Ground) -> Iterator[Row]:
         acks.get_message(timeout=_LONGEST_S)  # that it is subscribed
 
         def ours() -> list[float]:
+            ground.empty_collection()
             return [_one(ground, f"{url}/{number}/photo.jpg", acks) for number in range(_IMAGES)]
 
         def theirs() -> list[float]:
