@@ -11,9 +11,9 @@ import pytest
 import redis
 import torch
 
-from producer.client import EmbeddingClient
+from producer.cli.model import SMALL_MODEL
+from producer.client.client import EmbeddingClient
 from producer.local.stack import Stack
-from producer.model_cli import SMALL_MODEL
 from tests.support.models import DEFAULT_MODEL
 from tests.support.servers import ImageServer
 from tests.support.waiting import wait_for

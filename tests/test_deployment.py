@@ -16,7 +16,7 @@ import pytest
 import yaml
 from ephemeral_port_reserve import reserve
 
-from producer.client import EmbeddingClient
+from producer.client.client import EmbeddingClient
 from tests.conftest import WORKER_ENV
 from tests.support.pictures import small_jpeg
 from tests.support.servers import Answer

@@ -18,7 +18,7 @@ from tests.support.messages import hand_made_message
 from tests.support.pictures import encoded, photo, small_jpeg
 from tests.support.servers import Answer
 from tests.support.waiting import wait_for
-from worker.weights import model_id
+from worker.encode.weights import model_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import redis
     from pymongo.collection import Collection
 
-    from producer.client import EmbeddingClient
+    from producer.client.client import EmbeddingClient
     from tests.support.servers import ImageServer
 
 Document = dict[str, Any]

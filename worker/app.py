@@ -14,16 +14,16 @@ from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
 from kombu.entity import Queue
 
-from producer.contract import IMAGE_QUEUE, IMAGE_TASK
+from producer.contract.job import IMAGE_QUEUE, IMAGE_TASK
+from worker.broker.transport import Channel
+from worker.broker.transport import install as install_transport
 from worker.errors import StoreUnavailable, Unavailable
-from worker.events import EventFlush
-from worker.logs import configure_logging
+from worker.lifecycle.events import EventFlush
+from worker.lifecycle.logs import configure_logging
 from worker.settings import Settings, SettingsError, load_settings
-from worker.transport import Channel
-from worker.transport import install as install_transport
 
 if TYPE_CHECKING:
-    from worker.runtime import Runtime
+    from worker.wiring import Runtime
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ def _start(sender: Any, **_: Any) -> None:
     # when others need the processors: MongoDB, above all, to write the vector. libgomp reads this as torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "50000")
     # Here and not above: Flower imports this module too, and needs neither torch nor motor.
-    from worker.runtime import build_runtime  # noqa: PLC0415
+    from worker.wiring import build_runtime  # noqa: PLC0415
 
     try:
         app.runtime = build_runtime(_settings, sender.hostname)

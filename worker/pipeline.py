@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from producer.contract import redact_url
+from producer.contract.job import redact_url
 from worker.errors import JobError
-from worker.results import Result
+from worker.store.results import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from producer.contract import ImageJob
-    from worker.batcher import Batcher
-    from worker.decoder import Decoder
-    from worker.drain import Drain
-    from worker.fetcher import Fetcher
-    from worker.store import Store
+    from producer.contract.job import ImageJob
+    from worker.decode.pillow import Decoder
+    from worker.encode.batcher import Batcher
+    from worker.fetch.fetcher import Fetcher
+    from worker.lifecycle.drain import Drain
+    from worker.store.mongo import Store
 
 logger = logging.getLogger(__name__)
 

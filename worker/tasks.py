@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Reject
 
-from producer.contract import IMAGE_QUEUE, IMAGE_TASK, ImageJob, now_ms, parse_image_id, read_enqueued_at
-from producer.errors import InvalidJob
+from producer.contract.errors import InvalidJob
+from producer.contract.job import IMAGE_QUEUE, IMAGE_TASK, ImageJob, now_ms, parse_image_id, read_enqueued_at
 from worker.app import app
+from worker.broker.validation import LOST_HEADER
 from worker.errors import (
     BadJob,
     HandBack,
@@ -22,8 +23,7 @@ from worker.errors import (
     StoreUnavailable,
     TransientError,
 )
-from worker.messages import LOST_HEADER
-from worker.results import Failure
+from worker.store.results import Failure
 
 if TYPE_CHECKING:
     from celery import Task
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-# `throws`: a failed job is the job's news, not a defect with a traceback. `worker.messages` lets no arguments through
-# but the contract's keywords.
+# `throws`: a job that fails is logged without a traceback. `worker.broker.validation` lets only the contract's keyword
+# arguments through.
 @app.task(bind=True, name=IMAGE_TASK, max_retries=None, throws=(JobError,))
 def embed_image(self: Task, /, **kwargs: object) -> None:
-    """Embed one image; see `producer.contract` for the keyword arguments.
+    """Embed one image; see `producer.contract.job` for the keyword arguments.
 
     Ends in the document, as a vector or as a failure. Celery's state follows it, so Flower shows both.
     """

@@ -16,9 +16,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from producer.client import EmbeddingClient
-from producer.contract import DEFAULT_COLLECTION, DEFAULT_DATABASE, id_of_url, redact_url
-from producer.local.image_server import serve_folder
+from producer.client.client import EmbeddingClient
+from producer.contract.job import DEFAULT_COLLECTION, DEFAULT_DATABASE, id_of_url, redact_url
+from producer.local.sample_server import serve_folder
 from producer.local.stack import LOOPBACK_ALLOWED, Stack
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _print_table(jobs: Sequence[tuple[str, str]], documents: list[Document], con
 def _print_search(documents: list[Document], console: Console, model_env: Mapping[str, str]) -> None:
     """Search the samples: the texts' vectors against those in MongoDB."""
     # Loads torch, and the model once more: a search of your own needs its text tower just so.
-    from worker.encoder import EncoderChoice, OpenClipEncoder  # noqa: PLC0415
+    from worker.encode.open_clip import EncoderChoice, OpenClipEncoder  # noqa: PLC0415
     from worker.errors import ModelUnavailable  # noqa: PLC0415
     from worker.settings import load_settings  # noqa: PLC0415
 

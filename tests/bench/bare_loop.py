@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from tests.bench.lines import answer
-from worker.encoder import EncoderChoice, OpenClipEncoder
+from worker.encode.open_clip import EncoderChoice, OpenClipEncoder
 from worker.settings import load_settings
 
 BATCH = 16

@@ -10,10 +10,10 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from producer.contract import ImageJob
+from producer.contract.job import ImageJob
 from tests.bench.lines import answer
-from worker.runtime import build_runtime
 from worker.settings import load_settings
+from worker.wiring import build_runtime
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from tests.bench.lines import answer
-from worker.encoder import EncoderChoice, OpenClipEncoder
+from worker.encode.open_clip import EncoderChoice, OpenClipEncoder
 from worker.settings import load_settings
 
 

@@ -12,19 +12,19 @@ import open_clip
 import torch
 from PIL import Image
 
-from producer.model_cli import SMALL_MODEL
+from producer.cli.model import SMALL_MODEL
 from tests.bench.pictures import FORMATS, photo_file
 from tests.bench.rows import Row, Target, in_turn, row
-from worker.decode_pool import DecodePool, ProcessLimits
-from worker.decoder import DecodeLimits, PillowDecoder
-from worker.encoder import EncoderChoice, OpenClipEncoder
-from worker.geometry import PreprocessSpec
+from worker.decode.geometry import PreprocessSpec
+from worker.decode.pillow import DecodeLimits, PillowDecoder
+from worker.decode.pool import DecodePool, ProcessLimits
+from worker.encode.open_clip import EncoderChoice, OpenClipEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tests.bench.ground import Ground
-    from worker.decoder import Decoder
+    from worker.decode.pillow import Decoder
 
 _SIDE = 224
 _MEAN = torch.tensor(open_clip.OPENAI_DATASET_MEAN).view(3, 1, 1) * 255

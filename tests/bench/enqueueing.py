@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import redis
 from celery import Celery
 
-from producer.client import EmbeddingClient
-from producer.contract import IMAGE_QUEUE, IMAGE_TASK
+from producer.client.client import EmbeddingClient
+from producer.contract.job import IMAGE_QUEUE, IMAGE_TASK
 from tests.bench.rows import Target, in_turn, row
 
 if TYPE_CHECKING:

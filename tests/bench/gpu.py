@@ -11,7 +11,7 @@ import open_clip
 import torch
 
 from tests.bench.rows import in_turn, row
-from worker.encoder import EncoderChoice, OpenClipEncoder
+from worker.encode.open_clip import EncoderChoice, OpenClipEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from producer.model_cli import SMALL_MODEL
+from producer.cli.model import SMALL_MODEL
 from tests.bench.rows import Row, Target, row
-from worker.processors import processors
+from worker.encode.device import processors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

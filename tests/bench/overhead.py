@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from producer.model_cli import SMALL_MODEL
+from producer.cli.model import SMALL_MODEL
 from tests.bench.lines import Lines
 from tests.bench.rows import in_turn, row
 

@@ -14,10 +14,10 @@ import pymongo
 import redis
 from ephemeral_port_reserve import reserve
 
-from producer.client import EmbeddingClient
-from producer.contract import IMAGE_QUEUE
+from producer.cli.model import SMALL_MODEL
+from producer.client.client import EmbeddingClient
+from producer.contract.job import IMAGE_QUEUE
 from producer.local.stack import Stack
-from producer.model_cli import SMALL_MODEL
 from tests.chaos.parts import Part
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Stands in for `worker.encoder`, by the same names: a vector from the pixels in microseconds, and no torch.
+"""Stands in for `worker.encode.open_clip`, by the same names: a vector from the pixels in microseconds, and no torch.
 
 Vectors differ from picture to picture, and from model to model: CLIP_MODEL may be any name here.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from worker.geometry import PreprocessSpec
+from worker.decode.geometry import PreprocessSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Self
 
-from producer.errors import BrokerUnavailable, StoreUnavailable
+from producer.contract.errors import BrokerUnavailable, StoreUnavailable
 
 if TYPE_CHECKING:
     from tests.chaos.ledger import Ledger

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producer.errors import BrokerUnavailable
+from producer.contract.errors import BrokerUnavailable
 from tests.chaos.account import settle
 from tests.support.waiting import wait_for
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producer.contract import now_ms
+from producer.contract.job import now_ms
 from tests.chaos.account import settle
 from tests.support.waiting import wait_for
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producer.contract import now_ms
+from producer.contract.job import now_ms
 from tests.chaos.account import settle
 from tests.chaos.arena import NEW_MODEL, Arena
 from tests.chaos.ledger import Ledger

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from producer.model_cli import SMALL_MODEL
+from producer.cli.model import SMALL_MODEL
 from tests.chaos import stand_in
 from tests.chaos.arena import STAND_IN
 from tests.chaos.pictures import COUNT, picture
@@ -47,6 +47,6 @@ def _vectors(app: str, model: str) -> tuple[str, NDArray[np.float32]]:
 
 
 def _small_model() -> Any:
-    from worker.encoder import EncoderChoice, OpenClipEncoder  # noqa: PLC0415  (loads torch)
+    from worker.encode.open_clip import EncoderChoice, OpenClipEncoder  # noqa: PLC0415  (loads torch)
 
     return OpenClipEncoder(EncoderChoice(SMALL_MODEL["CLIP_MODEL"], SMALL_MODEL["CLIP_PRETRAINED"], "cpu", "fp32"))

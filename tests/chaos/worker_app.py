@@ -6,8 +6,8 @@ import sys
 
 from tests.chaos import stand_in
 
-# Before worker.runtime asks for it, so that torch is never loaded: such a worker starts in a second.
-sys.modules["worker.encoder"] = stand_in
+# Before worker.wiring asks for it, so that torch is never loaded: such a worker starts in a second.
+sys.modules["worker.encode.open_clip"] = stand_in
 
 from worker.app import app  # noqa: E402
 

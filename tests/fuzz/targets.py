@@ -13,14 +13,14 @@ import atheris
 with atheris.instrument_imports(include=["producer", "worker", "PIL"]):
     import ipaddress
 
-    from producer.contract import ImageJob, check_url, redact_url
-    from producer.errors import InvalidJob
-    from worker.addresses import is_allowed
-    from worker.decoder import DecodeLimits, PillowDecoder
+    from producer.contract.errors import InvalidJob
+    from producer.contract.job import ImageJob, check_url, redact_url
+    from worker.broker.validation import NotAMessage, read_message
+    from worker.decode.geometry import PreprocessSpec
+    from worker.decode.pillow import DecodeLimits, PillowDecoder
     from worker.errors import JobError
-    from worker.geometry import PreprocessSpec
-    from worker.messages import NotAMessage, read_message
-    from worker.names import numeric_resolve
+    from worker.fetch.addresses import is_allowed
+    from worker.fetch.dns import numeric_resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from worker.decoder import DecodeLimits, PillowDecoder
+from worker.decode.pillow import DecodeLimits, PillowDecoder
 
 if TYPE_CHECKING:
-    from worker.geometry import PreprocessSpec
+    from worker.decode.geometry import PreprocessSpec
 
 LIMITS = DecodeLimits(max_pixels=50_000_000, max_side=16_384, max_frames=1000, max_scans=100, allow_truncated=False)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner
 
-from producer.contract import WORKER_KEY, WORKER_NOTE_S, WorkerNote, now_ms
-from producer.doctor import doctor
+from producer.cli.doctor import doctor
+from producer.contract.job import WORKER_KEY, WORKER_NOTE_S, WorkerNote, now_ms
 
 if TYPE_CHECKING:
     import redis

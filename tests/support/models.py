@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import worker.models
+import worker.encode.models
 
 DEFAULT_MODEL = "ViT-B-32-quickgelu"
-SMALL_CHECKPOINT = Path(worker.models.__path__[0]) / "emoji-clip.safetensors"
+SMALL_CHECKPOINT = Path(worker.encode.models.__path__[0]) / "emoji-clip.safetensors"

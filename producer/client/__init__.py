@@ -1,0 +1,1 @@
+"""What a backend imports: the client and its connection to Redis."""

@@ -1,0 +1,104 @@
+"""Builds the Celery message (protocol 2) that kombu's Redis transport expects on a list.
+
+Follows https://docs.celeryq.dev/en/stable/internals/protocol.html and the virtual transport of kombu 5.7;
+a test holds it field by field against what Celery's own producer writes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import socket
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from producer.contract.job import IMAGE_QUEUE, IMAGE_TASK, describe_kwargs
+
+if TYPE_CHECKING:
+    from producer.contract.job import ImageJob
+
+_NO_EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+
+
+def image_message(job: ImageJob, task_id: str) -> bytes:
+    """Return the bytes to LPUSH on the queue for `job`."""
+    kwargs = job.to_kwargs()
+    message = _template(os.getpid()) % {
+        "body": _body(kwargs, _NO_EMBED),
+        "task_id": task_id,
+        "kwargsrepr": json.dumps(describe_kwargs(kwargs)),
+        "delivery_tag": _new_tag(),
+    }
+    return message.encode()
+
+
+@lru_cache(maxsize=1)
+def _template(pid: int) -> str:
+    """Return what all messages of a process share, as text to fill in: to build each anew takes three times as long."""
+    message = task_message({}, "%(task_id)s", {})
+    message["body"] = "%(body)s"
+    message["headers"]["kwargsrepr"] = "%(kwargsrepr)s"
+    message["headers"]["origin"] = _origin(pid).replace("%", "%%")
+    message["properties"]["delivery_tag"] = "%(delivery_tag)s"
+    return json.dumps(message).replace('"%(kwargsrepr)s"', "%(kwargsrepr)s")
+
+
+def task_message(kwargs: dict[str, Any], task_id: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the message as kombu's Redis transport unpacks it, for keyword arguments that are ready for JSON."""
+    return {
+        "body": _body(kwargs, options),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": _headers(kwargs, task_id),
+        "properties": _properties(task_id),
+    }
+
+
+def _body(kwargs: dict[str, Any], options: dict[str, Any]) -> str:
+    return base64.b64encode(json.dumps([[], kwargs, options]).encode()).decode()
+
+
+def _headers(kwargs: dict[str, Any], task_id: str) -> dict[str, Any]:
+    return {
+        "lang": "py",
+        "task": IMAGE_TASK,
+        "id": task_id,
+        "shadow": None,
+        "eta": None,
+        "expires": None,
+        "group": None,
+        "group_index": None,
+        "retries": 0,
+        "timelimit": [None, None],
+        "root_id": task_id,
+        "parent_id": None,
+        "argsrepr": "()",
+        # Flower and the worker's events show this text, so it must not carry a signed query string.
+        "kwargsrepr": describe_kwargs(kwargs),
+        "origin": _origin(os.getpid()),
+        "ignore_result": True,
+        "replaced_task_nesting": 0,
+        "stamped_headers": None,
+        "stamps": {},
+    }
+
+
+def _origin(pid: int) -> str:
+    return f"gen{pid}@{socket.gethostname()}"
+
+
+def _properties(task_id: str) -> dict[str, Any]:
+    return {
+        "correlation_id": task_id,
+        "reply_to": "",
+        "delivery_mode": 2,
+        "delivery_info": {"exchange": "", "routing_key": IMAGE_QUEUE},
+        "priority": 0,
+        "body_encoding": "base64",
+        "delivery_tag": _new_tag(),
+    }
+
+
+def _new_tag() -> str:
+    return os.urandom(16).hex()

@@ -1,0 +1,1 @@
+"""What operators do with a queue: check it, and enqueue what is missing, failed or lost."""

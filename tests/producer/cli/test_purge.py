@@ -1,0 +1,97 @@
+"""`clipqueue purge`: asks, deletes what waits or what was parked, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from producer.contract.job import IMAGE_QUEUE, PARKED_LIST
+from tests.support.commands import COMMAND, run
+
+if TYPE_CHECKING:
+    import redis
+
+
+@pytest.fixture
+def broker(queue: redis.Redis) -> redis.Redis:
+    """A Redis on which three messages wait, two are in flight and one was parked."""
+    queue.lpush(IMAGE_QUEUE, "a", "b", "c")
+    queue.hset("unacked", mapping={"tag-1": "d", "tag-2": "e"})
+    queue.lpush(PARKED_LIST, "f")
+    return queue
+    queue.flushdb()
+    return None
+
+
+def lengths(broker: redis.Redis) -> tuple[object, object, object]:
+    return broker.llen(IMAGE_QUEUE), broker.hlen("unacked"), broker.llen(PARKED_LIST)
+
+
+def answer(text: str, redis_url: str, *arguments: str) -> tuple[int, str]:
+    """Run the command on a terminal, where `text` is typed; return its exit code and what it printed."""
+    typing, terminal = pty.openpty()
+    env = {**os.environ, "REDIS_URL": redis_url}
+    os.write(typing, text.encode())
+    try:
+        done = subprocess.run(
+            [*COMMAND, "purge", *arguments],
+            stdin=terminal,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=env,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    finally:
+        os.close(typing)
+        os.close(terminal)
+    return done.returncode, done.stdout
+
+
+def test_waiting_messages_go_and_those_in_flight_stay(broker: redis.Redis, redis_url: str) -> None:
+    done = run("purge", "--yes", REDIS_URL=redis_url)
+    assert (done.returncode, done.stdout) == (0, "deleted 3 waiting messages\n")
+    assert "clipqueue backfill" in done.stderr
+    assert lengths(broker) == (0, 2, 1)
+
+
+def test_parked_messages_go_alone(broker: redis.Redis, redis_url: str) -> None:
+    done = run("purge", "--parked", "--yes", REDIS_URL=redis_url)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "deleted 1 parked message\n", "")
+    assert lengths(broker) == (3, 2, 0)
+
+
+@pytest.mark.parametrize(("typed", "exit_code", "left"), [("y\n", 0, 0), ("n\n", 1, 3), ("\n", 1, 3), ("\x04", 1, 3)])
+def test_it_asks_on_a_terminal(broker: redis.Redis, redis_url: str, typed: str, exit_code: int, left: int) -> None:
+    code, output = answer(typed, redis_url)
+    assert "Delete 3 waiting messages of 127.0.0.1:" in output
+    assert "Traceback" not in output
+    assert (code, lengths(broker)) == (exit_code, (left, 2, 1))
+
+
+def test_without_a_terminal_it_refuses_unless_told(broker: redis.Redis, redis_url: str) -> None:
+    done = run("purge", stdin="y\n", REDIS_URL=redis_url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "3 waiting messages" in done.stderr
+    assert "give --yes" in done.stderr
+    assert lengths(broker) == (3, 2, 1)
+
+
+def test_nothing_to_delete_is_said_without_asking(broker: redis.Redis, redis_url: str) -> None:
+    broker.delete(IMAGE_QUEUE)
+    done = run("purge", REDIS_URL=redis_url)
+    assert done.returncode == 0
+    assert done.stdout.startswith("there is no waiting message at 127.0.0.1:")
+
+
+def test_a_redis_that_is_away_or_unset_is_a_message_without_the_password() -> None:
+    away = run("purge", "--yes", REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
+    assert away.returncode == 1
+    assert away.stderr.startswith("clipqueue: Redis at 127.0.0.1:1 did not purge: ")
+    assert "hunter2" not in away.stderr
+    assert "REDIS_URL is not set" in run("purge").stderr

@@ -1,0 +1,89 @@
+"""What only a GPU can show (`pytest -m gpu`); skipped where there is none."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import WORKER_ENV
+from tests.support.pictures import small_jpeg
+from worker.encode.batcher import Batcher
+from worker.encode.open_clip import EncoderChoice, OpenClipEncoder
+from worker.errors import OutOfMemory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import Any
+
+    from producer.local.stack import Stack
+    from tests.support.servers import ImageServer
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),
+]
+
+
+@pytest.fixture
+def encoder() -> OpenClipEncoder:
+    return OpenClipEncoder(EncoderChoice("ViT-B-32", "untrained", "cuda", "fp16"))
+
+
+@pytest.fixture
+def little_memory(encoder: OpenClipEncoder) -> Iterator[None]:
+    """So little beside the model that a batch of hundreds does not fit, and one image does."""
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 256 * 1024**2) / total)
+    yield
+    torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def test_pixels_are_copied_from_pinned_memory_without_waiting(
+    encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies: list[tuple[bool, bool]] = []
+    real = torch.Tensor.to
+
+    def to(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        copies.append((tensor.is_pinned(), kwargs.get("non_blocking", False)))
+        return real(tensor, *args, **kwargs)
+
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    assert encoder._upload(np.zeros((2, 224, 224, 3), np.uint8)).is_cuda
+    assert copies == [(True, True)]
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_a_batch_too_large_for_the_memory_is_halved_and_every_image_has_its_vector(encoder: OpenClipEncoder) -> None:
+    with pytest.raises(OutOfMemory):
+        encoder.encode(np.zeros((1024, 224, 224, 3), np.uint8))
+    batcher = Batcher(encoder, max_batch_size=1024, max_waiting=1024, timeout_s=60)
+    pictures = np.random.default_rng(1).integers(0, 255, (600, 224, 224, 3), dtype=np.uint8)
+    with ThreadPoolExecutor(600) as pool:
+        embedded = list(pool.map(batcher.embed, pictures))
+    batcher.close()
+    assert all(np.isfinite(one.vector).all() for one in embedded)
+
+
+def test_two_workers_share_one_gpu(
+    stack: Stack,
+    client: Any,
+    images: ImageServer,
+    new_id: str,
+    result_of: Callable[[Any], dict[str, Any]],
+    data_dir: Path,
+) -> None:
+    env = {**WORKER_ENV, "CLIPQUEUE_DEVICE": "cuda"}
+    workers = [stack.start_worker(env, f"gpu-{number}") for number in range(2)]
+    ids = [f"{new_id}-{number}" for number in range(100)]
+    client.enqueue_many((image_id, images.add(f"/{image_id}.jpg", small_jpeg(n))) for n, image_id in enumerate(ids))
+    assert {result_of(image_id)["embedding_job"]["status"] for image_id in ids} == {"done"}
+    for worker in workers:
+        stack.stop_one(worker)
+    assert all("done batch=" in (data_dir / f"gpu-{number}.log").read_text() for number in range(2))

@@ -1,0 +1,37 @@
+"""What Flower sees: every task's events, sent in groups."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from tests.support.pictures import small_jpeg
+from tests.support.waiting import wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import redis
+
+    from producer.client.client import EmbeddingClient
+    from tests.support.servers import ImageServer
+
+
+def test_every_task_is_seen_to_begin_and_to_end(
+    worker_log: Path, broker: redis.Redis, client: EmbeddingClient, images: ImageServer, new_id: str
+) -> None:
+    url = images.add("/picture.jpg", small_jpeg())
+    seen: dict[str, set[str]] = defaultdict(set)
+    with broker.pubsub() as events:  # type: ignore[no-untyped-call]
+        events.psubscribe("/0.celeryev/task.multi")
+        tasks = [client.enqueue(f"{new_id}-{number}", url) for number in range(10)]
+
+        def have_ended() -> bool:
+            if (message := events.get_message(timeout=1.0)) and message["type"] == "pmessage":
+                for event in json.loads(base64.b64decode(json.loads(message["data"])["body"])):
+                    seen[event["uuid"]].add(event["type"])
+            return all(seen[task] >= {"task-received", "task-started", "task-succeeded"} for task in tasks)
+
+        wait_for(have_ended, "the events of all tasks")

@@ -1,0 +1,95 @@
+"""How the parts are put together."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from worker.app import create_app
+from worker.decode.geometry import PreprocessSpec
+from worker.decode.pillow import DecodeLimits
+from worker.decode.pool import ProcessLimits
+from worker.fetch.dns import NameserverResolve
+from worker.fetch.fetcher import FetchRules
+from worker.lifecycle.logs import RedactingFormatter
+from worker.settings import Settings
+from worker.wiring import build_decoder, build_fetcher, fitting_batch, fitting_concurrency
+
+
+@pytest.mark.parametrize(
+    ("per_image_s", "fits"),
+    [(0.001, 32), (0.3, 32), (0.8, 12), (5.0, 2), (60.0, 1)],
+)
+def test_a_slow_model_gets_fewer_images_in_flight(
+    per_image_s: float, fits: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else each would wait longer than it may, and none would ever be done; the log says so."""
+    assert fitting_concurrency(per_image_s, encode_s=20.0, wanted=32) == fits
+    assert ("CLIPQUEUE_CONCURRENCY" in caplog.text) is (fits < 32)
+
+
+def test_the_settings_reach_what_they_are_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What each does is tested where it is done; here, that it gets there."""
+    values: dict[str, Any] = {
+        "fetch_total_s": 11,
+        "fetch_connect_s": 1.25,
+        "fetch_read_s": 2.5,
+        "fetch_dns_s": 3.5,
+        "fetch_max_bytes": 1234,
+        "fetch_user_agent": "test/1",
+        "fetch_allow_downgrade": True,
+        "fetch_per_host": 3,
+        "fetch_proxy": "http://127.0.0.1:3128",
+        "max_pixels": 999,
+        "max_side": 77,
+        "max_frames": 5,
+        "max_scans": 6,
+        "allow_truncated": True,
+        "decode_processes": 3,
+        "decode_cpu_s": 2,
+        "decode_memory_bytes": 300_000_000,
+        "decode_s": 9,
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(f"CLIPQUEUE_{name.upper()}", str(value))
+    settings = Settings()
+    fetcher = build_fetcher(settings)
+    assert fetcher._rules == FetchRules(11, 1.25, 2.5, 1234, "test/1", allow_downgrade=True)
+    assert fetcher._slots._per_host == 3
+    assert fetcher._adapter._proxies == dict.fromkeys(("http", "https"), "http://127.0.0.1:3128")
+    assert fetcher._adapter._guard.resolve._seconds == 3.5  # type: ignore[attr-defined]
+    decoder = build_decoder(settings, PreprocessSpec(8, 8))
+    assert decoder._config["limits"] == asdict(DecodeLimits(999, 77, 5, 6, allow_truncated=True))
+    assert decoder._limits == ProcessLimits(2, 300_000_000, 9.0)
+    assert decoder.processes == 3
+    monkeypatch.setenv("CLIPQUEUE_FETCH_NAMESERVERS", "127.0.0.1:5353")
+    assert isinstance(build_fetcher(Settings())._adapter._guard.resolve, NameserverResolve)
+
+
+def test_the_formatter_cuts_queries_in_messages_and_tracebacks() -> None:
+    try:
+        raise ValueError("cannot read http://host/a.jpg?sig=secret")  # noqa: TRY301
+    except ValueError as exc:
+        record = logging.LogRecord("a", 40, "p", 1, "url=%s", ("http://host/b.jpg?sig=secret",), (type(exc), exc, None))
+    line = RedactingFormatter("%(message)s").format(record)
+    assert line.startswith("url=http://host/b.jpg\n")
+    assert "http://host/a.jpg" in line
+    assert "secret" not in line
+
+
+def test_every_thread_may_ack_at_the_same_moment() -> None:
+    """kombu's pool refuses a connection beyond its number, and with it the ack."""
+    options = create_app(Settings(concurrency=50)).conf.broker_transport_options
+    assert options["max_connections"] > 50
+
+
+@pytest.mark.parametrize(
+    ("wanted", "concurrency", "threads", "fits"), [(32, 64, 1, 32), (32, 64, 2, 16), (8, 64, 2, 8), (32, 1, 4, 1)]
+)
+def test_batches_leave_half_of_the_images_in_flight_to_be_fetched(
+    wanted: int, concurrency: int, threads: int, fits: int
+) -> None:
+    assert fitting_batch(wanted, concurrency, threads) == fits

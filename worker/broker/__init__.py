@@ -1,0 +1,1 @@
+"""The worker's side of Redis: takes messages without losing one, validates them, acks, requeues and retries."""

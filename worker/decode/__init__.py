@@ -1,0 +1,1 @@
+"""Turns the bytes of an image file into pixels, in child processes with limits."""

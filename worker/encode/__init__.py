@@ -1,0 +1,1 @@
+"""Turns pixels into vectors: batches, the model and where its weights come from."""

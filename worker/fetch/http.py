@@ -1,0 +1,117 @@
+"""The seam between requests and the network: every connection goes to a checked address, under a deadline.
+
+Knows nothing of HTTP status, redirects or images.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from requests.adapters import HTTPAdapter
+from urllib3 import PoolManager, ProxyManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from worker.fetch.deadline import running_deadline
+from worker.fetch.guard import ProxyGuard
+
+if TYPE_CHECKING:
+    import socket
+
+    from requests import PreparedRequest, Response
+    from urllib3.connectionpool import HTTPConnectionPool
+
+    from worker.fetch.guard import Guard
+
+_HOSTS_KEPT = 8
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def host_and_port(url: str) -> tuple[str, int]:
+    """Return the host of an http or https URL in one spelling, and the port that it means."""
+    parts = urlsplit(url)
+    return (parts.hostname or "").rstrip("."), parts.port or _DEFAULT_PORTS[parts.scheme]
+
+
+class GuardedAdapter(HTTPAdapter):
+    """requests' connection pool with every connection opened by a `Guard` and watched by the running `Deadline`.
+
+    Args:
+        guard: Where connections may go.
+        connections: Most connections to one host that are kept.
+        proxy: The URL of an egress proxy, which then looks names up and answers for where they lead; else empty.
+    """
+
+    def __init__(self, guard: Guard, connections: int, proxy: str = "") -> None:
+        self._guard = guard
+        self._proxies = {"http": proxy, "https": proxy} if proxy else None
+        # Connections to a few hosts are kept for the next download, as many as can be in use at once.
+        super().__init__(pool_connections=_HOSTS_KEPT, pool_maxsize=connections)
+
+    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:  # type: ignore[override]
+        """Send a request, through the egress proxy if there is one; the environment's proxies are not asked."""
+        if self._proxies:
+            self._guard.check_unresolved(*host_and_port(str(request.url)))
+        return super().send(request, **{**kwargs, "proxies": self._proxies})
+
+    def build_response(self, req: PreparedRequest, resp: Any) -> Response:
+        """Make requests' response of urllib3's, without its cookies: to parse them can take minutes, for nothing."""
+        for name in ("Set-Cookie", "Set-Cookie2"):
+            del resp._original_response.msg[name]  # noqa: SLF001  (where requests itself looks for them)
+        return super().build_response(req, resp)
+
+    def init_poolmanager(self, connections: int, maxsize: int, *_: Any, **kwargs: Any) -> None:
+        """Build the pool manager (called by requests)."""
+        self._pool_options = {"num_pools": connections, "maxsize": maxsize, **kwargs}
+        self.poolmanager = _GuardedPoolManager(self._guard, **self._pool_options)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Return the pool manager for the egress proxy (called by requests)."""
+        if proxy not in self.proxy_manager:
+            guard = ProxyGuard(self._guard.resolve)
+            options = {**self._pool_options, "proxy_headers": self.proxy_headers(proxy), **kwargs}
+            self.proxy_manager[proxy] = _GuardedProxyManager(guard, proxy_url=proxy, **options)
+        return self.proxy_manager[proxy]
+
+
+class _GuardedPoolManager(PoolManager):
+    def __init__(self, guard: Guard, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._guard = guard
+
+    def _new_pool(
+        self, scheme: str, host: str, port: int, request_context: dict[str, Any] | None = None
+    ) -> HTTPConnectionPool:
+        pool = super()._new_pool(scheme, host, port, request_context)
+        connection = _HTTPSConnection if scheme == "https" else _HTTPConnection
+        pool.ConnectionCls = partial(connection, guard=self._guard)  # type: ignore[assignment]
+        return pool
+
+
+class _GuardedProxyManager(_GuardedPoolManager, ProxyManager):
+    pass
+
+
+class _HTTPConnection(HTTPConnection):
+    def __init__(self, *args: Any, guard: Guard, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._guard = guard
+
+    def _new_conn(self) -> socket.socket:
+        connect_s = self.timeout if isinstance(self.timeout, int | float) else running_deadline().remaining_s
+        sock = self._guard.connect(self._dns_host, self.port, connect_s, self.socket_options)
+        running_deadline().watch(sock)
+        return sock
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if self.sock is not None:  # from the pool: an earlier download's deadline watched it last
+            running_deadline().watch(self.sock)
+        super().request(*args, **kwargs)
+
+
+class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
+    def _tunnel(self) -> None:
+        super()._tunnel()
+        if running_deadline().expired:  # headers that were cut read like whole ones
+            raise TimeoutError

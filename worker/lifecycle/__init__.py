@@ -1,0 +1,1 @@
+"""The life of a worker process: logs, events, drain, heartbeat and watchdog."""
