@@ -14,10 +14,10 @@ from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
 from kombu.entity import Queue
 
-from producer.contract.job import IMAGE_QUEUE, IMAGE_TASK
+from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
 from worker.broker.transport import Channel
 from worker.broker.transport import install as install_transport
-from worker.errors import StoreUnavailable, Unavailable
+from worker.errors import StartupError, StoreUnavailable
 from worker.lifecycle.events import EventFlush
 from worker.lifecycle.logs import configure_logging
 from worker.settings import Settings, SettingsError, load_settings
@@ -125,7 +125,7 @@ def _start(sender: Any, **_: Any) -> None:
         # The model and its libraries are half a million objects that stay: to look through them for garbage would
         # stop every thread for a fifth of a second, now and then.
         gc.freeze()
-    except (Unavailable, StoreUnavailable) as exc:
+    except (StartupError, StoreUnavailable) as exc:
         logger.critical(exc)
         sys.exit(1)
     except Exception:

@@ -31,20 +31,20 @@ JobError
     ├── DecoderCrashed          decoder_crashed     the process that decoded it was lost
     └── EncodeFailed            encode_failed       the model did not answer, or failed on this image
 
-HandBack                        nobody's job's fault: the job goes back to the queue and spends no retry
+Requeue                        nobody's job's fault: the job goes back to the queue and spends no retry
 ├── StoreUnavailable            MongoDB is away
 ├── QueueUnavailable            Redis is away
 ├── ResolverBusy                enough names are being looked up
 ├── DecodersBusy                enough images are being decoded
 ├── HostBusy                    enough downloads from that host run already
-├── SuspectWaits                another job that lost its worker runs first
-└── WorkerStops                 the worker was told to stop, and the job is not nearly done
+├── IsolationBusy                another job that lost its worker runs first
+└── WorkerStopping                 the worker was told to stop, and the job is not nearly done
 
-EncoderFault                    what the batcher does something about; no job sees it
+EncoderError                    what the batcher does something about; no job sees it
 ├── OutOfMemory                 the batch is too large for the device
 └── EncoderBroken               the device is lost to this process, which ends itself
 
-Unavailable                     the worker does not start
+StartupError                     the worker does not start
 ├── ModelUnavailable            the model cannot be loaded
 └── DecoderUnavailable          no decoding process can be started
 """
@@ -242,7 +242,7 @@ class EncodeFailed(TransientError):
     code, stage = "encode_failed", "encode"
 
 
-class HandBack(Exception):
+class Requeue(Exception):
     """Nobody's job's fault: the job goes back to the queue. Never raised itself.
 
     Attributes:
@@ -252,59 +252,59 @@ class HandBack(Exception):
     pause_s: ClassVar[float] = 0.0
 
 
-class StoreUnavailable(HandBack):
+class StoreUnavailable(Requeue):
     """MongoDB did not take the write."""
 
     pause_s = 1.0
 
 
-class QueueUnavailable(HandBack):
+class QueueUnavailable(Requeue):
     """Redis did not answer."""
 
     pause_s = 1.0
 
 
-class HostBusy(HandBack):
+class HostBusy(Requeue):
     """As many downloads from that host as may run already do; a moment was waited already."""
 
 
-class ResolverBusy(HandBack):
+class ResolverBusy(Requeue):
     """As many names as may be looked up at once are; a moment was waited already."""
 
 
-class DecodersBusy(HandBack):
+class DecodersBusy(Requeue):
     """As many images as may be decoded at once are; the next try downloads the image anew."""
 
     pause_s = 1.0
 
 
-class SuspectWaits(HandBack):
+class IsolationBusy(Requeue):
     """The job lost a worker, and another such job runs in this process; a moment was waited already."""
 
 
-class WorkerStops(HandBack):
+class WorkerStopping(Requeue):
     """The worker was told to stop, and would not end this job in time."""
 
 
-class EncoderFault(Exception):
+class EncoderError(Exception):
     """What the batcher does something about. Never raised itself."""
 
 
-class OutOfMemory(EncoderFault):
+class OutOfMemory(EncoderError):
     """The batch is too large for the device."""
 
 
-class EncoderBroken(EncoderFault):
+class EncoderBroken(EncoderError):
     """The device is lost to this process; only a new one can use it again."""
 
 
-class Unavailable(Exception):
+class StartupError(Exception):
     """The worker cannot start; the message says what to set. Never raised itself."""
 
 
-class ModelUnavailable(Unavailable):
+class ModelUnavailable(StartupError):
     """The model cannot be loaded; the message is a paragraph that says what to set."""
 
 
-class DecoderUnavailable(Unavailable):
+class DecoderUnavailable(StartupError):
     """No decoding process can be started."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from producer.contract.job import redact_url
+from producer.contract.urls import redact_url
 from worker.errors import JobError
 from worker.store.results import Result
 
@@ -57,7 +57,7 @@ class Pipeline:
         """Embed one image and write its vector.
 
         Raises:
-            PermanentError, TransientError, HandBack: See `worker.errors`.
+            PermanentError, TransientError, Requeue: See `worker.errors`.
         """
         clock = _StageClock()
         try:
@@ -70,9 +70,9 @@ class Pipeline:
     def _run(self, job: ImageJob, attempts: int, clock: _StageClock) -> str:
         self.drain.start_job()
         with clock.stage("check"):
-            standing = self.store.standing(job, self.model)
-        if standing.verdict != "needed":
-            return f"skipped ({standing.verdict})"
+            check = self.store.check(job, self.model)
+        if check.verdict != "needed":
+            return f"skipped ({check.verdict})"
         self.drain.start_job()  # nothing was spent on it yet
         with clock.stage("fetch"):
             content = self.fetcher.fetch(job.url)
@@ -86,7 +86,7 @@ class Pipeline:
         with clock.stage("save"):
             digest = hashlib.sha256(content).hexdigest()
             result = Result(embedded.vector, self.model, digest, image.width, image.height, image.format)
-            self.store.save(job, result, attempts, standing)
+            self.store.save(job, result, attempts, check)
         return f"done batch={embedded.batch_size}"
 
 

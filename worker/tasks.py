@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 from celery.exceptions import Reject
 
 from producer.contract.errors import InvalidJob
-from producer.contract.job import IMAGE_QUEUE, IMAGE_TASK, ImageJob, now_ms, parse_image_id, read_enqueued_at
+from producer.contract.job import ImageJob, now_ms, parse_image_id, read_enqueued_at
+from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
 from worker.app import app
 from worker.broker.validation import LOST_HEADER
 from worker.errors import (
     BadJob,
-    HandBack,
     InternalError,
     JobError,
     PermanentError,
     QueueUnavailable,
+    Requeue,
     StoreRefused,
     StoreUnavailable,
     TransientError,
@@ -42,7 +43,7 @@ def embed_image(self: Task, /, **kwargs: object) -> None:
     try:
         job = _read_job(self, kwargs)
         _embed(self, job)
-    except HandBack as exc:
+    except Requeue as exc:
         # Nobody's job's fault: the message goes back unspent, to the far end of the queue.
         logger.log(_level(exc), "task=%s goes back to the queue: %s", self.request.id, exc)
         app.runtime.drain.pause(exc.pause_s)
@@ -78,7 +79,7 @@ def _embed(task: Task, job: ImageJob) -> None:
     except PermanentError as exc:
         _record(_failure(task, job, exc))
         raise
-    except HandBack:
+    except Requeue:
         raise
     except Exception as exc:  # the edge of the task: a defect of ours must not lose the job
         logger.exception("job=%s met a defect", job.image_id)
@@ -120,7 +121,7 @@ def _failure(task: Task, job: ImageJob, error: JobError) -> Failure:
     return Failure(job.image_id, job.url, job.enqueued_at_ms, _attempts(task), error)
 
 
-def _level(exc: HandBack) -> int:
+def _level(exc: Requeue) -> int:
     # That a job waits for others is everyday, and turns up dozens of times a second.
     return logging.WARNING if isinstance(exc, StoreUnavailable | QueueUnavailable) else logging.DEBUG
 

@@ -9,35 +9,37 @@ from typing import TYPE_CHECKING
 
 from producer.client.broker import Broker
 from producer.contract.job import now_ms
-from worker.broker.poison import Suspects
+from worker.broker.poison import Quarantine
 from worker.broker.retries import RetryPolicy
 from worker.broker.transport import Channel
 from worker.decode.pillow import DecodeLimits
 from worker.decode.pool import DecodePool, ProcessLimits
 from worker.encode.batcher import Batcher
-from worker.encode.open_clip import EncoderChoice, OpenClipEncoder
-from worker.fetch.dns import BoundedResolve, NameserverResolve
+from worker.encode.device import usable_cpus
+from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
+from worker.fetch.dns import NameserverResolver, ThreadedResolver
 from worker.fetch.fetcher import FetchRules, HttpFetcher
 from worker.fetch.guard import Guard
-from worker.fetch.host_limits import HostSlots
+from worker.fetch.host_limits import HostLimits
 from worker.fetch.http import GuardedAdapter
 from worker.lifecycle.drain import Drain
 from worker.lifecycle.watchdog import Watch, Watched
 from worker.pipeline import Pipeline, StageLimits
 from worker.settings import parse_ports
 from worker.store.mongo import MongoStore
-from worker.store.outage import PatientStore
+from worker.store.outage import ResilientStore
 
 if TYPE_CHECKING:
-    from producer.contract.job import WorkerNote
-    from worker.decode.geometry import PreprocessSpec
+    from producer.contract.fields import WorkerHeartbeat
     from worker.fetch.dns import Resolve
     from worker.settings import Settings
+    from worker.spec import PreprocessSpec
 
 logger = logging.getLogger(__name__)
 
 # What a job waits for another of its host, or another suspect, before it goes back to the queue.
 _WAIT_S = 1.0
+_MAX_DECODE_PROCESSES = 8
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,12 @@ class Runtime:
     """
 
     pipeline: Pipeline
-    store: PatientStore
+    store: ResilientStore
     retries: RetryPolicy
     batcher: Batcher
     fetcher: HttpFetcher
     decoder: DecodePool
-    suspects: Suspects
+    suspects: Quarantine
     drain: Drain
     watch: Watch
     concurrency: int
@@ -82,21 +84,21 @@ def build_runtime(settings: Settings, node: str) -> Runtime:
         StoreUnavailable: MONGODB_URI or CLIPQUEUE_COLLECTION cannot be used.
     """
     mongo = MongoStore(settings.mongodb_uri, settings.collection, call_s=settings.store_s, upsert=settings.upsert)
-    encoder = OpenClipEncoder(EncoderChoice.of(settings))
-    per_image_s = encoder.warm_up(fitting_batch(settings.batch_size, settings.concurrency, encoder.threads))
+    encoder = OpenClipEncoder(EncoderConfig.of(settings))
+    per_image_s = encoder.warm_up(fit_batch_size(settings.batch_size, settings.concurrency, encoder.threads))
     logger.info("model %s ready: %s", encoder.model_id, encoder.describe())
-    concurrency = fitting_concurrency(per_image_s, settings.encode_s, settings.concurrency)
+    concurrency = fit_concurrency(per_image_s, settings.encode_s, settings.concurrency)
     decoder = build_decoder(settings, encoder.spec)
     decoder.warm_up()
     drain = Drain(settings.drain_s)
     batcher = Batcher(
         encoder,
-        max_batch_size=fitting_batch(settings.batch_size, concurrency, encoder.threads),
+        max_batch_size=fit_batch_size(settings.batch_size, concurrency, encoder.threads),
         max_waiting=concurrency,
         timeout_s=settings.encode_s,
         threads=encoder.threads,
     )
-    store, fetcher = PatientStore(mongo, drain), build_fetcher(settings)
+    store, fetcher = ResilientStore(mongo, drain), build_fetcher(settings)
     pipeline = Pipeline(
         fetcher=fetcher,
         decoder=decoder,
@@ -117,14 +119,14 @@ def build_runtime(settings: Settings, node: str) -> Runtime:
         batcher=batcher,
         fetcher=fetcher,
         decoder=decoder,
-        suspects=Suspects(Broker(settings.redis_url), wait_s=_WAIT_S),
+        suspects=Quarantine(Broker(settings.redis_url), wait_s=_WAIT_S),
         drain=drain,
         watch=Watch(Broker(settings.redis_url), watched, about),
         concurrency=concurrency,
     )
 
 
-def _about(settings: Settings, node: str, model: str, database: str, concurrency: int) -> WorkerNote:
+def _about(settings: Settings, node: str, model: str, database: str, concurrency: int) -> WorkerHeartbeat:
     return {
         "node": node,
         "version": version("clipqueue"),
@@ -140,7 +142,7 @@ def _about(settings: Settings, node: str, model: str, database: str, concurrency
     }
 
 
-def fitting_concurrency(per_image_s: float, encode_s: float, wanted: int) -> int:
+def fit_concurrency(per_image_s: float, encode_s: float, wanted: int) -> int:
     """Return how many images may be in flight so that the last of them waits at most half of `encode_s`.
 
     With more, images of a slow model would time out and be tried again, and none would ever be done.
@@ -158,7 +160,7 @@ def fitting_concurrency(per_image_s: float, encode_s: float, wanted: int) -> int
     return fitting
 
 
-def fitting_batch(wanted: int, concurrency: int, threads: int) -> int:
+def fit_batch_size(wanted: int, concurrency: int, threads: int) -> int:
     """Return the largest batch with which the model holds half of what is in flight; the rest is fetched meanwhile."""
     return max(1, min(wanted, concurrency // (2 * threads)))
 
@@ -175,14 +177,14 @@ def build_fetcher(settings: Settings) -> HttpFetcher:
     )
     guard = Guard(parse_ports(settings.fetch_ports), settings.fetch_allow_networks, _build_resolve(settings))
     adapter = GuardedAdapter(guard, settings.concurrency, settings.fetch_proxy)
-    return HttpFetcher(adapter, HostSlots(settings.fetch_per_host, _WAIT_S), rules)
+    return HttpFetcher(adapter, HostLimits(settings.fetch_per_host, _WAIT_S), rules)
 
 
 def _build_resolve(settings: Settings) -> Resolve:
     if settings.fetch_nameservers:
-        return NameserverResolve(settings.fetch_nameservers, settings.fetch_dns_s)
+        return NameserverResolver(settings.fetch_nameservers, settings.fetch_dns_s)
     # Twice as many threads as jobs: a lookup that nobody waits for any more goes on until the system gives up.
-    return BoundedResolve(2 * settings.concurrency, settings.fetch_dns_s)
+    return ThreadedResolver(2 * settings.concurrency, settings.fetch_dns_s)
 
 
 def build_decoder(settings: Settings, spec: PreprocessSpec) -> DecodePool:
@@ -195,4 +197,5 @@ def build_decoder(settings: Settings, spec: PreprocessSpec) -> DecodePool:
         allow_truncated=settings.allow_truncated,
     )
     cost = ProcessLimits(settings.decode_cpu_s, settings.decode_memory_bytes, settings.decode_s)
-    return DecodePool(spec, limits, cost, processes=settings.decode_processes)
+    processes = settings.decode_processes or min(_MAX_DECODE_PROCESSES, usable_cpus())
+    return DecodePool(spec, limits, cost, processes=processes)

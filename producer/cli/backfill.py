@@ -14,7 +14,7 @@ from producer.cli.collection import collection_option, opened_collection
 from producer.cli.output import fail, fail_for_extra
 from producer.client.broker import Broker, redis_url_from_env
 from producer.contract.errors import BrokerUnavailable, ClipqueueError, ConfigurationError, StoreUnavailable
-from producer.operations.workers import check_place, read_workers
+from producer.operations.workers import check_same_collection, read_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,7 +129,7 @@ def _opened(asked: Asked) -> Iterator[tuple[ImageDocuments, Broker, Any]]:
             opened_collection(f"clipqueue {asked.command}", asked.collection) as documents,
             closing(Broker(redis_url_from_env())) as broker,
         ):
-            check_place(broker, documents)
+            check_same_collection(broker, documents)
             yield documents, broker, _read_query(asked.query)
     except (BrokerUnavailable, StoreUnavailable) as exc:
         fail(f"{exc}; the same command goes on from where it was")

@@ -9,7 +9,7 @@ import click
 
 from producer.cli.output import fail, fail_for_extra
 from producer.client.environment import mongodb_uri
-from producer.contract.job import DEFAULT_COLLECTION
+from producer.contract.names import DEFAULT_COLLECTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

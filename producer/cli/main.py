@@ -26,9 +26,10 @@ from producer.cli.purge import purge
 from producer.cli.sweep import sweep
 from producer.client.client import EmbeddingClient
 from producer.client.environment import collection_name
-from producer.client.queue import chunks_of
+from producer.client.queue import chunked
 from producer.contract.errors import BrokerUnavailable, ClipqueueError, InvalidJob, StoreUnavailable
-from producer.contract.job import ImageJob, id_of_url, redact_text
+from producer.contract.job import ImageJob, id_of_url
+from producer.contract.urls import redact_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -88,7 +89,7 @@ def enqueue(  # noqa: PLR0913  (one for each option)
     count = 0
     try:
         with EmbeddingClient.from_env() as client:
-            for chunk in chunks_of(checked):
+            for chunk in chunked(checked):
                 pairs = [(wire_id, url) for _, wire_id, url in chunk]
                 count += client.enqueue_many(pairs, force=force, record=record)
                 _print_ids(shown_id for shown_id, _, _ in chunk)

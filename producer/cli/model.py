@@ -75,9 +75,9 @@ def show(model_env: dict[str, str]) -> None:
     """Load the model as a worker here would, and print what it is and how it runs."""
     with _explained():
         settings = _settings(model_env)
-        from worker.encode.open_clip import EncoderChoice, OpenClipEncoder  # noqa: PLC0415  (takes seconds: torch)
+        from worker.encode.open_clip import EncoderConfig, OpenClipEncoder  # noqa: PLC0415  (takes seconds: torch)
 
-        encoder = OpenClipEncoder(EncoderChoice.of(settings))
+        encoder = OpenClipEncoder(EncoderConfig.of(settings))
     click.echo(f"id          {encoder.model_id}")
     click.echo(f"dimension   {encoder.dim}")
     click.echo(f"parameters  {encoder.parameters:,}")

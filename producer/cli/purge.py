@@ -11,7 +11,7 @@ import click
 from producer.cli.output import fail
 from producer.client.broker import Broker, redis_url_from_env
 from producer.contract.errors import ClipqueueError
-from producer.contract.job import IMAGE_QUEUE, PARKED_LIST
+from producer.contract.names import IMAGE_QUEUE, PARKED_LIST
 from producer.operations.doctor.findings import count_of
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from producer.cli.collection import collection_option, opened_collection
 from producer.cli.output import fail
 from producer.client.broker import Broker, redis_url_from_env
 from producer.contract.errors import BrokerUnavailable, ClipqueueError, ConfigurationError, StoreUnavailable
-from producer.operations.workers import check_place
+from producer.operations.workers import check_same_collection
 
 if TYPE_CHECKING:
     from producer.documents.documents import ImageDocuments
@@ -77,7 +77,7 @@ def sweep(every_s: float | None, age_s: float, max_queued: int, url_field: str, 
 
             sweeper = Sweeper(broker, documents, SweepOptions(age_s, max_queued, url_field))
             if every_s is None:
-                check_place(broker, documents)
+                check_same_collection(broker, documents)
                 _report(sweeper.sweep())
             else:
                 _sweep_until_stopped(sweeper, every_s, broker, documents)
@@ -92,7 +92,7 @@ def _sweep_until_stopped(sweeper: Sweeper, every_s: float, broker: Broker, docum
     while True:
         pause_s = every_s
         try:
-            check_place(broker, documents)
+            check_same_collection(broker, documents)
             swept = sweeper.sweep()
             _report(swept)
             away = ""

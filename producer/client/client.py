@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from producer.client.broker import Broker, redis_url_from_env
 from producer.client.environment import collection_name, mongodb_uri
-from producer.client.queue import chunks_of, push
+from producer.client.queue import chunked, push
 from producer.contract.errors import ConfigurationError
-from producer.contract.job import DEFAULT_COLLECTION, ImageJob
+from producer.contract.job import ImageJob
+from producer.contract.names import DEFAULT_COLLECTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -99,7 +100,7 @@ class EmbeddingClient:
         """
         count = 0
         checked = (ImageJob.new(image_id, url, force=force) for image_id, url in jobs)
-        for chunk in chunks_of(checked):
+        for chunk in chunked(checked):
             self._send(chunk, None, record=record)
             count += len(chunk)
         return count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from producer.contract.job import DEFAULT_COLLECTION
+from producer.contract.names import DEFAULT_COLLECTION
 
 
 def mongodb_uri() -> str | None:

@@ -6,8 +6,8 @@ import uuid
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from producer.contract.job import IMAGE_QUEUE, UNACKED
 from producer.contract.message import image_message
+from producer.contract.names import IMAGE_QUEUE, UNACKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,7 +38,7 @@ def push(redis: Redis, jobs: Sequence[ImageJob], task_ids: Sequence[str] | None 
     redis.lpush(IMAGE_QUEUE, *messages)
 
 
-def chunks_of(things: Iterable[T]) -> Iterator[list[T]]:
+def chunked(things: Iterable[T]) -> Iterator[list[T]]:
     """Yield lists of at most PUSH_CHUNK, read lazily."""
     left = iter(things)
     while chunk := list(islice(left, PUSH_CHUNK)):

@@ -1,7 +1,4 @@
-"""The wire contract: the names, the job, its payload and the document's fields.
-
-The one owner of everything that two programs must agree on. It knows neither Redis nor Celery nor MongoDB.
-"""
+"""The job, and its keyword arguments on the wire. Knows neither Redis nor Celery nor MongoDB."""
 
 from __future__ import annotations
 
@@ -9,47 +6,20 @@ import hashlib
 import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 from producer.contract.errors import InvalidJob
+from producer.contract.urls import check_text, check_url, redact_text, redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
-IMAGE_QUEUE = "images"
-IMAGE_TASK = "clipqueue.embed_image"
-# The Redis list of what came off the queue and was no job, newest first: JSON objects with `parked_at` (ms since the
-# epoch), `reason`, `bytes` (its size) and `item` (its beginning, as base64).
-PARKED_LIST = "clipqueue:parked"
-# Where kombu notes what workers have taken and not yet acked: a hash of messages by delivery tag, and a sorted set of
-# when (seconds since the epoch).
-UNACKED = "unacked"
-UNACKED_INDEX = "unacked_index"
-# On Redis, one key for each worker process, this with its node's name behind it: a `WorkerNote` as JSON. It is gone
-# WORKER_NOTE_S seconds after the worker's last sign of life.
-WORKER_KEY = "clipqueue:worker:"
-WORKER_NOTE_S = 30
-DEFAULT_DATABASE = "clipqueue"
-DEFAULT_COLLECTION = "images"
-
-MAX_URL_CHARS = 2048
 MAX_ID_CHARS = 1024
 # The last millisecond that a BSON date and Python's datetime both know (9999-12-31).
 MAX_TIME_MS = 253_402_300_799_999
-
 JOB_KEYS = ("image_id", "url", "enqueued_at", "force")
 _MAX_DESCRIPTION_CHARS = 4096
 _HEX24 = re.compile(r"[0-9a-fA-F]{24}")
-# Most URLs; every one that matches is one that is fetched.
-_USUAL_URL = re.compile(r"https?://[a-z0-9.-]+/[!-\[\]-~]*")
-# A URL that is plain up to its query or fragment, if it has any.
-_PLAIN_URL = re.compile(r"https?://[^?#@\[\]\\\x00-\x20\x7f-\U0010ffff]*(?=[?#]|\Z)")
-# From the query's mark to the next white space: rather a word too many than a signature.
-_QUERY_IN_TEXT = re.compile(r"(\bhttps?://[^\s?#]*)[?#]\S*", re.IGNORECASE)
-# What urlsplit would silently strip, and what no URL may contain unescaped (RFC 3986, section 2).
-_FORBIDDEN_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -64,56 +34,6 @@ class ObjectIdRef:
 
 
 ImageId = str | ObjectIdRef
-
-
-class ErrorFields(TypedDict):
-    """`embedding_job.error`, present only when the job failed."""
-
-    code: str
-    stage: str
-    message: str
-
-
-class EmbeddingJob(TypedDict):
-    """`embedding_job`, the sub-document a worker writes beside `embedding`.
-
-    `status` is `done` or `failed`; or `pending`, if the client recorded a job (`enqueue(..., record=True)`) that has
-    not ended, and then there are neither `finished_at` nor `attempts`, and `force` if it was asked for.
-    """
-
-    status: str
-    url: NotRequired[str]
-    enqueued_at: datetime
-    finished_at: NotRequired[datetime]
-    attempts: NotRequired[int]
-    model: NotRequired[str]
-    dim: NotRequired[int]
-    sha256: NotRequired[str]
-    width: NotRequired[int]
-    height: NotRequired[int]
-    format: NotRequired[str]
-    error: NotRequired[ErrorFields]
-    force: NotRequired[bool]
-
-
-class WorkerNote(TypedDict):
-    """What a worker process says of itself on Redis, for `clipqueue doctor` and whoever asks for its model.
-
-    `started_at` and `at`, when it was written, are milliseconds since the epoch by the worker's own clock.
-    `store_away`: MongoDB does not answer, so that it takes no messages.
-    """
-
-    node: str
-    version: str
-    model: str
-    database: str
-    collection: str
-    concurrency: int
-    visibility_timeout_s: int
-    upsert: bool
-    started_at: int
-    at: int
-    store_away: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,23 +144,6 @@ def describe_kwargs(kwargs: Mapping[str, Any]) -> str:
     return repr(shown)[:_MAX_DESCRIPTION_CHARS]
 
 
-def redact_url(url: str) -> str:
-    """Return scheme, host and path: a signed URL's secret lives in its query string."""
-    if plain := _PLAIN_URL.match(url):
-        return plain[0]  # as what follows would, in a tenth of the time
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "<unreadable URL>"
-    netloc = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{netloc}{parts.path}" if parts.scheme else parts.path
-
-
-def redact_text(text: str) -> str:
-    """Cut the query and fragment off every URL in a text."""
-    return _QUERY_IN_TEXT.sub(r"\1", text) if "://" in text else text
-
-
 def now_ms() -> int:
     """Return the time in milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
@@ -255,51 +158,6 @@ def _check_id(image_id: ImageId) -> None:
         raise InvalidJob("image_id is empty; give the _id of the document that should get the vector")
     if len(image_id) > MAX_ID_CHARS:
         raise InvalidJob(f"image_id has {len(image_id)} characters; at most {MAX_ID_CHARS} are allowed")
-    _check_text("image_id", image_id)
+    check_text("image_id", image_id)
     if _CONTROL.search(image_id):  # it would forge log lines and terminal output
         raise InvalidJob("image_id contains a control character")
-
-
-def check_url(url: str) -> None:
-    """Check that a URL is one that is fetched: a string, http or https, with a host, at most 2,048 characters.
-
-    Raises:
-        InvalidJob: It is not; the message says why, without repeating the URL.
-    """
-    if not isinstance(url, str):  # callers of the client may have no type checker
-        raise InvalidJob(f"url must be a string, not {type(url).__name__}")
-    if len(url) > MAX_URL_CHARS:
-        raise InvalidJob(f"the URL has {len(url)} characters; at most {MAX_URL_CHARS} are allowed")
-    if not _USUAL_URL.fullmatch(url):  # which takes a tenth of the time
-        _check_unusual_url(url)
-
-
-def _check_unusual_url(url: str) -> None:
-    _check_text("the URL", url)
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-        port = parts.port  # reading it checks it
-    except ValueError:
-        raise InvalidJob("the URL cannot be read: its host or port is malformed") from None
-    if not parts.scheme:
-        raise InvalidJob("the URL has no scheme; it must start with http:// or https://")
-    if parts.scheme not in ("http", "https"):
-        raise InvalidJob(f"the URL's scheme is {parts.scheme!r}; only http and https are fetched")
-    if _FORBIDDEN_IN_URL.search(url):
-        raise InvalidJob("the URL contains a space, backslash or control character; percent-encode it")
-    if parts.username is not None or parts.password is not None:
-        raise InvalidJob("the URL contains a user name or password; use a URL that needs none, such as a signed one")
-    if host and "%" in host:
-        raise InvalidJob("the URL's host contains a percent sign: no zone ids, no escapes")
-    if not host or port == 0:
-        raise InvalidJob("the URL has no host" if not host else "the URL's port is 0")
-
-
-def _check_text(name: str, text: str) -> None:
-    if "\x00" in text:
-        raise InvalidJob(f"{name} contains a null character")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InvalidJob(f"{name} is not valid Unicode text (it has a lone surrogate)") from None

@@ -13,7 +13,8 @@ import socket
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from producer.contract.job import IMAGE_QUEUE, IMAGE_TASK, describe_kwargs
+from producer.contract.job import describe_kwargs
+from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
 
 if TYPE_CHECKING:
     from producer.contract.job import ImageJob

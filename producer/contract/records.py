@@ -17,7 +17,7 @@ Document = dict[str, Any]
 BsonId = str | ObjectId
 
 # What describes the vector and not the last job: kept when a later job waits or fails.
-OF_THE_VECTOR = ("model", "dim", "sha256", "width", "height", "format")
+VECTOR_FIELDS = ("model", "dim", "sha256", "width", "height", "format")
 # What no two writes of a job have in common.
 VERSION = ("status", "url", "sha256", "enqueued_at", "finished_at")
 DUPLICATE_KEY = 11000
@@ -34,26 +34,26 @@ def bson_date(ms: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=ms)
 
 
-def ms_of(date: object) -> int | None:
+def to_ms(date: object) -> int | None:
     """Return a stored date in milliseconds since the epoch; None for what is no date."""
     return (date - _EPOCH) // timedelta(milliseconds=1) if isinstance(date, datetime) else None
 
 
-def record_in(document: Document) -> Document:
+def job_record(document: Document) -> Document:
     """Return a document's `embedding_job`, empty if it has none."""
     stored = document.get("embedding_job")
     return stored if isinstance(stored, dict) else {}
 
 
-def is_later(stored: Document, enqueued_at: datetime) -> bool:
+def is_enqueued_later(stored: Document, enqueued_at: datetime) -> bool:
     """Return whether the stored job was enqueued after this time."""
     at = stored.get("enqueued_at")
     return isinstance(at, datetime) and at > enqueued_at
 
 
-def of_the_vector(stored: Document) -> Document:
+def vector_fields(stored: Document) -> Document:
     """Return the fields that stay with an earlier vector."""
-    return {key: stored[key] for key in OF_THE_VECTOR if key in stored}
+    return {key: stored[key] for key in VECTOR_FIELDS if key in stored}
 
 
 def unchanged(document_id: BsonId, stored: Document) -> Document:
@@ -69,15 +69,15 @@ def pending_record(stored: Document, job: ImageJob) -> Document | None:
     """
     enqueued_at = bson_date(job.enqueued_at_ms)
     is_there = not job.force and (stored.get("status"), stored.get("url")) == ("done", job.url)
-    if is_there or is_later(stored, enqueued_at):
+    if is_there or is_enqueued_later(stored, enqueued_at):
         return None
-    record = {**of_the_vector(stored), "status": "pending", "url": job.url, "enqueued_at": enqueued_at}
+    record = {**vector_fields(stored), "status": "pending", "url": job.url, "enqueued_at": enqueued_at}
     if job.force:
         record["force"] = True  # whoever queues the job again must ask for the same
     return None if record == stored else record
 
 
-def reason_of(exc: PyMongoError) -> str:
+def describe_error(exc: PyMongoError) -> str:
     """Return what may be said of an error of MongoDB's, whose text may repeat a document, and with it a signed URL."""
     if isinstance(exc, ConnectionFailure):
         # What follows describes the settings and the whole topology.

@@ -9,7 +9,7 @@ import pymongo
 from pymongo.errors import InvalidName, PyMongoError
 
 from producer.contract.errors import ConfigurationError
-from producer.contract.job import DEFAULT_DATABASE
+from producer.contract.names import DEFAULT_DATABASE
 from producer.contract.records import Document
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from producer.contract.records import (
     BsonId,
     Document,
     bson_id,
+    describe_error,
+    job_record,
     pending_record,
-    reason_of,
-    record_in,
     unchanged,
 )
 from producer.documents.connection import Client, collection_of, connect_client
@@ -86,7 +86,7 @@ class ImageDocuments:
         """Return the `embedding_job` of those of the documents that exist, by `_id`; empty where there is none."""
         query = {"_id": {"$in": list(document_ids)}}
         with _answers():
-            return {document["_id"]: record_in(document) for document in self._collection.find(query, _RECORD)}
+            return {document["_id"]: job_record(document) for document in self._collection.find(query, _RECORD)}
 
     def stream(self, query: Document, fields: Mapping[str, int]) -> Iterator[Document]:
         """Yield the documents that match, in no order, a batch at a time from the server."""
@@ -191,7 +191,7 @@ def _answers() -> Iterator[None]:
     except UnicodeError:
         raise StoreUnavailable("an id is not valid Unicode text") from None
     except PyMongoError as exc:
-        raise StoreUnavailable(f"MongoDB did not answer as it should: {reason_of(exc)}") from None
+        raise StoreUnavailable(f"MongoDB did not answer as it should: {describe_error(exc)}") from None
     except BSONError as exc:
         raise StoreUnavailable(f"MongoDB holds a document that cannot be read: {type(exc).__name__}") from None
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import PyMongoError
 
 from producer.contract.errors import StoreUnavailable
-from producer.contract.job import redact_text, redact_url
-from producer.contract.records import reason_of
+from producer.contract.records import describe_error
+from producer.contract.urls import redact_text, redact_url
 from producer.operations.doctor.findings import printable
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def find_failures(documents: Collection[dict[str, Any]], code: str | None, sampl
         found = list(documents.aggregate([{"$match": match}, {"$group": group}]))
         groups = [_read_group(documents, one, samples) for one in found]
     except PyMongoError as exc:
-        raise StoreUnavailable(f"MongoDB did not answer: {reason_of(exc)}") from None
+        raise StoreUnavailable(f"MongoDB did not answer: {describe_error(exc)}") from None
     except UnicodeError:
         raise StoreUnavailable("the code is not valid Unicode text") from None
     return sorted(groups, key=lambda one: (-one.count, one.code))

@@ -17,7 +17,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from producer.client.client import EmbeddingClient
-from producer.contract.job import DEFAULT_COLLECTION, DEFAULT_DATABASE, id_of_url, redact_url
+from producer.contract.job import id_of_url
+from producer.contract.names import DEFAULT_COLLECTION, DEFAULT_DATABASE
+from producer.contract.urls import redact_url
 from producer.local.sample_server import serve_folder
 from producer.local.stack import LOOPBACK_ALLOWED, Stack
 
@@ -125,7 +127,7 @@ def _print_table(jobs: Sequence[tuple[str, str]], documents: list[Document], con
 def _print_search(documents: list[Document], console: Console, model_env: Mapping[str, str]) -> None:
     """Search the samples: the texts' vectors against those in MongoDB."""
     # Loads torch, and the model once more: a search of your own needs its text tower just so.
-    from worker.encode.open_clip import EncoderChoice, OpenClipEncoder  # noqa: PLC0415
+    from worker.encode.open_clip import EncoderConfig, OpenClipEncoder  # noqa: PLC0415
     from worker.errors import ModelUnavailable  # noqa: PLC0415
     from worker.settings import load_settings  # noqa: PLC0415
 
@@ -133,7 +135,7 @@ def _print_search(documents: list[Document], console: Console, model_env: Mappin
     vectors = np.array([document["embedding"] for document in done], dtype=np.float32)
     try:
         with console.status("Searching"):
-            choice = EncoderChoice.of(load_settings())
+            choice = EncoderConfig.of(load_settings())
             if model_env:
                 choice = replace(choice, model=model_env["CLIP_MODEL"], pretrained=model_env.get("CLIP_PRETRAINED", ""))
             cosines = OpenClipEncoder(choice).encode_texts(list(QUERIES)) @ vectors.T

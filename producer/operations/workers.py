@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 from producer.contract.errors import ConfigurationError
-from producer.contract.job import MAX_TIME_MS, WORKER_KEY, WORKER_NOTE_S, WorkerNote
+from producer.contract.fields import WorkerHeartbeat
+from producer.contract.job import MAX_TIME_MS
+from producer.contract.names import HEARTBEAT_TTL_S, WORKER_KEY
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from producer.client.broker import Broker
     from producer.documents.documents import ImageDocuments
 
-_FIELDS: dict[str, type] = get_type_hints(WorkerNote)
+_FIELDS: dict[str, type] = get_type_hints(WorkerHeartbeat)
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class LiveWorker:
         ahead_s: Seconds that its clock is ahead of that of Redis.
     """
 
-    note: WorkerNote
+    note: WorkerHeartbeat
     ahead_s: float
 
 
@@ -58,7 +60,7 @@ def read_workers(redis: Redis) -> LiveWorkers:
     return LiveWorkers(tuple(alive), unreadable=sum(note is None for note, _ in found))
 
 
-def check_place(broker: Broker, documents: ImageDocuments) -> None:
+def check_same_collection(broker: Broker, documents: ImageDocuments) -> None:
     """Check that the living workers write where a command reads: a message does not say where its document is.
 
     Raises:
@@ -74,12 +76,12 @@ def check_place(broker: Broker, documents: ImageDocuments) -> None:
         raise ConfigurationError(f"the workers write into {there}, and this is {'.'.join(here)}: give both the same")
 
 
-def _ahead_s(note: WorkerNote, now_ms: float, left_ms: int) -> float:
+def _ahead_s(note: WorkerHeartbeat, now_ms: float, left_ms: int) -> float:
     # The key's time to live says when the note was written, by the clock of Redis itself.
-    return (note["at"] - (now_ms - (1000 * WORKER_NOTE_S - left_ms))) / 1e3
+    return (note["at"] - (now_ms - (1000 * HEARTBEAT_TTL_S - left_ms))) / 1e3
 
 
-def _read_note(raw: Any) -> WorkerNote | None:
+def _read_note(raw: Any) -> WorkerHeartbeat | None:
     try:
         note: Any = json.loads(raw)
         fields = {name: note[name] for name in _FIELDS}
@@ -89,4 +91,4 @@ def _read_note(raw: Any) -> WorkerNote | None:
         return None
     if not all(0 <= fields[name] <= MAX_TIME_MS for name in ("started_at", "at")):
         return None
-    return cast("WorkerNote", fields)
+    return cast("WorkerHeartbeat", fields)

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from tests.bench.lines import answer
-from worker.encode.open_clip import EncoderChoice, OpenClipEncoder
+from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
 from worker.settings import load_settings
 
 BATCH = 16
@@ -23,7 +23,7 @@ BATCH = 16
 def main(how: str) -> None:
     """Load the model that the environment names, as a worker does, and answer until the input ends."""
     settings = load_settings()
-    choice = EncoderChoice.of(settings)
+    choice = EncoderConfig.of(settings)
     encoder = OpenClipEncoder(choice if how == "threads" else replace(choice, threads=None))
     encoder.warm_up(BATCH)
     shape = (BATCH, encoder.spec.height, encoder.spec.width, 3)

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from tests.bench.lines import answer
-from worker.encode.open_clip import EncoderChoice, OpenClipEncoder
+from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
 from worker.settings import load_settings
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     """Load the model and answer with a JSON object of seconds until the input ends."""
     settings = load_settings()
     weights = settings.clip_model, settings.clip_pretrained
-    precision = OpenClipEncoder(EncoderChoice(*weights, settings.device, settings.precision)).precision
+    precision = OpenClipEncoder(EncoderConfig(*weights, settings.device, settings.precision)).precision
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     model, _, transform = open_clip.create_model_and_transforms(*weights)
     model = model.eval().to(dtype)

@@ -15,10 +15,10 @@ from PIL import Image
 from producer.cli.model import SMALL_MODEL
 from tests.bench.pictures import FORMATS, photo_file
 from tests.bench.rows import Row, Target, in_turn, row
-from worker.decode.geometry import PreprocessSpec
 from worker.decode.pillow import DecodeLimits, PillowDecoder
 from worker.decode.pool import DecodePool, ProcessLimits
-from worker.encode.open_clip import EncoderChoice, OpenClipEncoder
+from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
+from worker.spec import PreprocessSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -91,7 +91,7 @@ def _theirs(transform: Callable[[Image.Image], torch.Tensor], content: bytes) ->
 
 
 def _alike() -> Row:
-    encoder = OpenClipEncoder(EncoderChoice(SMALL_MODEL["CLIP_MODEL"], SMALL_MODEL["CLIP_PRETRAINED"], "cpu", "fp32"))
+    encoder = OpenClipEncoder(EncoderConfig(SMALL_MODEL["CLIP_MODEL"], SMALL_MODEL["CLIP_PRETRAINED"], "cpu", "fp32"))
     decoder = PillowDecoder(encoder.spec, _LIMITS)
     transform = open_clip.image_transform(encoder.spec.height, is_train=False, mean=(0, 0, 0), std=(1, 1, 1))
     files = [

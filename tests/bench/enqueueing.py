@@ -9,7 +9,7 @@ import redis
 from celery import Celery
 
 from producer.client.client import EmbeddingClient
-from producer.contract.job import IMAGE_QUEUE, IMAGE_TASK
+from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
 from tests.bench.rows import Target, in_turn, row
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import open_clip
 import torch
 
 from tests.bench.rows import in_turn, row
-from worker.encode.open_clip import EncoderChoice, OpenClipEncoder
+from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ def rows(ground: Ground) -> Iterator[Row]:
 def _encoder(ground: Ground) -> Iterator[Row]:
     weights = ground.model["CLIP_MODEL"], ground.model["CLIP_PRETRAINED"]
     for precision, dtype in _DTYPES.items():
-        encoder = OpenClipEncoder(EncoderChoice(*weights, "cuda", precision))
+        encoder = OpenClipEncoder(EncoderConfig(*weights, "cuda", precision))
         plain = open_clip.create_model(*weights, device="cuda").eval().to(dtype)
         for batch in _BATCHES:
             pixels = np.random.default_rng(batch).integers(0, 255, (batch, 224, 224, 3), dtype=np.uint8)

@@ -17,7 +17,7 @@ import torch
 from ephemeral_port_reserve import reserve
 
 from producer.client.client import EmbeddingClient
-from producer.contract.job import DEFAULT_COLLECTION, IMAGE_QUEUE, UNACKED
+from producer.contract.names import DEFAULT_COLLECTION, IMAGE_QUEUE, UNACKED
 from producer.local.stack import Stack
 from tests.bench.pictures import write_photos
 from tests.support.waiting import wait_for

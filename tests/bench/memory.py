@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from producer.cli.model import SMALL_MODEL
 from tests.bench.rows import Row, Target, row
-from worker.encode.device import processors
+from worker.encode.device import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ def _bound(idle: int, file: int) -> int:
     shrink it on the way.
     """
     pixels = _LARGE[0] * _LARGE[1]
-    processes = min(8, processors())  # as CLIPQUEUE_DECODE_PROCESSES has it
+    processes = min(8, usable_cpus())  # as CLIPQUEUE_DECODE_PROCESSES has it
     return idle + _IN_FLIGHT * 2 * file + processes * (4 * pixels + 2 * file) + _SPARE_BYTES
 
 

@@ -16,7 +16,7 @@ from ephemeral_port_reserve import reserve
 
 from producer.cli.model import SMALL_MODEL
 from producer.client.client import EmbeddingClient
-from producer.contract.job import IMAGE_QUEUE
+from producer.contract.names import IMAGE_QUEUE
 from producer.local.stack import Stack
 from tests.chaos.parts import Part
 

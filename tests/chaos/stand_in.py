@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from worker.decode.geometry import PreprocessSpec
+from worker.spec import PreprocessSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,13 +25,13 @@ _CELL = 8
 
 
 @dataclass(frozen=True)
-class EncoderChoice:
+class EncoderConfig:
     """Which model: only its name matters here."""
 
     model: str
 
     @classmethod
-    def of(cls, settings: Settings) -> EncoderChoice:
+    def of(cls, settings: Settings) -> EncoderConfig:
         return cls(settings.clip_model)
 
 
@@ -42,7 +42,7 @@ class OpenClipEncoder:
     dim = 3 * (_SIDE // _CELL) ** 2
     device, threads, precision, precision_reason, parameters = "cpu", 1, "fp32", "it has no weights", 0
 
-    def __init__(self, choice: EncoderChoice) -> None:
+    def __init__(self, choice: EncoderConfig) -> None:
         self.model_id = choice.model
         draw = np.random.default_rng(zlib.crc32(choice.model.encode()))
         self._turn = np.linalg.qr(draw.standard_normal((self.dim, self.dim)))[0].astype(np.float32)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producer.contract.job import IMAGE_QUEUE
+from producer.contract.names import IMAGE_QUEUE
 from tests.chaos.account import draw_up, settle
 from tests.chaos.schedule import WEIGHTS, draw_schedule
 

@@ -38,7 +38,7 @@ def is_vector_of(app: str, model: str, number: int, vector: list[float]) -> bool
 @cache
 def _vectors(app: str, model: str) -> tuple[str, NDArray[np.float32]]:
     """Return the model's name in documents, and its vectors of all pictures. `model` chooses among the stand-ins."""
-    encoder = stand_in.OpenClipEncoder(stand_in.EncoderChoice(model)) if app == STAND_IN else _small_model()
+    encoder = stand_in.OpenClipEncoder(stand_in.EncoderConfig(model)) if app == STAND_IN else _small_model()
     decoder = decoder_for(encoder.spec)
     vectors: NDArray[np.float32] = encoder.encode(np.stack([decoder.decode(picture(n)).pixels for n in range(COUNT)]))
     alike = vectors @ vectors.T - np.eye(COUNT)
@@ -47,6 +47,6 @@ def _vectors(app: str, model: str) -> tuple[str, NDArray[np.float32]]:
 
 
 def _small_model() -> Any:
-    from worker.encode.open_clip import EncoderChoice, OpenClipEncoder  # noqa: PLC0415  (loads torch)
+    from worker.encode.open_clip import EncoderConfig, OpenClipEncoder  # noqa: PLC0415  (loads torch)
 
-    return OpenClipEncoder(EncoderChoice(SMALL_MODEL["CLIP_MODEL"], SMALL_MODEL["CLIP_PRETRAINED"], "cpu", "fp32"))
+    return OpenClipEncoder(EncoderConfig(SMALL_MODEL["CLIP_MODEL"], SMALL_MODEL["CLIP_PRETRAINED"], "cpu", "fp32"))

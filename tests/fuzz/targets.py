@@ -14,13 +14,14 @@ with atheris.instrument_imports(include=["producer", "worker", "PIL"]):
     import ipaddress
 
     from producer.contract.errors import InvalidJob
-    from producer.contract.job import ImageJob, check_url, redact_url
-    from worker.broker.validation import NotAMessage, read_message
-    from worker.decode.geometry import PreprocessSpec
+    from producer.contract.job import ImageJob
+    from producer.contract.urls import check_url, redact_url
+    from worker.broker.validation import InvalidMessage, validate_message
     from worker.decode.pillow import DecodeLimits, PillowDecoder
     from worker.errors import JobError
     from worker.fetch.addresses import is_allowed
     from worker.fetch.dns import numeric_resolve
+    from worker.spec import PreprocessSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,8 +50,8 @@ def urls(data: bytes) -> None:
 
 def messages(data: bytes) -> None:
     """Any list item: parked, or a message whose job is one or is refused by name."""
-    with suppress(NotAMessage):
-        read_message(data, 10.0)
+    with suppress(InvalidMessage):
+        validate_message(data, 10.0)
     with suppress(ValueError, RecursionError, InvalidJob):
         kwargs = json.loads(data)
         if isinstance(kwargs, dict):

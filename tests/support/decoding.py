@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from worker.decode.pillow import DecodeLimits, PillowDecoder
 
 if TYPE_CHECKING:
-    from worker.decode.geometry import PreprocessSpec
+    from worker.spec import PreprocessSpec
 
 LIMITS = DecodeLimits(max_pixels=50_000_000, max_side=16_384, max_frames=1000, max_scans=100, allow_truncated=False)
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from click.testing import CliRunner
 
 from producer.cli.doctor import doctor
-from producer.contract.job import WORKER_KEY, WORKER_NOTE_S, WorkerNote, now_ms
+from producer.contract.job import now_ms
+from producer.contract.names import HEARTBEAT_TTL_S, WORKER_KEY
 
 if TYPE_CHECKING:
     import redis
 
+    from producer.contract.fields import WorkerHeartbeat
     from producer.local.stack import Stack
 
 SETTINGS = ("REDIS_URL", "MONGODB_URI", "MONGO_URL", "CLIPQUEUE_COLLECTION")
@@ -37,9 +39,9 @@ def examine(stack: Stack, **env: str | None) -> Findings:
     return Findings(done.exit_code, json.loads(done.stdout))
 
 
-def leave_note(broker: redis.Redis, name: str, expire_s: int | None = WORKER_NOTE_S, **fields: Any) -> None:
+def leave_note(broker: redis.Redis, name: str, expire_s: int | None = HEARTBEAT_TTL_S, **fields: Any) -> None:
     """Say on Redis that a worker lives."""
-    note: WorkerNote = {
+    note: WorkerHeartbeat = {
         "node": name,
         "version": "0.1.0",
         "model": "ViT-B-32-quickgelu/openai",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 import redis
 
-from producer.contract.job import PARKED_LIST
+from producer.contract.names import PARKED_LIST
 from producer.local.stack import Stack
 from tests.conftest import WORKER_ENV
 from tests.support.messages import hand_made_message

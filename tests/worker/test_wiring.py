@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from worker.app import create_app
-from worker.decode.geometry import PreprocessSpec
 from worker.decode.pillow import DecodeLimits
 from worker.decode.pool import ProcessLimits
-from worker.fetch.dns import NameserverResolve
+from worker.fetch.dns import NameserverResolver
 from worker.fetch.fetcher import FetchRules
 from worker.lifecycle.logs import RedactingFormatter
 from worker.settings import Settings
-from worker.wiring import build_decoder, build_fetcher, fitting_batch, fitting_concurrency
+from worker.spec import PreprocessSpec
+from worker.wiring import build_decoder, build_fetcher, fit_batch_size, fit_concurrency
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_a_slow_model_gets_fewer_images_in_flight(
     per_image_s: float, fits: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Else each would wait longer than it may, and none would ever be done; the log says so."""
-    assert fitting_concurrency(per_image_s, encode_s=20.0, wanted=32) == fits
+    assert fit_concurrency(per_image_s, encode_s=20.0, wanted=32) == fits
     assert ("CLIPQUEUE_CONCURRENCY" in caplog.text) is (fits < 32)
 
 
@@ -66,7 +66,7 @@ def test_the_settings_reach_what_they_are_for(monkeypatch: pytest.MonkeyPatch) -
     assert decoder._limits == ProcessLimits(2, 300_000_000, 9.0)
     assert decoder.processes == 3
     monkeypatch.setenv("CLIPQUEUE_FETCH_NAMESERVERS", "127.0.0.1:5353")
-    assert isinstance(build_fetcher(Settings())._adapter._guard.resolve, NameserverResolve)
+    assert isinstance(build_fetcher(Settings())._adapter._guard.resolve, NameserverResolver)
 
 
 def test_the_formatter_cuts_queries_in_messages_and_tracebacks() -> None:
@@ -92,4 +92,4 @@ def test_every_thread_may_ack_at_the_same_moment() -> None:
 def test_batches_leave_half_of_the_images_in_flight_to_be_fetched(
     wanted: int, concurrency: int, threads: int, fits: int
 ) -> None:
-    assert fitting_batch(wanted, concurrency, threads) == fits
+    assert fit_batch_size(wanted, concurrency, threads) == fits

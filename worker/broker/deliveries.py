@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from producer.contract.job import IMAGE_QUEUE, UNACKED, UNACKED_INDEX
+from producer.contract.names import IMAGE_QUEUE, UNACKED, UNACKED_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import redis
 
 
-class Holdings:
+class Deliveries:
     """The delivery tags of a process, whatever became of the connection that they came by. Safe to share.
 
     Attributes:

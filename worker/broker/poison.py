@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from producer.contract.errors import BrokerUnavailable
-from worker.errors import QueueUnavailable, SuspectWaits, WorkerLost
+from worker.errors import IsolationBusy, QueueUnavailable, WorkerLost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ MAX_DELIVERIES = 3
 _NOTED_FOR_S = 24 * 3600
 
 
-class Suspects:
+class Quarantine:
     """Runs them one at a time; safe to share between threads.
 
     Args:
@@ -48,11 +48,11 @@ class Suspects:
 
         Raises:
             WorkerLost: This is its third delivery, and it was running when the worker of the second was lost.
-            SuspectWaits: Another one did not end in time.
+            IsolationBusy: Another one did not end in time.
             QueueUnavailable: Redis is away.
         """
         if not self._running.acquire(timeout=self._wait_s):
-            raise SuspectWaits("another job whose worker was lost runs first")
+            raise IsolationBusy("another job whose worker was lost runs first")
         try:
             # A job that is given up stays noted: its failure may have to be recorded at another delivery.
             self._note_start(f"clipqueue:suspect:{task_id}", times_lost)

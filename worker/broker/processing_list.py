@@ -12,7 +12,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from producer.contract.job import IMAGE_QUEUE
+from producer.contract.names import IMAGE_QUEUE
 
 if TYPE_CHECKING:
     import redis
@@ -27,7 +27,7 @@ _MOST_AT_ONCE = 1000
 _FORGOTTEN_AFTER_S = 3600.0
 
 
-class Taker:
+class ProcessingList:
     """One worker process that takes messages.
 
     Attributes:

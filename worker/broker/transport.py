@@ -20,10 +20,11 @@ from kombu.transport.virtual.base import QoS as VirtualQoS
 from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import RedisError, ResponseError
 
-from producer.contract.job import IMAGE_QUEUE, PARKED_LIST, now_ms
-from worker.broker.deliveries import Holdings
-from worker.broker.processing_list import Taker, rescue
-from worker.broker.validation import LOST_HEADER, NotAMessage, read_message
+from producer.contract.job import now_ms
+from producer.contract.names import IMAGE_QUEUE, PARKED_LIST
+from worker.broker.deliveries import Deliveries
+from worker.broker.processing_list import ProcessingList, rescue
+from worker.broker.validation import LOST_HEADER, InvalidMessage, validate_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -150,9 +151,9 @@ class Channel(kombu_redis.Channel):
     max_countdown_s: float = 0.0
     max_unacked: int = 0
     restoring_thread: int | None = None
-    taker = Taker()
+    taker = ProcessingList()
     may_take: Callable[[Channel], bool] = lambda _: True
-    holdings = Holdings()
+    holdings = Deliveries()
 
     _brpop_sent_at: Any = None
     _commands: Any = None
@@ -237,8 +238,8 @@ class Channel(kombu_redis.Channel):
         taken = []
         for item in items:
             try:
-                taken.append((item, read_message(item, self.max_countdown_s)))
-            except NotAMessage as exc:
+                taken.append((item, validate_message(item, self.max_countdown_s)))
+            except InvalidMessage as exc:
                 self._park(item, str(exc))
         if taken:
             self._waiting = self.qos.note(taken)

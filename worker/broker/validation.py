@@ -15,8 +15,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from producer.contract.errors import InvalidJob
-from producer.contract.job import IMAGE_TASK, JOB_KEYS, parse_image_id
+from producer.contract.job import JOB_KEYS, parse_image_id
 from producer.contract.message import task_message
+from producer.contract.names import IMAGE_TASK
 
 # A job of the longest URL and id, of characters that JSON escapes in twelve, has about 87,000.
 MAX_MESSAGE_BYTES = 131_072
@@ -28,11 +29,11 @@ _MAX_TASK_ID_CHARS = 255
 _PARTS = 3
 
 
-class NotAMessage(Exception):
+class InvalidMessage(Exception):
     """The item is no message that a task could be made of; the text says why, without repeating it."""
 
 
-def read_message(item: bytes, max_countdown_s: float) -> dict[str, Any]:
+def validate_message(item: bytes, max_countdown_s: float) -> dict[str, Any]:
     """Return a clean payload for kombu's Redis transport.
 
     It is the one that our own producer would have written (`producer.contract.message`). `delivery_tag` and
@@ -43,12 +44,12 @@ def read_message(item: bytes, max_countdown_s: float) -> dict[str, Any]:
         max_countdown_s: Most seconds that it may ask to wait: it would wait unacked in a worker's memory.
 
     Raises:
-        NotAMessage: It is no message, or names no task of ours, or no document to record a failure in.
+        InvalidMessage: It is no message, or names no task of ours, or no document to record a failure in.
     """
     payload = _object(_parse(item, "the item"), "the item")
     headers = _object(payload.get("headers"), "`headers`")
     if headers.get("task") != IMAGE_TASK:
-        raise NotAMessage("`headers.task` is no task of this queue")
+        raise InvalidMessage("`headers.task` is no task of this queue")
     kwargs = _job(payload)
     message = task_message(kwargs, _task_id(headers.get("id")), {})
     message["headers"].update(
@@ -63,43 +64,43 @@ def read_message(item: bytes, max_countdown_s: float) -> dict[str, Any]:
 
 def _parse(content: bytes, what: str) -> Any:
     if len(content) > MAX_MESSAGE_BYTES:
-        raise NotAMessage(f"{what} has {len(content)} bytes; a job has at most {MAX_MESSAGE_BYTES}")
+        raise InvalidMessage(f"{what} has {len(content)} bytes; a job has at most {MAX_MESSAGE_BYTES}")
     try:
         return json.loads(content.decode())
     except UnicodeDecodeError:
-        raise NotAMessage(f"{what} is not UTF-8 text") from None
+        raise InvalidMessage(f"{what} is not UTF-8 text") from None
     except (ValueError, RecursionError) as exc:  # a number of thousands of digits, a nest of thousands of brackets
-        raise NotAMessage(f"{what} is not JSON ({type(exc).__name__})") from None
+        raise InvalidMessage(f"{what} is not JSON ({type(exc).__name__})") from None
 
 
 def _object(value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise NotAMessage(f"{what} is not an object")
+        raise InvalidMessage(f"{what} is not an object")
     return value
 
 
 def _job(payload: dict[str, Any]) -> dict[str, Any]:
     """Return the keyword arguments of the contract; their values may still be wrong, save for the id."""
     if payload.get("content-type") != "application/json":
-        raise NotAMessage("`content-type` is not application/json")
+        raise InvalidMessage("`content-type` is not application/json")
     body = payload.get("body")
     if not isinstance(body, str):
-        raise NotAMessage("`body` is not a string")
+        raise InvalidMessage("`body` is not a string")
     properties = _object(payload.get("properties"), "`properties`")
     try:
         content = (
             base64.b64decode(body, validate=True) if properties.get("body_encoding") == "base64" else body.encode()
         )
     except (binascii.Error, ValueError):  # ValueError: characters beyond ASCII, lone surrogates
-        raise NotAMessage("`body` is not what `properties.body_encoding` says") from None
+        raise InvalidMessage("`body` is not what `properties.body_encoding` says") from None
     parts = _parse(content, "`body`")
     if not isinstance(parts, list) or len(parts) != _PARTS or not isinstance(parts[1], dict):
-        raise NotAMessage("`body` is not [arguments, keyword arguments, options]")
+        raise InvalidMessage("`body` is not [arguments, keyword arguments, options]")
     kwargs = {key: _plain(parts[1][key]) for key in JOB_KEYS if key in parts[1]}
     try:
         image_id = parse_image_id(parts[1].get("image_id"))
     except InvalidJob as exc:
-        raise NotAMessage(f"no document can be found for it: {exc}") from None
+        raise InvalidMessage(f"no document can be found for it: {exc}") from None
     return {**kwargs, "image_id": image_id if isinstance(image_id, str) else {"$oid": image_id.hex}}
 
 

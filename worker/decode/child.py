@@ -20,9 +20,9 @@ import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from worker.decode.geometry import PreprocessSpec
 from worker.decode.pillow import DecodeLimits, PillowDecoder
 from worker.errors import JobError
+from worker.spec import PreprocessSpec
 
 if TYPE_CHECKING:
     from worker.decode.pillow import Decoder

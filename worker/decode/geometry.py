@@ -4,32 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from PIL import Image
+
+if TYPE_CHECKING:
+    from worker.spec import PreprocessSpec
 
 Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class PreprocessSpec:
-    """What the model's vision tower takes: the part of open_clip's preprocessing that concerns geometry.
-
-    Attributes:
-        height: Pixels of the input, top to bottom.
-        width: Pixels of the input, left to right.
-        resize_mode: `shortest` scales the shorter side and crops the centre, `squash` ignores the aspect ratio.
-        interpolation: The filter for resizing.
-    """
-
-    height: int
-    width: int
-    resize_mode: Literal["shortest", "squash"] = "shortest"
-    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
-
-
-@dataclass(frozen=True)
-class Turn:
+class Orientation:
     """How stored pixels become the upright picture: a transposition, and where an upright point is stored."""
 
     transpose: Image.Transpose | None
@@ -57,16 +43,16 @@ class Turn:
         return image if self.transpose is None else image.transpose(self.transpose)
 
 
-UPRIGHT = Turn(None)
+UPRIGHT = Orientation(None)
 # The values of the EXIF tag Orientation (Exif 2.32, 4.6.5).
-TURNS = {
-    2: Turn(Image.Transpose.FLIP_LEFT_RIGHT, mirrors_x=True),
-    3: Turn(Image.Transpose.ROTATE_180, mirrors_x=True, mirrors_y=True),
-    4: Turn(Image.Transpose.FLIP_TOP_BOTTOM, mirrors_y=True),
-    5: Turn(Image.Transpose.TRANSPOSE, swaps_axes=True),
-    6: Turn(Image.Transpose.ROTATE_270, swaps_axes=True, mirrors_y=True),
-    7: Turn(Image.Transpose.TRANSVERSE, swaps_axes=True, mirrors_x=True, mirrors_y=True),
-    8: Turn(Image.Transpose.ROTATE_90, swaps_axes=True, mirrors_x=True),
+ORIENTATIONS = {
+    2: Orientation(Image.Transpose.FLIP_LEFT_RIGHT, mirrors_x=True),
+    3: Orientation(Image.Transpose.ROTATE_180, mirrors_x=True, mirrors_y=True),
+    4: Orientation(Image.Transpose.FLIP_TOP_BOTTOM, mirrors_y=True),
+    5: Orientation(Image.Transpose.TRANSPOSE, swaps_axes=True),
+    6: Orientation(Image.Transpose.ROTATE_270, swaps_axes=True, mirrors_y=True),
+    7: Orientation(Image.Transpose.TRANSVERSE, swaps_axes=True, mirrors_x=True, mirrors_y=True),
+    8: Orientation(Image.Transpose.ROTATE_90, swaps_axes=True, mirrors_x=True),
 }
 
 

@@ -17,7 +17,7 @@ import pillow_heif
 from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from worker.decode.color import flatten, to_srgb
-from worker.decode.geometry import TURNS, UPRIGHT, PreprocessSpec, Turn, crop_box, draft, scale
+from worker.decode.geometry import ORIENTATIONS, UPRIGHT, Orientation, crop_box, draft, scale
 from worker.decode.signatures import describe, is_decoded
 from worker.errors import (
     CorruptImage,
@@ -30,6 +30,8 @@ from worker.errors import (
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from worker.spec import PreprocessSpec
 
 # By content, never by name. What is left out (EPS, PSD, FITS, ...) holds nearly all of Pillow's past holes.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP", "HEIF")
@@ -212,11 +214,11 @@ def _has_more_scans(content: bytes, limit: int) -> bool:
     return False
 
 
-def _turn(image: Image.Image) -> Turn:
+def _turn(image: Image.Image) -> Orientation:
     if image.format == "TIFF":  # Pillow has turned it while loading
         return UPRIGHT
     # The tag alone, and not ImageOps.exif_transpose, which rewrites the whole EXIF block and fails on broken ones.
     try:
-        return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1), UPRIGHT)
+        return ORIENTATIONS.get(image.getexif().get(ExifTags.Base.Orientation, 1), UPRIGHT)
     except _DAMAGED:
         return UPRIGHT

@@ -24,10 +24,9 @@ import numpy as np
 from worker import errors
 from worker.decode.child import LENGTH, receive, seconds_until
 from worker.decode.pillow import FORMATS, DecodedImage, DecodeLimits
-from worker.encode.device import processors as usable_processors
 
 if TYPE_CHECKING:
-    from worker.decode.geometry import PreprocessSpec
+    from worker.spec import PreprocessSpec
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +37,6 @@ _KEPT_VARIABLES = ("LD_LIBRARY_PATH",)
 _MAX_HEADER_BYTES = 65_536
 _MAX_MESSAGE_CHARS = 500
 _LARGEST_SIDE = 2**31
-_MOST_BY_DEFAULT = 8
 _START_S = 60.0
 # Of the time for one image: what it may wait for a process. The rest must suffice for what it may cost.
 _WAIT_SHARE = 1 / 3
@@ -73,7 +71,7 @@ class DecodePool:
         spec: The size and manner of the model's input.
         limits: What a file may be.
         process_limits: What decoding it may cost.
-        processes: Most images being decoded at once; 0 is one for each processor, at most 8.
+        processes: Maximum number of images being decoded at once.
     """
 
     def __init__(
@@ -87,7 +85,7 @@ class DecodePool:
             "cpu_s": process_limits.cpu_s,
             "memory_bytes": process_limits.memory_bytes,
         }
-        self.processes = processes or min(_MOST_BY_DEFAULT, usable_processors())
+        self.processes = processes
         # The last one used is taken first: the others stay idle, and need not be started before they are needed.
         self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
         for _ in range(self.processes):
@@ -101,7 +99,7 @@ class DecodePool:
         """
         try:
             self._decode(_ONE_PIXEL, _START_S)
-        except (errors.JobError, errors.HandBack) as exc:
+        except (errors.JobError, errors.Requeue) as exc:
             raise errors.DecoderUnavailable(
                 f"the decoding process does not start ({exc}); CLIPQUEUE_DECODE_MEMORY_BYTES="
                 f"{self._limits.memory_bytes} may be too little for it"

@@ -9,7 +9,7 @@ from pathlib import Path
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
-def processors(quota: Path = _QUOTA) -> int:
+def usable_cpus(quota: Path = _QUOTA) -> int:
     """Return how many processors this process may use, at least 1.
 
     A container's share of a large machine counts (`docker run --cpus 2`), which PyTorch and `os.cpu_count` do not see:

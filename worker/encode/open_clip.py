@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from worker.decode.geometry import PreprocessSpec
-from worker.encode.device import processors
+from worker.encode.device import usable_cpus
 from worker.encode.weights import load_model, load_tokenizer, model_id
 from worker.errors import EncoderBroken, ModelUnavailable, OutOfMemory
+from worker.spec import PreprocessSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +37,7 @@ _MOST_THREADS = 4
 
 
 @dataclass(frozen=True)
-class EncoderChoice:
+class EncoderConfig:
     """Which model, where and how: the settings of the same names.
 
     Attributes:
@@ -52,7 +52,7 @@ class EncoderChoice:
     threads: int | None = None
 
     @classmethod
-    def of(cls, settings: Settings) -> EncoderChoice:
+    def of(cls, settings: Settings) -> EncoderConfig:
         """Return what the worker's settings choose."""
         return cls(
             settings.clip_model,
@@ -80,11 +80,11 @@ class OpenClipEncoder:
         ModelUnavailable: The weights cannot be loaded; the message says what to set.
     """
 
-    def __init__(self, choice: EncoderChoice) -> None:
+    def __init__(self, choice: EncoderConfig) -> None:
         self.device = _pick_device() if choice.device == "auto" else choice.device
         self._shares_processors = self.device == "cpu" and choice.threads is not None
         self.threads = 1 if choice.threads is None else choice.threads or _best_threads(self.device)
-        self._processor_count = processors()
+        self._processor_count = usable_cpus()
         self._share = max(1, self._processor_count // self.threads)
         self._lock, self._running = threading.Lock(), 0
         if self._shares_processors:
@@ -257,7 +257,7 @@ def _best_threads(device: str) -> int:
     On a CPU, threads that share one batch wait for each other after each of its layers, the more so when others want
     the processors too; batches of their own keep them busy. More than a few would leave each with too small a batch.
     """
-    return min(processors(), _MOST_THREADS) if device == "cpu" else 1
+    return min(usable_cpus(), _MOST_THREADS) if device == "cpu" else 1
 
 
 def _read_preprocessing(config: dict[str, Any], name: str) -> tuple[PreprocessSpec, list[float], list[float]]:

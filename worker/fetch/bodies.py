@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
-from producer.contract.job import redact_url
+from producer.contract.urls import redact_url
 from worker.errors import BadEncoding, EmptyBody, HtmlPage, TooManyBytes
 
 if TYPE_CHECKING:

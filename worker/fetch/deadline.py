@@ -108,7 +108,7 @@ def _watch() -> None:
                 _any_live.clear()
 
 
-def running_deadline() -> Deadline:
+def current_deadline() -> Deadline:
     """Return the deadline of the download that this thread is doing."""
     deadline: Deadline = _running.deadline
     return deadline

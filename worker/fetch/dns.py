@@ -17,7 +17,7 @@ import dns.nameserver
 import dns.resolver
 
 from worker.errors import ResolverBusy
-from worker.fetch.deadline import running_deadline
+from worker.fetch.deadline import current_deadline
 
 if TYPE_CHECKING:
     from worker.settings import Nameserver
@@ -38,7 +38,7 @@ def numeric_resolve(host: str, port: int) -> Sequence[AddressInfo]:
     return ()
 
 
-class BoundedResolve:
+class ThreadedResolver:
     """Looks hosts up in threads of its own, for at most `seconds`: getaddrinfo has no timeout."""
 
     def __init__(self, threads: int, seconds: float, resolve: Resolve = system_resolve) -> None:
@@ -57,14 +57,14 @@ class BoundedResolve:
             return found
         future = self._pool.submit(self._resolve, host, port)
         try:
-            return future.result(min(self._seconds, running_deadline().remaining_s))
+            return future.result(min(self._seconds, current_deadline().remaining_s))
         except TimeoutError:
             if future.cancel():
                 raise ResolverBusy("every thread that looks names up waits for a name server") from None
             raise _no_answer() from None
 
 
-class NameserverResolve:
+class NameserverResolver:
     """Asks the given name servers for A and AAAA records, without the system's search list and hosts file."""
 
     def __init__(self, nameservers: Sequence[Nameserver], seconds: float) -> None:
@@ -89,7 +89,7 @@ class NameserverResolve:
 
     def _ask(self, name: dns.name.Name, kind: str) -> list[str] | None:
         """Return the addresses, none if there are none; None if no name server said so: one family may do."""
-        lifetime_s = min(self._seconds / 2, running_deadline().remaining_s)
+        lifetime_s = min(self._seconds / 2, current_deadline().remaining_s)
         try:
             answer = self._resolver.resolve(name, kind, lifetime=lifetime_s, search=False)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):

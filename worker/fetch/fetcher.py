@@ -15,7 +15,7 @@ import urllib3
 from requests.utils import requote_uri
 
 from producer.contract.errors import InvalidJob
-from producer.contract.job import check_url, redact_url
+from producer.contract.urls import check_url, redact_url
 from worker.errors import (
     BadRedirect,
     BadUrl,
@@ -31,7 +31,7 @@ from worker.fetch.deadline import Deadline
 from worker.fetch.http import host_and_port
 
 if TYPE_CHECKING:
-    from worker.fetch.host_limits import HostSlots
+    from worker.fetch.host_limits import HostLimits
     from worker.fetch.http import GuardedAdapter
 
 _MAX_REDIRECTS = 5
@@ -71,7 +71,7 @@ class FetchRules:
 class HttpFetcher:
     """Fetches over http and https with pooled connections; safe to share between threads."""
 
-    def __init__(self, adapter: GuardedAdapter, slots: HostSlots, rules: FetchRules) -> None:
+    def __init__(self, adapter: GuardedAdapter, slots: HostLimits, rules: FetchRules) -> None:
         # The adapter and not a Session: a Session reads a redirect's whole body even when told not to follow
         # it (a 302 with 300 MB costs 900 MB), shares cookies, and honours proxies and .netrc of the host.
         self._adapter = adapter

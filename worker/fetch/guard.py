@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from worker.errors import BlockedAddress, ConnectionFailed, DnsFailure, FetchTimeout, UnknownHost
 from worker.fetch.addresses import is_allowed
-from worker.fetch.deadline import running_deadline
+from worker.fetch.deadline import current_deadline
 from worker.fetch.dns import numeric_resolve, system_resolve
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Guard:
         error: OSError | None = None
         for family, _, _, _, sockaddr in found[:_MAX_ADDRESSES_TRIED]:
             try:
-                return _open(family, sockaddr, min(connect_s, running_deadline().remaining_s), options)
+                return _open(family, sockaddr, min(connect_s, current_deadline().remaining_s), options)
             except OSError as exc:
                 error = exc
         if isinstance(error, TimeoutError):

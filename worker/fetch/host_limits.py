@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class HostSlots:
+class HostLimits:
     """Counts downloads by host; safe to share between threads.
 
     Args:

@@ -13,7 +13,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import PoolManager, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from worker.fetch.deadline import running_deadline
+from worker.fetch.deadline import current_deadline
 from worker.fetch.guard import ProxyGuard
 
 if TYPE_CHECKING:
@@ -99,19 +99,19 @@ class _HTTPConnection(HTTPConnection):
         self._guard = guard
 
     def _new_conn(self) -> socket.socket:
-        connect_s = self.timeout if isinstance(self.timeout, int | float) else running_deadline().remaining_s
+        connect_s = self.timeout if isinstance(self.timeout, int | float) else current_deadline().remaining_s
         sock = self._guard.connect(self._dns_host, self.port, connect_s, self.socket_options)
-        running_deadline().watch(sock)
+        current_deadline().watch(sock)
         return sock
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is not None:  # from the pool: an earlier download's deadline watched it last
-            running_deadline().watch(self.sock)
+            current_deadline().watch(self.sock)
         super().request(*args, **kwargs)
 
 
 class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
     def _tunnel(self) -> None:
         super()._tunnel()
-        if running_deadline().expired:  # headers that were cut read like whole ones
+        if current_deadline().expired:  # headers that were cut read like whole ones
             raise TimeoutError

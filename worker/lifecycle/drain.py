@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from worker.errors import WorkerStops
+from worker.errors import WorkerStopping
 
 
 class Drain:
@@ -31,14 +31,14 @@ class Drain:
         self._begun.set()
 
     def start_job(self) -> None:
-        """Raise WorkerStops if no job may be started any more."""
+        """Raise WorkerStopping if no job may be started any more."""
         if self.has_begun:
-            raise WorkerStops("the worker is stopping")
+            raise WorkerStopping("the worker is stopping")
 
     def start_stage(self, seconds: float) -> None:
-        """Raise WorkerStops if a stage that may take so long might not end in time."""
+        """Raise WorkerStopping if a stage that may take so long might not end in time."""
         if time.monotonic() + seconds > self._ends:
-            raise WorkerStops(f"the worker is stopping, and has no {seconds:g} s left for it")
+            raise WorkerStopping(f"the worker is stopping, and has no {seconds:g} s left for it")
 
     def pause(self, seconds: float) -> None:
         """Wait, but not when the worker is stopping."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from producer.contract.job import redact_text
+from producer.contract.urls import redact_text
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _LEVELS = {

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from producer.contract.errors import BrokerUnavailable
-from producer.contract.job import WORKER_KEY, WORKER_NOTE_S, WorkerNote, now_ms
+from producer.contract.job import now_ms
+from producer.contract.names import HEARTBEAT_TTL_S, WORKER_KEY
 from worker.broker import deliveries as holding
 
 if TYPE_CHECKING:
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from producer.client.broker import Broker
-    from worker.broker.deliveries import Holdings
-    from worker.broker.processing_list import Taker
+    from producer.contract.fields import WorkerHeartbeat
+    from worker.broker.deliveries import Deliveries
+    from worker.broker.processing_list import ProcessingList
     from worker.encode.batcher import Batcher
     from worker.lifecycle.drain import Drain
-    from worker.store.outage import PatientStore
+    from worker.store.outage import ResilientStore
 
 logger = logging.getLogger(__name__)
 
@@ -46,11 +48,11 @@ class Watched:
         on_end: Called before the process ends itself.
     """
 
-    store: PatientStore
+    store: ResilientStore
     batcher: Batcher
     drain: Drain
-    taker: Taker
-    holdings: Holdings
+    taker: ProcessingList
+    holdings: Deliveries
     hang_s: float
     on_end: Callable[[], None]
 
@@ -64,7 +66,7 @@ class Watch:
         about: What the process says of itself; `at` and `store_away` are filled in.
     """
 
-    def __init__(self, broker: Broker, watched: Watched, about: WorkerNote) -> None:
+    def __init__(self, broker: Broker, watched: Watched, about: WorkerHeartbeat) -> None:
         self._broker = broker
         self._watched = watched
         self._about = about
@@ -138,9 +140,9 @@ class Watch:
             self._noted_at = now
 
     def _note(self) -> None:
-        note: WorkerNote = {**self._about, "at": now_ms(), "store_away": self._watched.store.is_away}
+        note: WorkerHeartbeat = {**self._about, "at": now_ms(), "store_away": self._watched.store.is_away}
         with self._broker.commands("did not answer") as redis:
-            redis.set(WORKER_KEY + note["node"], json.dumps(note), ex=WORKER_NOTE_S)
+            redis.set(WORKER_KEY + note["node"], json.dumps(note), ex=HEARTBEAT_TTL_S)
 
     def _give_back(self) -> None:
         try:

@@ -14,25 +14,27 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import InsertOne, UpdateOne, WriteConcern
 from pymongo.errors import InvalidName, PyMongoError, WriteError
 
-from producer.contract.job import DEFAULT_DATABASE, EmbeddingJob, ImageId, ImageJob, now_ms
+from producer.contract.job import ImageId, ImageJob, now_ms
+from producer.contract.names import DEFAULT_DATABASE
 from producer.contract.records import (
     BsonId,
     Document,
     bson_date,
     bson_id,
-    is_later,
-    of_the_vector,
-    reason_of,
-    record_in,
+    describe_error,
+    is_enqueued_later,
+    job_record,
     unchanged,
+    vector_fields,
 )
 from worker.errors import StoreRefused, StoreUnavailable
 from worker.store.bulk import BulkReader, BulkWriter, Operation, write_error
-from worker.store.results import Standing
+from worker.store.results import JobCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from producer.contract.fields import EmbeddingJob
     from worker.store.results import Failure, Result
 
 T = TypeVar("T")
@@ -50,12 +52,12 @@ class Store(Protocol):
     Each method raises StoreUnavailable when nothing is known to be written, and StoreRefused when it never will be.
     """
 
-    def standing(self, job: ImageJob, model: str) -> Standing:
+    def check(self, job: ImageJob, model: str) -> JobCheck:
         """Return whether the job still needs doing."""
         ...
 
-    def save(self, job: ImageJob, result: Result, attempts: int, standing: Standing) -> None:
-        """Write a vector, unless a job enqueued later has been written since `standing` was asked for."""
+    def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> None:
+        """Write a vector, unless a job enqueued later has been written since `check` was asked for."""
         ...
 
     def save_failure(self, failure: Failure) -> None:
@@ -103,11 +105,11 @@ class MongoStore:
         self._thread = threading.Thread(target=self._loop.run_forever, name="store", daemon=True)
         self._thread.start()
 
-    def standing(self, job: ImageJob, model: str) -> Standing:
+    def check(self, job: ImageJob, model: str) -> JobCheck:
         """Return whether the job still needs doing. One that does not counts as its image's last enqueue."""
-        return self._call(self._standing(job, model))
+        return self._call(self._check(job, model))
 
-    def save(self, job: ImageJob, result: Result, attempts: int, standing: Standing) -> None:
+    def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> None:
         """Write a vector; the other fields of the document stay as they are."""
         embedding_job: EmbeddingJob = {
             "status": "done",
@@ -123,7 +125,7 @@ class MongoStore:
             "attempts": attempts,
         }
         fields = {"embedding": result.vector.tolist(), "embedding_job": embedding_job}
-        self._call(self._write_last(job.image_id, job.url, job.enqueued_at_ms, lambda _: fields, standing))
+        self._call(self._write_last(job.image_id, job.url, job.enqueued_at_ms, lambda _: fields, check))
 
     def save_failure(self, failure: Failure) -> None:
         """Write why a job failed. What describes an earlier vector (model, dim, sha256, ...) stays with it."""
@@ -147,7 +149,7 @@ class MongoStore:
             )
             if stored.get("status") == "done" and same_job:
                 return None  # it ran twice at once, and the other run has brought the vector
-            return {"embedding_job": {**of_the_vector(stored), **embedding_job}}
+            return {"embedding_job": {**vector_fields(stored), **embedding_job}}
 
         self._call(self._write_last(failure.image_id, failure.url, failure.enqueued_at_ms, change))
 
@@ -172,22 +174,22 @@ class MongoStore:
             future.cancel()
             raise StoreUnavailable(f"MongoDB did not answer within {self._call_s:g} s") from None
         except PyMongoError as exc:
-            raise StoreUnavailable(f"MongoDB did not answer as it should: {reason_of(exc)}") from None
+            raise StoreUnavailable(f"MongoDB did not answer as it should: {describe_error(exc)}") from None
         except BSONError as exc:
             raise StoreRefused(f"the document cannot be read: {type(exc).__name__}") from None
 
     async def _ping(self) -> None:
         await self._client.admin.command("ping")
 
-    async def _standing(self, job: ImageJob, model: str) -> Standing:
+    async def _check(self, job: ImageJob, model: str) -> JobCheck:
         document_id, enqueued_at = bson_id(job.image_id), bson_date(job.enqueued_at_ms)
         stored = await self._read_job(document_id)
         if stored is None:
-            return Standing("needed" if self._upsert else "deleted", None)
-        if is_later(stored, enqueued_at):
-            return Standing("superseded", stored)
+            return JobCheck("needed" if self._upsert else "deleted", None)
+        if is_enqueued_later(stored, enqueued_at):
+            return JobCheck("superseded", stored)
         if job.force or (stored.get("status"), stored.get("model"), stored.get("url")) != ("done", model, job.url):
-            return Standing("needed", stored)
+            return JobCheck("needed", stored)
         # The skip is an enqueue like any other: without the new time, an older job for another URL that is
         # still running would overwrite this one.
         update = {"$set": {"embedding_job": {**stored, "enqueued_at": enqueued_at}}}
@@ -196,7 +198,7 @@ class MongoStore:
             found = await self._collection.update_one(matching, update)
         except WriteError as exc:
             raise write_error({"code": exc.code}) or StoreUnavailable("a duplicate key") from None
-        return Standing("current" if found.matched_count else "needed", stored)
+        return JobCheck("current" if found.matched_count else "needed", stored)
 
     async def _write_last(
         self,
@@ -204,7 +206,7 @@ class MongoStore:
         url: str | None,
         enqueued_at_ms: int,
         change: Callable[[Document], Document | None],
-        standing: Standing | None = None,
+        check: JobCheck | None = None,
     ) -> None:
         """Set what `change` makes of the stored job, if anything, unless a job enqueued later has been written.
 
@@ -213,11 +215,11 @@ class MongoStore:
         since it stores a date set by a dotted name as a string. Real MongoDB minds neither.
         """
         document_id = bson_id(image_id)
-        stored = standing.stored if standing else await self._read_job(document_id)
+        stored = check.stored if check else await self._read_job(document_id)
         for _ in range(_SWAP_TRIES):
             if stored is None and not self._upsert:
                 return
-            fields = None if is_later(stored or {}, bson_date(enqueued_at_ms)) else change(stored or {})
+            fields = None if is_enqueued_later(stored or {}, bson_date(enqueued_at_ms)) else change(stored or {})
             if fields is None or await self._writes.write(self._operation(document_id, stored, fields, url)):
                 return
             stored = await self._read_job(
@@ -240,7 +242,7 @@ class MongoStore:
     async def _read_job(self, document_id: BsonId) -> Document | None:
         """Return the document's `embedding_job`, empty if it has none; None if there is no document."""
         document = await self._reads.read(document_id)
-        return None if document is None else record_in(document)
+        return None if document is None else job_record(document)
 
 
 def _connect(uri: str, loop: asyncio.AbstractEventLoop) -> AsyncIOMotorClient[Document]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from producer.contract.job import ImageJob
     from worker.lifecycle.drain import Drain
     from worker.store.mongo import Store
-    from worker.store.results import Failure, Result, Standing
+    from worker.store.results import Failure, JobCheck, Result
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ _LOOK_S = 0.5
 _SAY_AGAIN_S = 60.0
 
 
-class PatientStore:
+class ResilientStore:
     """A `Store` whose calls wait until MongoDB is back; safe to share between threads.
 
     Args:
@@ -65,13 +65,13 @@ class PatientStore:
         """Close the store."""
         self._store.close()
 
-    def standing(self, job: ImageJob, model: str) -> Standing:
+    def check(self, job: ImageJob, model: str) -> JobCheck:
         """Return whether the job still needs doing."""
-        return self._ask(lambda: self._store.standing(job, model))
+        return self._ask(lambda: self._store.check(job, model))
 
-    def save(self, job: ImageJob, result: Result, attempts: int, standing: Standing) -> None:
+    def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> None:
         """Write a vector."""
-        self._ask(lambda: self._store.save(job, result, attempts, standing))
+        self._ask(lambda: self._store.save(job, result, attempts, check))
         self._failures = 0
 
     def save_failure(self, failure: Failure) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Standing:
+class JobCheck:
     """How a job stands to what its document holds already.
 
     Attributes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import ExecutionTimeout, PyMongoError
 
-from producer.contract.records import reason_of
+from producer.contract.records import describe_error
 from producer.operations.doctor.findings import Finding, printable
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _attempt(subject: str, look: Callable[[Documents], Finding], documents: Docu
         return look(documents)
     except PyMongoError as exc:
         todo = "See what the user in MONGODB_URI may do."
-        return Finding.look(subject, f"could not be looked at: {reason_of(exc)}", todo)
+        return Finding.look(subject, f"could not be looked at: {describe_error(exc)}", todo)
 
 
 def _collection(documents: Documents) -> Finding:

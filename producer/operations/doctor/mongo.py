@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
 
-from producer.contract.records import reason_of
+from producer.contract.records import describe_error
 from producer.documents.connection import open_collection
 from producer.operations.doctor.clocks import Clock, read_clock
 from producer.operations.doctor.documents import document_findings
@@ -82,7 +82,7 @@ def _ask(documents: Documents) -> tuple[Finding, Clock]:
 
 def _away(exc: PyMongoError) -> Finding:
     todo = "See that it runs, can be reached from here, and takes the user and password in MONGODB_URI."
-    return Finding.look("mongodb", f"it did not answer: {reason_of(exc)}", todo)
+    return Finding.look("mongodb", f"it did not answer: {describe_error(exc)}", todo)
 
 
 def _server(documents: Documents, hello: Mapping[str, Any]) -> Finding:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from producer.contract.job import IMAGE_QUEUE, MAX_TIME_MS, PARKED_LIST, UNACKED, UNACKED_INDEX
+from producer.contract.job import MAX_TIME_MS
+from producer.contract.names import IMAGE_QUEUE, PARKED_LIST, UNACKED, UNACKED_INDEX
 from producer.operations.doctor.findings import Finding, count_of, duration, printable
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from producer.contract.job import WorkerNote
+    from producer.contract.fields import WorkerHeartbeat
 
 _MOST_WAIT_S = 600
 # Workers look for lost jobs every few seconds (CLIPQUEUE_RESTORE_INTERVAL_S).
@@ -56,7 +57,7 @@ def read_queue(redis: Redis) -> Queue:
     return Queue(waiting, in_flight, max(ages, default=None), seconds - taken[0][1] if taken else None)
 
 
-def queue_findings(queue: Queue, notes: Sequence[WorkerNote]) -> list[Finding]:
+def queue_findings(queue: Queue, notes: Sequence[WorkerHeartbeat]) -> list[Finding]:
     """Return whether the queue moves."""
     return [_waiting(queue, len(notes)), _in_flight(queue, notes)]
 
@@ -100,7 +101,7 @@ def _waiting(queue: Queue, workers: int) -> Finding:
     )
 
 
-def _in_flight(queue: Queue, notes: Sequence[WorkerNote]) -> Finding:
+def _in_flight(queue: Queue, notes: Sequence[WorkerHeartbeat]) -> Finding:
     shown = f"{count_of(queue.in_flight, 'message')} taken and not yet acked"
     if queue.longest_in_flight_s is None:
         return Finding.well("in flight", shown)

@@ -11,7 +11,7 @@ from producer.operations.doctor.findings import Finding, count_of, printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from producer.contract.job import WorkerNote
+    from producer.contract.fields import WorkerHeartbeat
     from producer.operations.workers import LiveWorkers
 
 Setting = Literal["visibility_timeout_s", "database", "collection", "upsert"]
@@ -42,7 +42,7 @@ def worker_findings(live: LiveWorkers, here: tuple[str, str] | None) -> list[Fin
     return findings
 
 
-def _alive(notes: Sequence[WorkerNote]) -> Finding:
+def _alive(notes: Sequence[WorkerHeartbeat]) -> Finding:
     if not notes:
         return Finding.look(
             "workers",
@@ -55,7 +55,7 @@ def _alive(notes: Sequence[WorkerNote]) -> Finding:
     return Finding.well("workers", *lines)
 
 
-def _describe(note: WorkerNote) -> str:
+def _describe(note: WorkerHeartbeat) -> str:
     since = datetime.fromtimestamp(note["started_at"] / 1e3, UTC)
     return (
         f"{printable(note['node'])} since {since:%Y-%m-%d %H:%M:%S} UTC, {printable(note['model'])}, "
@@ -71,7 +71,7 @@ def _unreadable(count: int) -> Finding:
     )
 
 
-def _models(notes: Sequence[WorkerNote]) -> Finding:
+def _models(notes: Sequence[WorkerHeartbeat]) -> Finding:
     by_model = defaultdict(list)
     for note in notes:
         by_model[note["model"]].append(note["node"])
@@ -86,7 +86,7 @@ def _models(notes: Sequence[WorkerNote]) -> Finding:
     )
 
 
-def _settings(notes: Sequence[WorkerNote], here: tuple[str, str] | None) -> Finding:
+def _settings(notes: Sequence[WorkerHeartbeat], here: tuple[str, str] | None) -> Finding:
     lines = [line for setting in _SHARED for line in _disagreement(notes, setting)]
     if here:
         lines += _elsewhere(notes, here)
@@ -96,7 +96,7 @@ def _settings(notes: Sequence[WorkerNote], here: tuple[str, str] | None) -> Find
     return Finding.well("settings", f"all agree, and write into {agreed}")
 
 
-def _disagreement(notes: Sequence[WorkerNote], setting: Setting) -> list[str]:
+def _disagreement(notes: Sequence[WorkerHeartbeat], setting: Setting) -> list[str]:
     nodes = defaultdict(list)
     for note in notes:
         nodes[str(note[setting])].append(note["node"])
@@ -107,7 +107,7 @@ def _disagreement(notes: Sequence[WorkerNote], setting: Setting) -> list[str]:
     return [f"the workers disagree about {variable}: {values}. So {consequence}."]
 
 
-def _elsewhere(notes: Sequence[WorkerNote], here: tuple[str, str]) -> list[str]:
+def _elsewhere(notes: Sequence[WorkerHeartbeat], here: tuple[str, str]) -> list[str]:
     others = [note["node"] for note in notes if (note["database"], note["collection"]) != here]
     if not others:
         return []
@@ -118,7 +118,7 @@ def _elsewhere(notes: Sequence[WorkerNote], here: tuple[str, str]) -> list[str]:
     ]
 
 
-def _store(notes: Sequence[WorkerNote]) -> Finding:
+def _store(notes: Sequence[WorkerHeartbeat]) -> Finding:
     away = [note["node"] for note in notes if note["store_away"]]
     if not away:
         return Finding.well("workers' MongoDB", "it answers all of them")

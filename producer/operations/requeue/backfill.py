@@ -11,7 +11,7 @@ import click
 
 from producer.contract.errors import InvalidJob
 from producer.contract.job import now_ms
-from producer.contract.records import ms_of, record_in
+from producer.contract.records import job_record, to_ms
 from producer.operations.requeue.due import shown_id
 from producer.operations.requeue.progress import Followed, Page
 from producer.operations.requeue.selection import fields_to_read
@@ -167,4 +167,4 @@ def _state_of(document: Document, selection: Selection) -> str:
 
 
 def _followed(document: Document, job: ImageJob) -> Followed:
-    return Followed(document["_id"], job.enqueued_at_ms, ms_of(record_in(document).get("enqueued_at")))
+    return Followed(document["_id"], job.enqueued_at_ms, to_ms(job_record(document).get("enqueued_at")))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bson import ObjectId
 
 from producer.contract.errors import InvalidJob
-from producer.contract.records import ms_of, record_in
+from producer.contract.records import job_record, to_ms
 from producer.operations.requeue.selection import job_of
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ def shown_id(document: Document) -> str:
 
 
 def _owed_since_ms(document: Document) -> int | None:
-    record = record_in(document)
-    at_ms = ms_of(record.get("enqueued_at")) if record.get("status") == "pending" else None
+    record = job_record(document)
+    at_ms = to_ms(record.get("enqueued_at")) if record.get("status") == "pending" else None
     if at_ms is None and isinstance(document["_id"], ObjectId):
-        return ms_of(document["_id"].generation_time)
+        return to_ms(document["_id"].generation_time)
     return at_ms

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from producer.contract.records import ms_of
+from producer.contract.records import to_ms
 from producer.operations.requeue.selection import ENDED
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def end_of(job: Followed, record: Document | None) -> str | None:
     """
     if record is None:
         return DELETED
-    at_ms = ms_of(record.get("enqueued_at"))
+    at_ms = to_ms(record.get("enqueued_at"))
     if record.get("status") not in ENDED or at_ms is None:
         return None
     if at_ms < job.enqueued_at_ms and (at_ms == job.before_ms or at_ms < job.enqueued_at_ms - _CLOCKS_APART_MS):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from producer.contract.job import ImageJob, parse_image_id
-from producer.contract.records import Document, ms_of, record_in
+from producer.contract.records import Document, job_record, to_ms
 
 MISSING, FAILED, STALE, CURRENT = "missing", "failed", "stale", "current"
 ALL = "all"
@@ -54,7 +54,7 @@ class Selection:
 
     def state_of(self, document: Document) -> str:
         """Return how the document's vector stands to its URL."""
-        record = record_in(document)
+        record = job_record(document)
         if record.get("status") not in ENDED:
             return MISSING
         if record["status"] == "failed":
@@ -82,10 +82,10 @@ def job_of(document: Document, url_field: str, read_ms: int, *, force: bool = Fa
     Raises:
         InvalidJob: No worker could use the id or the URL.
     """
-    record = record_in(document)
+    record = job_record(document)
     url, at_ms = url_in(document, url_field), None
     if record.get("status") == "pending" and isinstance(record.get("url"), str):
-        url, at_ms = record["url"], ms_of(record.get("enqueued_at"))
+        url, at_ms = record["url"], to_ms(record.get("enqueued_at"))
         force = force or record.get("force") is True
     if not url:
         return None

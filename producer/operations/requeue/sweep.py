@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import LockError
 
-from producer.client.queue import chunks_of, push, queued
+from producer.client.queue import chunked, push, queued
 from producer.contract.job import now_ms
 from producer.operations.requeue.due import Judgement, member_of
 from producer.operations.requeue.selection import ENDED, fields_to_read
@@ -110,7 +110,7 @@ class Sweeper:
         room = self._options.max_queued - queued(redis)
         if room <= 0:
             return Swept(is_full=True)
-        for documents in chunks_of(self._owed()):
+        for documents in chunked(self._owed()):
             lock.reacquire()
             swept += self._sweep_chunk(redis, documents, room - swept.queued, read_ms)
             if swept.is_full:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producer.contract.job import IMAGE_QUEUE, PARKED_LIST
+from producer.contract.names import IMAGE_QUEUE, PARKED_LIST
 from tests.support.commands import COMMAND, run
 
 if TYPE_CHECKING:

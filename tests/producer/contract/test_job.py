@@ -8,7 +8,8 @@ import pytest
 from bson import ObjectId
 
 from producer.contract.errors import InvalidJob
-from producer.contract.job import ImageJob, ObjectIdRef, now_ms, parse_image_id, redact_text, redact_url
+from producer.contract.job import ImageJob, ObjectIdRef, now_ms, parse_image_id
+from producer.contract.urls import redact_text, redact_url
 
 OID = "65f0c0ffee65f0c0ffee65f0"
 

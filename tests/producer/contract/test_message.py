@@ -13,7 +13,7 @@ from kombu.entity import Queue
 
 from producer.contract.job import ImageJob, describe_kwargs
 from producer.contract.message import image_message
-from worker.broker.validation import read_message
+from worker.broker.validation import validate_message
 
 if TYPE_CHECKING:
     import redis
@@ -89,7 +89,7 @@ def test_the_text_that_flower_shows_has_no_query() -> None:
 def test_the_longest_job_is_a_message_that_workers_read() -> None:
     """Characters beyond the basic plane take twelve in JSON, and stand in the body and in the description."""
     job = ImageJob.new("\N{GRINNING FACE}" * 1024, "http://h/" + "\N{GRINNING FACE}" * 2039)
-    clean = read_message(image_message(job, str(uuid.uuid4())), 10.0)
+    clean = validate_message(image_message(job, str(uuid.uuid4())), 10.0)
     assert json.loads(base64.b64decode(clean["body"]))[1] == job.to_kwargs()
 
 

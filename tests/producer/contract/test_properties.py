@@ -14,15 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from producer.contract.errors import InvalidJob
-from producer.contract.job import JOB_KEYS, ImageJob, check_url, redact_text, redact_url
+from producer.contract.job import JOB_KEYS, ImageJob
+from producer.contract.urls import check_url, redact_text, redact_url
 from tests.hostile.corpus import SPECIMENS
 from tests.support.decoding import decoder_for
 from tests.support.messages import hand_made_message
-from worker.broker.validation import LOST_HEADER, NotAMessage, read_message
-from worker.decode.geometry import PreprocessSpec
+from worker.broker.validation import LOST_HEADER, InvalidMessage, validate_message
 from worker.errors import JobError
 from worker.fetch.addresses import is_allowed
 from worker.fetch.dns import numeric_resolve
+from worker.spec import PreprocessSpec
 
 settings.register_profile("here", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("here")
@@ -95,8 +96,8 @@ def test_no_query_is_left_in_a_text(before: str, secret: str, after: str) -> Non
 
 @given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_item_is_a_message_or_none(item: bytes) -> None:
-    with suppress(NotAMessage):
-        assert read_message(item, 10.0)
+    with suppress(InvalidMessage):
+        assert validate_message(item, 10.0)
 
 
 @given(st.sampled_from(["headers", "properties", "body", "envelope", "kwargs"]), st.text(max_size=12), JSON, JSON)
@@ -113,15 +114,15 @@ def test_a_message_is_what_the_contract_knows_and_nothing_else(where: str, key: 
     elif where == "envelope":
         message[key] = value
     try:
-        clean = read_message(json.dumps(message).encode(), 10.0)
-    except NotAMessage:
+        clean = validate_message(json.dumps(message).encode(), 10.0)
+    except InvalidMessage:
         return
     assert clean["properties"]["delivery_info"] == {"exchange": "", "routing_key": "images"}
     args, passed, options = json.loads(base64.b64decode(clean["body"]))
     assert (args, options) == ([], {})
     assert set(passed) <= set(JOB_KEYS)
     assert clean["headers"][LOST_HEADER] >= 0
-    again = read_message(json.dumps(clean).encode(), 10.0)
+    again = validate_message(json.dumps(clean).encode(), 10.0)
     assert json.dumps({**again, "properties": 0}) == json.dumps({**clean, "properties": 0})
 
 

@@ -13,7 +13,7 @@ import pytest
 from bson import ObjectId
 
 from producer import BrokerUnavailable, ConfigurationError, EmbeddingClient, ImageJob, ObjectIdRef, StoreUnavailable
-from producer.contract.records import bson_date, ms_of
+from producer.contract.records import bson_date, to_ms
 from producer.documents.documents import _refuse_all_but_duplicates, connect
 from tests.support.commands import run
 from tests.support.pictures import small_jpeg
@@ -284,9 +284,9 @@ def test_pages_see_every_id_once(documents: ImageDocuments, collection: Collecti
 
 
 def test_dates_are_counted_in_milliseconds() -> None:
-    assert ms_of(bson_date(T + 1)) == T + 1
-    assert ms_of(datetime(1970, 1, 1, tzinfo=UTC) - timedelta(milliseconds=5)) == -5
-    assert ms_of("2026") is None
+    assert to_ms(bson_date(T + 1)) == T + 1
+    assert to_ms(datetime(1970, 1, 1, tzinfo=UTC) - timedelta(milliseconds=5)) == -5
+    assert to_ms("2026") is None
 
 
 def test_the_write_needs_a_majority(documents: ImageDocuments) -> None:

@@ -16,7 +16,8 @@ import redis
 from bson import ObjectId
 
 from producer.client.broker import Broker
-from producer.contract.job import WORKER_KEY, WorkerNote, now_ms
+from producer.contract.job import now_ms
+from producer.contract.names import WORKER_KEY
 from producer.contract.records import bson_date
 from producer.documents.documents import connect
 from producer.operations.requeue.backfill import Backfill, BackfillOptions
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from pymongo.collection import Collection
 
+    from producer.contract.fields import WorkerHeartbeat
     from producer.documents.documents import ImageDocuments
     from producer.local.stack import Stack
     from tests.support.servers import ImageServer
@@ -90,7 +92,7 @@ def fill(shop: Collection[Document], count: int) -> list[str]:
 
 
 def live_worker(queue: redis.Redis, node: str, model: str, collection: str = "shop") -> None:
-    note: WorkerNote = {
+    note: WorkerHeartbeat = {
         "node": node,
         "version": "0",
         "model": model,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from producer.contract.job import PARKED_LIST, WORKER_KEY, now_ms
+from producer.contract.job import now_ms
+from producer.contract.names import PARKED_LIST, WORKER_KEY
 from producer.operations.doctor.clocks import Clock, clock_finding
 from tests.support.doctor import examine, leave_note
 from tests.support.messages import hand_made_message

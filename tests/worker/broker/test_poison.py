@@ -20,8 +20,8 @@ from tests.conftest import WORKER_ENV
 from tests.support.pictures import small_jpeg
 from tests.support.servers import SocketServer
 from tests.support.waiting import wait_for
-from worker.broker.poison import Suspects
-from worker.errors import QueueUnavailable, SuspectWaits, WorkerLost
+from worker.broker.poison import Quarantine
+from worker.errors import IsolationBusy, QueueUnavailable, WorkerLost
 
 if TYPE_CHECKING:
     import socket
@@ -110,13 +110,13 @@ def test_a_job_that_kills_its_workers_is_given_up_and_its_companions_are_done(tm
 
 
 @pytest.fixture
-def suspects(stack: Stack) -> Iterator[Suspects]:
-    suspects = Suspects(Broker(stack.redis_url), wait_s=0.05)
+def suspects(stack: Stack) -> Iterator[Quarantine]:
+    suspects = Quarantine(Broker(stack.redis_url), wait_s=0.05)
     yield suspects
     suspects.close()
 
 
-def test_only_starts_without_an_end_count(suspects: Suspects, new_id: str) -> None:
+def test_only_starts_without_an_end_count(suspects: Quarantine, new_id: str) -> None:
     for lost in range(1, 6):
         with suspects.trial(new_id, lost):
             pass
@@ -125,7 +125,7 @@ def test_only_starts_without_an_end_count(suspects: Suspects, new_id: str) -> No
             raise ZeroDivisionError
 
 
-def test_two_starts_without_an_end_are_the_last(suspects: Suspects, broker: redis.Redis, new_id: str) -> None:
+def test_two_starts_without_an_end_are_the_last(suspects: Quarantine, broker: redis.Redis, new_id: str) -> None:
     """What a killed worker leaves behind is what this writes."""
     broker.sadd(f"clipqueue:suspect:{new_id}", 1)
     for _ in range(2):  # also when MongoDB was away and the failure could not be recorded
@@ -134,7 +134,7 @@ def test_two_starts_without_an_end_are_the_last(suspects: Suspects, broker: redi
     assert 0 < int(str(broker.ttl(f"clipqueue:suspect:{new_id}"))) <= 24 * 3600
 
 
-def test_a_start_whose_end_was_not_noted_counts_once(suspects: Suspects, broker: redis.Redis, new_id: str) -> None:
+def test_a_start_whose_end_was_not_noted_counts_once(suspects: Quarantine, broker: redis.Redis, new_id: str) -> None:
     """Redis was away at its end, or was told of its start twice: no worker was lost in between."""
     broker.sadd(f"clipqueue:suspect:{new_id}", 1)
     runs = 0
@@ -143,15 +143,15 @@ def test_a_start_whose_end_was_not_noted_counts_once(suspects: Suspects, broker:
     assert runs == 1
 
 
-def test_suspects_run_one_at_a_time(suspects: Suspects, new_id: str) -> None:
-    with suspects.trial(new_id, 1), pytest.raises(SuspectWaits), suspects.trial(f"{new_id}-other", 1):
+def test_suspects_run_one_at_a_time(suspects: Quarantine, new_id: str) -> None:
+    with suspects.trial(new_id, 1), pytest.raises(IsolationBusy), suspects.trial(f"{new_id}-other", 1):
         pytest.fail("it must not run beside the other")
     with suspects.trial(f"{new_id}-other", 1):
         pass
 
 
 def test_redis_being_away_is_no_jobs_fault(new_id: str) -> None:
-    suspects = Suspects(Broker("redis://127.0.0.1:1/0"), wait_s=0.05)
+    suspects = Quarantine(Broker("redis://127.0.0.1:1/0"), wait_s=0.05)
     for _ in range(2):
         with pytest.raises(QueueUnavailable), suspects.trial(new_id, 1):
             pytest.fail("it must not run uncounted")

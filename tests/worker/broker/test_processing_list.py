@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from worker.broker import deliveries as holding
-from worker.broker.processing_list import Taker, rescue
+from worker.broker.processing_list import ProcessingList, rescue
 
 LONG_S, NOT_LONG_S = 0.0, 1000.0
 
@@ -21,12 +21,12 @@ def waiting(queue: redis.Redis) -> list[bytes]:
     return list(reversed(items))
 
 
-def take(queue: redis.Redis, taker: Taker) -> None:
+def take(queue: redis.Redis, taker: ProcessingList) -> None:
     queue.lmove("images", taker.key, "RIGHT", "LEFT")
 
 
 def test_what_a_silent_process_was_taking_goes_back_to_where_it_was(queue: redis.Redis) -> None:
-    taker = Taker()
+    taker = ProcessingList()
     taker.sign_in(queue)
     queue.lpush("images", "one", "two")
     take(queue, taker)
@@ -37,7 +37,7 @@ def test_what_a_silent_process_was_taking_goes_back_to_where_it_was(queue: redis
 
 
 def test_what_was_taken_together_keeps_its_order(queue: redis.Redis) -> None:
-    taker = Taker()
+    taker = ProcessingList()
     taker.sign_in(queue)
     queue.lpush("images", "one", "two", "three")
     for _ in range(2):
@@ -47,7 +47,7 @@ def test_what_was_taken_together_keeps_its_order(queue: redis.Redis) -> None:
 
 
 def test_a_process_that_shows_life_keeps_what_it_takes(queue: redis.Redis) -> None:
-    taker = Taker()
+    taker = ProcessingList()
     taker.sign_in(queue)
     queue.lpush("images", "one")
     take(queue, taker)
@@ -56,7 +56,7 @@ def test_a_process_that_shows_life_keeps_what_it_takes(queue: redis.Redis) -> No
 
 
 def test_what_a_lost_answer_left_behind_goes_back_when_the_process_signs_in(queue: redis.Redis) -> None:
-    taker = Taker()
+    taker = ProcessingList()
     queue.lpush("images", "one")
     take(queue, taker)
     taker.sign_in(queue)
@@ -64,7 +64,7 @@ def test_what_a_lost_answer_left_behind_goes_back_when_the_process_signs_in(queu
 
 
 def test_a_process_that_ends_leaves_nothing_behind(queue: redis.Redis) -> None:
-    taker = Taker()
+    taker = ProcessingList()
     taker.sign_in(queue)
     queue.lpush("images", "one")
     take(queue, taker)
@@ -75,7 +75,7 @@ def test_a_process_that_ends_leaves_nothing_behind(queue: redis.Redis) -> None:
 
 def test_what_redis_hands_to_a_process_that_has_signed_out_is_found(queue: redis.Redis) -> None:
     """Its last question was still open."""
-    taker = Taker()
+    taker = ProcessingList()
     taker.sign_in(queue)
     taker.sign_out(queue)
     queue.lpush("images", "one")
@@ -86,7 +86,7 @@ def test_what_redis_hands_to_a_process_that_has_signed_out_is_found(queue: redis
 
 def test_two_that_rescue_at_once_double_nothing(queue: redis.Redis) -> None:
     for number in range(200):
-        taker = Taker()
+        taker = ProcessingList()
         taker.sign_in(queue)
         queue.lpush(taker.key, str(number))
     with ThreadPoolExecutor(4) as pool:
@@ -100,7 +100,7 @@ def test_messages_with_a_priority_are_taken_too(queue: redis.Redis) -> None:
     queue.lpush("images", "waits longer")
     for step in (3, 6, 9):
         queue.lpush(f"images\x06\x16{step}", f"priority {step}")
-    Taker().sign_in(queue)
+    ProcessingList().sign_in(queue)
     assert waiting(queue)[0] == b"waits longer"
     assert len(waiting(queue)) == 4
 
@@ -111,8 +111,8 @@ def note(queue: redis.Redis, tag: str, at: float) -> None:
     queue.zadd("unacked_index", {tag: at})
 
 
-def held(*tags: str) -> holding.Holdings:
-    holdings = holding.Holdings()
+def held(*tags: str) -> holding.Deliveries:
+    holdings = holding.Deliveries()
     for tag in tags:
         holdings.take(tag)
     return holdings

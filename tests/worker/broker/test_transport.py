@@ -11,8 +11,8 @@ import redis as redis_client
 
 from tests.support.messages import hand_made_message
 from worker.broker import transport
-from worker.broker.deliveries import Holdings
-from worker.broker.processing_list import Taker
+from worker.broker.deliveries import Deliveries
+from worker.broker.processing_list import ProcessingList
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +28,8 @@ untyped: Any = kombu
 @pytest.fixture(autouse=True)
 def process(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker process that has taken nothing yet."""
-    monkeypatch.setattr(transport.Channel, "holdings", Holdings())
-    monkeypatch.setattr(transport.Channel, "taker", Taker())
+    monkeypatch.setattr(transport.Channel, "holdings", Deliveries())
+    monkeypatch.setattr(transport.Channel, "taker", ProcessingList())
     transport.install()
 
 

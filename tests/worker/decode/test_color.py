@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 
 from tests.support.decoding import decoder_for
 from tests.support.pictures import encoded, photo
-from worker.decode.geometry import PreprocessSpec
+from worker.spec import PreprocessSpec
 
 SPEC = PreprocessSpec(64, 64)
 # The primaries of sRGB, adapted to D50 (IEC 61966-2-1, as ICC profiles have them).

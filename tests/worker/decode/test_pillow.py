@@ -14,9 +14,9 @@ from PIL import Image, ImageOps
 from tests.hostile.shapes import progressive
 from tests.support.decoding import decoder_for
 from tests.support.pictures import PHOTOS, encoded, photo
-from worker.decode.geometry import PreprocessSpec
 from worker.decode.pillow import FORMATS, PillowDecoder
 from worker.errors import CorruptImage, TooManyFrames, TooManyPixels, TooManyScans, UnsupportedFormat
+from worker.spec import PreprocessSpec
 
 SPEC = PreprocessSpec(224, 224)
 

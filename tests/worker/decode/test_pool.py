@@ -21,8 +21,8 @@ from tests.support.decoding import LIMITS, decoder_for
 from tests.support.pictures import encoded, photo, small_jpeg
 from tests.support.waiting import wait_for
 from worker import errors
-from worker.decode.geometry import PreprocessSpec
 from worker.decode.pool import DecodePool, ProcessLimits
+from worker.spec import PreprocessSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,7 +116,7 @@ def test_how_many_decode_at_once_is_bounded(pools: Callable[..., DecodePool]) ->
     def decode() -> None:
         try:
             pool.decode(SLOW)
-        except (errors.JobError, errors.HandBack) as exc:
+        except (errors.JobError, errors.Requeue) as exc:
             ends.append(exc)
 
     threads = [threading.Thread(target=decode) for _ in range(3)]

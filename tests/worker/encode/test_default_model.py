@@ -17,7 +17,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
 from tests.support.decoding import decoder_for
 from tests.support.pictures import PHOTOS, encoded
-from worker.encode.open_clip import EncoderChoice, OpenClipEncoder
+from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def weights() -> dict[str, torch.Tensor]:
 def encoder(weights: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathFactory) -> OpenClipEncoder:
     path = tmp_path_factory.mktemp("default") / "seeded.pt"
     torch.save(weights, path)
-    return OpenClipEncoder(EncoderChoice(Settings().clip_model, str(path), "cpu", "fp32"))
+    return OpenClipEncoder(EncoderConfig(Settings().clip_model, str(path), "cpu", "fp32"))
 
 
 @pytest.fixture(scope="module")

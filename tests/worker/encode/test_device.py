@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from worker.encode.device import processors
+from worker.encode.device import usable_cpus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,9 +32,9 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_the_share_of_a_container_counts(tmp_path: Path, quota: str, count: int) -> None:
     (tmp_path / "cpu.max").write_text(quota + "\n")
-    assert processors(tmp_path / "cpu.max") == count
+    assert usable_cpus(tmp_path / "cpu.max") == count
 
 
 @pytest.mark.usefixtures("here")
 def test_a_machine_without_shares_has_what_it_has(tmp_path: Path) -> None:
-    assert processors(tmp_path / "none") == 8
+    assert usable_cpus(tmp_path / "none") == 8

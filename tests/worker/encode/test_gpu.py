@@ -12,7 +12,7 @@ import torch
 from tests.conftest import WORKER_ENV
 from tests.support.pictures import small_jpeg
 from worker.encode.batcher import Batcher
-from worker.encode.open_clip import EncoderChoice, OpenClipEncoder
+from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
 from worker.errors import OutOfMemory
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ pytestmark = [
 
 @pytest.fixture
 def encoder() -> OpenClipEncoder:
-    return OpenClipEncoder(EncoderChoice("ViT-B-32", "untrained", "cuda", "fp16"))
+    return OpenClipEncoder(EncoderConfig("ViT-B-32", "untrained", "cuda", "fp16"))
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.support.hub import HubServer
 from tests.support.models import DEFAULT_MODEL, SMALL_CHECKPOINT
 from tests.support.pictures import EMOJI
 from tests.support.waiting import wait_for
-from worker.encode.open_clip import EncoderChoice, OpenClipEncoder
+from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +87,7 @@ def test_a_worker_downloads_its_model_and_starts_without_the_hub_the_next_time(
 ) -> None:
     picture = EMOJI / "red-apple.png"
     url = images.add("/apple.png", picture.read_bytes())
-    here = OpenClipEncoder(EncoderChoice("emoji-clip", "bundled", "cpu", "fp32"))
+    here = OpenClipEncoder(EncoderConfig("emoji-clip", "bundled", "cpu", "fp32"))
     pixels = decoder_for(here.spec).decode(picture.read_bytes()).pixels
     for start in ("first", "second"):
         folder = tmp_path / start

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from worker.encode.open_clip import EncoderChoice, OpenClipEncoder, _best_threads, _fault
+from worker.encode.open_clip import EncoderConfig, OpenClipEncoder, _best_threads, _fault
 from worker.errors import EncoderBroken, OutOfMemory
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def test_auto_precision_measures_and_takes_one_of_the_two() -> None:
-    encoder = OpenClipEncoder(EncoderChoice("ViT-S-32-alt", "untrained"))
+    encoder = OpenClipEncoder(EncoderConfig("ViT-S-32-alt", "untrained"))
     assert encoder.precision in ("fp32", "bf16")
     assert encoder.dim == 256
     assert encoder.device in ("cpu", "cuda", "mps")
@@ -27,7 +27,7 @@ def test_auto_precision_measures_and_takes_one_of_the_two() -> None:
 def test_untrained_is_seeded(caplog: pytest.LogCaptureFixture) -> None:
     """The same vectors at every start, and a warning each time."""
     batch = np.full((1, 224, 224, 3), 100, np.uint8)
-    choice = EncoderChoice("ViT-S-32-alt", "untrained", "cpu", "fp32")
+    choice = EncoderConfig("ViT-S-32-alt", "untrained", "cpu", "fp32")
     vectors = [OpenClipEncoder(choice).encode(batch) for _ in range(2)]
     assert np.array_equal(vectors[0], vectors[1])
     assert caplog.text.count("CLIP_PRETRAINED=untrained") == 2
@@ -57,7 +57,7 @@ def torch_threads() -> Iterator[None]:
 
 @pytest.mark.usefixtures("torch_threads")
 def test_batches_at_the_same_time_give_the_vectors_of_one_after_the_other() -> None:
-    encoder = OpenClipEncoder(EncoderChoice("emoji-clip", "bundled", "cpu", "fp32", threads=2))
+    encoder = OpenClipEncoder(EncoderConfig("emoji-clip", "bundled", "cpu", "fp32", threads=2))
     shape = (4, encoder.spec.height, encoder.spec.width, 3)
     batches = [np.random.default_rng(seed).integers(0, 255, shape, dtype=np.uint8) for seed in range(24)]
     expected = [encoder.encode(batch) for batch in batches]
@@ -68,10 +68,10 @@ def test_batches_at_the_same_time_give_the_vectors_of_one_after_the_other() -> N
 
 @pytest.mark.usefixtures("torch_threads")
 def test_a_lone_batch_has_all_processors_and_others_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.encode.open_clip.processors", lambda: 4)
-    encoder = OpenClipEncoder(EncoderChoice("emoji-clip", "bundled", "cpu", "fp32", threads=0))
+    monkeypatch.setattr("worker.encode.open_clip.usable_cpus", lambda: 4)
+    encoder = OpenClipEncoder(EncoderConfig("emoji-clip", "bundled", "cpu", "fp32", threads=0))
     assert encoder.threads == 4
-    encoder = OpenClipEncoder(EncoderChoice("emoji-clip", "bundled", "cpu", "fp32", threads=2))
+    encoder = OpenClipEncoder(EncoderConfig("emoji-clip", "bundled", "cpu", "fp32", threads=2))
     first_runs, first_ends = threading.Event(), threading.Event()
     had: list[int] = []
 

@@ -20,7 +20,7 @@ from worker.encode.models.augment import augment
 from worker.encode.models.evaluate import ranks
 from worker.encode.models.pictures import HELD_OUT, SIZE, TRAINING_SETS, Emoji
 from worker.encode.models.train import Pictures, Recipe, Training
-from worker.encode.open_clip import EncoderChoice, OpenClipEncoder
+from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
 from worker.encode.weights import BUNDLED
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ RECIPE = Recipe(steps=4, batch=4, warm_up=2)
 
 @pytest.fixture(scope="module")
 def encoder() -> OpenClipEncoder:
-    return OpenClipEncoder(EncoderChoice("emoji-clip", BUNDLED, "cpu", "fp32"))
+    return OpenClipEncoder(EncoderConfig("emoji-clip", BUNDLED, "cpu", "fp32"))
 
 
 def test_names_find_their_held_out_pictures(encoder: OpenClipEncoder) -> None:

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from tests.support.decoding import decoder_for
 from tests.support.models import DEFAULT_MODEL, SMALL_CHECKPOINT
 from tests.support.pictures import EMOJI, PHOTOS, encoded, photo
-from worker.encode.open_clip import EncoderChoice, OpenClipEncoder
+from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +87,7 @@ def subject(request: pytest.FixtureRequest, weights: tuple[str, str], reference:
     device, precision = request.param
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("no GPU here")
-    return Subject(weights[0], OpenClipEncoder(EncoderChoice(*weights, device, precision)), reference)
+    return Subject(weights[0], OpenClipEncoder(EncoderConfig(*weights, device, precision)), reference)
 
 
 def on_white(image: Image.Image) -> Image.Image:

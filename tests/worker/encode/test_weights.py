@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.support.models import DEFAULT_MODEL, SMALL_CHECKPOINT
-from worker.encode.open_clip import EncoderChoice, OpenClipEncoder
+from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
 from worker.encode.weights import BUNDLED, load_model, model_id
 from worker.errors import ModelUnavailable
 
@@ -56,7 +56,7 @@ def test_the_bundled_model_is_named_by_its_content() -> None:
 )
 def test_a_model_that_cannot_be_loaded_says_what_to_set(model: str, pretrained: str) -> None:
     with pytest.raises(ModelUnavailable, match="CLIP_PRETRAINED=untrained") as caught:
-        OpenClipEncoder(EncoderChoice(model, pretrained, "cpu", "fp32"))
+        OpenClipEncoder(EncoderConfig(model, pretrained, "cpu", "fp32"))
     assert f"CLIP_MODEL={model}" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -66,7 +66,7 @@ def test_a_folder_with_a_configuration_and_no_weights_stops_the_start(tmp_path: 
     config = {"model_cfg": open_clip.get_model_config("ViT-S-32-alt"), "preprocess_cfg": {}}
     (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
     with pytest.raises(ModelUnavailable, match="local-dir:"):
-        OpenClipEncoder(EncoderChoice(f"local-dir:{tmp_path}", "", "cpu", "fp32"))
+        OpenClipEncoder(EncoderConfig(f"local-dir:{tmp_path}", "", "cpu", "fp32"))
 
 
 def saved(value: object) -> bytes:
@@ -88,7 +88,7 @@ def test_a_checkpoint_that_cannot_be_read_stops_the_start(content: bytes, tmp_pa
 
 def test_a_checkpoint_of_another_model_stops_the_start(default_checkpoint: Path) -> None:
     with pytest.raises(ModelUnavailable, match="ViT-S-32-alt"):
-        OpenClipEncoder(EncoderChoice("ViT-S-32-alt", str(default_checkpoint), "cpu", "fp32"))
+        OpenClipEncoder(EncoderConfig("ViT-S-32-alt", str(default_checkpoint), "cpu", "fp32"))
 
 
 def test_a_file_named_like_a_tag_is_not_taken_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.support.dns import SERVFAIL, SILENCE, NameServer
 from worker.errors import ResolverBusy
 from worker.fetch.deadline import Deadline
-from worker.fetch.dns import BoundedResolve, NameserverResolve, numeric_resolve, system_resolve
+from worker.fetch.dns import NameserverResolver, ThreadedResolver, numeric_resolve, system_resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,8 +38,8 @@ def addresses(found: Sequence[AddressInfo]) -> list[str]:
     return [sockaddr[0] for *_, sockaddr in found]
 
 
-def asking(*servers: NameServer) -> NameserverResolve:
-    return NameserverResolve([(ipaddress.ip_address("127.0.0.1"), server.port) for server in servers], 0.5)
+def asking(*servers: NameServer) -> NameserverResolver:
+    return NameserverResolver([(ipaddress.ip_address("127.0.0.1"), server.port) for server in servers], 0.5)
 
 
 def test_the_systems_resolver_is_bounded_in_time(deadline: Deadline) -> None:
@@ -52,7 +52,7 @@ def test_the_systems_resolver_is_bounded_in_time(deadline: Deadline) -> None:
 
     try:
         with pytest.raises(socket.gaierror) as caught:
-            BoundedResolve(1, 0.1, hang)("hangs.test", 80)
+            ThreadedResolver(1, 0.1, hang)("hangs.test", 80)
         assert caught.value.errno == socket.EAI_AGAIN
         assert deadline.remaining_s > LONG_S / 2
     finally:
@@ -97,7 +97,7 @@ def test_lookups_that_hang_fail_no_job_whose_own_never_began(deadline: Deadline)
         release.wait(LONG_S)
         return system_resolve(host, port)
 
-    resolve = BoundedResolve(1, 0.1, hang)
+    resolve = ThreadedResolver(1, 0.1, hang)
     try:
         with pytest.raises(socket.gaierror):
             resolve("hangs.test", 80)

@@ -17,10 +17,10 @@ import trustme
 from tests.support.servers import Answer, Proxy, SocketServer, tls_context
 from worker import errors
 from worker.fetch.deadline import Deadline
-from worker.fetch.dns import BoundedResolve, system_resolve
+from worker.fetch.dns import ThreadedResolver, system_resolve
 from worker.fetch.fetcher import FetchRules, HttpFetcher, _host_of
 from worker.fetch.guard import Guard
-from worker.fetch.host_limits import HostSlots
+from worker.fetch.host_limits import HostLimits
 from worker.fetch.http import GuardedAdapter
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ LOCAL_GUARD = Guard(ANY_PORT, LOOPBACK)
 
 
 def fetcher_with(guard: Guard, proxy: str = "", per_host: int = 4, **rules: Any) -> HttpFetcher:
-    return HttpFetcher(GuardedAdapter(guard, 4, proxy), HostSlots(per_host, wait_s=0.1), replace(RULES, **rules))
+    return HttpFetcher(GuardedAdapter(guard, 4, proxy), HostLimits(per_host, wait_s=0.1), replace(RULES, **rules))
 
 
 @pytest.fixture
@@ -388,7 +388,7 @@ def test_a_name_server_that_hangs_is_given_up() -> None:
         release.wait(30)
         return system_resolve(host, port)
 
-    fetcher = fetcher_with(Guard(ANY_PORT, LOOPBACK, BoundedResolve(1, 0.3, hang)))
+    fetcher = fetcher_with(Guard(ANY_PORT, LOOPBACK, ThreadedResolver(1, 0.3, hang)))
     try:
         with pytest.raises((errors.FetchTimeout, errors.DnsFailure)):
             fetcher.fetch("http://images.test/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.errors import WorkerStops
+from worker.errors import WorkerStopping
 from worker.lifecycle.drain import Drain
 
 
@@ -17,7 +17,7 @@ def test_until_it_begins_everything_may_be_started() -> None:
 def test_no_job_is_started_any_more() -> None:
     drain = Drain(1e6)
     drain.begin()
-    with pytest.raises(WorkerStops):
+    with pytest.raises(WorkerStopping):
         drain.start_job()
 
 
@@ -25,7 +25,7 @@ def test_a_stage_is_started_if_it_ends_in_time() -> None:
     drain = Drain(1000.0)
     drain.begin()
     drain.start_stage(900.0)
-    with pytest.raises(WorkerStops, match="1001 s"):
+    with pytest.raises(WorkerStopping, match="1001 s"):
         drain.start_stage(1001.0)
 
 

@@ -18,7 +18,7 @@ from producer.contract.records import bson_date
 from worker.errors import HttpRefused, StoreRefused, StoreUnavailable
 from worker.store.bulk import errors_by_index
 from worker.store.mongo import MongoStore
-from worker.store.results import Failure, Result, Standing
+from worker.store.results import Failure, JobCheck, Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 T = 1_700_000_000_000  # ms; tests count from here, so that nothing sleeps
-NOTHING_STORED = Standing("needed", None)
+NOTHING_STORED = JobCheck("needed", None)
 
 
 @pytest.fixture
@@ -88,10 +88,10 @@ def test_the_last_enqueue_wins_in_either_order(
     stored = collection.find_one({"_id": new_id})
     assert stored is not None
     assert (stored["embedding_job"]["sha256"], stored["embedding_job"]["status"]) == ("new", "done")
-    assert store.standing(older, "m").verdict == "superseded"
+    assert store.check(older, "m").verdict == "superseded"
 
     later = job(new_id, "later", 2 * gap_ms)
-    store.save(later, result("later"), 1, store.standing(later, "m"))
+    store.save(later, result("later"), 1, store.check(later, "m"))
     stored = collection.find_one({"_id": new_id})
     assert stored is not None
     assert stored["embedding_job"]["sha256"] == "later"
@@ -101,7 +101,7 @@ def test_running_a_job_twice_changes_nothing(store: MongoStore, collection: Coll
     store.save(job(new_id), result(), 1, NOTHING_STORED)
     store.save(job(new_id), result(), 1, NOTHING_STORED)
     assert collection.count_documents({"_id": new_id}) == 1
-    assert store.standing(job(new_id), "m").verdict == "current"
+    assert store.check(job(new_id), "m").verdict == "current"
 
 
 def test_the_second_run_of_a_job_that_is_done_does_not_fail_it(
@@ -129,7 +129,7 @@ def test_a_failure_keeps_the_vector_and_what_describes_it(
     assert (described["model"], described["sha256"], described["dim"]) == ("m", "a", 2)
 
     again = job(new_id, "b", 20)
-    store.save(again, result("b"), 1, store.standing(again, "m"))
+    store.save(again, result("b"), 1, store.check(again, "m"))
     document = collection.find_one({"_id": new_id})
     assert document is not None
     assert "error" not in document["embedding_job"]
@@ -150,7 +150,7 @@ def test_only_this_models_vector_for_this_url_is_current(
 ) -> None:
     store.save(job(new_id), result(), 1, NOTHING_STORED)
     asked = ImageJob(new_id, asked.url, asked.enqueued_at_ms, asked.force)
-    assert store.standing(asked, model).verdict == verdict
+    assert store.check(asked, model).verdict == verdict
 
 
 def test_a_vector_that_the_backend_removed_is_needed_again(
@@ -158,7 +158,7 @@ def test_a_vector_that_the_backend_removed_is_needed_again(
 ) -> None:
     store.save(job(new_id), result(), 1, NOTHING_STORED)
     collection.update_one({"_id": new_id}, {"$unset": {"embedding": ""}})
-    assert store.standing(job(new_id), "m").verdict == "needed"
+    assert store.check(job(new_id), "m").verdict == "needed"
 
 
 def test_a_skipped_job_is_still_the_last_enqueue(
@@ -170,8 +170,8 @@ def test_a_skipped_job_is_still_the_last_enqueue(
     """
     store.save(job(new_id, "a", 0), result("a"), 1, NOTHING_STORED)
     slow = job(new_id, "b", 1000)
-    seen = store.standing(slow, "m")
-    assert store.standing(job(new_id, "a", 2000), "m").verdict == "current"
+    seen = store.check(slow, "m")
+    assert store.check(job(new_id, "a", 2000), "m").verdict == "current"
     store.save(slow, result("b"), 1, seen)
     document = collection.find_one({"_id": new_id})
     assert document is not None
@@ -184,7 +184,7 @@ def test_what_a_backend_left_under_our_name_is_replaced(
 ) -> None:
     collection.insert_one({"_id": new_id, "embedding_job": odd})
     asked = job(new_id)
-    store.save(asked, result(), 1, store.standing(asked, "m"))
+    store.save(asked, result(), 1, store.check(asked, "m"))
     assert collection.count_documents({"_id": new_id, "embedding_job.status": "done"}) == 1
 
 
@@ -210,7 +210,7 @@ def test_a_server_that_is_away_is_nobodys_fault(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr("worker.store.mongo._SERVER_SELECTION_MS", 100)
         store = MongoStore(uri, "images", call_s=10.0)
         for call in (
-            lambda: store.standing(job("a"), "m"),
+            lambda: store.check(job("a"), "m"),
             lambda: store.save(job("a"), result(), 1, NOTHING_STORED),
             lambda: store.save_failure(failure(job("a"))),
         ):
@@ -309,7 +309,7 @@ def frugal(stack: Stack) -> Iterator[MongoStore]:
 def test_without_upsert_a_job_without_a_document_is_not_needed(
     frugal: MongoStore, collection: Collection[Document], new_id: str
 ) -> None:
-    assert frugal.standing(job(new_id), "m") == Standing("deleted", None)
+    assert frugal.check(job(new_id), "m") == JobCheck("deleted", None)
     frugal.save_failure(failure(job(new_id)))
     assert collection.count_documents({"_id": new_id}) == 0
 
@@ -321,7 +321,7 @@ def test_without_upsert_a_document_that_was_deleted_meanwhile_is_not_made_anew(
     """Neither is any other of the same bulk touched by that."""
     others = [f"{new_id}-{number}" for number in range(5)]
     collection.insert_many([{"_id": one, **({"embedding_job": held} if held else {})} for one in (new_id, *others)])
-    standings = {one: frugal.standing(job(one), "m") for one in (new_id, *others)}
+    standings = {one: frugal.check(job(one), "m") for one in (new_id, *others)}
     collection.delete_one({"_id": new_id})
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda one: frugal.save(job(one), result(), 1, standings[one]), (new_id, *others)))
@@ -334,7 +334,7 @@ def test_without_upsert_documents_are_written_as_ever(
 ) -> None:
     collection.insert_one({"_id": new_id, "title": "t"})
     older, newer = job(new_id, "old"), job(new_id, "new", 5)
-    seen = frugal.standing(older, "m")
+    seen = frugal.check(older, "m")
     frugal.save(newer, result("new"), 1, seen)
     frugal.save(older, result("old"), 1, seen)
     found = collection.find_one({"_id": new_id})
@@ -349,10 +349,10 @@ def test_a_job_that_the_client_recorded_is_needed(
     recorded = job(new_id, "new", 500)
     pending = {"status": "pending", "url": recorded.url, "enqueued_at": bson_date(recorded.enqueued_at_ms)}
     collection.insert_one({"_id": new_id, "embedding_job": pending})
-    assert store.standing(job(new_id, "old"), "m").verdict == "superseded"
-    standing = store.standing(recorded, "m")
-    assert standing.verdict == "needed"
-    store.save(recorded, result("new"), 1, standing)
+    assert store.check(job(new_id, "old"), "m").verdict == "superseded"
+    check = store.check(recorded, "m")
+    assert check.verdict == "needed"
+    store.save(recorded, result("new"), 1, check)
     found = collection.find_one({"_id": new_id})
     assert found is not None
     assert found["embedding_job"]["status"] == "done"

@@ -12,8 +12,8 @@ from producer.contract.job import ImageJob
 from tests.support.waiting import wait_for
 from worker.errors import HttpRefused, StoreRefused, StoreUnavailable
 from worker.lifecycle.drain import Drain
-from worker.store.outage import PatientStore
-from worker.store.results import Failure, Standing
+from worker.store.outage import ResilientStore
+from worker.store.results import Failure, JobCheck
 
 if TYPE_CHECKING:
     from worker.store.results import Result
@@ -33,12 +33,12 @@ class MovedStore:
         if not self.is_there.is_set():
             raise StoreUnavailable("not there")
 
-    def standing(self, job: ImageJob, model: str) -> Standing:
+    def check(self, job: ImageJob, model: str) -> JobCheck:
         self.calls += 1
         self.ping()
-        return Standing("needed", None)
+        return JobCheck("needed", None)
 
-    def save(self, job: ImageJob, result: Result, attempts: int, standing: Standing) -> None:
+    def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> None:
         raise StoreRefused("a validator")
 
     def save_failure(self, failure: Failure) -> None:
@@ -62,9 +62,9 @@ def drain() -> Drain:
 def test_calls_wait_until_it_is_back_and_it_says_so_once(
     store: MovedStore, drain: Drain, caplog: pytest.LogCaptureFixture
 ) -> None:
-    patient = PatientStore(store, drain)
+    patient = ResilientStore(store, drain)
     with ThreadPoolExecutor(8) as pool:
-        waiting = [pool.submit(patient.standing, JOB, "m") for _ in range(8)]
+        waiting = [pool.submit(patient.check, JOB, "m") for _ in range(8)]
         wait_for(lambda: store.calls == 8 and patient.is_away, "all to have asked once")
         assert not any(one.done() for one in waiting)
         store.is_there.set()
@@ -76,15 +76,15 @@ def test_calls_wait_until_it_is_back_and_it_says_so_once(
 
 
 def test_a_worker_that_stops_waits_no_longer(store: MovedStore, drain: Drain) -> None:
-    patient = PatientStore(store, drain)
+    patient = ResilientStore(store, drain)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(patient.standing, JOB, "m")
+        waiting = pool.submit(patient.check, JOB, "m")
         wait_for(lambda: patient.is_away, "the absence to be seen")
         drain.begin()
         with pytest.raises(StoreUnavailable):
             waiting.result()
     with pytest.raises(StoreUnavailable):
-        patient.standing(JOB, "m")
+        patient.check(JOB, "m")
 
 
 def test_what_is_refused_each_time_goes_back_after_three_tries(
@@ -92,17 +92,17 @@ def test_what_is_refused_each_time_goes_back_after_three_tries(
 ) -> None:
     """And neither says so each time, nor asks at full speed."""
     store.is_there.set()
-    patient = PatientStore(store, drain)
+    patient = ResilientStore(store, drain)
     with pytest.raises(StoreUnavailable, match="the disk is full"):
         patient.save_failure(FAILURE)
     assert store.calls == 3
     assert caplog.text.count("the disk is full") == 1
-    assert patient.standing(JOB, "m").verdict == "needed"
+    assert patient.check(JOB, "m").verdict == "needed"
 
 
 def test_a_store_that_refuses_for_hours_is_still_waited_for(store: MovedStore, drain: Drain) -> None:
     """Pauses double up to a limit; 2 to the power of thousands is no number of seconds."""
-    patient = PatientStore(store, drain)
+    patient = ResilientStore(store, drain)
     patient._failures = 5000
     patient.ping()
     assert patient.is_away
@@ -111,14 +111,14 @@ def test_a_store_that_refuses_for_hours_is_still_waited_for(store: MovedStore, d
 
 
 def test_a_document_that_is_refused_for_good_is_news_of_its_own(store: MovedStore, drain: Drain) -> None:
-    patient = PatientStore(store, drain)
+    patient = ResilientStore(store, drain)
     with pytest.raises(StoreRefused):
-        patient.save(JOB, None, 1, Standing("needed", None))  # type: ignore[arg-type]
+        patient.save(JOB, None, 1, JobCheck("needed", None))  # type: ignore[arg-type]
     assert not patient.is_away
 
 
 def test_a_worker_that_starts_without_it_knows_before_it_takes_a_job(store: MovedStore, drain: Drain) -> None:
-    patient = PatientStore(store, drain)
+    patient = ResilientStore(store, drain)
     patient.ping()
     assert patient.is_away
     store.is_there.set()

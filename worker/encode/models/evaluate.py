@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from worker.decode.pillow import DecodeLimits, PillowDecoder
 from worker.encode.models.pictures import CACHE, HELD_OUT, TRAINING_SETS, PictureSet, read_emoji, read_files
-from worker.encode.open_clip import EncoderChoice, OpenClipEncoder
+from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
 from worker.encode.weights import BUNDLED
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=CACHE)
     given = parser.parse_args()
     start = time.perf_counter()
-    encoder = OpenClipEncoder(EncoderChoice(given.model, given.pretrained, "cpu", given.precision))
+    encoder = OpenClipEncoder(EncoderConfig(given.model, given.pretrained, "cpu", given.precision))
     found = measure(encoder, given.cache)
     lines = [f"{encoder.model_id}: {encoder.parameters:,} parameters, {encoder.describe()}"]
     for asked, places in found.items():
