@@ -18,13 +18,13 @@ from producer.cli.model import SMALL_MODEL
 from producer.client.client import EmbeddingClient
 from producer.contract.names import IMAGE_QUEUE
 from producer.local.stack import Stack
-from tests.chaos.parts import Part
+from tests.chaos.processes import Part
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 REAL = "worker.app"
-STAND_IN = "tests.chaos.worker_app"
+STAND_IN = "tests.support.fake_encoder_app"
 NEW_MODEL = "stand-in/new"
 MODELS = {REAL: SMALL_MODEL, STAND_IN: {"CLIP_MODEL": NEW_MODEL}}
 

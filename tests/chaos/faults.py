@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tests.chaos.arena import Arena
-    from tests.chaos.parts import Part
+    from tests.chaos.processes import Part
     from tests.chaos.schedule import Fault
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from producer.cli.model import SMALL_MODEL
-from tests.chaos import stand_in
+from tests.support import fake_encoder
 from tests.chaos.arena import STAND_IN
 from tests.chaos.pictures import COUNT, picture
 from tests.support.decoding import decoder_for
@@ -38,7 +38,7 @@ def is_vector_of(app: str, model: str, number: int, vector: list[float]) -> bool
 @cache
 def _vectors(app: str, model: str) -> tuple[str, NDArray[np.float32]]:
     """Return the model's name in documents, and its vectors of all pictures. `model` chooses among the stand-ins."""
-    encoder = stand_in.OpenClipEncoder(stand_in.EncoderConfig(model)) if app == STAND_IN else _small_model()
+    encoder = fake_encoder.OpenClipEncoder(fake_encoder.EncoderConfig(model)) if app == STAND_IN else _small_model()
     decoder = decoder_for(encoder.spec)
     vectors: NDArray[np.float32] = encoder.encode(np.stack([decoder.decode(picture(n)).pixels for n in range(COUNT)]))
     alike = vectors @ vectors.T - np.eye(COUNT)

@@ -65,4 +65,4 @@ class OpenClipEncoder:
         return f"dim={self.dim} stand-in"
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"the stand-in encoder has no {name!r}: add it to tests/chaos/stand_in.py")
+        raise AttributeError(f"the stand-in encoder has no {name!r}: add it to tests/chaos/fake_encoder.py")

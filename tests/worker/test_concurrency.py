@@ -288,7 +288,7 @@ def test_a_worker_that_is_process_1_stops_when_it_is_told_to(tmp_path: Path) -> 
     unshare = [shutil.which("unshare") or "", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
     if not unshare[0] or subprocess.run([*unshare, "true"], check=False).returncode:
         pytest.skip("this machine allows no process namespaces")
-    worker = [sys.executable, "-m", "celery", "-A", "tests.chaos.worker_app", "worker"]
+    worker = [sys.executable, "-m", "celery", "-A", "tests.support.fake_encoder_app", "worker"]
     log = tmp_path / "first.log"
     with Stack(tmp_path) as stack:
         stack.start_servers()
