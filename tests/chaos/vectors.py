@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from producer.cli.model import SMALL_MODEL
-from tests.support import fake_encoder
 from tests.chaos.arena import STAND_IN
 from tests.chaos.pictures import COUNT, picture
+from tests.support import fake_encoder
 from tests.support.decoding import decoder_for
 
 if TYPE_CHECKING:

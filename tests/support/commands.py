@@ -25,7 +25,7 @@ def run(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedPro
 
 
 def run_worker(**env: str) -> subprocess.CompletedProcess[str]:
-    """Run a worker that cannot start until it ends by itself."""
+    """Run a worker whose start fails, until it exits."""
     return subprocess.run(
         [sys.executable, "-m", "celery", "-A", "worker.app", "worker"],
         env={**os.environ, **env},

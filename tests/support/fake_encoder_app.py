@@ -1,4 +1,4 @@
-"""`celery -A tests.support.fake_encoder_app worker`: the worker as it is, save that its encoder is the stand-in."""
+"""`celery -A tests.support.fake_encoder_app worker`: the real worker with the fake encoder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 from tests.support import fake_encoder
 
-# Before worker.wiring asks for it, so that torch is never loaded: such a worker starts in a second.
+# Before worker.wiring imports it, so that torch is never imported.
 sys.modules["worker.encode.open_clip"] = fake_encoder
 
 from worker.app import app  # noqa: E402

@@ -11,11 +11,11 @@ import redis
 
 from producer.contract.names import PARKED_LIST
 from producer.local.stack import Stack
-from tests.conftest import WORKER_ENV
 from tests.support.messages import hand_made_message
 from tests.support.pictures import small_jpeg
 from tests.support.servers import ImageServer
 from tests.support.waiting import wait_for
+from tests.support.workers import start_fake_worker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,6 @@ MAX_BYTES = 20 * 1024 * 1024
 GRACE_S = 4.0
 
 ENV = {
-    **WORKER_ENV,
     "CLIPQUEUE_MAX_RETRIES": "0",
     "CLIPQUEUE_FETCH_TOTAL_S": str(FETCH_TOTAL_S),
     "CLIPQUEUE_FETCH_CONNECT_S": str(FETCH_CONNECT_S),
@@ -72,7 +71,9 @@ class HostileWorker:
         self._folder = folder
         self._stack = Stack(folder)
         self._stack.start_servers()
-        self._stack.start_worker({**ENV, "CLIPQUEUE_FETCH_NAMESERVERS": f"127.0.0.1:{names.port}"})
+        start_fake_worker(
+            self._stack, folder, "worker", {**ENV, "CLIPQUEUE_FETCH_NAMESERVERS": f"127.0.0.1:{names.port}"}
+        )
         self.redis_url = self._stack.redis_url
         self.broker = redis.Redis.from_url(self._stack.redis_url)
         self._mongo = pymongo.MongoClient[dict[str, Any]](self._stack.mongodb_uri)
