@@ -1,1 +1,1 @@
-"""The proof that nothing is lost: real processes, real faults, and an account at the end."""
+"""The proof that nothing is lost: real processes, real faults, and an report at the end."""

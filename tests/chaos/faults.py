@@ -1,4 +1,4 @@
-"""Makes each fault of the schedule happen in an arena, and mends it after its time."""
+"""Makes each fault of the schedule inject in an cluster, and mends it after its time."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.chaos.arena import Arena
-    from tests.chaos.processes import Part
+    from tests.chaos.cluster import Cluster
+    from tests.chaos.processes import ManagedProcess
     from tests.chaos.schedule import Fault
 
 
-def happen(arena: Arena, fault: Fault) -> str:
-    """Let one fault happen; return once it is over, with what is to be told of it."""
+def inject(cluster: Cluster, fault: Fault) -> str:
+    """Let one fault inject; return once it is over, with what is to be told of it."""
     verb, _, what = fault.name.partition(" ")
-    part = arena.workers[fault.pick % len(arena.workers)] if what == "worker" else _part(arena, what)
+    part = cluster.workers[fault.pick % len(cluster.workers)] if what == "worker" else _part(cluster, what)
     told = ""
     match verb:
         case "kill":
@@ -32,20 +32,20 @@ def happen(arena: Arena, fault: Fault) -> str:
             with part.disk_full():
                 time.sleep(fault.lasts_s)
         case "flush":
-            arena.broker.flushall()
+            cluster.broker.flushall()
         case "flap":
-            arena.control_images(mode="flap", seed=fault.pick)
+            cluster.control_images(mode="flap", seed=fault.pick)
             time.sleep(fault.lasts_s)
-            arena.control_images(mode="fine")
-    return f"{fault} ({part.name}){told}{revive(arena)}"
+            cluster.control_images(mode="fine")
+    return f"{fault} ({part.name}){told}{restart_exited(cluster)}"
 
 
-def revive(arena: Arena) -> str:
+def restart_exited(cluster: Cluster) -> str:
     """Start what has ended by itself, as a supervisor would; say what that was."""
-    ended = arena.start_what_ended()
+    ended = cluster.start_exited()
     return f"; ended by itself: {', '.join(ended)}" if ended else ""
 
 
-def _part(arena: Arena, what: str) -> Part:
+def _part(cluster: Cluster, what: str) -> ManagedProcess:
     name = what.removesuffix(" disk").removesuffix("'s").removesuffix("'")
-    return {"redis": arena.redis, "mongo": arena.mongo, "images": arena.images}[name]
+    return {"redis": cluster.redis, "mongo": cluster.mongo, "images": cluster.images}[name]

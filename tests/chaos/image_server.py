@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 from tests.chaos.pictures import picture
 
 FAULTS = ("500", "503", "reset", "cut", "stall")
-# Longer than any download of the arena's workers may take.
+# Longer than any download of the cluster's workers may take.
 _STALL_S = 6.0
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tests.chaos.pictures import COUNT
 
 if TYPE_CHECKING:
-    from tests.chaos.arena import Arena
+    from tests.chaos.cluster import Cluster
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Ledger:
         jobs: How many jobs were enqueued; more than there are images, if some were enqueued again.
     """
 
-    def __init__(self, arena: Arena, name: str) -> None:
-        self.arena = arena
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.cluster = cluster
         self.name = name
         self.expected: dict[str, Expected] = {}
         self.jobs = 0
@@ -50,17 +50,17 @@ class Ledger:
         wanted = {image_id: self._picture_of(image_id, shift, query) for image_id in ids}
         self._push(wanted, options)
 
-    def enqueue_hopeless(self, count: int, place: str, code: str) -> None:
+    def enqueue_failing(self, count: int, place: str, code: str) -> None:
         """Enqueue images of a path that never answers with one, and must fail with `code`."""
         ids = [f"{self.name}-{place}-{number}" for number in range(count)]
-        self._push({one: Expected(f"{self.arena.images_url}/{place}/{one}.jpg", 0, code) for one in ids}, {})
+        self._push({one: Expected(f"{self.cluster.images_url}/{place}/{one}.jpg", 0, code) for one in ids}, {})
 
     def _picture_of(self, image_id: str, shift: int, query: str) -> Expected:
         number = (int(image_id.rpartition("-")[2]) + shift) % COUNT
-        return Expected(f"{self.arena.images_url}/{number}/{image_id}.jpg{query}", number)
+        return Expected(f"{self.cluster.images_url}/{number}/{image_id}.jpg{query}", number)
 
     def _push(self, wanted: dict[str, Expected], options: dict[str, bool]) -> None:
-        # Noted before: a job that may have been enqueued is one to account for.
+        # Noted before: a job that may have been enqueued is one to report for.
         self.expected |= wanted
-        self.arena.known_ids |= set(wanted)
-        self.jobs += self.arena.client.enqueue_many(((one, found.url) for one, found in wanted.items()), **options)
+        self.cluster.known_ids |= set(wanted)
+        self.jobs += self.cluster.client.enqueue_many(((one, found.url) for one, found in wanted.items()), **options)

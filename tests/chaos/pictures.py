@@ -1,4 +1,4 @@
-"""The pictures that the arena's server serves: small JPEGs, the same at each run, each unlike all others."""
+"""The pictures that the cluster's server serves: small JPEGs, the same at each run, each unlike all others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One process of the arena: started, killed, told to stop, frozen and woken, and started again on the same files."""
+"""One process of the cluster: started, killed, told to stop, frozen and woken, and started again on the same files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _START_S = 60.0
 _NO_LIMIT = resource.RLIM_INFINITY
 
 
-class Part:
+class ManagedProcess:
     """A process that may end and be started again. Each start logs to a file of its own. Start it in the main thread.
 
     Args:

@@ -44,7 +44,7 @@ class Fault:
         return f"{self.name} for {self.lasts_s:.1f} s" if self.lasts_s else self.name
 
 
-def draw_schedule(seed: int, minutes: float) -> list[Fault]:
+def make_schedule(seed: int, minutes: float) -> list[Fault]:
     """Return faults, one after another, for about so long."""
     draw = random.Random(seed)  # noqa: S311  (no secret)
     faults: list[Fault] = []

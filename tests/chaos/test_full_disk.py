@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from producer.contract.errors import BrokerUnavailable
-from tests.chaos.account import settle
+from tests.chaos.report import wait_for_report
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
-    from tests.chaos.arena import Arena
+    from tests.chaos.cluster import Cluster
     from tests.chaos.ledger import Ledger
 
 pytestmark = pytest.mark.chaos
@@ -20,32 +20,32 @@ pytestmark = pytest.mark.chaos
 FULL_S = 3.0
 
 
-def test_a_full_disk_under_mongodb_fails_no_job(arena: Arena, ledger: Ledger) -> None:
+def test_a_full_disk_under_mongodb_fails_no_job(cluster: Cluster, ledger: Ledger) -> None:
     ledger.enqueue(150)
-    wait_for(lambda: arena.queued()["unacked"], "jobs to be in flight")
-    with arena.mongo.disk_full():
+    wait_for(lambda: cluster.queued()["unacked"], "jobs to be in flight")
+    with cluster.mongo.disk_full():
         ledger.enqueue(150)
         time.sleep(FULL_S)
-    settle(ledger).must_balance()
+    wait_for_report(ledger).assert_complete()
 
 
-def test_a_full_disk_under_redis_is_told_to_the_backend_and_loses_nothing(arena: Arena, ledger: Ledger) -> None:
+def test_a_full_disk_under_redis_is_told_to_the_backend_and_loses_nothing(cluster: Cluster, ledger: Ledger) -> None:
     """Redis answers every command that writes with an error, acks included: the workers wait for its end."""
-    arena.control_images(least_ms=200, most_ms=600)
+    cluster.control_images(least_ms=200, most_ms=600)
     ledger.enqueue(300)
-    wait_for(lambda: arena.queued()["unacked"], "jobs to be in flight")
-    with arena.redis.disk_full():
-        wait_for(lambda: _is_refused(arena), "Redis to notice")
+    wait_for(lambda: cluster.queued()["unacked"], "jobs to be in flight")
+    with cluster.redis.disk_full():
+        wait_for(lambda: _is_refused(cluster), "Redis to notice")
         time.sleep(FULL_S)
-    wait_for(lambda: not _is_refused(arena), "Redis to write again")
-    assert all(worker.runs for worker in arena.workers)
-    settle(ledger).must_balance("worker_lost")
+    wait_for(lambda: not _is_refused(cluster), "Redis to write again")
+    assert all(worker.runs for worker in cluster.workers)
+    wait_for_report(ledger).assert_complete("worker_lost")
 
 
-def _is_refused(arena: Arena) -> bool:
+def _is_refused(cluster: Cluster) -> bool:
     try:
-        arena.client.enqueue("probe", f"{arena.images_url}/0/probe.jpg")
+        cluster.client.enqueue("probe", f"{cluster.images_url}/0/probe.jpg")
     except BrokerUnavailable:
         return True
-    arena.known_ids.add("probe")
+    cluster.known_ids.add("probe")
     return False

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.account import settle
-from tests.chaos.arena import VISIBILITY_S
+from tests.chaos.cluster import VISIBILITY_S
+from tests.chaos.report import wait_for_report
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
-    from tests.chaos.arena import Arena
+    from tests.chaos.cluster import Cluster
     from tests.chaos.ledger import Ledger
 
 pytestmark = pytest.mark.chaos
@@ -22,40 +22,40 @@ SEED = 30
 KILLS = 3
 
 
-def test_redis_killed_three_times_loses_nothing(arena: Arena, ledger: Ledger) -> None:
+def test_redis_killed_three_times_loses_nothing(cluster: Cluster, ledger: Ledger) -> None:
     """It keeps an append-only file, and the workers come back by themselves."""
     draw = random.Random(SEED)  # noqa: S311  (no secret)
-    processes = [worker.pid for worker in arena.workers]
-    arena.control_images(least_ms=100, most_ms=400)
+    processes = [worker.pid for worker in cluster.workers]
+    cluster.control_images(least_ms=100, most_ms=400)
     for _ in range(KILLS):
         ledger.enqueue(150)
-        wait_for(lambda: arena.queued()["unacked"], "jobs to be in flight")
+        wait_for(lambda: cluster.queued()["unacked"], "jobs to be in flight")
         time.sleep(draw.uniform(0.0, 0.5))
-        arena.redis.kill()
+        cluster.redis.kill()
         time.sleep(draw.uniform(0.0, 1.0))
-        arena.redis.start()
-    settle(ledger).must_balance()
-    assert [worker.pid for worker in arena.workers if worker.runs] == processes
+        cluster.redis.start()
+    wait_for_report(ledger).assert_complete()
+    assert [worker.pid for worker in cluster.workers if worker.runs] == processes
 
 
-def test_redis_away_for_long_is_waited_for(arena: Arena, ledger: Ledger) -> None:
+def test_redis_away_for_long_is_waited_for(cluster: Cluster, ledger: Ledger) -> None:
     """Longer than the visibility timeout, and than Celery's first pauses between its tries."""
-    processes = [worker.pid for worker in arena.workers]
+    processes = [worker.pid for worker in cluster.workers]
     ledger.enqueue(300)
-    wait_for(lambda: arena.queued()["unacked"], "jobs to be in flight")
-    arena.redis.kill()
+    wait_for(lambda: cluster.queued()["unacked"], "jobs to be in flight")
+    cluster.redis.kill()
     time.sleep(VISIBILITY_S + 8)
-    arena.redis.start()
+    cluster.redis.start()
     ledger.enqueue(50)
-    settle(ledger, 90).must_balance()
-    assert [worker.pid for worker in arena.workers if worker.runs] == processes
+    wait_for_report(ledger, 90).assert_complete()
+    assert [worker.pid for worker in cluster.workers if worker.runs] == processes
 
 
-def test_the_sweep_heals_a_redis_that_has_lost_everything(arena: Arena, ledger: Ledger) -> None:
+def test_the_sweep_heals_a_redis_that_has_lost_everything(cluster: Cluster, ledger: Ledger) -> None:
     ledger.enqueue(400, record=True)
-    wait_for(lambda: arena.queued()["unacked"], "jobs to be in flight")
-    arena.broker.flushall()
-    arena.start_sweep(age_s=1)
-    account = settle(ledger)
-    account.must_balance()
-    assert account.healed
+    wait_for(lambda: cluster.queued()["unacked"], "jobs to be in flight")
+    cluster.broker.flushall()
+    cluster.start_sweep(age_s=1)
+    report = wait_for_report(ledger)
+    report.assert_complete()
+    assert report.requeued_by_sweep

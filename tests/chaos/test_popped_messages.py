@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.account import settle
-from tests.chaos.arena import VISIBILITY_S, Arena
+from tests.chaos.cluster import VISIBILITY_S, Cluster
 from tests.chaos.ledger import Ledger
+from tests.chaos.report import wait_for_report
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -19,22 +19,22 @@ pytestmark = pytest.mark.chaos
 
 def test_a_worker_killed_while_it_takes_a_message_loses_nothing(tmp_path: Path) -> None:
     """Frozen, it waits at Redis for the next one: Redis hands that out, and nobody is there. No sweep runs."""
-    with Arena(tmp_path) as arena:
-        arena.start_workers("a")
-        ledger = Ledger(arena, "taken")
-        (worker,) = arena.workers
+    with Cluster(tmp_path) as cluster:
+        cluster.start_workers("a")
+        ledger = Ledger(cluster, "taken")
+        (worker,) = cluster.workers
         # Its question at Redis ends after a second, so this is repeated until it was open when the worker froze.
         for _ in range(20):
             with worker.frozen():
                 ledger.enqueue(15)
-                if arena.queued()["taken"]:
+                if cluster.queued()["taken"]:
                     worker.kill()
                     break
         assert not worker.runs, "the moment was never met"
-        assert arena.queued()["taken"] == 1
+        assert cluster.queued()["taken"] == 1
         worker.start()
         ledger.enqueue(300 - len(ledger.expected))
-        wait_for(lambda: not arena.queued()["taken"], "the message to be given back", 2 * VISIBILITY_S)
-        account = settle(ledger)
-        account.must_balance()
-        assert account.healed == 0
+        wait_for(lambda: not cluster.queued()["taken"], "the message to be given back", 2 * VISIBILITY_S)
+        report = wait_for_report(ledger)
+        report.assert_complete()
+        assert report.requeued_by_sweep == 0

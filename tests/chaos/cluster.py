@@ -1,4 +1,4 @@
-"""The arena: Redis, MongoDB, an image server, workers and a sweep as real processes, each of which may be killed."""
+"""The cluster: Redis, MongoDB, an image server, workers and a sweep as real processes, each of which may be killed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from producer.cli.model import SMALL_MODEL
 from producer.client.client import EmbeddingClient
 from producer.contract.names import IMAGE_QUEUE
 from producer.local.stack import Stack
-from tests.chaos.processes import Part
+from tests.chaos.processes import ManagedProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 REAL = "worker.app"
-STAND_IN = "tests.support.fake_encoder_app"
+FAKE = "tests.support.fake_encoder_app"
 NEW_MODEL = "stand-in/new"
-MODELS = {REAL: SMALL_MODEL, STAND_IN: {"CLIP_MODEL": NEW_MODEL}}
+MODELS = {REAL: SMALL_MODEL, FAKE: {"CLIP_MODEL": NEW_MODEL}}
 
 VISIBILITY_S = 12
 # Short limits, so that a killed worker's jobs are given to another soon; and enough retries for any storm that passes.
@@ -50,24 +50,24 @@ WORKER_ENV = {
 Document = dict[str, Any]
 
 
-class Arena:
+class Cluster:
     """Everything a run needs, on free ports and files of its own; all of it ends with the block, whatever happened.
 
     Args:
         folder: For data and logs.
-        app: The Celery application of the workers: REAL, or STAND_IN for the encoder without torch.
+        app: The Celery application of the workers: REAL, or FAKE for the encoder without torch.
 
     Attributes:
         workers: Those that were added.
         known_ids: Every image id that was enqueued here.
     """
 
-    def __init__(self, folder: Path, *, app: str = STAND_IN) -> None:
+    def __init__(self, folder: Path, *, app: str = FAKE) -> None:
         self.folder = folder
         self.app = app
-        self.workers: list[Part] = []
+        self.workers: list[ManagedProcess] = []
         self.known_ids: set[str] = set()
-        self._parts: list[Part] = []
+        self._parts: list[ManagedProcess] = []
         self._closing = ExitStack()
 
     def __enter__(self) -> Self:
@@ -85,8 +85,8 @@ class Arena:
     def __exit__(self, *_: object) -> None:
         self._closing.close()
 
-    def add_worker(self, name: str, **env: str) -> Part:
-        """Add a worker, not started yet; `env` on top of the arena's own settings."""
+    def add_worker(self, name: str, **env: str) -> ManagedProcess:
+        """Add a worker, not started yet; `env` on top of the cluster's own settings."""
         node = f"{name}@{socket.gethostname()}"
         command = [sys.executable, "-m", "celery", "-A", self.app, "worker", "-n", node]
         worker = self._add(f"worker-{name}", lambda: command, _says_ready, {**self.env, **env})
@@ -101,12 +101,12 @@ class Arena:
         for worker in workers:
             worker.await_ready()
 
-    def put_in_order(self) -> None:
+    def reset(self) -> None:
         """Let the image server answer as it should, and start what does not run."""
-        self.start_what_ended()
+        self.start_exited()
         self.control_images(mode="fine", least_ms=30, most_ms=100)
 
-    def start_what_ended(self) -> list[str]:
+    def start_exited(self) -> list[str]:
         """Start every part that runs no more; return their names."""
         ended = [part for part in self._parts if not part.runs]
         for part in ended:
@@ -121,7 +121,7 @@ class Arena:
         command = [sys.executable, "-m", "producer", "sweep", "--every", "1", "--age", str(age_s)]
         self._add("sweep", lambda: command, lambda _: True).start()
 
-    def healed(self) -> int:
+    def requeued_by_sweep(self) -> int:
         """Return how many jobs the sweep has queued again."""
         logs = "".join(path.read_text() for path in self.folder.glob("sweep.*.log"))
         return sum(map(int, re.findall(r"queued again: (\d+)", logs)))
@@ -162,8 +162,8 @@ class Arena:
         client = EmbeddingClient(self.stack.redis_url, mongodb_uri=self.stack.mongodb_uri)
         self.client = self._closing.enter_context(client)
 
-    def _add(self, name: str, command: Any, is_ready: Any, env: dict[str, str] | None = None) -> Part:
-        part = Part(name, command, self.folder, is_ready=is_ready, env=env or self.env)
+    def _add(self, name: str, command: Any, is_ready: Any, env: dict[str, str] | None = None) -> ManagedProcess:
+        part = ManagedProcess(name, command, self.folder, is_ready=is_ready, env=env or self.env)
         self._parts.append(part)
         self._closing.callback(part.end)
         return part

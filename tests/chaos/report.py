@@ -1,4 +1,4 @@
-"""The account at the end of a scenario: every image that was enqueued is in exactly one state, and in the right one."""
+"""The report at the end of a scenario: every image that was enqueued is in exactly one state, and in the right one."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.chaos.verdicts import fault_of
+from tests.chaos.checks import find_error
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from tests.chaos.arena import Arena
+    from tests.chaos.cluster import Cluster
     from tests.chaos.ledger import Ledger
 
 ENDED = {"embedding_job.status": {"$in": ["done", "failed"]}}
@@ -24,7 +24,7 @@ _LINE = re.compile(r" job=(\S+) (done|skipped) ")
 
 
 @dataclass(frozen=True)
-class Account:
+class Report:
     """What became of a ledger.
 
     Attributes:
@@ -36,9 +36,9 @@ class Account:
         wrong: What is not as the ledger asked for, one line each.
         embedded: How many times workers embedded one of the images.
         skipped: How many times a worker found that there was nothing to do.
-        healed: How many jobs the sweep queued again.
+        requeued_by_sweep: How many jobs the sweep queued again.
         left: What Redis still holds.
-        strangers: Documents of the collection that nobody asked for.
+        unknown: Documents of the collection that nobody asked for.
     """
 
     name: str
@@ -50,9 +50,9 @@ class Account:
     wrong: tuple[str, ...]
     embedded: int
     skipped: int
-    healed: int
+    requeued_by_sweep: int
     left: dict[str, int]
-    strangers: int
+    unknown: int
     folder: str
 
     @property
@@ -65,7 +65,7 @@ class Account:
         found = {
             "images are missing": len(self.missing),
             "documents are wrong": len(self.wrong),
-            "documents are nobody's": self.strangers,
+            "documents are nobody's": self.unknown,
             "images are in no state, or in two": abs(self.images - self.done - self.failed.total() - len(self.missing)),
             "images failed that had no reason to": sum(
                 count for code, count in self.failed.items() if code not in allowed
@@ -74,8 +74,8 @@ class Account:
         }
         return [f"{count} {what}" for what, count in found.items() if count]
 
-    def must_balance(self, *allowed: str) -> None:
-        """Print the account; fail with it if it does not balance."""
+    def assert_complete(self, *allowed: str) -> None:
+        """Print the report; fail with it if it does not balance."""
         print(self)  # noqa: T201
         problems = self.problems(allowed)
         assert not problems, f"{'; '.join(problems)}\n{self}\nlogs: {self.folder}"
@@ -87,9 +87,9 @@ class Account:
             self.name,
             f"images    {self.images} = done {self.done} + failed {self.failed.total()} + missing {len(self.missing)}",
             f"failed    {codes}",
-            f"jobs      {self.jobs} enqueued, {self.healed} queued again by the sweep",
+            f"jobs      {self.jobs} enqueued, {self.requeued_by_sweep} queued again by the sweep",
             f"embedded  {self.embedded} times, of which {self.doubles} doubles; skipped {self.skipped} times",
-            f"documents {len(self.wrong)} wrong, {self.strangers} nobody's",
+            f"documents {len(self.wrong)} wrong, {self.unknown} nobody's",
             f"left      {left}",
             *(f"missing:  {image_id}" for image_id in self.missing[:_SHOWN]),
             *(f"wrong:    {line}" for line in self.wrong[:_SHOWN]),
@@ -97,27 +97,27 @@ class Account:
         return "\n  ".join(lines)
 
 
-def settle(ledger: Ledger, seconds: float = 60.0) -> Account:
-    """Wait until every image has ended and Redis stays empty, but no longer than this; then draw up the account."""
+def wait_for_report(ledger: Ledger, seconds: float = 60.0) -> Report:
+    """Wait until every image has ended and Redis stays empty, but no longer than this; then draw up the report."""
     deadline = quiet_since = time.monotonic()
     deadline += seconds
     # A worker that was frozen has things to put back once it wakes up: one look is not enough.
     while (now := time.monotonic()) < deadline and now - quiet_since < _QUIET_S:
         time.sleep(0.2)
-        if not _is_quiet(ledger.arena):
+        if not _is_quiet(ledger.cluster):
             quiet_since = time.monotonic()
-    return draw_up(ledger)
+    return make_report(ledger)
 
 
-def draw_up(ledger: Ledger) -> Account:
+def make_report(ledger: Ledger) -> Report:
     """Return how the ledger stands now."""
-    arena = ledger.arena
-    found = {document["_id"]: document for document in arena.collection.find()}
+    cluster = ledger.cluster
+    found = {document["_id"]: document for document in cluster.collection.find()}
     ended = {one: found[one] for one in ledger.expected if _has_ended(found.get(one, {}))}
-    faults = {one: fault_of(arena.app, ended[one], ledger.expected[one]) for one in ended}
-    lines = Counter(kind for image_id, kind in _LINE.findall(arena.worker_logs()) if image_id in ledger.expected)
+    faults = {one: find_error(cluster.app, ended[one], ledger.expected[one]) for one in ended}
+    lines = Counter(kind for image_id, kind in _LINE.findall(cluster.worker_logs()) if image_id in ledger.expected)
     jobs = [document["embedding_job"] for document in ended.values()]
-    return Account(
+    return Report(
         name=ledger.name,
         images=len(ledger.expected),
         jobs=ledger.jobs,
@@ -127,16 +127,16 @@ def draw_up(ledger: Ledger) -> Account:
         wrong=tuple(f"{one}: {fault}" for one, fault in faults.items() if fault),
         embedded=lines["done"],
         skipped=lines["skipped"],
-        healed=arena.healed(),
-        left=arena.queued(),
-        strangers=len(found.keys() - arena.known_ids),
-        folder=str(arena.folder),
+        requeued_by_sweep=cluster.requeued_by_sweep(),
+        left=cluster.queued(),
+        unknown=len(found.keys() - cluster.known_ids),
+        folder=str(cluster.folder),
     )
 
 
-def _is_quiet(arena: Arena) -> bool:
+def _is_quiet(cluster: Cluster) -> bool:
     # Redis first: with many documents, counting them is what takes time.
-    return not any(arena.queued().values()) and arena.collection.count_documents(ENDED) >= len(arena.known_ids)
+    return not any(cluster.queued().values()) and cluster.collection.count_documents(ENDED) >= len(cluster.known_ids)
 
 
 def _has_ended(document: dict[str, Any]) -> bool:

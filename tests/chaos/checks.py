@@ -16,8 +16,8 @@ _OF_DONE = _OF_A_VECTOR | {"enqueued_at", "finished_at", "attempts"}
 _OF_ERROR = {"code", "stage", "message"}
 
 
-def fault_of(app: str, document: dict[str, Any], expected: Expected) -> str | None:
-    """Return what is wrong with a document whose job has ended, if anything; `app` is the arena's."""
+def find_error(app: str, document: dict[str, Any], expected: Expected) -> str | None:
+    """Return what is wrong with a document whose job has ended, if anything; `app` is the cluster's."""
     job = document["embedding_job"]
     if job.get("url") != expected.url:
         return f"the job is of {job.get('url')} and not of {expected.url}"
