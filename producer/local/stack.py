@@ -22,6 +22,8 @@ from celery import Celery
 from ephemeral_port_reserve import reserve
 from kombu.exceptions import OperationalError
 
+from producer.local.guardian import start_guarded
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
@@ -142,10 +144,8 @@ class Stack:
         """Start one child process as a part of the stack. Its output goes to `<name>.log` in the data folder."""
         log = None if inherit_log else self._data_dir / f"{name}.log"
         output = sys.stderr if log is None else log.open("ab")
-        # A session of its own: Ctrl-C reaches this process alone, which then stops the parts in order.
-        process = subprocess.Popen(
-            command, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
+        # In a session of its own: Ctrl-C reaches this process only, which then stops the parts in order.
+        process = start_guarded(command, env=env, stdout=output, stderr=output)
         if log is not None:
             output.close()
         self._parts.append(_Part(name, process, log))
