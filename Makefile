@@ -3,9 +3,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# The command ends when make ends, even if make is killed.
+TIED := $(BIN)/python producer/local/tied.py
+# Most tests wait for other processes, so three run at the same time on two cores. A worker process without tests left
+# takes half of those of another.
+PYTEST := $(TIED) $(BIN)/pytest -n 3 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint chaos bench fuzz clean
+.PHONY: help demo up test lint chaos soak bench fuzz clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -16,19 +21,22 @@ demo: $(INSTALLED) ## Run the whole job once, on servers that are started for it
 up: $(INSTALLED) ## Start Redis, MongoDB and a worker here, and keep them running
 	@$(BIN)/clipqueue up
 
-test: lint ## Lint, check types and run every test
-	@$(BIN)/pytest -n 3 --dist loadfile  # most tests wait for processes, so that two cores serve three
+test: lint ## Lint, check types and run the tests, without those of `make chaos`
+	@$(PYTEST) -m 'not chaos'
 
 lint: $(INSTALLED) ## Lint and check types only
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-chaos: $(INSTALLED) ## Kill, freeze and fill up servers and workers at random for MINUTES (5), and account for every job
-	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1)
+chaos: $(INSTALLED) ## Run the slow scenarios that kill and freeze servers and workers, which `make test` leaves out
+	@$(PYTEST) -m chaos
+
+soak: $(INSTALLED) ## Inject random faults for MINUTES (5) with SEED (1), and check the result of every job
+	@$(TIED) $(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1)
 
 bench: $(INSTALLED) ## Measure speed and memory side by side with references; ONLY=name measures one
-	@$(BIN)/python -m tests.bench $(ONLY)
+	@$(TIED) $(BIN)/python -m tests.bench $(ONLY)
 
 fuzz: $(INSTALLED) ## Fuzz what strangers' input reaches, SECONDS for each of four targets (60)
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)

@@ -17,6 +17,7 @@ import yaml
 from ephemeral_port_reserve import reserve
 
 from producer.client.client import EmbeddingClient
+from producer.local.guardian import start_guarded
 from tests.conftest import WORKER_ENV
 from tests.support.pictures import small_jpeg
 from tests.support.servers import Answer
@@ -108,7 +109,7 @@ def test_the_procfile_runs_a_worker_and_a_flower_that_shows_its_tasks(
     command = [str(BIN / "honcho"), "start", "--no-prefix", "-p", str(port - 100), "worker", "flower"]
     log = tmp_path / "honcho.log"
     with log.open("wb") as output:
-        honcho = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output, start_new_session=True)
+        honcho = start_guarded(command, cwd=ROOT, env=env, stdout=output, stderr=output)
     try:
 
         def api(path: str) -> Any:

@@ -1,9 +1,8 @@
-"""The cluster: Redis, MongoDB, an image server, workers and a sweep as real processes, each of which may be killed."""
+"""Redis, MongoDB, an image server, workers and a sweep as real processes, each of which may be killed."""
 
 from __future__ import annotations
 
 import re
-import socket
 import sys
 import urllib.request
 from contextlib import ExitStack
@@ -19,17 +18,19 @@ from producer.client.client import EmbeddingClient
 from producer.contract.names import IMAGE_QUEUE
 from producer.local.stack import Stack
 from tests.chaos.processes import ManagedProcess
+from tests.support.workers import FAKE_ENCODER_APP, worker_command
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+# The Celery applications that the workers may run: the real one, and the one with the fake encoder.
 REAL = "worker.app"
-FAKE = "tests.support.fake_encoder_app"
-NEW_MODEL = "stand-in/new"
+FAKE = FAKE_ENCODER_APP
+NEW_MODEL = "fake/new"
 MODELS = {REAL: SMALL_MODEL, FAKE: {"CLIP_MODEL": NEW_MODEL}}
 
 VISIBILITY_S = 12
-# Short limits, so that a killed worker's jobs are given to another soon; and enough retries for any storm that passes.
+# Short limits, so that the jobs of a killed worker are redelivered soon; and enough retries to outlast every fault.
 WORKER_ENV = {
     "CLIPQUEUE_PRECISION": "fp32",
     "CLIPQUEUE_FETCH_TOTAL_S": "2",
@@ -43,7 +44,7 @@ WORKER_ENV = {
     "CLIPQUEUE_RETRY_CAP_S": "0.5",
     "CLIPQUEUE_VISIBILITY_TIMEOUT_S": str(VISIBILITY_S),
     "CLIPQUEUE_RESTORE_INTERVAL_S": "1",
-    # What a job may cost at most is another test's matter; here processes are started by the dozen.
+    # Many processes start here at the same time.
     "OMP_NUM_THREADS": "1",
 }
 
@@ -51,15 +52,15 @@ Document = dict[str, Any]
 
 
 class Cluster:
-    """Everything a run needs, on free ports and files of its own; all of it ends with the block, whatever happened.
+    """All processes of a scenario, on free ports and with their own files. They end with the block.
 
     Args:
-        folder: For data and logs.
+        folder: The folder of data and logs.
         app: The Celery application of the workers: REAL, or FAKE for the encoder without torch.
 
     Attributes:
-        workers: Those that were added.
-        known_ids: Every image id that was enqueued here.
+        workers: The workers that were added.
+        known_ids: Every image id that was enqueued since the last reset.
     """
 
     def __init__(self, folder: Path, *, app: str = FAKE) -> None:
@@ -67,34 +68,34 @@ class Cluster:
         self.app = app
         self.workers: list[ManagedProcess] = []
         self.known_ids: set[str] = set()
-        self._parts: list[ManagedProcess] = []
-        self._closing = ExitStack()
+        self._processes: list[ManagedProcess] = []
+        self._sweep: ManagedProcess | None = None
+        self._exit_stack = ExitStack()
 
     def __enter__(self) -> Self:
         try:
-            self.stack = self._closing.enter_context(Stack(self.folder))
-            # Its commands and its environment alone: its own parts cannot be killed and started again.
+            # Only its commands and its environment: the processes of a Stack cannot be killed and started again.
+            self.stack = self._exit_stack.enter_context(Stack(self.folder))
             self.env = {**self.stack.environment(), **MODELS[self.app], **WORKER_ENV}
             self._start_servers()
             self._connect()
         except BaseException:
-            self._closing.close()
+            self._exit_stack.close()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._closing.close()
+        self._exit_stack.close()
 
     def add_worker(self, name: str, **env: str) -> ManagedProcess:
-        """Add a worker, not started yet; `env` on top of the cluster's own settings."""
-        node = f"{name}@{socket.gethostname()}"
-        command = [sys.executable, "-m", "celery", "-A", self.app, "worker", "-n", node]
-        worker = self._add(f"worker-{name}", lambda: command, _says_ready, {**self.env, **env})
+        """Add a worker without starting it; `env` overrides the settings of the cluster."""
+        command = worker_command(name, app=self.app)
+        worker = self._add(f"worker-{name}", lambda: command, _logs_ready, {**self.env, **env})
         self.workers.append(worker)
         return worker
 
     def start_workers(self, *names: str) -> None:
-        """Add workers, start them side by side, and wait until all are ready."""
+        """Add workers, start them at the same time, and wait until all are ready."""
         workers = [self.add_worker(name) for name in names]
         for worker in workers:
             worker.start(wait=False)
@@ -102,27 +103,38 @@ class Cluster:
             worker.await_ready()
 
     def reset(self) -> None:
-        """Let the image server answer as it should, and start what does not run."""
+        """Undo what a scenario left behind: all processes run, images are served, and no job or document is left."""
+        self._end_sweep()
         self.start_exited()
-        self.control_images(mode="fine", least_ms=30, most_ms=100)
+        self.control_images(mode="fine", min_ms=30, max_ms=100)
+        if any(self.queued().values()):  # a scenario failed, and the workers still hold its jobs
+            for worker in self.workers:
+                worker.kill()
+            self.broker.flushall()
+            self.start_exited()
+        self.collection.delete_many({})
+        self.known_ids.clear()
 
     def start_exited(self) -> list[str]:
-        """Start every part that runs no more; return their names."""
-        ended = [part for part in self._parts if not part.runs]
-        for part in ended:
-            part.start()
-        return [part.name for part in ended]
+        """Start every process that has exited; return their names."""
+        exited = [process for process in self._processes if not process.is_running]
+        for process in exited:
+            process.start(wait=False)
+        for process in exited:
+            process.await_ready()
+        return [process.name for process in exited]
 
     def start_sweep(self, age_s: float = VISIBILITY_S + 3) -> None:
-        """Start `clipqueue sweep`, which every second queues again what has been owed a vector for `age_s` seconds.
+        """Start `clipqueue sweep`: every second it requeues the jobs that have had no result for `age_s` seconds.
 
-        By default long enough for a killed worker's jobs to be given to another, as in production.
+        By default that leaves time for the jobs of a killed worker to be redelivered, as in production.
         """
         command = [sys.executable, "-m", "producer", "sweep", "--every", "1", "--age", str(age_s)]
-        self._add("sweep", lambda: command, lambda _: True).start()
+        self._sweep = self._add("sweep", lambda: command, lambda _: True)
+        self._sweep.start()
 
     def requeued_by_sweep(self) -> int:
-        """Return how many jobs the sweep has queued again."""
+        """Return how many jobs the sweep has requeued."""
         logs = "".join(path.read_text() for path in self.folder.glob("sweep.*.log"))
         return sum(map(int, re.findall(r"queued again: (\d+)", logs)))
 
@@ -132,15 +144,15 @@ class Cluster:
             pass
 
     def queued(self) -> dict[str, int]:
-        """Return how much Redis holds: what waits, what is being taken, and what is with the workers."""
+        """Return the number of messages on Redis: waiting, popped but not yet recorded as unacked, and unacked."""
         unacked: Any = self.broker.hlen("unacked")
         index: Any = self.broker.zcard("unacked_index")
         waiting: Any = self.broker.llen(IMAGE_QUEUE)
-        taken: Any = sum(self.broker.llen(key) for key in self.broker.scan_iter("clipqueue:taken:*"))
-        return {IMAGE_QUEUE: waiting, "taken": taken, "unacked": unacked, "unacked_index": index}
+        popped: Any = sum(self.broker.llen(key) for key in self.broker.scan_iter("clipqueue:taken:*"))
+        return {IMAGE_QUEUE: waiting, "popped": popped, "unacked": unacked, "unacked_index": index}
 
     def worker_logs(self) -> str:
-        """Return what all workers of all starts have logged."""
+        """Return the logs of all workers and of all their starts."""
         return "".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("worker-*.log")))
 
     def _start_servers(self) -> None:
@@ -149,24 +161,29 @@ class Cluster:
         self.images_url = f"http://127.0.0.1:{reserve()}"
         serve = [sys.executable, "-m", "tests.chaos.image_server", self.images_url.rpartition(":")[2]]
         self.images = self._add("image-server", lambda: serve, lambda _: self._images_answer())
-        for part in self._parts:
-            part.start(wait=False)
-        for part in self._parts:
-            part.await_ready()
+        self.start_exited()
 
     def _connect(self) -> None:
-        """Connect to the servers; closed before they end, since a driver takes its time to say goodbye to no one."""
-        self.broker = self._closing.enter_context(redis.Redis.from_url(self.stack.redis_url, socket_timeout=30))
+        """Connect to the servers. The connections close before the servers end, because drivers wait for an answer."""
+        self.broker = self._exit_stack.enter_context(redis.Redis.from_url(self.stack.redis_url, socket_timeout=30))
         mongo = pymongo.MongoClient[Document](self.stack.mongodb_uri, tz_aware=True, timeoutMS=300_000)
-        self.collection = self._closing.enter_context(mongo)["clipqueue"]["images"]
+        self.collection = self._exit_stack.enter_context(mongo)["clipqueue"]["images"]
         client = EmbeddingClient(self.stack.redis_url, mongodb_uri=self.stack.mongodb_uri)
-        self.client = self._closing.enter_context(client)
+        self.client = self._exit_stack.enter_context(client)
 
     def _add(self, name: str, command: Any, is_ready: Any, env: dict[str, str] | None = None) -> ManagedProcess:
-        part = ManagedProcess(name, command, self.folder, is_ready=is_ready, env=env or self.env)
-        self._parts.append(part)
-        self._closing.callback(part.end)
-        return part
+        process = ManagedProcess(name, command, self.folder, is_ready=is_ready, env=env or self.env)
+        self._processes.append(process)
+        self._exit_stack.callback(process.end)
+        return process
+
+    def _end_sweep(self) -> None:
+        if self._sweep is not None:
+            self._sweep.end()
+            self._processes.remove(self._sweep)
+            self._sweep = None
+        for path in self.folder.glob("sweep.*.log"):
+            path.unlink()
 
     def _images_answer(self) -> bool:
         try:
@@ -176,5 +193,5 @@ class Cluster:
         return True
 
 
-def _says_ready(log: Path) -> bool:
+def _logs_ready(log: Path) -> bool:
     return " ready." in log.read_text(errors="replace")

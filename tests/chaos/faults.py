@@ -1,4 +1,4 @@
-"""Makes each fault of the schedule inject in an cluster, and mends it after its time."""
+"""Injects each fault of the schedule into a cluster, and ends it after its time."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ if TYPE_CHECKING:
 
 
 def inject(cluster: Cluster, fault: Fault) -> str:
-    """Let one fault inject; return once it is over, with what is to be told of it."""
-    verb, _, what = fault.name.partition(" ")
-    part = cluster.workers[fault.pick % len(cluster.workers)] if what == "worker" else _part(cluster, what)
-    told = ""
+    """Inject one fault; return a description once it is over."""
+    verb, _, target = fault.name.partition(" ")
+    process = cluster.workers[fault.pick % len(cluster.workers)] if target == "worker" else _process(cluster, target)
+    details = ""
     match verb:
         case "kill":
-            part.kill()
-            time.sleep(fault.lasts_s)
-            part.start()
+            process.kill()
+            time.sleep(fault.duration_s)
+            process.start()
         case "stop":
-            told = f", exit code {part.stop()}"
-            time.sleep(fault.lasts_s)
-            part.start()
+            details = f", exit code {process.stop()}"
+            time.sleep(fault.duration_s)
+            process.start()
         case "freeze":
-            with part.frozen():
-                time.sleep(fault.lasts_s)
+            with process.frozen():
+                time.sleep(fault.duration_s)
         case "fill":
-            with part.disk_full():
-                time.sleep(fault.lasts_s)
+            with process.full_disk():
+                time.sleep(fault.duration_s)
         case "flush":
             cluster.broker.flushall()
         case "flap":
             cluster.control_images(mode="flap", seed=fault.pick)
-            time.sleep(fault.lasts_s)
+            time.sleep(fault.duration_s)
             cluster.control_images(mode="fine")
-    return f"{fault} ({part.name}){told}{restart_exited(cluster)}"
+    return f"{fault} ({process.name}){details}{restart_exited(cluster)}"
 
 
 def restart_exited(cluster: Cluster) -> str:
-    """Start what has ended by itself, as a supervisor would; say what that was."""
-    ended = cluster.start_exited()
-    return f"; ended by itself: {', '.join(ended)}" if ended else ""
+    """Start the processes that exited, as a supervisor would; return a text that names them."""
+    exited = cluster.start_exited()
+    return f"; exited: {', '.join(exited)}" if exited else ""
 
 
-def _part(cluster: Cluster, what: str) -> ManagedProcess:
-    name = what.removesuffix(" disk").removesuffix("'s").removesuffix("'")
+def _process(cluster: Cluster, target: str) -> ManagedProcess:
+    name = target.removesuffix(" disk").removesuffix("'s").removesuffix("'")
     return {"redis": cluster.redis, "mongo": cluster.mongo, "images": cluster.images}[name]

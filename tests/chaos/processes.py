@@ -1,35 +1,37 @@
-"""One process of the cluster: started, killed, told to stop, frozen and woken, and started again on the same files."""
+"""One process of the cluster. It can be killed, stopped, frozen, and started again on the same files."""
 
 from __future__ import annotations
 
 import os
 import resource
 import signal
-import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from producer.local.guardian import start_guarded
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator, Mapping
 
 ROOT = Path(__file__).parents[2]
 _START_S = 60.0
 _NO_LIMIT = resource.RLIM_INFINITY
+# A write beyond the size limit then fails, as on a full disk. By default the signal SIGXFSZ would kill the process.
+_IGNORE_SIGXFSZ = ["/bin/sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"]
 
 
 class ManagedProcess:
-    """A process that may end and be started again. Each start logs to a file of its own. Start it in the main thread.
+    """A process that can be started many times; each start has its own log file. It ends with the test run.
 
     Args:
-        name: Of its log files: `name.1.log`, `name.2.log`, ...
-        command: Returns the command line; asked at each start.
-        folder: Where the logs go.
-        is_ready: Whether it does its work already, given the log of this start.
-        env: Its environment.
+        name: The name of its log files: `name.1.log`, `name.2.log`, ...
+        command: Returns the command line; called for each start.
+        folder: The folder of the logs.
+        is_ready: Returns whether the process is ready, given the log of the last start.
+        env: The environment of the process.
     """
 
     def __init__(
@@ -56,68 +58,60 @@ class ManagedProcess:
 
     @property
     def log(self) -> Path:
-        """The log of the last start."""
+        """The log file of the last start."""
         return self._folder / f"{self.name}.{self.starts}.log"
 
     @property
-    def runs(self) -> bool:
+    def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
     def start(self, *, wait: bool = True) -> None:
-        """Start it, and wait until it is ready unless told not to."""
-        assert not self.runs, f"{self.name} runs already"
+        """Start the process and, by default, wait until it is ready."""
+        assert not self.is_running, f"{self.name} is already running"
         self.starts += 1
-        tied = [sys.executable, "-m", "tests.chaos.tied", str(os.getpid()), *self._command()]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                tied,
-                cwd=ROOT,
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C is for the test run, which then ends its parts
-            )
+            command = [*_IGNORE_SIGXFSZ, *self._command()]
+            self._process = start_guarded(command, cwd=ROOT, env=self._env, stdout=log, stderr=log)
         if wait:
             self.await_ready()
 
     def await_ready(self) -> None:
-        """Wait until it does its work; fail with its log if it ended."""
+        """Wait until the process is ready; fail with its log if it exited."""
 
-        def ready() -> bool:
-            assert self.runs, f"{self.name} ended by itself:\n{self.log.read_text(errors='replace')[-3000:]}"
+        def is_ready() -> bool:
+            assert self.is_running, f"{self.name} exited:\n{self.log.read_text(errors='replace')[-3000:]}"
             return self._is_ready(self.log)
 
-        wait_for(ready, f"{self.name} to be ready ({self.log})", _START_S)
+        wait_for(is_ready, f"{self.name} to be ready ({self.log})", _START_S)
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal, if it runs."""
-        if self.runs:
+        """Send a signal if the process is running."""
+        if self.is_running:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """Kill it with -9, also while it is frozen."""
+        """Send SIGKILL, which also ends a frozen process, and wait for the end."""
         self.send(signal.SIGKILL)
         self.wait(_START_S)
 
     def stop(self, seconds: float = _START_S) -> int:
-        """Tell it to stop (SIGTERM), and return its exit code."""
+        """Send SIGTERM and return the exit code."""
         self.send(signal.SIGTERM)
         return self.wait(seconds)
 
     def wait(self, seconds: float) -> int:
-        """Wait for its end, and return its exit code."""
+        """Wait for the end of the process and return its exit code."""
         assert self._process is not None
         return self._process.wait(seconds)
 
     def restart(self) -> None:
-        """Kill it with -9 and start it again."""
+        """Kill the process and start it again."""
         self.kill()
         self.start()
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Freeze it (SIGSTOP) until the block ends: its connections stay open, and nothing answers."""
+        """Freeze the process (SIGSTOP) until the block ends: its connections stay open but do not answer."""
         self.send(signal.SIGSTOP)
         try:
             yield
@@ -125,16 +119,16 @@ class ManagedProcess:
             self.send(signal.SIGCONT)
 
     @contextmanager
-    def disk_full(self) -> Iterator[None]:
-        """Let it write to no file until the block ends. What it has written stays."""
+    def full_disk(self) -> Iterator[None]:
+        """Make every write to a file fail until the block ends. Existing files stay as they are."""
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (1, _NO_LIMIT))
         try:
             yield
         finally:
-            if self.runs:
+            if self.is_running:
                 resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (_NO_LIMIT, _NO_LIMIT))
 
     def end(self) -> None:
-        """Make sure that it runs no more."""
+        """Kill the process if it was ever started."""
         if self._process is not None:
             self.kill()

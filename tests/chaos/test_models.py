@@ -1,4 +1,4 @@
-"""A worker of an old model beside one of a new, and a model that hangs."""
+"""Two workers with different models on one queue, and a model that hangs."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from producer.contract.job import now_ms
 from tests.chaos.cluster import NEW_MODEL, Cluster
 from tests.chaos.ledger import Ledger
 from tests.chaos.report import wait_for_report
+from tests.support.fake_encoder import BLOCKED_BY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.chaos
-
-OLD_MODEL = "stand-in/old"
+OLD_MODEL = "fake/old"
 
 
+@pytest.mark.chaos
 def test_no_document_mixes_two_models(tmp_path: Path) -> None:
-    """What a document says of its vector is true. Each image is enqueued twice at once: both models write many."""
+    """Each document names the model of its vector. Every image is enqueued twice, so both models write many."""
     with Cluster(tmp_path) as cluster:
         cluster.start_workers("new")
         cluster.add_worker("old", CLIP_MODEL=OLD_MODEL).start()
@@ -28,23 +28,22 @@ def test_no_document_mixes_two_models(tmp_path: Path) -> None:
         ids = ledger.enqueue(300, force=True)
         ledger.enqueue_again(ids, shift=1, force=True)
         wait_for_report(ledger).assert_complete()
-        found = {document["embedding_job"]["model"] for document in cluster.collection.find()}
-    assert found == {NEW_MODEL, OLD_MODEL}, "both were at work"
+        models = {document["embedding_job"]["model"] for document in cluster.collection.find()}
+    assert models == {NEW_MODEL, OLD_MODEL}, "both workers wrote vectors"
 
 
-def test_a_worker_whose_model_hangs_ends_itself(tmp_path: Path) -> None:
+def test_a_worker_whose_model_hangs_exits(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster:
         flag = tmp_path / "hang"
-        worker = cluster.add_worker("a", STAND_IN_HANGS_WHILE=str(flag))
+        worker = cluster.add_worker("a", **{BLOCKED_BY: str(flag)})
         worker.start()
         ledger = Ledger(cluster, "hangs")
         flag.touch()
         ledger.enqueue(300)
-        began = now_ms()
+        start = now_ms()
         assert worker.wait(60) == 70
-        assert now_ms() - began > 2 * float(cluster.env["CLIPQUEUE_ENCODE_S"]) * 1000, (
-            "not before nobody waits any more"
-        )
+        hang_ms = 2 * float(cluster.env["CLIPQUEUE_ENCODE_S"]) * 1000
+        assert now_ms() - start > hang_ms, "not before every job's deadline"
         assert "a forward pass has run for" in worker.log.read_text()
         flag.unlink()
         worker.start()

@@ -1,10 +1,8 @@
-"""The moment between the queue and a worker: a message that was being taken."""
+"""A worker that is killed after Redis popped a message for it, and before it recorded the message as unacked."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-
-import pytest
 
 from tests.chaos.cluster import VISIBILITY_S, Cluster
 from tests.chaos.ledger import Ledger
@@ -14,27 +12,27 @@ from tests.support.waiting import wait_for
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.chaos
 
-
-def test_a_worker_killed_while_it_takes_a_message_loses_nothing(tmp_path: Path) -> None:
-    """Frozen, it waits at Redis for the next one: Redis hands that out, and nobody is there. No sweep runs."""
+def test_a_worker_that_is_killed_while_it_pops_a_message_loses_nothing(tmp_path: Path) -> None:
+    """The worker is frozen while it waits for a message: Redis pops one for it. No sweep is running."""
     with Cluster(tmp_path) as cluster:
         cluster.start_workers("a")
-        ledger = Ledger(cluster, "taken")
+        ledger = Ledger(cluster, "popped")
         (worker,) = cluster.workers
-        # Its question at Redis ends after a second, so this is repeated until it was open when the worker froze.
+        popped = 0
+        # Its command at Redis ends after a second, so this is repeated until one was pending when the worker froze.
         for _ in range(20):
             with worker.frozen():
                 ledger.enqueue(15)
-                if cluster.queued()["taken"]:
+                popped = cluster.queued()["popped"]
+                if popped:
                     worker.kill()
                     break
-        assert not worker.runs, "the moment was never met"
-        assert cluster.queued()["taken"] == 1
+        assert not worker.is_running, "the worker was never frozen while it waited for a message"
+        assert cluster.queued()["popped"] == popped
         worker.start()
         ledger.enqueue(300 - len(ledger.expected))
-        wait_for(lambda: not cluster.queued()["taken"], "the message to be given back", 2 * VISIBILITY_S)
+        wait_for(lambda: not cluster.queued()["popped"], "the message to be requeued", 2 * VISIBILITY_S)
         report = wait_for_report(ledger)
         report.assert_complete()
         assert report.requeued_by_sweep == 0

@@ -1,4 +1,4 @@
-"""Redis killed and started again, Redis away for long, and a Redis that has forgotten everything."""
+"""Redis killed and restarted, Redis unavailable for long, and a Redis that lost all its data."""
 
 from __future__ import annotations
 
@@ -16,31 +16,30 @@ if TYPE_CHECKING:
     from tests.chaos.cluster import Cluster
     from tests.chaos.ledger import Ledger
 
-pytestmark = pytest.mark.chaos
-
 SEED = 30
 KILLS = 3
 
 
-def test_redis_killed_three_times_loses_nothing(cluster: Cluster, ledger: Ledger) -> None:
-    """It keeps an append-only file, and the workers come back by themselves."""
-    draw = random.Random(SEED)  # noqa: S311  (no secret)
-    processes = [worker.pid for worker in cluster.workers]
-    cluster.control_images(least_ms=100, most_ms=400)
+def test_a_redis_that_is_killed_three_times_loses_nothing(cluster: Cluster, ledger: Ledger) -> None:
+    """It has an append-only file, and the workers reconnect."""
+    rng = random.Random(SEED)  # noqa: S311  (not a secret)
+    pids = [worker.pid for worker in cluster.workers]
+    cluster.control_images(min_ms=100, max_ms=400)
     for _ in range(KILLS):
         ledger.enqueue(150)
         wait_for(lambda: cluster.queued()["unacked"], "jobs to be in flight")
-        time.sleep(draw.uniform(0.0, 0.5))
+        time.sleep(rng.uniform(0.0, 0.5))
         cluster.redis.kill()
-        time.sleep(draw.uniform(0.0, 1.0))
+        time.sleep(rng.uniform(0.0, 1.0))
         cluster.redis.start()
     wait_for_report(ledger).assert_complete()
-    assert [worker.pid for worker in cluster.workers if worker.runs] == processes
+    assert [worker.pid for worker in cluster.workers if worker.is_running] == pids
 
 
-def test_redis_away_for_long_is_waited_for(cluster: Cluster, ledger: Ledger) -> None:
-    """Longer than the visibility timeout, and than Celery's first pauses between its tries."""
-    processes = [worker.pid for worker in cluster.workers]
+@pytest.mark.chaos
+def test_workers_wait_while_redis_is_unavailable_for_long(cluster: Cluster, ledger: Ledger) -> None:
+    """The outage is longer than the visibility timeout, and than Celery's first pauses between its attempts."""
+    pids = [worker.pid for worker in cluster.workers]
     ledger.enqueue(300)
     wait_for(lambda: cluster.queued()["unacked"], "jobs to be in flight")
     cluster.redis.kill()
@@ -48,10 +47,10 @@ def test_redis_away_for_long_is_waited_for(cluster: Cluster, ledger: Ledger) -> 
     cluster.redis.start()
     ledger.enqueue(50)
     wait_for_report(ledger, 90).assert_complete()
-    assert [worker.pid for worker in cluster.workers if worker.runs] == processes
+    assert [worker.pid for worker in cluster.workers if worker.is_running] == pids
 
 
-def test_the_sweep_heals_a_redis_that_has_lost_everything(cluster: Cluster, ledger: Ledger) -> None:
+def test_the_sweep_requeues_the_jobs_of_a_redis_that_lost_its_data(cluster: Cluster, ledger: Ledger) -> None:
     ledger.enqueue(400, record=True)
     wait_for(lambda: cluster.queued()["unacked"], "jobs to be in flight")
     cluster.broker.flushall()

@@ -1,4 +1,4 @@
-"""The command line as a user runs it: in a process of its own."""
+"""The command line as a user runs it, in its own process."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import os
 import subprocess
 import sys
 
+from producer.local import tied
+
 COMMAND = [sys.executable, "-m", "producer"]
+# The command that follows ends with the test run, even if that is killed.
+TIED = [sys.executable, str(tied.__file__)]
 
 
 def run(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
-    """Run `clipqueue` with nothing of this process's settings but what is given."""
+    """Run `clipqueue` without the URLs in this process's environment; `env` adds variables."""
     bare = {key: value for key, value in os.environ.items() if key not in ("REDIS_URL", "MONGODB_URI", "MONGO_URL")}
     return subprocess.run(
-        [*COMMAND, *arguments],
+        [*TIED, *COMMAND, *arguments],
         input=stdin,
         env={**bare, **env},
         capture_output=True,
@@ -27,7 +31,7 @@ def run(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedPro
 def run_worker(**env: str) -> subprocess.CompletedProcess[str]:
     """Run a worker whose start fails, until it exits."""
     return subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "worker.app", "worker"],
+        [*TIED, sys.executable, "-m", "celery", "-A", "worker.app", "worker"],
         env={**os.environ, **env},
         capture_output=True,
         text=True,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from producer.cli.model import SMALL_MODEL
+from producer.local.guardian import start_guarded
 from tests.support.commands import run_worker
 from tests.support.messages import hand_made_message
 from tests.support.waiting import wait_for
@@ -94,12 +95,8 @@ def test_a_worker_that_is_process_1_stops_on_sigterm(own: Stack, tmp_path: Path)
         pytest.skip("this machine allows no process namespaces")
     log = tmp_path / "first.log"
     with log.open("wb") as output:
-        unshared = subprocess.Popen(
-            [*unshare, *worker_command("first")],
-            env={**own.environment(), **FAKE_MODEL},
-            stdout=output,
-            stderr=output,
-        )
+        command = [*unshare, *worker_command("first")]
+        unshared = start_guarded(command, env={**own.environment(), **FAKE_MODEL}, stdout=output, stderr=output)
     try:
         wait_for(lambda: " ready." in log.read_text(), "the worker to be ready")
         children = Path(f"/proc/{unshared.pid}/task/{unshared.pid}/children").read_text().split()

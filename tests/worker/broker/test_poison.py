@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,21 +13,24 @@ import redis
 
 from producer.client.broker import Broker
 from producer.client.client import EmbeddingClient
+from producer.local.guardian import start_guarded
 from producer.local.stack import Stack
-from tests.conftest import WORKER_ENV
 from tests.support.pictures import small_jpeg
 from tests.support.servers import SocketServer
 from tests.support.waiting import wait_for
+from tests.support.workers import FAKE_MODEL, FAST_RETRIES, worker_command
 from worker.broker.poison import Quarantine
 from worker.errors import IsolationBusy, QueueUnavailable, WorkerLost
 
 if TYPE_CHECKING:
     import socket
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
 ENV = {
-    **WORKER_ENV,
+    **FAKE_MODEL,
+    **FAST_RETRIES,
     "CLIPQUEUE_FETCH_TOTAL_S": "2",
     "CLIPQUEUE_DECODE_S": "2",
     "CLIPQUEUE_ENCODE_S": "2",
@@ -45,10 +46,9 @@ ENDED = {"embedding_job.status": {"$in": ["done", "failed"]}}
 @contextmanager
 def running_worker(stack: Stack, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A worker that may die; a shared one would fail other tests."""
-    command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker"]
     with log.open("ab") as stream:
-        worker = subprocess.Popen(
-            command, env={**os.environ, **stack.environment(), **ENV}, stderr=stream, stdout=stream
+        worker = start_guarded(
+            worker_command("poison"), env={**stack.environment(), **ENV}, stderr=stream, stdout=stream
         )
         try:
             yield worker
@@ -57,7 +57,6 @@ def running_worker(stack: Stack, log: Path) -> Iterator[subprocess.Popen[bytes]]
             worker.wait()
 
 
-@pytest.mark.chaos
 def test_a_poison_job_fails_and_the_jobs_beside_it_are_done(tmp_path: Path, new_id: str) -> None:
     """They were in the same workers each time that one died."""
     workers: list[subprocess.Popen[bytes]] = []
