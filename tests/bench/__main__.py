@@ -21,7 +21,7 @@ from tests.bench import (
     overhead,
     starting,
 )
-from tests.bench.ground import Ground
+from tests.bench.bench import Bench
 from tests.bench.results import keep
 from tests.bench.rows import table
 
@@ -48,10 +48,10 @@ def main() -> None:
     parser.add_argument("name", nargs="?", choices=BENCHMARKS, help="run this one alone")
     name = parser.parse_args().name
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="clipqueue-bench-") as folder, Ground(Path(folder)) as ground:
+    with tempfile.TemporaryDirectory(prefix="clipqueue-bench-") as folder, Bench(Path(folder)) as bench:
         for one in [name] if name else BENCHMARKS:
             start = time.perf_counter()
-            rows += BENCHMARKS[one].rows(ground)
+            rows += BENCHMARKS[one].rows(bench)
             sys.stderr.write(f"{one}: {time.perf_counter() - start:.0f} s\n")
     sys.stdout.write(f"{table(rows)}\n")
     if not name:

@@ -12,7 +12,7 @@ from tests.bench.rows import Target, in_turn, row
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.bench.ground import Ground
+    from tests.bench.bench import Bench
     from tests.bench.rows import Row
 
 _ROUNDS = 31
@@ -33,9 +33,9 @@ redis.Redis.from_url(sys.argv[1]).lpush("images", b"x" * 700)
 _MIB = 1024  # the kernel counts KiB
 
 
-def rows(ground: Ground) -> Iterator[Row]:
+def rows(bench: Bench) -> Iterator[Row]:
     """Measure the time and the peak memory of whole processes."""
-    url = ground.stack.redis_url.removesuffix("0") + "9"
+    url = bench.stack.redis_url.removesuffix("0") + "9"
     for code in (_OURS, _THEIRS):
         _run(code, url)
     memory: list[tuple[float, float]] = []

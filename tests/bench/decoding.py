@@ -23,7 +23,7 @@ from worker.spec import PreprocessSpec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tests.bench.ground import Ground
+    from tests.bench.bench import Bench
     from worker.decode.pillow import Decoder
 
 _SIDE = 224
@@ -37,7 +37,7 @@ _COUNTS = {(640, 480): 28, (1920, 1440): 14, (4000, 3000): 7}
 _JPEG_TARGETS = {(640, 480): 1.0, (1920, 1440): 2.4, (4000, 3000): 5.5}
 
 
-def rows(_: Ground) -> Iterator[Row]:
+def rows(_: Bench) -> Iterator[Row]:
     """Measure one decode at a time in one thread, and the cosines of the small model's vectors."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -15,7 +15,7 @@ from tests.bench.rows import Target, in_turn, row
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.bench.ground import Ground
+    from tests.bench.bench import Bench
     from tests.bench.rows import Row
 
 _JOBS = 50_000
@@ -26,9 +26,9 @@ _ROUNDS = 5
 _URL = "https://cdn.example.com/images/{}.jpg"
 
 
-def rows(ground: Ground) -> Iterator[Row]:
+def rows(bench: Bench) -> Iterator[Row]:
     """Measure jobs/s into a Redis database where no worker listens."""
-    url = ground.stack.redis_url.removesuffix("0") + "9"
+    url = bench.stack.redis_url.removesuffix("0") + "9"
     with redis.Redis.from_url(url) as server, EmbeddingClient(url) as client:
 
         def many() -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from redis.client import PubSub
 
-    from tests.bench.ground import Ground
+    from tests.bench.bench import Bench
     from tests.bench.rows import Row
 
 _SIZE = (640, 480)
@@ -27,21 +27,21 @@ _ACKS = "__keyevent@0__:hdel"
 _LONGEST_S = 30.0
 
 
-def rows(ground: Ground) -> Iterator[Row]:
+def rows(bench: Bench) -> Iterator[Row]:
     """Measure from before the enqueue to the document, image by image; percentiles of each round."""
-    url = ground.photos_at(_SIZE)
+    url = bench.photos_at(_SIZE)
     with (
-        ground.worker(ground.model),
-        Lines("tests.bench.by_hand", {**ground.stack.environment(), **ground.model}) as by_hand,
-        ground.broker.pubsub() as acks,
+        bench.worker(bench.model),
+        Lines("tests.bench.by_hand", {**bench.stack.environment(), **bench.model}) as by_hand,
+        bench.broker.pubsub() as acks,
     ):
-        ground.broker.config_set("notify-keyspace-events", "Eh")
+        bench.broker.config_set("notify-keyspace-events", "Eh")
         acks.subscribe(_ACKS)
         acks.get_message(timeout=_LONGEST_S)  # that it is subscribed
 
         def ours() -> list[float]:
-            ground.empty_collection()
-            return [_one(ground, f"{url}/{number}/photo.jpg", acks) for number in range(_IMAGES)]
+            bench.empty_collection()
+            return [_one(bench, f"{url}/{number}/photo.jpg", acks) for number in range(_IMAGES)]
 
         def theirs() -> list[float]:
             return [by_hand.ask(f"{url}/{number}/photo.jpg")["wall_s"] for number in range(_IMAGES)]
@@ -56,14 +56,14 @@ def rows(ground: Ground) -> Iterator[Row]:
         )
 
 
-def _one(ground: Ground, url: str, acks: PubSub) -> float:
+def _one(bench: Bench, url: str, acks: PubSub) -> float:
     image_id = f"latency-{uuid.uuid4()}"
     start = time.perf_counter()
-    ground.client.enqueue(image_id, url)
+    bench.client.enqueue(image_id, url)
     news = acks.get_message(timeout=_LONGEST_S)
     wall_s = time.perf_counter() - start
     assert news, "no ack"
-    assert ground.collection.count_documents({"_id": image_id, "embedding_job.status": "done"}) == 1, "no document"
+    assert bench.collection.count_documents({"_id": image_id, "embedding_job.status": "done"}) == 1, "no document"
     return wall_s
 
 

@@ -12,7 +12,7 @@ from worker.encode.device import usable_cpus
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.bench.ground import Ground, Worker
+    from tests.bench.bench import Bench, Worker
 
 _FEW, _MANY = 1_000, 20_000
 _SMALL, _LARGE = (224, 224), (4000, 3000)
@@ -23,26 +23,26 @@ _LOOK_S = 0.02
 _SPARE_BYTES = 64 * _MIB
 
 
-def rows(ground: Ground) -> Iterator[Row]:
+def rows(bench: Bench) -> Iterator[Row]:
     """Measure the resident bytes of a worker and its decoding processes."""
-    with ground.worker(SMALL_MODEL) as worker:
-        ground.run_jobs(ground.photos_at(_SMALL), _FEW)
+    with bench.worker(SMALL_MODEL) as worker:
+        bench.run_jobs(bench.photos_at(_SMALL), _FEW)
         few = worker.rss_bytes()
         for _ in range(_MANY // _FEW - 1):
-            ground.run_jobs(ground.photos_at(_SMALL), _FEW)
+            bench.run_jobs(bench.photos_at(_SMALL), _FEW)
         pairs = [(worker.rss_bytes() / _MIB, few / _MIB)]
     yield row("resident after 20,000 small images / after 1,000", "MiB", pairs, Target(most=1.03))
-    yield _peak(ground)
+    yield _peak(bench)
 
 
-def _peak(ground: Ground) -> Row:
-    url = ground.photos_at(_LARGE)
-    with ground.worker({**SMALL_MODEL, "CLIPQUEUE_CONCURRENCY": str(_IN_FLIGHT)}) as worker:
-        ground.run_jobs(ground.photos_at(_SMALL), _IN_FLIGHT)
+def _peak(bench: Bench) -> Row:
+    url = bench.photos_at(_LARGE)
+    with bench.worker({**SMALL_MODEL, "CLIPQUEUE_CONCURRENCY": str(_IN_FLIGHT)}) as worker:
+        bench.run_jobs(bench.photos_at(_SMALL), _IN_FLIGHT)
         idle = worker.rss_bytes()
         peak = _Peak(worker)
-        ground.run_jobs(url, 6 * _IN_FLIGHT)
-        pairs = [(peak.end() / _MIB, _bound(idle, ground.largest_file(_LARGE)) / _MIB)]
+        bench.run_jobs(url, 6 * _IN_FLIGHT)
+        pairs = [(peak.end() / _MIB, _bound(idle, bench.largest_file(_LARGE)) / _MIB)]
     return row("peak with 64 JPEGs of 12 megapixels in flight / the bound", "MiB", pairs, Target(most=1.0))
 
 

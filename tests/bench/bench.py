@@ -54,7 +54,7 @@ class Worker:
         return [self.process, *self.process.children(recursive=True)]
 
 
-class Ground:
+class Bench:
     """Servers that are started for one run of the benchmarks, and what it shares.
 
     Args:
