@@ -1,4 +1,4 @@
-"""`python -m tests.bench [NAME]`: runs every benchmark, or one; prints a table, and keeps it if it is whole."""
+"""`python -m tests.bench [NAME]` runs every benchmark or one, and prints a table. A full run is saved."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ BENCHMARKS = {
 
 
 def main() -> None:
-    """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure clipqueue side by side.")
-    parser.add_argument("name", nargs="?", choices=BENCHMARKS, help="run this one alone")
+    """Run the benchmarks that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure clipqueue next to references.")
+    parser.add_argument("name", nargs="?", choices=BENCHMARKS, help="run only this one")
     name = parser.parse_args().name
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="clipqueue-bench-") as folder, Bench(Path(folder)) as bench:

@@ -1,4 +1,4 @@
-"""Against what one writes from a tutorial: `tests.bench.tutorial`."""
+"""A worker against the one that a tutorial leads to: `tests.bench.tutorial`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ROUNDS = 3
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    """Measure images/s of one worker against those of the tutorial's, both with all processors."""
+    """Measure images/s of one worker against the tutorial's worker. Both use all CPUs."""
     url = bench.photos_at(_SIZE)
     celery = Celery(broker=bench.stack.redis_url, set_as_current=False)
     with bench.worker(bench.model), _tutorial(bench, celery):
@@ -57,7 +57,7 @@ def _tutorial(bench: Bench, celery: Celery) -> Iterator[None]:
         [*command, "--pool", "prefork", "--concurrency", str(count)],
         env={**bench.stack.environment(), **bench.model},
     )
-    wait_for(lambda: celery.control.ping(destination=[node], timeout=0.5), "the tutorial's worker answers", 120)
+    wait_for(lambda: celery.control.ping(destination=[node], timeout=0.5), "the tutorial's worker to answer", 120)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What the benchmarks run on: the embedded stack, workers, an image server, and processes that answer line by line."""
+"""The processes that the benchmarks share: the embedded servers, workers and image servers."""
 
 from __future__ import annotations
 
@@ -31,34 +31,34 @@ if TYPE_CHECKING:
 
 MODEL = "ViT-B-32"
 _SEED = 7
-# Distinct pictures that a server holds; its URLs go round them.
+# Distinct images of a server; its URLs repeat them.
 _PICTURES = 64
-_LOOK_S = 0.05
+_POLL_S = 0.05
 
 
 class Worker:
-    """A running worker, with its decoding processes."""
+    """A running worker with its decoding processes."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = psutil.Process(process.pid)
 
     def cpu_s(self) -> float:
-        """Return the processor seconds that all of them have used."""
-        return sum(times.user + times.system for times in (one.cpu_times() for one in self._everyone()))
+        """Return the CPU seconds that all its processes have used."""
+        return sum(times.user + times.system for times in (one.cpu_times() for one in self._processes()))
 
     def rss_bytes(self) -> int:
-        """Return the resident bytes of all of them."""
-        return sum(int(one.memory_info().rss) for one in self._everyone())
+        """Return the resident memory of all its processes in bytes."""
+        return sum(int(one.memory_info().rss) for one in self._processes())
 
-    def _everyone(self) -> list[psutil.Process]:
+    def _processes(self) -> list[psutil.Process]:
         return [self.process, *self.process.children(recursive=True)]
 
 
 class Bench:
-    """Servers that are started for one run of the benchmarks, and what it shares.
+    """Redis, MongoDB and image servers for one run of the benchmarks. They end with the block.
 
     Args:
-        folder: An empty folder for everything that is written.
+        folder: An empty folder for all files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -83,7 +83,7 @@ class Bench:
 
     @cached_property
     def model(self) -> dict[str, str]:
-        """Settings of a ViT-B-32 with seeded weights, since pretrained ones cannot be had everywhere."""
+        """The settings of a ViT-B-32 with seeded random weights, which need no download."""
         torch.manual_seed(_SEED)
         path = self.folder / "seeded.pt"
         torch.save(open_clip.create_model(MODEL).state_dict(), path)
@@ -91,18 +91,18 @@ class Bench:
 
     @property
     def collection(self) -> Collection[dict[str, Any]]:
-        """Where the workers write."""
+        """The collection that the workers write to."""
         return self.mongo["clipqueue"][DEFAULT_COLLECTION]
 
     def photos_at(self, size: tuple[int, int]) -> str:
-        """Return the URL of a server in a process of its own with JPEGs of this size; `/7/photo.jpg` is picture 7."""
+        """Return the URL of an image server with JPEGs of this size; `/7/photo.jpg` is image 7."""
         if size not in self._servers:
             folder = write_photos(self._folder(size), _PICTURES, size)
             self._servers[size] = self._serve(folder)
         return self._servers[size]
 
     def largest_file(self, size: tuple[int, int]) -> int:
-        """Return the bytes of the largest of these JPEGs."""
+        """Return the size in bytes of the largest JPEG of this size."""
         self.photos_at(size)
         return max(path.stat().st_size for path in self._folder(size).iterdir())
 
@@ -121,12 +121,12 @@ class Bench:
             except OSError:
                 return False
 
-        wait_for(answers, "the image server answers")
+        wait_for(answers, "the image server to answer")
         return url
 
     @contextmanager
     def worker(self, env: Mapping[str, str], name: str = "worker") -> Iterator[Worker]:
-        """Run a worker for as long as the block lasts. All pictures come from one host here, so it may have as many."""
+        """Run a worker until the block ends. All images come from one host here, so its limit for one host is high."""
         process = self.stack.start_worker({"CLIPQUEUE_FETCH_PER_HOST": "64", **env}, name)
         try:
             yield Worker(process)
@@ -134,7 +134,7 @@ class Bench:
             self.stack.stop_one(process)
 
     def run_jobs(self, base_url: str, count: int) -> float:
-        """Enqueue so many images, wait for all of their vectors, and return the seconds that it took."""
+        """Enqueue this many images, wait for all vectors, and return the seconds that this took."""
         return self.run(
             IMAGE_QUEUE,
             count,
@@ -144,26 +144,26 @@ class Bench:
         )
 
     def run(self, queue: str, count: int, enqueue: Callable[[str], object]) -> float:
-        """Let `enqueue` put so many images on a queue, and wait as `run_jobs` does; it is told how ids are to begin."""
+        """Like `run_jobs`, with another queue and producer: `enqueue` gets the prefix of the ids."""
         self.empty_collection()
         start = time.perf_counter()
         enqueue("image")
         self.wait_until_idle(queue)
         took_s = time.perf_counter() - start
-        # One count at the end and not one each moment: it would be MongoDB's work, and no job's.
+        # One count at the end: repeated counts would slow MongoDB down.
         done = self.collection.count_documents({"embedding_job.status": "done"})
         assert done == count, f"{done} of {count} images are done"
         return took_s
 
     def empty_collection(self) -> None:
-        """Delete all documents: the embedded MongoDB grows slower with what it holds."""
+        """Delete all documents, because the embedded MongoDB is slower with more documents."""
         self.collection.delete_many({})
 
     def wait_until_idle(self, queue: str = IMAGE_QUEUE) -> None:
-        """Wait until nothing is queued or in flight; asked twice, since a message may be between the two."""
+        """Wait until nothing is queued or unacked; check twice, because a message may move from one to the other."""
         while any(self.queued(queue) or self.broker.hlen(UNACKED) for _ in range(2)):
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
 
     def queued(self, queue: str = IMAGE_QUEUE) -> int:
-        """Return how many messages wait."""
+        """Return the length of the queue."""
         return int(self.broker.llen(queue))

@@ -1,4 +1,4 @@
-"""From the queue to the documents, against the model alone: how much of what the machine can do reaches the user."""
+"""From the queue to the documents, against forward passes alone: the share of the machine's speed that users get."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 _IMAGES = 800
 _ROUNDS = 5
-# What is asked of images/s, and of the processor's time, for each size of picture.
+# The target ratios of images/s and of images per CPU second, by image size.
 _TARGETS = {(640, 480): (0.80, 0.85), (1920, 1440): (0.70, 0.75)}
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    """Measure one worker against a loop that does nothing but run the model.
+    """Measure one worker against loops that only run forward passes.
 
-    The loop has ready pixels; the worker has servers beside it on the same processors. The second loop is fed as the
-    worker feeds its model: in as many threads as there are processors, with one thread of PyTorch in each.
+    The loops have their pixels in memory, while the worker shares the CPUs with its servers. The first loop runs one
+    forward pass at a time. The second runs as many as the worker: one for each CPU, each with one PyTorch thread.
     """
     with bench.worker(bench.model) as worker:
         for size, targets in _TARGETS.items():
@@ -55,7 +55,7 @@ def _rows_of(bench: Bench, size: tuple[int, int], targets: tuple[float, float], 
 
 
 def _alone(bench: Bench, how: str) -> dict[str, float]:
-    # A new process each time: one may be a tenth faster than the next for as long as it lives.
+    # A new process each time, because one process may be 10 % faster than the next during its whole life.
     env = {**bench.stack.environment(), **bench.model}
     with Lines("tests.bench.bare_loop", env, how) as loop:
         loop.ask(_IMAGES // 8)

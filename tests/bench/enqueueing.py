@@ -1,4 +1,4 @@
-"""Enqueueing many images, against Celery's own producer and against Redis alone."""
+"""Enqueueing many images, against Celery's producer and against Redis alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.bench.rows import Row
 
 _JOBS = 50_000
-# Celery's loop is timed on fewer, and counted in jobs/s like the others: all of them would take a minute.
+# Celery's loop runs with fewer jobs, because all of them would take a minute. All results are in jobs/s.
 _LOOPED = 5_000
 _CHUNK = 500
 _ROUNDS = 5
@@ -27,7 +27,7 @@ _URL = "https://cdn.example.com/images/{}.jpg"
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    """Measure jobs/s into a Redis database where no worker listens."""
+    """Measure jobs/s into a Redis database without a worker."""
     url = bench.stack.redis_url.removesuffix("0") + "9"
     with redis.Redis.from_url(url) as server, EmbeddingClient(url) as client:
 

@@ -1,4 +1,4 @@
-"""The encoder on a GPU against the same forward in plain PyTorch, and several workers that share one GPU."""
+"""The encoder on a GPU against the same forward pass in plain PyTorch, and several workers on one GPU."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _IMAGES = 1_500
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    """Measure images/s; nothing where there is no GPU."""
+    """Measure images/s; return no rows without a GPU."""
     if not torch.cuda.is_available():
         return
     yield from _encoder(bench)
-    yield _shared(bench)
+    yield _workers_on_one_gpu(bench)
 
 
 def _encoder(bench: Bench) -> Iterator[Row]:
@@ -66,7 +66,7 @@ def _per_s(call: Callable[[], None], batch: int) -> float:
     return count / took_s
 
 
-def _shared(bench: Bench) -> Row:
+def _workers_on_one_gpu(bench: Bench) -> Row:
     url = bench.photos_at((640, 480))
 
     def images_per_s() -> float:

@@ -1,4 +1,4 @@
-"""How long one image takes on an idle worker, against the same steps done by hand in one process."""
+"""The latency of one image on an idle worker, against the same steps by hand in one process."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 _SIZE = (640, 480)
 _IMAGES = 100
 _ROUNDS = 3
-# A worker acks a job once its document is written, and Redis says so. To look for the document again and again would
-# take the processors that the model runs on.
+# A worker acks a job after it has written the document, and Redis publishes that. Polling for the document would take
+# CPU time from the model.
 _ACKS = "__keyevent@0__:hdel"
-_LONGEST_S = 30.0
+_MAX_WAIT_S = 30.0
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    """Measure from before the enqueue to the document, image by image; percentiles of each round."""
+    """Measure from before the enqueue to the ack, one image at a time; each round gives percentiles."""
     url = bench.photos_at(_SIZE)
     with (
         bench.worker(bench.model),
@@ -37,7 +37,7 @@ def rows(bench: Bench) -> Iterator[Row]:
     ):
         bench.broker.config_set("notify-keyspace-events", "Eh")
         acks.subscribe(_ACKS)
-        acks.get_message(timeout=_LONGEST_S)  # that it is subscribed
+        acks.get_message(timeout=_MAX_WAIT_S)  # the confirmation of the subscription
 
         def ours() -> list[float]:
             bench.empty_collection()
@@ -60,9 +60,9 @@ def _one(bench: Bench, url: str, acks: PubSub) -> float:
     image_id = f"latency-{uuid.uuid4()}"
     start = time.perf_counter()
     bench.client.enqueue(image_id, url)
-    news = acks.get_message(timeout=_LONGEST_S)
+    ack = acks.get_message(timeout=_MAX_WAIT_S)
     wall_s = time.perf_counter() - start
-    assert news, "no ack"
+    assert ack, "no ack"
     assert bench.collection.count_documents({"_id": image_id, "embedding_job.status": "done"}) == 1, "no document"
     return wall_s
 

@@ -1,4 +1,4 @@
-"""What a worker keeps: its memory after many images against after few, and at the peak of the largest ones."""
+"""A worker's memory: after many images against after few, and its peak with the largest images."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _FEW, _MANY = 1_000, 20_000
 _SMALL, _LARGE = (224, 224), (4000, 3000)
 _IN_FLIGHT = 64
 _MIB = 1024**2
-_LOOK_S = 0.02
-# What Python and libjpeg need beside the pictures themselves.
+_POLL_S = 0.02
+# The memory of Python and libjpeg in addition to the images.
 _SPARE_BYTES = 64 * _MIB
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    """Measure the resident bytes of a worker and its decoding processes."""
+    """Measure the resident memory of a worker and its decoding processes."""
     with bench.worker(SMALL_MODEL) as worker:
         bench.run_jobs(bench.photos_at(_SMALL), _FEW)
         few = worker.rss_bytes()
@@ -47,23 +47,22 @@ def _peak(bench: Bench) -> Row:
 
 
 def _bound(idle: int, file: int) -> int:
-    """Return the most bytes a worker may take.
+    """Return the maximum memory of a worker in bytes.
 
-    A job in flight holds its file twice while it is read (as it grows, and whole), and its pixels at the size of the
-    model's input. A decoding process holds one file and one picture of four bytes a pixel, even if libjpeg could not
-    shrink it on the way.
+    A job in flight holds its file twice while it is downloaded (as a growing buffer and as the result), and pixels of
+    the model's input size. A decoding process holds one file and one full-size image with four bytes per pixel.
     """
     pixels = _LARGE[0] * _LARGE[1]
-    processes = min(8, usable_cpus())  # as CLIPQUEUE_DECODE_PROCESSES has it
+    processes = min(8, usable_cpus())  # the default of CLIPQUEUE_DECODE_PROCESSES
     return idle + _IN_FLIGHT * 2 * file + processes * (4 * pixels + 2 * file) + _SPARE_BYTES
 
 
 class _Peak:
-    """Looks at a worker's memory until `end`."""
+    """Records the peak of a worker's memory in a thread, until `end`."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._highest = 0
+        self._peak_bytes = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -71,8 +70,8 @@ class _Peak:
     def end(self) -> int:
         self._ended.set()
         self._thread.join()
-        return self._highest
+        return self._peak_bytes
 
     def _run(self) -> None:
-        while not self._ended.wait(_LOOK_S):
-            self._highest = max(self._highest, self._worker.rss_bytes())
+        while not self._ended.wait(_POLL_S):
+            self._peak_bytes = max(self._peak_bytes, self._worker.rss_bytes())

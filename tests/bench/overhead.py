@@ -1,4 +1,4 @@
-"""What Celery and Redis cost a worker, with a model so small that it shows; and what a second worker process brings."""
+"""The overhead of Celery and Redis, with a model small enough to show it; and the gain of a second worker process."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 _SIZE = (224, 224)
 _IMAGES = 1_500
 _ROUNDS = 3
-# All pictures come from one host here.
+# All images come from one host here.
 _ONE_HOST = {"CLIPQUEUE_FETCH_PER_HOST": "64", "CLIPQUEUE_LOG_LEVEL": "WARNING"}
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    """Measure jobs/s of one worker against its pipeline alone, then of two workers against one."""
+    """Measure jobs/s of one worker against its pipeline alone, and of two workers against one."""
     url = bench.photos_at(_SIZE)
     settings = {**SMALL_MODEL, **_ONE_HOST}
 

@@ -1,4 +1,4 @@
-"""From the start of a worker's process to its first message, against loading the model and nothing else."""
+"""From the start of a worker process to its first message, against loading the model alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ open_clip.create_model_and_transforms(os.environ["CLIP_MODEL"], os.environ["CLIP
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    """Measure with a message that waits already."""
+    """Measure with a message that is already on the queue."""
     url = bench.photos_at((640, 480))
 
     def ours() -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.hostile.corpus import SPECIMENS
 from tests.hostile.test_addresses import SPELLINGS
-from tests.hostile.test_messages import PARKED, SOUND
+from tests.hostile.test_messages import PARKED, REPAIRED
 from tests.support.pictures import small_jpeg
 
 _MAX_SEED_BYTES = 20_000
@@ -24,7 +24,7 @@ _MEMORY_MB = 4096
 
 def seeds() -> dict[str, list[bytes]]:
     """Return what each target starts from."""
-    items = [*PARKED.values(), *SOUND.values()]
+    items = [*PARKED.values(), *REPAIRED.values()]
     spellings = [url.encode() for url in SPELLINGS]
     files = [small_jpeg(), *(one.build() for one in SPECIMENS)]
     return {
