@@ -5,9 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # The command ends when make ends, even if make is killed.
 TIED := $(BIN)/python producer/local/tied.py
-# Most tests wait for other processes, so three run at the same time on two cores. A worker process without tests left
-# takes half of those of another.
-PYTEST := $(TIED) $(BIN)/pytest -n 3 --dist worksteal
+# Most tests wait for other processes, so three run at the same time on two cores; see tests/support/scheduling.py.
+PYTEST := $(TIED) $(BIN)/pytest -n 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test lint chaos soak bench fuzz clean

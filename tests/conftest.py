@@ -14,6 +14,7 @@ from producer.cli.model import SMALL_MODEL
 from producer.client.client import EmbeddingClient
 from producer.local.stack import Stack
 from tests.support.models import DEFAULT_MODEL
+from tests.support.scheduling import FileScheduling
 from tests.support.servers import ImageServer
 from tests.support.waiting import wait_for
 from tests.support.workers import FAST_RETRIES, FakeWorker, start_fake_worker
@@ -23,12 +24,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pymongo.collection import Collection
+    from xdist.remote import Producer
 
 # The settings of a worker with the bundled small model, which imports torch. Most tests need none: see `worker_log`.
 WORKER_ENV = {**SMALL_MODEL, **FAST_RETRIES, "CLIPQUEUE_PRECISION": "fp32"}
 
 Document = dict[str, Any]
 StartWorker = Callable[..., FakeWorker]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling:
+    """Choose how pytest-xdist distributes the tests; without `-n` it is not called."""
+    return FileScheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ def test_a_worker_that_freezes_beyond_the_visibility_timeout_does_no_harm(cluste
     """When it continues, another worker has done its jobs."""
     frozen, _ = cluster.workers
     cluster.control_images(min_ms=200, max_ms=600)
-    ledger.enqueue(350)
+    ledger.enqueue(200)
     wait_for(lambda: cluster.queued()["unacked"] > 40, "jobs to be in flight")
     with frozen.frozen():
         cluster.control_images(min_ms=0, max_ms=0)

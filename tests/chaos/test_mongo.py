@@ -41,7 +41,7 @@ def test_a_mongodb_that_is_killed_during_writes_loses_nothing(cluster: Cluster, 
 def test_a_worker_that_is_killed_between_write_and_ack_changes_nothing(cluster: Cluster, ledger: Ledger) -> None:
     """While Redis is frozen, results are written and no job is acked. Then the workers are killed."""
     cluster.control_images(min_ms=500, max_ms=1000)
-    ledger.enqueue(300)
+    ledger.enqueue(200)
     wait_for(lambda: cluster.queued()["unacked"] >= 40, "jobs to be in flight")
     with cluster.redis.frozen():
         wait_for(lambda: cluster.collection.count_documents(ENDED) >= 40, "their results")

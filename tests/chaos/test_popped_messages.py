@@ -31,7 +31,7 @@ def test_a_worker_that_is_killed_while_it_pops_a_message_loses_nothing(tmp_path:
         assert not worker.is_running, "the worker was never frozen while it waited for a message"
         assert cluster.queued()["popped"] == popped
         worker.start()
-        ledger.enqueue(300 - len(ledger.expected))
+        ledger.enqueue(100)
         wait_for(lambda: not cluster.queued()["popped"], "the message to be requeued", 2 * VISIBILITY_S)
         report = wait_for_report(ledger)
         report.assert_complete()

@@ -51,7 +51,7 @@ def test_workers_wait_while_redis_is_unavailable_for_long(cluster: Cluster, ledg
 
 
 def test_the_sweep_requeues_the_jobs_of_a_redis_that_lost_its_data(cluster: Cluster, ledger: Ledger) -> None:
-    ledger.enqueue(400, record=True)
+    ledger.enqueue(200, record=True)
     wait_for(lambda: cluster.queued()["unacked"], "jobs to be in flight")
     cluster.broker.flushall()
     cluster.start_sweep(age_s=1)

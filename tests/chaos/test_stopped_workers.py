@@ -31,7 +31,7 @@ def test_a_stopped_worker_leaves_its_jobs_to_another(cluster: Cluster, ledger: L
 def test_the_last_workers_requeue_their_jobs_when_they_stop(cluster: Cluster, ledger: Ledger) -> None:
     """No job has to wait for the visibility timeout."""
     cluster.control_images(min_ms=200, max_ms=600)
-    ledger.enqueue(500)
+    ledger.enqueue(300)
     wait_for(lambda: cluster.collection.count_documents(ENDED), "the first results")
     for worker in cluster.workers:
         worker.send(signal.SIGTERM)

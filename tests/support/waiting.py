@@ -15,6 +15,6 @@ def wait_for(probe: Callable[[], T | None], what: str, seconds: float = 60.0) ->
     """Call `probe` until it returns a truthy value, and return that; fail with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := probe()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
+        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}"
         time.sleep(0.05)
     return value
