@@ -18,6 +18,7 @@ from producer.client.client import EmbeddingClient
 from producer.contract.names import IMAGE_QUEUE
 from producer.local.stack import Stack
 from tests.chaos.processes import ManagedProcess
+from tests.support.waiting import wait_for
 from tests.support.workers import FAKE_ENCODER_APP, worker_command
 
 if TYPE_CHECKING:
@@ -150,6 +151,15 @@ class Cluster:
         waiting: Any = self.broker.llen(IMAGE_QUEUE)
         popped: Any = sum(self.broker.llen(key) for key in self.broker.scan_iter("clipqueue:taken:*"))
         return {IMAGE_QUEUE: waiting, "popped": popped, "unacked": unacked, "unacked_index": index}
+
+    def await_pending_pop(self) -> None:
+        """Wait until a worker's command is pending at Redis: the next message is popped as soon as it is enqueued."""
+
+        def is_pending() -> bool:
+            clients: Any = self.broker.client_list()
+            return any(client["cmd"] == "blmove" and "b" in client["flags"] for client in clients)
+
+        wait_for(is_pending, "a worker to wait for a message")
 
     def worker_logs(self) -> str:
         """Return the logs of all workers and of all their starts."""

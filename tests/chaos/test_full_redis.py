@@ -48,6 +48,7 @@ def test_a_message_that_was_popped_when_redis_became_full_is_requeued(cluster: C
     (worker,) = cluster.workers
     popped = 0
     for _ in range(20):
+        cluster.await_pending_pop()
         with worker.frozen():
             ledger.enqueue(15)
             popped = cluster.queued()["popped"]

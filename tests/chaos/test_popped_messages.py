@@ -20,8 +20,9 @@ def test_a_worker_that_is_killed_while_it_pops_a_message_loses_nothing(tmp_path:
         ledger = Ledger(cluster, "popped")
         (worker,) = cluster.workers
         popped = 0
-        # Its command at Redis ends after a second, so this is repeated until one was pending when the worker froze.
+        # The command ends after a second without a message, so it may end before the worker freezes.
         for _ in range(20):
+            cluster.await_pending_pop()
             with worker.frozen():
                 ledger.enqueue(15)
                 popped = cluster.queued()["popped"]
