@@ -63,7 +63,7 @@ _TAIL = """## Rules between settings
 
 | Variable | Meaning |
 |---|---|
-| `HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE` | The model hub: address, cache folder, token, and offline mode. |
+| `HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE` | The model hub: address, cache, token, offline mode. |
 | `FLOWER_BASIC_AUTH`, `FLOWER_READ_ONLY`, `PORT` | Flower: login, read-only mode, and the port. |
 | `CUDA_VISIBLE_DEVICES` | The GPUs that PyTorch sees. |
 """
