@@ -8,16 +8,16 @@ import sys
 
 from producer.local import tied
 
-COMMAND = [sys.executable, "-m", "producer"]
-# The command that follows ends with the test run, even if that is killed.
+# A command after TIED gets SIGTERM when the thread that started it ends: it cannot outlive a test run that is killed.
 TIED = [sys.executable, str(tied.__file__)]
+COMMAND = [*TIED, sys.executable, "-m", "producer"]
 
 
 def run(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
     """Run `clipqueue` without the URLs in this process's environment; `env` adds variables."""
     bare = {key: value for key, value in os.environ.items() if key not in ("REDIS_URL", "MONGODB_URI", "MONGO_URL")}
     return subprocess.run(
-        [*TIED, *COMMAND, *arguments],
+        [*COMMAND, *arguments],
         input=stdin,
         env={**bare, **env},
         capture_output=True,
