@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 
 from tests.hostile.corpus import SPECIMENS
+from tests.hostile.messages import PARKED, REPAIRED
 from tests.hostile.test_addresses import SPELLINGS
-from tests.hostile.test_messages import PARKED, REPAIRED
 from tests.support.pictures import small_jpeg
 
 _MAX_SEED_BYTES = 20_000

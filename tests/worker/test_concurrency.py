@@ -34,7 +34,7 @@ def test_two_workers_share_a_queue_and_embed_each_image_once_in_batches(
 ) -> None:
     # While one batch is in the model, the next images wait for it, as with a real model.
     workers = [start_worker(**{FORWARD_PASS_S: "0.02"}) for _ in range(2)]
-    picture = photo()
+    picture = photo().resize((256, 192))
     jobs = [
         (f"{new_id}-{n}", images.add(f"/{n}.jpg", encoded(picture.rotate(n), "JPEG", quality=80))) for n in range(200)
     ]
