@@ -36,9 +36,9 @@ class QoS(kombu_redis.QoS):
         `worker_eta_task_limit` is no alternative: each wave of retries beyond it costs worker threads for good, because
         kombu clips what it adds to the prefetch count and not what it subtracts.
         """
-        # A channel without a queue carries remote control and gossip. It never pauses: the health check needs answers,
-        # and the event loop would spin on messages that nobody reads.
-        if self.channel.active_queues and self.channel.consumption.is_paused():
+        # Channels of remote control and gossip never pause: the container's health check needs an answer, and the event
+        # loop would spin as long as their messages are not read.
+        if self.channel.consumption.is_paused() and not self.channel.active_fanout_queues:
             return 0
         unacked = len(self._delivered) - len(self._dirty)
         limits = [limit for limit in (self.prefetch_count, self.channel.max_unacked) if limit]
