@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import ExecutionTimeout, PyMongoError
 
-from producer.contract.records import describe_error
-from producer.operations.doctor.findings import Finding, printable
+from producer.contract.mongodb import describe_error
+from producer.contract.text import printable
+from producer.operations.doctor.findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
