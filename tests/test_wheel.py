@@ -134,7 +134,7 @@ def test_both_import_names_have_the_same_public_names(kind: str, sites: dict[str
 
 
 def test_the_command_works_beside_another_producer(sites: dict[str, Path], backend: Path) -> None:
-    command = [sys.executable, sites["wheel"] / "bin/clipqueue", "--version"]
+    command = [sys.executable, str(sites["wheel"] / "bin/clipqueue"), "--version"]
     env = {**bare_environment(), "PYTHONPATH": str(sites["wheel"])}
     done = subprocess.run(command, cwd=backend, env=env, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("clipqueue, version "), done.stderr

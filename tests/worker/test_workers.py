@@ -257,7 +257,7 @@ def test_while_mongodb_is_away_a_worker_takes_nothing_and_keeps_what_it_has(
         try:
             with EmbeddingClient(stack.redis_url) as client:
                 client.enqueue_many(jobs)
-            wait_for(lambda: "no message is taken" in log.read_text(), "the worker to notice")
+            wait_for(lambda: "MongoDB unavailable; consumption paused" in log.read_text(), "the worker to notice")
             wait_for(lambda: json.loads(str(note(broker)))["store_away"], "the worker to say so on Redis")
             held = set(broker.hkeys("unacked"))
             assert 8 <= len(held) <= 9, "those in its threads, and one that was on its way"
