@@ -44,7 +44,7 @@ class Store(Protocol):
         ...
 
     def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> None:
-        """Write a vector, unless a job that was enqueued later is recorded. `check` is what `check` returned."""
+        """Write a vector, unless a job that was enqueued later is recorded. `check` is the return value of `check`."""
         ...
 
     def save_failure(self, failure: Failure) -> None:
