@@ -176,7 +176,7 @@ def _requeue(redis: redis.Redis, tag: str) -> bool:
     return was_unacked
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Consumption:
     """What the channels of one process share; kombu creates a new channel at each reconnect.
 

@@ -1,4 +1,4 @@
-"""Brings pictures of every mode and colour space to 8-bit sRGB, on white."""
+"""Converts images of every mode and color space to 8-bit sRGB, on white."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from PIL import Image, ImageCms
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Modes that resize as they are and turn into RGB afterwards, on fewer pixels.
+# These modes are resized first and converted to RGB afterwards, when there are fewer pixels.
 _RESIZABLE = {"RGB", "L", "CMYK", "YCbCr", "LAB"}
-# Profiles of printing presses have megabytes; larger ones are not worth their parsing.
+# Profiles of printing presses have a few megabytes. Larger ones are ignored.
 _MAX_PROFILE_BYTES = 4 * 1024 * 1024
 _PROFILED = {"RGB", "L", "CMYK"}
 _SRGB = ImageCms.createProfile("sRGB")
 
 
 def flatten(image: Image.Image) -> Image.Image:
-    """Return the picture in a mode that can be resized: on white, 8 bits a channel, no palette."""
+    """Return the image in a mode that can be resized: on white, 8 bits per channel, without a palette."""
     if image.mode.startswith("I"):
         return Image.fromarray(_from_integers(np.asarray(image)))
     if image.mode == "F":
@@ -32,7 +32,7 @@ def flatten(image: Image.Image) -> Image.Image:
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Return a flattened picture in sRGB, by its ICC profile where it has a usable one. Meant for few pixels."""
+    """Return a flattened image in sRGB, using its ICC profile if that is usable. Call it on the resized image."""
     transform = None
     if image.mode == "LAB":
         transform = _from_lab()
@@ -46,9 +46,9 @@ def _from_lab() -> ImageCms.ImageCmsTransform:
     return ImageCms.buildTransform(ImageCms.createProfile("LAB"), _SRGB, "LAB", "RGB")
 
 
-@lru_cache(maxsize=8)  # most pictures have one of a few: those of cameras and phones
+@lru_cache(maxsize=8)  # most images have one of a few profiles
 def _from_profile(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Return None for a profile that is sRGB itself, that is damaged, or that belongs to another mode."""
+    """Return the transform to sRGB; None if the profile is sRGB, damaged, or for another mode."""
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         if "srgb" in ImageCms.getProfileDescription(source).lower():
@@ -59,22 +59,22 @@ def _from_profile(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | Non
 
 
 def _from_integers(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    # convert("RGB") clips 16-bit greys to white (python-pillow/Pillow#3011).
-    greys: NDArray[np.uint8] = (np.clip(values.astype(np.int32), 0, 65_535) >> 8).astype(np.uint8)
-    return greys
+    # convert("RGB") clips 16-bit gray to white (python-pillow/Pillow#3011).
+    gray: NDArray[np.uint8] = (np.clip(values.astype(np.int32), 0, 65_535) >> 8).astype(np.uint8)
+    return gray
 
 
 def _from_floats(values: NDArray[np.floating]) -> NDArray[np.uint8]:
-    # Floats have no agreed range: 0 to 1 by custom, else that of the integers they came from.
+    # Floats have no standard range. Guess white: 1 by convention, or the maximum of an integer format.
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     top = float(values.max(initial=0.0))
     white = next((limit for limit in (1.0, 255.0, 65_535.0) if top <= limit), top)
-    greys: NDArray[np.uint8] = (np.clip(values / white, 0.0, 1.0) * 255).astype(np.uint8)
-    return greys
+    gray: NDArray[np.uint8] = (np.clip(values / white, 0.0, 1.0) * 255).astype(np.uint8)
+    return gray
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    # convert("RGB") would drop the alpha channel and show whatever colour lies under it.
+    # convert("RGB") would drop the alpha channel and show the color of transparent pixels.
     white = Image.new("RGBA", image.size, "white")
     white.alpha_composite(image)
     return white.convert("RGB")

@@ -1,4 +1,4 @@
-"""Where the model's input lies in a stored picture: orientation, crop, and how far libjpeg may shrink it on the way."""
+"""Orientation and crop: which stored pixels become the model's input, and how far libjpeg may reduce them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Orientation:
-    """How stored pixels become the upright picture: a transposition, and where an upright point is stored."""
+    """The transposition that turns stored pixels upright, and the mapping of coordinates back to stored ones."""
 
     transpose: Image.Transpose | None
     swaps_axes: bool = False
@@ -24,11 +24,11 @@ class Orientation:
     mirrors_y: bool = False
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Return the upright size of a stored one, or the other way round."""
+        """Return the upright size for a stored size, or the stored size for an upright one."""
         return (height, width) if self.swaps_axes else (width, height)
 
     def stored_box(self, box: Box, width: int, height: int) -> Box:
-        """Return where `box` of the upright picture lies in the stored one of width x height."""
+        """Return the stored coordinates of a box in the upright image; `width` and `height` are the stored size."""
         xs, ys = (box[0], box[2]), (box[1], box[3])
         if self.swaps_axes:
             xs, ys = ys, xs
@@ -39,7 +39,7 @@ class Orientation:
         return (xs[0], ys[0], xs[1], ys[1])
 
     def apply(self, image: Image.Image) -> Image.Image:
-        """Return the stored picture upright."""
+        """Return the stored image turned upright."""
         return image if self.transpose is None else image.transpose(self.transpose)
 
 
@@ -57,7 +57,7 @@ ORIENTATIONS = {
 
 
 def crop_box(width: int, height: int, spec: PreprocessSpec) -> Box:
-    """Return the part of the upright picture that ends up in the model's input, in source pixels.
+    """Return the part of the upright image that becomes the model's input, in source pixels.
 
     Follows torchvision's Resize (long side rounded down) and CenterCrop (offset rounded half to even).
     """
@@ -74,12 +74,12 @@ def crop_box(width: int, height: int, spec: PreprocessSpec) -> Box:
 
 
 def scale(box: Box, factor: float) -> Box:
-    """Return the box with every coordinate multiplied."""
+    """Return the box with all coordinates multiplied by `factor`."""
     return (box[0] * factor, box[1] * factor, box[2] * factor, box[3] * factor)
 
 
 def draft(image: Image.Image, box: Box, size: tuple[int, int], gap: float) -> float:
-    """Let libjpeg decode at 1/2, 1/4 or 1/8 while `gap` times the input's resolution remains; return the divisor."""
+    """Let libjpeg decode at 1/2, 1/4 or 1/8, if `gap` times the input's size remains; return the divisor."""
     width, height = image.size
     excess = min((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1]) / gap
     drafted = image.draft(None, (math.ceil(width / excess), math.ceil(height / excess))) if excess > 1 else None

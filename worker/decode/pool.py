@@ -1,6 +1,6 @@
-"""Decodes in a bounded number of processes of their own, each of which may be lost without loss of a job.
+"""A pool of decoding processes. If a process dies, no job is lost.
 
-Knows nothing of image formats: that is `worker.decode.pillow`, which the processes run (`worker.decode.child`).
+The processes run `worker.decode.child`; `worker.decode.pillow` knows the image formats.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# What reading an answer can raise beside OSError, if the process is lost or taken over.
-_LOST = (EOFError, ValueError, TypeError, KeyError, RecursionError, OverflowError)
-# Without it, numpy is not found where it was built with paths of its own.
+# Besides OSError, reading an answer raises these if the process died or sends nonsense.
+_BROKEN = (EOFError, ValueError, TypeError, KeyError, RecursionError, OverflowError)
+# Some builds of numpy find their libraries only with this variable.
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH",)
 _MAX_HEADER_BYTES = 65_536
 _MAX_MESSAGE_CHARS = 500
-_LARGEST_SIDE = 2**31
-_START_S = 60.0
-# Of the time for one image: what it may wait for a process. The rest must suffice for what it may cost.
+_MAX_SIDE = 2**31
+_START_TIMEOUT_S = 60.0
+# An image may spend this share of its time waiting for a process. The rest is for decoding.
 _WAIT_SHARE = 1 / 3
-# What a decoding process may answer. One that was taken over can lie about an image, and nothing else.
-_ANSWERS: dict[str, type[errors.PermanentError]] = {
+# The errors that a decoding process may report. A hijacked one can lie about an image, but do nothing else.
+_REPORTABLE: dict[str, type[errors.PermanentError]] = {
     error.__name__: error
     for error in (
         errors.UnsupportedFormat,
@@ -57,7 +57,7 @@ _ONE_PIXEL = b"GIF89a\1\0\1\0\x80\0\0\xff\xff\xff\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\
 
 @dataclass(frozen=True)
 class ProcessLimits:
-    """What decoding one image may cost: processor seconds, bytes of address space, and seconds by the clock."""
+    """Limits for decoding one image: CPU seconds, bytes of address space, and wall-clock seconds."""
 
     cpu_s: int
     memory_bytes: int
@@ -65,19 +65,19 @@ class ProcessLimits:
 
 
 class DecodePool:
-    """A `Decoder` (`worker.decode.pillow`) in processes of their own; safe to share between threads.
+    """A `Decoder` (see `worker.decode.pillow`) that runs in child processes. Thread-safe.
 
     Args:
-        spec: The size and manner of the model's input.
-        limits: What a file may be.
-        process_limits: What decoding it may cost.
+        spec: The model's input.
+        limits: Limits for the file.
+        process_limits: Limits for decoding it.
         processes: Maximum number of images being decoded at once.
     """
 
     def __init__(
         self, spec: PreprocessSpec, limits: DecodeLimits, process_limits: ProcessLimits, *, processes: int
     ) -> None:
-        self._pixels = (spec.height, spec.width, 3)
+        self._shape = (spec.height, spec.width, 3)
         self._limits = process_limits
         self._config = {
             "spec": asdict(spec),
@@ -86,7 +86,7 @@ class DecodePool:
             "memory_bytes": process_limits.memory_bytes,
         }
         self.processes = processes
-        # The last one used is taken first: the others stay idle, and need not be started before they are needed.
+        # Last in, first out: with little work, one process does it all and the others are never started.
         self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
         for _ in range(self.processes):
             self._idle.put(None)
@@ -95,14 +95,14 @@ class DecodePool:
         """Start one process and decode one pixel.
 
         Raises:
-            DecoderUnavailable: It does not start.
+            DecoderUnavailable: The process does not start.
         """
         try:
-            self._decode(_ONE_PIXEL, _START_S)
+            self._decode(_ONE_PIXEL, _START_TIMEOUT_S)
         except (errors.JobError, errors.Requeue) as exc:
             raise errors.DecoderUnavailable(
                 f"the decoding process does not start ({exc}); CLIPQUEUE_DECODE_MEMORY_BYTES="
-                f"{self._limits.memory_bytes} may be too little for it"
+                f"{self._limits.memory_bytes} may be too low"
             ) from None
 
     def decode(self, content: bytes) -> DecodedImage:
@@ -110,56 +110,54 @@ class DecodePool:
 
         Raises:
             UnsupportedFormat, TooManyPixels, TooManyFrames, TooManyScans, CorruptImage: See there.
-            DecodeTooCostly: It took more processor time or memory than one image may.
-            DecodeTimeout: It was not decoded in time.
-            DecoderCrashed: The process that decoded it was lost.
-            DecodersBusy: Every process was busy for a third of that time.
+            DecodeTooCostly: The image takes more CPU time or memory than the limit.
+            DecodeTimeout: The image was not decoded in time.
+            DecoderCrashed: The decoding process died.
+            DecodersBusy: All processes were busy for a third of that time.
         """
         return self._decode(content, self._limits.wall_s)
 
     def close(self) -> None:
-        """End every process that is idle; the others end when this process does."""
+        """Kill the idle processes. Busy ones end with this process, because their socket closes."""
         with suppress(queue.Empty):
             while True:
                 if child := self._idle.get_nowait():
-                    child.end()
+                    child.kill()
 
     def _decode(self, content: bytes, seconds: float) -> DecodedImage:
-        ends = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
         try:
             child = self._idle.get(timeout=seconds * _WAIT_SHARE)
         except queue.Empty:
             raise errors.DecodersBusy(
-                f"{self.processes} images are being decoded (CLIPQUEUE_DECODE_PROCESSES)"
+                f"all {self.processes} decoding processes are busy (CLIPQUEUE_DECODE_PROCESSES)"
             ) from None
         try:
             if child is None:
                 child = _Child(self._config)
-            return child.ask(content, ends, self._pixels)
-        except (*_LOST, OSError) as exc:
-            lost, child = child, None
-            raise self._explain(lost, exc) from None
+            return child.decode(content, deadline, self._shape)
+        except (*_BROKEN, OSError) as exc:
+            dead, child = child, None
+            raise self._explain(dead, exc) from None
         finally:
             self._idle.put(child)
 
     def _explain(self, child: _Child | None, exc: Exception) -> Exception:
         if child is None:
-            return errors.DecodersBusy(f"no decoding process can be started: {type(exc).__name__}")
-        status = child.end()
+            return errors.DecodersBusy(f"cannot start a decoding process: {type(exc).__name__}")
+        status = child.kill()
         if isinstance(exc, TimeoutError):
-            return errors.DecodeTimeout(
-                f"the image was not decoded within {self._limits.wall_s:g} s (CLIPQUEUE_DECODE_S)"
-            )
+            return errors.DecodeTimeout(f"decoding took longer than {self._limits.wall_s:g} s (CLIPQUEUE_DECODE_S)")
         if status == -signal.SIGXCPU:
             return errors.DecodeTooCostly(
-                f"the image needs more than {self._limits.cpu_s} s of processor time (CLIPQUEUE_DECODE_CPU_S)"
+                f"decoding takes more than {self._limits.cpu_s} s of CPU time (CLIPQUEUE_DECODE_CPU_S)"
             )
-        logger.error("a decoding process was lost (exit status %s)", status)
-        return errors.DecoderCrashed(f"the process that decoded the image was lost (exit status {status})")
+        logger.error("a decoding process died (exit status %s)", status)
+        return errors.DecoderCrashed(f"the decoding process died (exit status {status})")
 
 
 class _Child:
-    """One decoding process and the socket to it."""
+    """One decoding process, and the socket that connects it."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self._sock, theirs = socket.socketpair()
@@ -168,50 +166,50 @@ class _Child:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "worker.decode.child", json.dumps(config)],
                 stdin=theirs.fileno(),
-                # Libraries print what files tell them to; it would forge lines of the log.
+                # Libraries print text from files, which could forge log lines.
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                # None of this process's environment: REDIS_URL and MONGODB_URI hold passwords.
+                # Without this process's variables: REDIS_URL and MONGODB_URI hold passwords.
                 env=_environment(),
-                # Ctrl-C in a terminal is for the worker, which then ends its jobs.
+                # Ctrl-C in a terminal must reach only the worker, which still has images to decode.
                 start_new_session=True,
             )
             on_failure.pop_all()
 
-    def ask(self, content: bytes, ends: float, shape: tuple[int, int, int]) -> DecodedImage:
-        """Have one file decoded.
+    def decode(self, content: bytes, deadline: float, shape: tuple[int, int, int]) -> DecodedImage:
+        """Decode one file.
 
         Raises:
-            JobError: What the process answered.
+            JobError: The error that the process reported.
             TimeoutError: It did not answer in time.
-            OSError, EOFError, ValueError, TypeError, KeyError, RecursionError: It was lost, or answers nonsense.
+            OSError, EOFError, ValueError, TypeError, KeyError, RecursionError: It died, or its answer is malformed.
         """
-        if select.select([self._sock], [], [], 0)[0]:  # an answer that nobody asked for must not be the next one's
+        if select.select([self._sock], [], [], 0)[0]:  # an unexpected answer must not be taken for the next one
             raise EOFError
-        self._send(LENGTH.pack(len(content)), ends)
-        self._send(content, ends)
-        (length,) = LENGTH.unpack(receive(self._sock, LENGTH.size, ends))
-        header = json.loads(receive(self._sock, _checked(length), ends))
+        self._send(LENGTH.pack(len(content)), deadline)
+        self._send(content, deadline)
+        (length,) = LENGTH.unpack(receive(self._sock, LENGTH.size, deadline))
+        header = json.loads(receive(self._sock, _checked(length), deadline))
         if "error" in header:
-            raise _answered(str(header["error"]), str(header["message"]))
-        pixels = receive(self._sock, shape[0] * shape[1] * shape[2], ends)
+            raise _reported(str(header["error"]), str(header["message"]))
+        pixels = receive(self._sock, shape[0] * shape[1] * shape[2], deadline)
         width, height, file_format = int(header["width"]), int(header["height"]), str(header["format"])
-        if file_format not in FORMATS or not (1 <= width <= _LARGEST_SIDE and 1 <= height <= _LARGEST_SIDE):
+        if file_format not in FORMATS or not (1 <= width <= _MAX_SIDE and 1 <= height <= _MAX_SIDE):
             raise ValueError(file_format)
         return DecodedImage(np.frombuffer(pixels, np.uint8).reshape(shape), width, height, file_format)
 
-    def end(self) -> int:
+    def kill(self) -> int:
         """Kill the process and return its exit status."""
         self._sock.close()
         with suppress(subprocess.TimeoutExpired):
-            # A process that ended by itself tells why; one that works or waits is killed.
+            # A process that has died gets a moment, so that its own exit status is returned.
             self._process.wait(0.05)
         with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # it leads a session of its own
+            os.killpg(self._process.pid, signal.SIGKILL)  # it leads its own process group
         return self._process.wait()
 
-    def _send(self, content: bytes, ends: float) -> None:
-        self._sock.settimeout(seconds_until(ends))
+    def _send(self, content: bytes, deadline: float) -> None:
+        self._sock.settimeout(seconds_until(deadline))
         self._sock.sendall(content)
 
 
@@ -226,8 +224,8 @@ def _checked(size: int) -> int:
     return size
 
 
-def _answered(name: str, message: str) -> errors.JobError:
-    if error := _ANSWERS.get(name):
+def _reported(name: str, message: str) -> errors.JobError:
+    if error := _REPORTABLE.get(name):
         return error(message[:_MAX_MESSAGE_CHARS])
-    logger.error("a decoding process met a defect: %.500r", message)
-    return errors.InternalError("the decoding process met a defect; the worker's log has more")
+    logger.error("unexpected error in a decoding process: %.500r", message)
+    return errors.InternalError("unexpected error in the decoding process; the worker's log has it")

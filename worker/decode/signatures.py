@@ -1,10 +1,10 @@
-"""What a file is by its first bytes: for clear words where the decoder finds no image. Decides nothing else."""
+"""Recognizes a file by its first bytes, for a clear error message when it is not a supported image."""
 
 from __future__ import annotations
 
 import re
 
-# Of the formats that are decoded; a file that starts so and is not recognised is damaged.
+# The supported formats. A file that starts like one of them, but cannot be opened, is damaged.
 _DECODED = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP|GIF8[79]a|II\*\x00|MM\x00\*|BM|....ftyp(avi[fs]|hei[cmsx]|hev[cmsx]|mif1|msf1)",
     re.DOTALL,
@@ -22,15 +22,15 @@ _OTHERS = (
     (re.compile(rb"....ftyp", re.DOTALL), "a video"),
     (re.compile(rb"\x00\x00[\x01\x02]\x00"), "an icon"),
 )
-_LOOKED_AT = 1024
+_MAX_BYTES = 1024
 
 
-def is_decoded(content: bytes) -> bool:
-    """Return whether the file starts as one of the formats that are decoded."""
+def is_supported(content: bytes) -> bool:
+    """Return whether the file starts like a supported format."""
     return _DECODED.match(content) is not None
 
 
 def describe(content: bytes) -> str:
-    """Return what else a file seems to be, as in "the content is PDF"; "no image" if that cannot be told."""
-    start = content[:_LOOKED_AT]
+    """Return what the file seems to be, to complete "the content is ..."; "no image" if unknown."""
+    start = content[:_MAX_BYTES]
     return next((name for pattern, name in _OTHERS if pattern.match(start)), "no image")
