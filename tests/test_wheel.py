@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +22,11 @@ if TYPE_CHECKING:
     from producer.local.stack import Stack
 
 ROOT = Path(__file__).parents[1]
-PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-OFFLINE = ["--no-index", "--no-deps", "--no-build-isolation"]
+# Downloads nothing: the build uses the setuptools that is installed.
+PIP_INSTALL = [
+    *(sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--quiet"),
+    *("--no-index", "--no-deps", "--no-build-isolation", "--no-compile"),
+]
 ALIASED = ("client", "contract", "documents")
 
 # Python starts without its site-packages, so that the editable install of this repository is not found.
@@ -58,8 +60,8 @@ print(json.dumps([producer.NAME, light, ours]))
 """
 
 
-def pip(*arguments: str | Path) -> None:
-    subprocess.run([*PIP, *map(str, arguments)], check=True, timeout=120)
+def pip_install(*arguments: str | Path) -> None:
+    subprocess.run([*PIP_INSTALL, *map(str, arguments)], check=True, timeout=120)
 
 
 def run_python(site: Path, script: str, cwd: Path) -> str:
@@ -74,6 +76,14 @@ def bare_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
 
+def files_in(root: Path, folder: str) -> set[Path]:
+    return {
+        path.relative_to(root)
+        for path in (root / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the sources, because a build writes beside them."""
@@ -86,18 +96,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    pip("wheel", *OFFLINE, "--wheel-dir", folder, source)
-    return next(folder.glob("clipqueue-*.whl"))
-
-
-@pytest.fixture(scope="module")
-def sites(source: Path, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Two folders with an installed clipqueue: one from the wheel, one editable."""
-    sites = {name: tmp_path_factory.mktemp(name) for name in ("wheel", "editable")}
-    pip("install", *OFFLINE, "--target", sites["wheel"], wheel)
-    pip("install", *OFFLINE, "--target", sites["editable"], "--editable", source)
+def sites(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two folders with an installed clipqueue: one from the wheel that pip builds, one editable."""
+    sites = {kind: tmp_path_factory.mktemp(kind) for kind in ("wheel", "editable")}
+    pip_install("--target", sites["wheel"], source)
+    pip_install("--target", sites["editable"], "--editable", source)
     return sites
 
 
@@ -140,14 +143,13 @@ def test_the_command_works_beside_another_producer(sites: dict[str, Path], backe
     assert done.stdout.startswith("clipqueue, version "), done.stderr
 
 
-def test_the_wheel_contains_every_file_of_the_sources(source: Path, wheel: Path) -> None:
+def test_the_wheel_contains_every_file_of_the_sources(source: Path, sites: dict[str, Path]) -> None:
     """A folder that the packages in pyproject.toml do not list would be missing."""
-    files = {path.relative_to(source) for folder in ("producer", "worker") for path in (source / folder).rglob("*.*")}
+    expected = {file for folder in ("producer", "worker") for file in files_in(source, folder)}
     aliased = {
-        Path("clipqueue", *path.parts[1:])
-        for path in files
-        if path.parts[0] == "producer" and (len(path.parts) == 2 or path.parts[1] in ALIASED)
+        Path("clipqueue", *file.parts[1:])
+        for file in expected
+        if file.parts[0] == "producer" and (len(file.parts) == 2 or file.parts[1] in ALIASED)
     }
-    with zipfile.ZipFile(wheel) as archive:
-        packed = {Path(name) for name in archive.namelist() if ".dist-info/" not in name}
-    assert packed == files | aliased
+    installed = {file for folder in ("clipqueue", "producer", "worker") for file in files_in(sites["wheel"], folder)}
+    assert installed == expected | aliased
