@@ -139,11 +139,11 @@ def _opened(asked: Asked) -> Iterator[tuple[ImageDocuments, Broker, Any]]:
 
 def _run(asked: Asked, selection: Selection, query: Any, documents: ImageDocuments, broker: Broker) -> None:
     from producer.operations.requeue.backfill import BackfillOptions  # noqa: PLC0415  (needs bson)
-    from producer.operations.requeue.bookmark import Bookmark  # noqa: PLC0415  (needs bson)
-    from producer.operations.requeue.pace import Pace  # noqa: PLC0415  (for the speed of other commands)
+    from producer.operations.requeue.checkpoint import Bookmark  # noqa: PLC0415  (needs bson)
+    from producer.operations.requeue.throttle import Pace  # noqa: PLC0415  (for the speed of other commands)
 
     try:
-        from producer.cli.backfill_run import BackfillRun, show_states  # noqa: PLC0415  (needs tqdm)
+        from producer.operations.requeue.run import BackfillRun, show_states  # noqa: PLC0415  (needs tqdm)
     except ImportError:
         fail_for_extra(f"clipqueue {asked.command}", "mongo")
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from producer.contract.job import ImageJob
     from producer.contract.records import Document
     from producer.documents.documents import ImageDocuments
-    from producer.operations.requeue.bookmark import Bookmark
-    from producer.operations.requeue.pace import Pace
+    from producer.operations.requeue.checkpoint import Bookmark
+    from producer.operations.requeue.throttle import Pace
     from producer.operations.requeue.progress import Progress
     from producer.operations.requeue.selection import Selection
 

@@ -21,9 +21,9 @@ from producer.contract.names import WORKER_KEY
 from producer.contract.records import bson_date
 from producer.documents.documents import connect
 from producer.operations.requeue.backfill import Backfill, BackfillOptions
-from producer.operations.requeue.bookmark import BackfillElsewhere, Bookmark
-from producer.operations.requeue.follow import end_of
-from producer.operations.requeue.pace import Pace
+from producer.operations.requeue.checkpoint import BackfillElsewhere, Bookmark
+from producer.operations.requeue.watch import end_of
+from producer.operations.requeue.throttle import Pace
 from producer.operations.requeue.progress import Followed
 from producer.operations.requeue.selection import Selection
 from tests.support.commands import COMMAND, run

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from producer.contract.errors import StoreUnavailable
 from producer.operations.requeue.backfill import UNUSABLE, WITHOUT_URL, Backfill, count_by_state
-from producer.operations.requeue.follow import DELETED, DONE, follow, pause
+from producer.operations.requeue.watch import DELETED, DONE, follow, pause
 from producer.operations.requeue.progress import Progress
 from producer.operations.requeue.selection import CURRENT, FAILED, MISSING, STALE
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from producer.documents.documents import ImageDocuments
     from producer.operations.requeue.backfill import BackfillOptions
-    from producer.operations.requeue.bookmark import Bookmark
-    from producer.operations.requeue.pace import Pace
+    from producer.operations.requeue.checkpoint import Bookmark
+    from producer.operations.requeue.throttle import Pace
 
 _STATES = (MISSING, STALE, FAILED, CURRENT, WITHOUT_URL, UNUSABLE)
 
