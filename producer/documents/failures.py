@@ -11,7 +11,7 @@ from pymongo.errors import PyMongoError
 from producer.contract.errors import StoreUnavailable
 from producer.contract.records import describe_error
 from producer.contract.urls import redact_text, redact_url
-from producer.operations.doctor.findings import printable
+from producer.operations.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

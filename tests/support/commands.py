@@ -1,17 +1,40 @@
-"""The command line as a user runs it: in a process of its own."""
+"""Runs the command `clipqueue` in this process, or in a process of its own where the process is the subject."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
+
+from click.testing import CliRunner
+
+from producer.cli.main import cli
 
 COMMAND = [sys.executable, "-m", "producer"]
+_CONNECTIONS = ("REDIS_URL", "MONGODB_URI", "MONGO_URL")
+
+
+@dataclass(frozen=True)
+class Completed:
+    """The result of a command that ran in this process, as `subprocess.run` would return it."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def invoke(*arguments: str, stdin: str = "", **env: str) -> Completed:
+    """Run `clipqueue` in this process; of the connection settings it has only those in `env`."""
+    runner = CliRunner(env={**dict.fromkeys(_CONNECTIONS), **env})
+    content = stdin.encode("utf-8", "surrogateescape")
+    result = runner.invoke(cli, arguments, input=content, prog_name="clipqueue", catch_exceptions=False)
+    return Completed(result.exit_code, result.stdout, result.stderr)
 
 
 def run(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
-    """Run `clipqueue` with nothing of this process's settings but what is given."""
-    bare = {key: value for key, value in os.environ.items() if key not in ("REDIS_URL", "MONGODB_URI", "MONGO_URL")}
+    """Run `clipqueue` in a process; of the connection settings it has only those in `env`."""
+    bare = {key: value for key, value in os.environ.items() if key not in _CONNECTIONS}
     return subprocess.run(
         [*COMMAND, *arguments],
         input=stdin,
@@ -25,7 +48,7 @@ def run(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedPro
 
 
 def run_worker(**env: str) -> subprocess.CompletedProcess[str]:
-    """Run a worker that cannot start until it ends by itself."""
+    """Run a worker that cannot start, until it exits."""
     return subprocess.run(
         [sys.executable, "-m", "celery", "-A", "worker.app", "worker"],
         env={**os.environ, **env},

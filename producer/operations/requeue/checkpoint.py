@@ -1,7 +1,7 @@
-"""Where a backfill stands, on Redis: it moves in the transaction that queues the jobs, so that both happen or neither.
+"""Stores the progress of a backfill on Redis, in the same transaction that enqueues the jobs.
 
-So Ctrl-C, kill -9 and a lost connection neither double a job nor skip one. A second start with the same options takes
-the bookmark over and goes on; whoever had it before is told at its next move, and ends.
+So Ctrl-C, SIGKILL or a lost connection neither enqueues a job twice nor skips one. A second run with the same options
+claims the checkpoint and resumes; the first run fails at its next transaction and stops.
 """
 
 from __future__ import annotations
@@ -13,29 +13,31 @@ from typing import TYPE_CHECKING, Any
 
 from producer.client.queue import push
 from producer.contract.errors import ClipqueueError
-from producer.operations.requeue.progress import Followed, Progress
+from producer.operations.requeue.progress import Progress, WatchedJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from producer.client.broker import Broker
-    from producer.operations.requeue.progress import Page
+    from producer.operations.requeue.progress import Batch
 
 _KEY = "clipqueue:backfill:"
-_KEEP_S = 7 * 24 * 3600
-_READ = 1000
+_TTL_S = 7 * 24 * 3600
+_PAGE = 1000
 
 
-class BackfillElsewhere(ClipqueueError):
-    """Another backfill with the same options has gone on from here, or Redis has lost the bookmark."""
+class CheckpointLost(ClipqueueError):
+    """Another run with the same options has claimed the checkpoint, or Redis has lost it."""
 
 
-class Bookmark:
-    """The bookmark of a backfill with certain options. Every method raises BrokerUnavailable if Redis does not answer.
+class Checkpoint:
+    """The checkpoint of a backfill with certain options.
+
+    Every method raises BrokerUnavailable if Redis cannot be reached.
 
     Args:
         broker: The Redis of the queue.
-        options: What makes it this backfill and no other.
+        options: The options that identify the backfill.
     """
 
     def __init__(self, broker: Broker, options: Sequence[str | None]) -> None:
@@ -44,79 +46,77 @@ class Bookmark:
         self._jobs_key = f"{self._key}:jobs"
         self._owner = uuid.uuid4().hex
 
-    def take(self, *, anew: bool) -> Progress:
-        """Take the bookmark over and return how far it has come; `anew` throws it away first."""
-        with self._broker.commands("did not give the backfill's bookmark") as redis:
-            if anew:
+    def claim(self, *, restart: bool) -> Progress:
+        """Become the owner of the checkpoint and return its progress; `restart` deletes it first."""
+        with self._broker.commands("did not return the backfill's checkpoint") as redis:
+            if restart:
                 redis.delete(self._key, self._jobs_key)
             with redis.pipeline() as pipe:
                 pipe.hset(self._key, "owner", self._owner)
-                pipe.expire(self._key, _KEEP_S)
+                pipe.expire(self._key, _TTL_S)
                 pipe.hget(self._key, "progress")
-                return Progress.read_from(pipe.execute()[-1])
+                return Progress.from_json(pipe.execute()[-1])
 
-    def move(self, progress: Progress, page: Page) -> None:
-        """Queue the jobs and move the bookmark, at once.
+    def save(self, progress: Progress, batch: Batch) -> None:
+        """Enqueue the batch and store the progress, in one transaction.
 
         Raises:
-            BackfillElsewhere: The bookmark is another's by now. Nothing was queued.
+            CheckpointLost: The checkpoint has another owner. Nothing was enqueued.
         """
         with self._broker.commands("did not take the jobs") as redis, redis.pipeline() as pipe:
-            # Watched, so that a lost connection ends the transaction: redis-py would else send it a second time.
+            # After WATCH redis-py does not send the transaction again when the connection is lost.
             pipe.watch(self._key)  # type: ignore[no-untyped-call]
             self._check_owner(pipe.hget(self._key, "owner"))
             pipe.multi()
-            if page.jobs:
-                push(pipe, page.jobs)
-            if page.followed:
-                pipe.rpush(self._jobs_key, *map(Followed.written, page.followed))
-            pipe.hset(self._key, "progress", progress.written())
+            if batch.jobs:
+                push(pipe, batch.jobs)
+            if batch.watched:
+                pipe.rpush(self._jobs_key, *map(WatchedJob.to_json, batch.watched))
+            pipe.hset(self._key, "progress", progress.to_json())
             for key in (self._key, self._jobs_key):
-                pipe.expire(key, _KEEP_S)
+                pipe.expire(key, _TTL_S)
             pipe.execute()
 
-    def followed(self) -> Iterator[list[Followed]]:
-        """Yield the jobs to follow, in the order they were queued."""
+    def watched_jobs(self) -> Iterator[list[WatchedJob]]:
+        """Yield the watched jobs in pages, in the order in which they were enqueued."""
         start = 0
-        while entries := self._entries(start):
-            yield [Followed.read_from(entry) for entry in entries]
+        while entries := self._read_page(start):
+            yield [WatchedJob.from_json(entry) for entry in entries]
             start += len(entries)
 
-    def followed_count(self) -> int:
-        """Return how many jobs there are to follow."""
-        with self._broker.commands("did not give the jobs to follow") as redis:
+    def count_watched_jobs(self) -> int:
+        """Return the number of watched jobs."""
+        with self._broker.commands("did not return the watched jobs") as redis:
             count: Any = redis.llen(self._jobs_key)
         return int(count)
 
-    def check(self) -> None:
-        """Check that the bookmark is still this backfill's.
+    def check_owner(self) -> None:
+        """Check that this run still owns the checkpoint.
 
         Raises:
-            BackfillElsewhere: It is not.
+            CheckpointLost: It does not.
         """
-        with self._broker.commands("did not give the backfill's bookmark") as redis:
+        with self._broker.commands("did not return the backfill's checkpoint") as redis:
             self._check_owner(redis.hget(self._key, "owner"))
 
-    def forget_jobs(self) -> None:
-        """Throw away the jobs to follow."""
-        with self._broker.commands("did not forget the followed jobs") as redis:
+    def delete_watched_jobs(self) -> None:
+        """Delete the watched jobs; the progress stays."""
+        with self._broker.commands("did not delete the watched jobs") as redis:
             redis.delete(self._jobs_key)
 
-    def forget(self) -> None:
-        """Throw the bookmark away."""
-        with self._broker.commands("did not forget the backfill's bookmark") as redis:
+    def delete(self) -> None:
+        """Delete the progress and the watched jobs."""
+        with self._broker.commands("did not delete the backfill's checkpoint") as redis:
             redis.delete(self._key, self._jobs_key)
 
-    def _entries(self, start: int) -> list[bytes]:
-        self.check()
-        with self._broker.commands("did not give the jobs to follow") as redis:
-            entries: Any = redis.lrange(self._jobs_key, start, start + _READ - 1)
+    def _read_page(self, start: int) -> list[bytes]:
+        self.check_owner()
+        with self._broker.commands("did not return the watched jobs") as redis:
+            entries: Any = redis.lrange(self._jobs_key, start, start + _PAGE - 1)
         return list(entries)
 
     def _check_owner(self, owner: Any) -> None:
         if owner is None:
-            raise BackfillElsewhere(
-                "Redis has lost how far this backfill was, and perhaps its jobs too; start it again"
-            )
+            raise CheckpointLost("Redis has lost this backfill's progress, and perhaps its jobs too; start it again")
         if owner.decode() != self._owner:
-            raise BackfillElsewhere("another backfill with the same options was started, and goes on from here")
+            raise CheckpointLost("another backfill with the same options was started, and continues from here")

@@ -1,141 +1,144 @@
-"""One start of a backfill as its user sees it: what it says, its progress bar, its exit code."""
+"""Runs a backfill from its checkpoint: enqueues, watches the jobs if asked to, and deletes the checkpoint."""
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
-
-import click
-from tqdm import tqdm
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 from producer.contract.errors import StoreUnavailable
-from producer.operations.requeue.backfill import UNUSABLE, WITHOUT_URL, Backfill, count_by_state
-from producer.operations.requeue.watch import DELETED, DONE, follow, pause
+from producer.operations.requeue.backfill import Backfill
 from producer.operations.requeue.progress import Progress
-from producer.operations.requeue.selection import CURRENT, FAILED, MISSING, STALE
+from producer.operations.requeue.watch import DELETED, DONE, watch_jobs
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from producer.documents.documents import ImageDocuments
     from producer.operations.requeue.backfill import BackfillOptions
-    from producer.operations.requeue.checkpoint import Bookmark
-    from producer.operations.requeue.throttle import Pace
+    from producer.operations.requeue.checkpoint import Checkpoint
+    from producer.operations.requeue.throttle import Throttle
 
-_STATES = (MISSING, STALE, FAILED, CURRENT, WITHOUT_URL, UNUSABLE)
+_POLL_S = 0.5
 
 
+class Reporter(Protocol):
+    """Shows what a backfill does."""
+
+    def show_resumed(self, progress: Progress) -> None:
+        """An earlier run with the same options is resumed."""
+
+    def show_unwatched(self, jobs: int) -> None:
+        """An earlier run without `watch` has enqueued `jobs` jobs, which cannot be watched."""
+
+    def show_queue_full(self) -> None:
+        """The backfill waits until the queue has room."""
+
+    def show_enqueued(self, progress: Progress, problems: list[str]) -> None:
+        """This run has enqueued its jobs; `problems` are those of the first unusable documents."""
+
+    def show_limit_reached(self) -> None:
+        """The run has stopped at its limit, and the same command continues from there."""
+
+    def show_results(self, results: Counter[str]) -> None:
+        """All watched jobs have finished."""
+
+    def count_documents(self, count: Callable[[], int | None], start: int) -> AbstractContextManager[Bar]:
+        """Open a progress bar of documents that starts at `start`; `count` returns their total, if it is known."""
+
+    def count_jobs(self, total: int) -> AbstractContextManager[Bar]:
+        """Open a progress bar of finished jobs."""
+
+
+class Bar(Protocol):
+    """A progress bar."""
+
+    def update(self, count: int) -> object:
+        """Advance the bar by `count`."""
+
+    def show_enqueued(self, jobs: int) -> object:
+        """Show the number of enqueued jobs beside the bar."""
+
+
+@dataclass
 class BackfillRun:
-    """One start of a backfill. Each method raises what `Backfill.run` and `follow` raise."""
+    """One run of a backfill. Its methods raise what `Backfill.run` and `watch_jobs` raise."""
 
-    def __init__(self, documents: ImageDocuments, bookmark: Bookmark, pace: Pace, options: BackfillOptions) -> None:
-        self._documents = documents
-        self._bookmark = bookmark
-        self._pace = pace
-        self._options = options
-        self._progress = Progress()
+    documents: ImageDocuments
+    checkpoint: Checkpoint
+    throttle: Throttle
+    options: BackfillOptions
+    reporter: Reporter
+    progress: Progress = field(default_factory=Progress)
 
-    def run(self, *, anew: bool) -> int:
-        """Enqueue, follow if asked to, and return the exit code; `anew` forgets an earlier start."""
-        try:
-            return self._run(anew=anew)
-        except KeyboardInterrupt:
-            is_watching = self._progress.is_complete or self._progress.is_at_limit
-            said = "stopped watching; the jobs go on, and the same command watches them again"
-            enqueued = f"stopped after {self._progress.enqueued} jobs; the same command goes on from there"
-            click.echo(said if is_watching else enqueued, err=True)
-            return 1
+    @property
+    def is_watching(self) -> bool:
+        """Whether all jobs are enqueued, so that the run only watches them."""
+        return self.progress.is_complete or self.progress.is_at_limit
 
-    def _run(self, *, anew: bool) -> int:
-        self._begin(anew=anew)
-        if not self._is_enqueued(self._progress):
+    def run(self, *, restart: bool) -> bool:
+        """Enqueue, watch if asked to, and return whether all documents were usable and all watched jobs succeeded.
+
+        Args:
+            restart: Start from the beginning, and not from the checkpoint.
+        """
+        self._start(restart=restart)
+        if not self._has_only_to_watch():
             self._enqueue()
-        ends = self._watch() if self._options.watch else None
-        self._forget()
-        if ends is not None:
-            _show_ends(ends)
-        has_failed = ends is not None and ends.total() > ends[DONE] + ends[DELETED]
-        return 1 if self._progress.unusable or has_failed else 0
+        results = self._watch() if self.options.watch else None
+        self._delete_checkpoint()
+        if results is not None:
+            self.reporter.show_results(results)
+        has_failed = results is not None and results.total() > results[DONE] + results[DELETED]
+        return not (self.progress.unusable or has_failed)
 
-    def _is_enqueued(self, progress: Progress) -> bool:
-        """Return whether an earlier start has only left its jobs to be followed."""
-        is_watch_left = progress.is_at_limit and self._options.watch and self._bookmark.followed_count() > 0
-        return progress.is_complete or is_watch_left
-
-    def _begin(self, *, anew: bool) -> None:
-        progress = self._bookmark.take(anew=anew)
-        if progress.is_complete and not self._options.watch:
-            progress = self._bookmark.take(anew=True)  # its watch was stopped; this is another backfill
+    def _start(self, *, restart: bool) -> None:
+        progress = self.checkpoint.claim(restart=restart)
+        if progress.is_complete and not self.options.watch:
+            # The earlier run was interrupted while it watched its jobs. Without `watch` this is a new backfill.
+            progress = self.checkpoint.claim(restart=True)
         if progress.read:
-            stand = f"going on from {progress.after!r}: {progress.enqueued} enqueued before; --restart begins anew"
-            click.echo(stand, err=True)
-        if self._options.watch and (unknown := progress.enqueued - self._bookmark.followed_count()) > 0:
-            click.echo(f"{unknown} jobs enqueued before are not watched, since no --watch kept them", err=True)
-        self._progress = progress
+            self.reporter.show_resumed(progress)
+        if self.options.watch and (jobs := progress.enqueued - self.checkpoint.count_watched_jobs()) > 0:
+            self.reporter.show_unwatched(jobs)
+        self.progress = progress
+
+    def _has_only_to_watch(self) -> bool:
+        """Return whether an earlier run has enqueued its jobs and was interrupted while it watched them."""
+        has_jobs_left = self.progress.is_at_limit and self.options.watch and self.checkpoint.count_watched_jobs() > 0
+        return self.progress.is_complete or has_jobs_left
 
     def _enqueue(self) -> None:
-        backfill = Backfill(self._documents, self._bookmark, self._pace, self._options)
-        start = self._progress
-        with tqdm(
-            total=self._total(), initial=start.read, unit=" documents", disable=None, file=sys.stderr
-        ) as self._bar:
-            backfill.run(start, self._report)
-        for complaint in backfill.complaints:
-            click.echo(complaint, err=True)
-        _show_counts(self._progress)
+        backfill = Backfill(self.documents, self.checkpoint, self.throttle, self.options, self.reporter.show_queue_full)
+        with self.reporter.count_documents(self._count, self.progress.read) as bar:
 
-    def _report(self, progress: Progress) -> None:
-        self._bar.set_postfix(enqueued=progress.enqueued, refresh=False)
-        self._bar.update(progress.read - self._progress.read)
-        self._progress = progress
+            def report(progress: Progress) -> None:
+                bar.show_enqueued(progress.enqueued)
+                bar.update(progress.read - self.progress.read)
+                self.progress = progress
 
-    def _total(self) -> int | None:
-        if not sys.stderr.isatty():
-            return None
+            backfill.run(self.progress, report)
+        self.reporter.show_enqueued(self.progress, backfill.problems)
+
+    def _count(self) -> int | None:
         try:
-            return self._documents.count(self._options.whole_query)
-        except StoreUnavailable:  # a large collection may take too long to count
+            return self.documents.count(self.options.full_query)
+        except StoreUnavailable:  # counting a large collection may time out
             return None
 
     def _watch(self) -> Counter[str]:
-        total = self._bookmark.followed_count()
-        with tqdm(total=total, unit=" jobs", desc="ended", disable=None, file=sys.stderr) as bar:
-            return follow(self._bookmark.followed(), self._documents, bar.update, self._pause)
+        with self.reporter.count_jobs(self.checkpoint.count_watched_jobs()) as bar:
+            return watch_jobs(self.checkpoint.watched_jobs(), self.documents, bar.update, self._wait)
 
-    def _pause(self) -> None:
-        self._bookmark.check()
-        pause()
+    def _wait(self) -> None:
+        self.checkpoint.check_owner()
+        time.sleep(_POLL_S)
 
-    def _forget(self) -> None:
-        if self._progress.is_complete:
-            self._bookmark.forget()
+    def _delete_checkpoint(self) -> None:
+        if self.progress.is_complete:
+            self.checkpoint.delete()
         else:
-            self._bookmark.forget_jobs()
-            click.echo("the limit is reached; the same command goes on from there, --restart begins anew", err=True)
-
-
-def show_states(documents: ImageDocuments, options: BackfillOptions) -> None:
-    """Print how many documents there are of each state, and how many jobs a backfill would enqueue.
-
-    Raises:
-        StoreUnavailable: MongoDB did not answer.
-    """
-    states, wanted = count_by_state(documents, options)
-    _show_table({state: states[state] for state in _STATES})
-    click.echo(f"would enqueue {wanted}")
-
-
-def _show_counts(progress: Progress) -> None:
-    skipped = progress.read - progress.enqueued - progress.unusable
-    without = f" ({progress.without_url} without a URL)" if progress.without_url else ""
-    click.echo(f"enqueued {progress.enqueued}, skipped {skipped}{without}, unusable {progress.unusable}")
-
-
-def _show_ends(ends: Counter[str]) -> None:
-    _show_table(dict(sorted(ends.items(), key=lambda end: (end[0] != DONE, -end[1], end[0]))))
-
-
-def _show_table(counts: dict[str, int]) -> None:
-    width = max(map(len, counts), default=0)
-    for name, count in counts.items():
-        click.echo(f"{name:{width}}  {count:>8}")
+            self.checkpoint.delete_watched_jobs()
+            self.reporter.show_limit_reached()

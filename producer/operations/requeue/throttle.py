@@ -1,4 +1,4 @@
-"""How fast a backfill may go: no faster than its rate, and only while the queue is short."""
+"""Limits how many jobs a backfill enqueues: by rate, and by the length of the queue."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from producer.client.broker import Broker
 
 
-class Pace:
-    """Says how many jobs may be queued now.
+class Throttle:
+    """Tells how many jobs may be enqueued now.
 
     Args:
         broker: The Redis of the queue.
-        max_queued: Most jobs that may wait or be in flight, whoever queued them.
-        rate: Most jobs a second; None is as fast as it goes.
+        max_queued: Maximum number of jobs that wait or are in flight, from all producers.
+        rate: Maximum number of jobs per second; None is no limit.
 
     Attributes:
-        is_queue_full: The queue, and not the rate, left no room when it was last asked for.
+        is_queue_full: The last call of `available` returned 0 because of `max_queued`.
     """
 
     def __init__(self, broker: Broker, max_queued: int, rate: float | None) -> None:
@@ -29,22 +29,22 @@ class Pace:
         self._rate = rate
         self._next_at = 0.0
         self.is_queue_full = False
-        self._most = PUSH_CHUNK if rate is None else min(PUSH_CHUNK, max(1, int(rate)))
+        self._max_batch = PUSH_CHUNK if rate is None else min(PUSH_CHUNK, max(1, int(rate)))
 
-    def room(self) -> int:
-        """Return how many jobs may be queued now; 0 is none yet.
+    def available(self) -> int:
+        """Return how many jobs may be enqueued now; it may be 0.
 
         Raises:
-            BrokerUnavailable: Redis did not answer.
+            BrokerUnavailable: Redis could not be reached.
         """
         if time.monotonic() < self._next_at:
             return 0
-        with self._broker.commands("did not tell how many jobs wait") as redis:
-            room = max(0, min(self._most, self._max_queued - queued(redis)))
-        self.is_queue_full = not room
-        return room
+        with self._broker.commands("did not return the length of the queue") as redis:
+            available = max(0, min(self._max_batch, self._max_queued - queued(redis)))
+        self.is_queue_full = not available
+        return available
 
-    def spend(self, jobs: int) -> None:
-        """Note that so many jobs were queued."""
+    def consume(self, jobs: int) -> None:
+        """Count `jobs` enqueued jobs against the rate."""
         if self._rate is not None:
             self._next_at = max(self._next_at, time.monotonic()) + jobs / self._rate
