@@ -1,13 +1,15 @@
-"""Documents of a shop, and backfills of them."""
+"""Documents of a shop, whose images are enqueued by backfills and sweeps."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
 
+from producer.contract.job import now_ms
 from producer.contract.records import bson_date
 from tests.support.commands import COMMAND
 from tests.support.doctor import write_heartbeat
@@ -20,6 +22,7 @@ Document = dict[str, Any]
 
 URL = "http://host/a.jpg"
 T = 1_700_000_000_000  # ms
+AGE_S = 300.0  # the default of `clipqueue sweep --age`
 FIELD = ("--url-field", "media.imageUrl")
 
 
@@ -34,6 +37,11 @@ def done(url: str = URL, model: str = "m") -> Document:
 
 def failed(code: str = "http_404", url: str = URL) -> Document:
     return {"status": "failed", "url": url, "enqueued_at": bson_date(T), "error": {"code": code}}
+
+
+def pending(seconds_ago: float = 2 * AGE_S, **fields: Any) -> Document:
+    at = bson_date(now_ms()) - timedelta(seconds=seconds_ago)
+    return {"status": "pending", "url": URL, "enqueued_at": at, **fields}
 
 
 def fill(shop: Collection[Document], count: int) -> list[str]:
