@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from click.testing import CliRunner
 
 from producer.cli.main import cli
+from producer.cli.model import SMALL_MODEL
 
 COMMAND = [sys.executable, "-m", "producer"]
 _CONNECTIONS = ("REDIS_URL", "MONGODB_URI", "MONGO_URL")
@@ -26,7 +27,9 @@ class Completed:
 
 def invoke(*arguments: str, stdin: str = "", **env: str) -> Completed:
     """Run `clipqueue` in this process; of the connection settings it has only those in `env`."""
-    runner = CliRunner(env={**dict.fromkeys(_CONNECTIONS), **env})
+    # The runner restores the variables that it is given; `clipqueue model` sets these two.
+    model = {name: os.environ.get(name) for name in SMALL_MODEL}
+    runner = CliRunner(env={**dict.fromkeys(_CONNECTIONS), **model, **env})
     content = stdin.encode("utf-8", "surrogateescape")
     result = runner.invoke(cli, arguments, input=content, prog_name="clipqueue", catch_exceptions=False)
     return Completed(result.exit_code, result.stdout, result.stderr)

@@ -20,13 +20,13 @@ from tests.producer.operations.shop import AGE_S, URL, Document, pending
 from tests.support.queued import queued_ids, queued_kwargs
 
 if TYPE_CHECKING:
-    from producer.local.stack import Stack
     from collections.abc import Callable, Iterator
 
     import redis
     from pymongo.collection import Collection
 
     from producer.documents.documents import ImageDocuments
+    from producer.local.stack import Stack
 
     Sweep = Callable[..., Any]
 
