@@ -11,9 +11,11 @@ from click.testing import CliRunner
 
 from producer.cli.main import cli
 from producer.cli.model import SMALL_MODEL
+from producer.local.guardian import start_guarded
 
 COMMAND = [sys.executable, "-m", "producer"]
 _CONNECTIONS = ("REDIS_URL", "MONGODB_URI", "MONGO_URL")
+_TIMEOUT_S = 180
 
 
 @dataclass(frozen=True)
@@ -35,28 +37,29 @@ def invoke(*arguments: str, stdin: str = "", **env: str) -> Completed:
     return Completed(result.exit_code, result.stdout, result.stderr)
 
 
-def run(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run `clipqueue` in a process; of the connection settings it has only those in `env`."""
     bare = {key: value for key, value in os.environ.items() if key not in _CONNECTIONS}
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        input=stdin,
-        env={**bare, **env},
-        capture_output=True,
-        encoding="utf-8",
-        errors="surrogateescape",
-        check=False,
-        timeout=180,
-    )
+    return complete([*COMMAND, *arguments], {**bare, **env})
 
 
 def run_worker(**env: str) -> subprocess.CompletedProcess[str]:
     """Run a worker that cannot start, until it exits."""
-    return subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "worker.app", "worker"],
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
+    return complete([sys.executable, "-m", "celery", "-A", "worker.app", "worker"], {**os.environ, **env})
+
+
+def complete(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command until it exits, and return its output."""
+    with start(command, env) as process:
+        try:
+            output, errors = process.communicate(timeout=_TIMEOUT_S)
+        finally:
+            process.kill()
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def start(command: list[str], env: dict[str, str]) -> subprocess.Popen[str]:
+    """Start a command with pipes for its output; it ends with this process."""
+    return start_guarded(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="surrogateescape"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +10,12 @@ from bson import ObjectId
 
 from producer.contract.job import now_ms
 from producer.contract.records import bson_date
-from tests.support.commands import COMMAND
+from tests.support.commands import COMMAND, start
 from tests.support.doctor import write_heartbeat
 
 if TYPE_CHECKING:
+    import subprocess
+
     import redis
     from pymongo.collection import Collection
 
@@ -58,10 +59,4 @@ def write_worker(queue: redis.Redis, node: str, model: str, collection: str = "s
 
 
 def start_backfill(env: dict[str, str], *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, "backfill", *FIELD, *options],
-        env={**os.environ, **env},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start([*COMMAND, "backfill", *FIELD, *options], {**os.environ, **env})

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from producer.local.stack import Stack
 from tests.producer.operations.shop import URL, Document, pending
-from tests.support.commands import COMMAND, invoke
+from tests.support.commands import COMMAND, invoke, start
 from tests.support.queued import queued_ids
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -26,13 +26,7 @@ if TYPE_CHECKING:
 
 
 def start_sweeping(env: dict[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, "sweep"],
-        env={**os.environ, **env},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start([*COMMAND, "sweep"], {**os.environ, **env})
 
 
 def test_only_one_sweep_runs_at_a_time(queue: redis.Redis, env: dict[str, str]) -> None:
