@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from producer.cli.model import SMALL_MODEL
 from producer.local import guardian, tied
+from tests.producer.local.up import ENV, run_up, still_running
 from tests.support.commands import COMMAND
 from tests.support.waiting import wait_for
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 LOOP = "echo ready; while :; do sleep 0.05; done"
 LEAVES_TRACE = f'trap "echo stopped > $1; exit" TERM; {LOOP}'
 IGNORES_SIGTERM = f'trap "" TERM; {LOOP}'
-
-ENV = {**os.environ, **SMALL_MODEL, "CLIPQUEUE_PRECISION": "fp32"}
 
 START_CHILD = """
 import sys
@@ -42,10 +39,6 @@ def pids_with(text: str) -> list[int]:
     """Return the processes whose command line contains `text`."""
     found = psutil.process_iter(["pid", "cmdline"])
     return [one.pid for one in found if text in " ".join(one.info["cmdline"] or ())]
-
-
-def still_running(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.mark.parametrize(
@@ -72,18 +65,27 @@ def test_a_normal_exit_waits_until_forgotten_children_have_ended(tmp_path: Path)
     assert trace.read_text() == "stopped\n"
 
 
+def test_no_process_outlives_a_killed_up() -> None:
+    """The servers, the worker, its decoders and the guardian end."""
+    with run_up() as up:
+        processes = psutil.Process(up.process.pid).children(recursive=True)
+        up.process.kill()
+        wait_for(lambda: not still_running(processes), f"{still_running(processes)} to end")
+    assert len(processes) >= len(["redis", "mongo", "worker", "decoder", "guardian"])
+
+
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize(("command", "line"), [("up", "ready"), ("demo", "Enqueued")])
-def test_no_process_outlives_a_killed_command(command: str, line: str, by: signal.Signals) -> None:
-    """Neither servers, the worker, its decoders, nor the guardian."""
-    with subprocess.Popen(
-        [*COMMAND, command], env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        output = next((shown for shown in process.stdout if shown.startswith(line)), None)
-        processes = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(by)
-    assert output, "the command ended before it was ready"
+def test_no_process_outlives_a_demo_that_is_stopped_while_it_starts(by: signal.Signals) -> None:
+    with guardian.start_guarded(
+        [*COMMAND, "demo"], env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as demo:
+
+        def children() -> list[psutil.Process]:
+            found = psutil.Process(demo.pid).children(recursive=True)
+            return found if {process.pid for process in found} & set(pids_with("worker.app")) else []
+
+        processes = wait_for(children, "the worker to be started")
+        demo.send_signal(by)
     assert len(processes) >= len(["redis", "mongo", "worker", "guardian"])
     wait_for(lambda: not still_running(processes), f"{still_running(processes)} to end")
 
@@ -91,7 +93,7 @@ def test_no_process_outlives_a_killed_command(command: str, line: str, by: signa
 def test_a_command_of_make_ends_when_make_is_killed() -> None:
     command = [sys.executable, str(tied.__file__), *COMMAND, "up", "--no-worker"]
     # The shell stands for make: it starts the command, and waits for it.
-    with subprocess.Popen(
+    with guardian.start_guarded(
         ["/bin/sh", "-c", '"$@"; true', "sh", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as shell:
         assert shell.stdout is not None
