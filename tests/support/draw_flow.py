@@ -1,4 +1,4 @@
-"""Draw the flow of a job as `docs/flow-light.svg` and `docs/flow-dark.svg`. Usage: `python -m tests.support.draw_flow`."""
+"""Draws docs/flow-light.svg and docs/flow-dark.svg: `python -m tests.support.draw_flow` writes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run `clipqueue demo` and save what it prints as `docs/demo.svg`. Usage: `python -m tests.support.record_demo`."""
+"""Saves the output of `clipqueue demo` as docs/demo.svg: `python -m tests.support.record_demo` runs it."""
 
 from __future__ import annotations
 
