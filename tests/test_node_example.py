@@ -53,6 +53,7 @@ def test_the_worker_accepts_the_message_of_the_node_example(queue: redis.Redis, 
     )
 
     [item] = queue.lrange("images", 0, -1)
+    assert isinstance(item, bytes)
     message = validate_message(item, max_countdown_s=60)
     job = json.loads(base64.b64decode(message["body"]))[1]
     assert job.keys() == {"image_id", "url", "enqueued_at"}
