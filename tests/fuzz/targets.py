@@ -19,8 +19,8 @@ with atheris.instrument_imports(include=["producer", "worker", "PIL"]):
     from worker.broker.validation import InvalidMessage, validate_message
     from worker.decode.pillow import DecodeLimits, PillowDecoder
     from worker.errors import JobError
-    from worker.fetch.addresses import is_allowed
-    from worker.fetch.dns import numeric_resolve
+    from worker.fetch.dns import parse_address
+    from worker.fetch.guard import is_allowed
     from worker.spec import PreprocessSpec
 
 if TYPE_CHECKING:
