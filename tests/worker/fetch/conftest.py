@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from tests.support.servers import ImageServer, Proxy
+from tests.support.servers import Proxy
 from worker.fetch.deadline import DownloadWatchdog
 from worker.fetch.fetcher import FetchRules, HttpFetcher
 from worker.fetch.guard import Guard
@@ -128,33 +128,11 @@ def deadline(watchdog: DownloadWatchdog) -> Iterator[Deadline]:
         yield deadline
 
 
-# Stopping a server takes half a second, so these two serve the tests of all files, and are emptied for each test.
-@pytest.fixture(scope="package")
-def shared_images() -> Iterator[ImageServer]:
-    with closing(ImageServer()) as server:
-        yield server
-
-
-@pytest.fixture(scope="package")
-def shared_proxy() -> Iterator[Proxy]:
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    """An egress proxy that answers plain requests with `plain`, and tunnels to no host until `ports` is filled."""
     with closing(Proxy({}, b"plain")) as proxy:
         yield proxy
-
-
-@pytest.fixture
-def images(shared_images: ImageServer) -> ImageServer:
-    shared_images.hits.clear()
-    shared_images.requests.clear()
-    shared_images._routes.clear()
-    return shared_images
-
-
-@pytest.fixture
-def proxy(shared_proxy: Proxy) -> Proxy:
-    """An egress proxy that answers plain requests with `plain`, and refuses tunnels to hosts without a port."""
-    shared_proxy.seen.clear()
-    shared_proxy.ports = {}
-    return shared_proxy
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.servers import SocketServer, tls_context
+from tests.support.waiting import wait_for
 from tests.worker.fetch.conftest import ALL_PORTS, LONG_S, LOOPBACK, NAMED_GUARD, OK, Drip
 from worker import errors
 from worker.fetch.dns import ThreadedResolver, system_resolve
@@ -111,6 +112,7 @@ def test_a_socket_is_shut_down_at_its_deadline(watchdog: DownloadWatchdog) -> No
     with ours, theirs, other, peer, watchdog.limit(LONG_S) as late, watchdog.limit(SHORT_S) as early:
         ours.settimeout(LONG_S / 2)
         late.watch(other)
+        wait_for(lambda: watchdog._wakes_at == late.at, "the watchdog to wait for the later deadline")
         early.watch(ours)
         assert ours.recv(1) == b""
         assert early.is_expired
