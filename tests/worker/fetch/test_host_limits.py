@@ -29,7 +29,7 @@ def test_a_busy_host_requeues_the_job_and_does_not_hold_up_others(
         connection.recv(65_536)
         has_arrived.set()
         release.wait(10)
-        connection.sendall(OK)
+        connection.sendall(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
 
     fetcher = make_fetcher(per_host=1)
     with SocketServer(hold) as server:
