@@ -94,12 +94,10 @@ class DownloadWatchdog:
                 self._changed.notify()
 
     def close(self) -> None:
-        """End the thread. Call it when no download is running."""
+        """End the thread once the running downloads have ended. No download may start after this."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
-        if self._thread is not None:
-            self._thread.join()
 
     def _release(self, deadline: Deadline) -> None:
         if connection := self._watched.pop(deadline, None):
@@ -112,7 +110,7 @@ class DownloadWatchdog:
 
     def _run(self) -> None:
         with self._changed:
-            while not self._is_closed:
+            while self._watched or not self._is_closed:
                 now = time.monotonic()
                 for deadline, connection in self._watched.items():
                     if deadline.at <= now:

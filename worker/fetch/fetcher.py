@@ -113,7 +113,7 @@ class HttpFetcher:
         return body
 
     def close(self) -> None:
-        """Close the pooled connections. Call it when no download is running."""
+        """Close the idle connections. Running downloads can finish, but none may start after this."""
         self._adapter.close()
         self._watchdog.close()
 

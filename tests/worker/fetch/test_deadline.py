@@ -159,6 +159,16 @@ def test_a_deadline_does_not_shut_down_a_connection_after_its_download(watchdog:
         assert pooled.recv(1) == b"x"
 
 
+def test_a_closed_watchdog_still_ends_running_downloads(watchdog: DownloadWatchdog) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, watchdog.limit(SHORT_S) as deadline:
+        ours.settimeout(LONG_S)
+        deadline.watch(ours)
+        watchdog.close()
+        assert ours.recv(1) == b""
+        assert deadline.is_expired
+
+
 def test_a_closed_watchdog_leaves_no_thread(make_fetcher: MakeFetcher) -> None:
     with SocketServer(Drip(OK, b"")) as server:
         fetcher = make_fetcher()
@@ -167,4 +177,5 @@ def test_a_closed_watchdog_leaves_no_thread(make_fetcher: MakeFetcher) -> None:
     assert thread is not None
     assert thread.is_alive()
     fetcher.close()
+    thread.join(LONG_S / 2)
     assert not thread.is_alive()
