@@ -64,7 +64,7 @@ class Fetcher(Protocol):
 
 @dataclass(frozen=True)
 class FetchRules:
-    """Limits of one download, in seconds and bytes, and how it is requested.
+    """Limits and options of a download.
 
     Attributes:
         total_s: Seconds for the whole download, redirects included.

@@ -106,8 +106,8 @@ class Guard:
     def connect(self, host: str, port: int, connect_s: float, options: Any) -> socket.socket:
         """Connect to the first address of `host` that accepts, if all of its addresses are allowed.
 
-        The name is looked up once, and the connection goes to an address that was checked. A name server that
-        changes its answer (DNS rebinding) is therefore never asked again.
+        The name is looked up once, and the connection goes to an address that was checked. A different second answer
+        of the name server (DNS rebinding) therefore has no effect.
 
         Args:
             host: A name or an address.

@@ -1,4 +1,4 @@
-"""Connects requests to the guard and the deadline: all connections go to checked addresses and are watched.
+"""Adapts the requests library: a guard opens every connection, and the deadline of the download watches it.
 
 Does not know HTTP statuses, redirects or images.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from worker.fetch.guard import Guard
 
-_MAX_POOLS = 8  # one pool for each host
+_MAX_POOLS = 8  # hosts whose connections are kept
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 

@@ -1,4 +1,4 @@
-"""Fetchers with limits for tests, the servers that they talk to, and a certificate authority that they trust."""
+"""Fetchers for the tests, handlers for their servers, and a certificate authority that requests trusts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     MakeFetcher = Callable[..., HttpFetcher]
 
-# No download of a test takes this long, so that a loaded machine fails none.
+# Longer than any test, so that no limit of this length is reached, even on a loaded machine.
 LONG_S = 30.0
 ALL_PORTS = (range(1, 65_536),)
 WEB_PORTS = (range(80, 81), range(443, 444))
@@ -51,10 +51,10 @@ def serve(*parts: bytes) -> Callable[[socket.socket], None]:
 
 
 class Drip:
-    """A handler that sends `start` and then one `part` after another, for five seconds.
+    """A handler that sends `start` at once and then `part` every 50 ms, for five seconds.
 
     Attributes:
-        is_complete: Whether the client read until the end.
+        is_complete: Whether it sent everything before the client disconnected.
     """
 
     def __init__(self, start: bytes, part: bytes) -> None:
@@ -98,7 +98,7 @@ NAMED_GUARD = Guard(ALL_PORTS, LOOPBACK, resolve_to("127.0.0.1"))
 
 @pytest.fixture
 def make_fetcher() -> Iterator[MakeFetcher]:
-    """A function that returns a fetcher with a guard, and optionally a proxy, a limit per host, and other rules."""
+    """A function that returns a fetcher. Its keyword arguments replace those of `RULES`."""
     with ExitStack() as fetchers:
 
         def make(guard: Guard = LOCAL_GUARD, proxy: str = "", per_host: int = 4, **rules: Any) -> HttpFetcher:
