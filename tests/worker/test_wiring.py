@@ -58,7 +58,7 @@ def test_settings_reach_the_fetcher_and_the_decoder(monkeypatch: pytest.MonkeyPa
     settings = Settings()
     fetcher = build_fetcher(settings)
     assert fetcher._rules == FetchRules(11, 1.25, 2.5, 1234, "test/1", allow_downgrade=True)
-    assert fetcher._slots._per_host == 3
+    assert fetcher._host_limits._per_host == 3
     assert fetcher._adapter._proxies == dict.fromkeys(("http", "https"), "http://127.0.0.1:3128")
     assert fetcher._adapter._guard.resolve._seconds == 3.5  # type: ignore[attr-defined]
     decoder = build_decoder(settings, PreprocessSpec(8, 8))
