@@ -213,7 +213,7 @@ def test_a_marker_without_a_segment_hides_no_scans() -> None:
         (b"PK\x03\x04", "a ZIP archive"),
         (b"\x1f\x8b\x08", "an archive"),
         (b"\x00\x00\x00\x18ftypmp42", "a video"),
-        (b"\x00\x01\x02", "no image"),
+        (b"\x00\x01\x02", "not an image"),
     ],
 )
 def test_what_is_no_image_is_named(content: bytes, name: str, decoder: PillowDecoder) -> None:
