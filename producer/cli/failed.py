@@ -10,7 +10,7 @@ import click
 from producer.cli.collection import collection_option, uri_for
 from producer.cli.output import fail
 from producer.contract.errors import ClipqueueError
-from producer.operations.doctor.findings import printable
+from producer.contract.text import printable
 
 if TYPE_CHECKING:
     from producer.documents.failures import FailureGroup

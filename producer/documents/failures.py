@@ -10,8 +10,8 @@ from pymongo.errors import PyMongoError
 
 from producer.contract.errors import StoreUnavailable
 from producer.contract.records import describe_error
+from producer.contract.text import printable
 from producer.contract.urls import redact_text, redact_url
-from producer.operations.doctor.findings import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

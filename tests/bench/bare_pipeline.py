@@ -12,13 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 from producer.contract.job import ImageJob
 from tests.bench.lines import answer
+from worker.lifecycle.state import ProcessState
 from worker.settings import load_settings
 from worker.wiring import build_runtime
 
 
 def main() -> None:
     """Build what a worker builds, and answer until the input ends."""
-    runtime = build_runtime(load_settings(), "bare-pipeline")
+    settings = load_settings()
+    runtime = build_runtime(settings, ProcessState(settings.drain_s), "bare-pipeline")
     answer()
     with ThreadPoolExecutor(runtime.concurrency) as pool:
         for line in sys.stdin:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.chaos
 
-REFUSED = "no message can be taken: Redis says"
+REFUSED = "Redis refused a write; consumption paused for 5 s:"
 
 
 def test_a_redis_that_is_full_stops_the_workers_and_loses_nothing(tmp_path: Path) -> None:

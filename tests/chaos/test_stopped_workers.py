@@ -57,7 +57,7 @@ def test_a_worker_that_is_told_twice_gives_its_jobs_back_at_once(arena: Arena, l
     wait_for(lambda: "Warm shutdown" in one.log.read_text(), "the worker to have heard it")
     assert one.stop() == 0
     arena.control_images(least_ms=0, most_ms=0)
-    given_back = re.search(r"told to stop again: (\d+) jobs are given back, unfinished", one.log.read_text())
+    given_back = re.search(r"second stop signal: requeued (\d+) unfinished jobs", one.log.read_text())
     assert given_back
     assert int(given_back[1])
     settle(ledger).must_balance()

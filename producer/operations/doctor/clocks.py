@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from producer.operations.doctor.findings import Finding, printable
+from producer.contract.text import printable
+from producer.operations.doctor.findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

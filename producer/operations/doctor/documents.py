@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import ExecutionTimeout, PyMongoError
 
 from producer.contract.records import describe_error
-from producer.operations.doctor.findings import Finding, printable
+from producer.contract.text import printable
+from producer.operations.doctor.findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

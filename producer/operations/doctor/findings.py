@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
-_SHOWN_CHARS = 80
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,6 @@ class Finding:
     def as_json(self) -> dict[str, Any]:
         """Return the finding as `--json` prints it."""
         return {"subject": self.subject, "well": self.is_well, "lines": list(self.lines)}
-
-
-def printable(text: str, most_chars: int = _SHOWN_CHARS) -> str:
-    """Return a text of unknown origin as a terminal may get it: one line, no control characters, cut."""
-    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[: most_chars + 1])
-    return shown if len(shown) <= most_chars else shown[:most_chars] + "..."
 
 
 def duration(seconds: float) -> str:

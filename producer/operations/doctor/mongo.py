@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import PyMongoError
 
 from producer.contract.records import describe_error
+from producer.contract.text import printable
 from producer.documents.connection import open_collection
 from producer.operations.doctor.clocks import Clock, read_clock
 from producer.operations.doctor.documents import document_findings
-from producer.operations.doctor.findings import Finding, printable
+from producer.operations.doctor.findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from producer.contract.job import MAX_TIME_MS
 from producer.contract.names import IMAGE_QUEUE, PARKED_LIST, UNACKED, UNACKED_INDEX
-from producer.operations.doctor.findings import Finding, count_of, duration, printable
+from producer.contract.text import printable
+from producer.operations.doctor.findings import Finding, count_of, duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

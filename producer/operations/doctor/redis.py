@@ -9,7 +9,8 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from producer.operations.doctor.findings import Finding, count_of, printable
+from producer.contract.text import printable
+from producer.operations.doctor.findings import Finding, count_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

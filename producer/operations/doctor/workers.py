@@ -6,7 +6,8 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from producer.operations.doctor.findings import Finding, count_of, printable
+from producer.contract.text import printable
+from producer.operations.doctor.findings import Finding, count_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
