@@ -12,7 +12,8 @@ import click
 
 from producer.cli.collection import collection_option, opened_collection
 from producer.cli.output import fail, fail_for_extra
-from producer.client.broker import Broker, redis_url_from_env
+from producer.client.broker import Broker
+from producer.client.environment import redis_url_from_env
 from producer.contract.errors import BrokerUnavailable, ClipqueueError, ConfigurationError, StoreUnavailable
 from producer.operations.workers import check_same_collection, read_workers
 

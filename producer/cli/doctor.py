@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.client.broker import Broker, redis_url_from_env
-from producer.client.environment import collection_name, mongodb_uri
+from producer.client.broker import Broker
+from producer.client.environment import collection_name, mongodb_uri, redis_url_from_env
 from producer.contract.errors import ClipqueueError
 from producer.operations.doctor.clocks import Clock, clock_finding, read_clock
 from producer.operations.doctor.findings import Finding

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from producer.cli.output import fail
-from producer.client.broker import Broker, redis_url_from_env
+from producer.client.broker import Broker
+from producer.client.environment import redis_url_from_env
 from producer.contract.errors import ClipqueueError
 from producer.contract.names import IMAGE_QUEUE, PARKED_LIST
 from producer.operations.doctor.findings import count_of

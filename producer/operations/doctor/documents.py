@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import ExecutionTimeout, PyMongoError
 
-from producer.contract.records import describe_error
+from producer.contract.mongodb import describe_error
 from producer.contract.text import printable
 from producer.operations.doctor.findings import Finding
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
 
-from producer.contract.records import describe_error
+from producer.contract.mongodb import describe_error
 from producer.contract.text import printable
 from producer.documents.connection import open_collection
 from producer.operations.doctor.clocks import Clock, read_clock

@@ -138,7 +138,7 @@ def test_a_server_that_is_away_is_a_message_and_no_traceback() -> None:
     assert (unreadable.returncode, "hunter2" in unreadable.stderr) == (1, False)
     assert "MONGODB_URI cannot be read" in unreadable.stderr
     misnamed = run("status", "a", MONGODB_URI="mongodb://127.0.0.1:1/", CLIPQUEUE_COLLECTION="a$b")
-    assert misnamed.stderr == "clipqueue: CLIPQUEUE_COLLECTION=a$b is no name of a collection\n"
+    assert misnamed.stderr == "clipqueue: CLIPQUEUE_COLLECTION=a$b is not a valid name for a collection\n"
 
 
 def test_status_shows_each_state(env: dict[str, str], collection: Collection[dict[str, Any]], new_id: str) -> None:

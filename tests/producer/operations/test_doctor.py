@@ -84,7 +84,7 @@ def test_servers_that_are_away_are_findings_without_passwords(own: Stack, own_br
         ("REDIS_URL", "redis://:hunter2@host:port/", "redis", "REDIS_URL cannot be read"),
         ("MONGODB_URI", None, "mongodb", "MONGODB_URI is not set"),
         ("MONGODB_URI", "mongodb://user:hunter2@host:port/", "mongodb", "MONGODB_URI cannot be read"),
-        ("CLIPQUEUE_COLLECTION", "a$b", "mongodb", "CLIPQUEUE_COLLECTION=a$b is no name"),
+        ("CLIPQUEUE_COLLECTION", "a$b", "mongodb", "CLIPQUEUE_COLLECTION=a$b is not a valid name"),
     ],
 )
 def test_a_setting_that_is_missing_or_cannot_be_used_is_a_finding(

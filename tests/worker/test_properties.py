@@ -1,4 +1,4 @@
-"""What must hold for any address, URL, message and file at all, tried with generated ones."""
+"""Properties of the worker that hold for every address, message and file, tested with generated ones."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producer.contract.errors import InvalidJob
-from producer.contract.job import JOB_KEYS, ImageJob
-from producer.contract.urls import check_url, redact_text, redact_url
+from producer.contract.job import JOB_KEYS
 from tests.hostile.corpus import SPECIMENS
 from tests.support.decoding import decoder_for
+from tests.support.generated import JSON
 from tests.support.messages import hand_made_message
 from worker.broker.validation import LOST_HEADER, InvalidMessage, validate_message
 from worker.errors import JobError
@@ -25,16 +24,8 @@ from worker.fetch.addresses import is_allowed
 from worker.fetch.dns import numeric_resolve
 from worker.spec import PreprocessSpec
 
-settings.register_profile("here", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("here")
-
 IPV4 = st.ip_addresses(v=4)
 IPV6 = st.ip_addresses(v=6)
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
-    max_leaves=8,
-)
 SPEC = PreprocessSpec(32, 32)
 # Those that are neither large nor slow.
 SMALL = [content for one in SPECIMENS if one.code in ("done", "corrupt_image") and len(content := one.build()) < 20_000]
@@ -78,22 +69,6 @@ def test_every_spelling_is_the_address_itself(address: Any, form: str, parts: in
     assert [sockaddr[0] for *_, sockaddr in numeric_resolve(spelled, 80)] == [str(address)]
 
 
-@given(st.text() | st.from_regex(r"https?://[^/]{0,20}(/.{0,20})?(\?.{0,20})?", fullmatch=True))
-def test_a_url_is_refused_or_can_be_shown_without_its_query(url: str) -> None:
-    try:
-        check_url(url)
-    except InvalidJob:
-        return
-    assert "?" not in redact_url(url)
-    assert "@" not in redact_url(url).partition("://")[2].partition("/")[0]
-
-
-@given(st.text(), st.text(alphabet=st.characters(exclude_categories=["Z", "C"]), min_size=1), st.text())
-def test_no_query_is_left_in_a_text(before: str, secret: str, after: str) -> None:
-    marked = f"SECRET{secret}"
-    assert marked not in redact_text(f"{before} https://host/path?{marked} {after.replace('SECRET', '')}")
-
-
 @given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_item_is_a_message_or_none(item: bytes) -> None:
     with suppress(InvalidMessage):
@@ -124,15 +99,6 @@ def test_a_message_is_what_the_contract_knows_and_nothing_else(where: str, key: 
     assert clean["headers"][LOST_HEADER] >= 0
     again = validate_message(json.dumps(clean).encode(), 10.0)
     assert json.dumps({**again, "properties": 0}) == json.dumps({**clean, "properties": 0})
-
-
-@given(st.dictionaries(st.sampled_from(JOB_KEYS), JSON))
-def test_any_keyword_arguments_are_a_job_or_an_invalid_one(kwargs: dict[str, Any]) -> None:
-    try:
-        job = ImageJob.from_kwargs(kwargs)
-    except InvalidJob:
-        return
-    assert ImageJob.from_kwargs(job.to_kwargs()) == job
 
 
 @cache
