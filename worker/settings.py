@@ -1,4 +1,4 @@
-"""The worker's settings, read from the environment once. No other module of the worker reads it."""
+"""The worker's settings, read from the environment once at startup. No other module reads the environment."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Nameserver = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
 
 _DNS_PORT = 53
+_MAX_PORT = 65_535
 # The longest a job waits for a slot of its host, for another job of a lost worker, and before it is requeued.
 _WAITS_S = 3.0
 
 
 class Settings(BaseSettings):
-    """The worker's settings. docs/settings.md lists their variables."""
+    """The worker's settings. docs/settings.md lists them; `python -m tests.support.settings_page` updates that page."""
 
     model_config = SettingsConfigDict(env_prefix="CLIPQUEUE_", env_ignore_empty=True, frozen=True)
 
@@ -34,8 +35,8 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("MONGODB_URI", "MONGO_URL"),
         description="The MongoDB of the documents; the database is the one in the path, else `clipqueue`.",
     )
-    collection: str = Field(DEFAULT_COLLECTION, min_length=1, description="The collection of the documents.")
-    upsert: bool = Field(default=True, description="Create a missing document. Otherwise its job is dropped.")
+    collection: str = Field(DEFAULT_COLLECTION, min_length=1, description="The MongoDB collection of the documents.")
+    upsert: bool = Field(default=True, description="Create the document if it is missing. With `false`, drop its job.")
 
     clip_model: str = Field(
         "ViT-B-32-quickgelu",
@@ -48,9 +49,12 @@ class Settings(BaseSettings):
         validation_alias="CLIP_PRETRAINED",
         description="A pretrained tag, the path of a checkpoint, `bundled` (emoji-clip) or `untrained` (random).",
     )
-    device: Literal["auto", "cuda", "mps", "cpu"] = Field("auto", description="The device that the model runs on.")
+    device: Literal["auto", "cuda", "mps", "cpu"] = Field(
+        "auto", description="The device that the model runs on; `auto` uses the first available of CUDA, MPS and CPU."
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="Precision of the weights; `auto` measures fp32 and bf16 and uses the faster one."
+        "auto",
+        description="Precision of the weights; `auto` measures fp32 and bf16 at startup and uses the faster one.",
     )
 
     concurrency: int = Field(
@@ -68,12 +72,12 @@ class Settings(BaseSettings):
     fetch_dns_s: float = Field(5.0, gt=0, description="Timeout of a DNS lookup in seconds.")
     fetch_ports: str = Field("80,443", description="Ports that downloads may connect to, such as `80,443,8000-8999`.")
     fetch_allow_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
-        (), description="Networks that are not public and may be fetched from: CIDRs, separated by commas."
+        (), description="Networks that are allowed although they are not public: CIDRs, separated by commas."
     )
     fetch_nameservers: Annotated[tuple[Nameserver, ...], NoDecode] = Field(
         (), description="Name servers to use instead of the system's resolver, such as `9.9.9.9,[2620:fe::fe]:53`."
     )
-    fetch_per_host: int = Field(8, ge=1, description="Maximum number of downloads from one host at once.")
+    fetch_per_host: int = Field(8, ge=1, description="Maximum number of downloads from one host at once, per worker.")
     fetch_user_agent: str = Field(
         f"clipqueue/{version('clipqueue')}",
         pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$",
@@ -83,13 +87,18 @@ class Settings(BaseSettings):
     fetch_proxy: str = Field(
         "",
         pattern=r"^(https?://[^/\s]+/?)?$",
-        description="An egress proxy, such as `http://user:password@host:3128`. It resolves all names.",
+        description="An egress proxy, such as `http://user:password@host:3128`. The proxy resolves host "
+        "names, so it must block private addresses itself.",
     )
     max_pixels: int = Field(50_000_000, gt=0, description="Maximum number of pixels (width x height) of an image.")
     max_side: int = Field(16_384, gt=0, description="Maximum width and height of an image in pixels.")
-    max_frames: int = Field(1000, gt=0, description="Maximum number of frames in a file; the first is decoded.")
+    max_frames: int = Field(
+        1000,
+        gt=0,
+        description="Maximum number of frames that a file's header may state. Only the first frame is decoded.",
+    )
     max_scans: int = Field(100, gt=0, description="Maximum number of scans in a progressive JPEG.")
-    allow_truncated: bool = Field(default=False, description="Embed truncated images; the missing part stays blank.")
+    allow_truncated: bool = Field(default=False, description="Embed truncated images as far as they can be decoded.")
     decode_processes: int = Field(
         0, ge=0, le=256, description="Number of decoding processes. 0 is one for each CPU core, up to 8."
     )
@@ -109,7 +118,7 @@ class Settings(BaseSettings):
     visibility_timeout_s: int = Field(
         80, ge=2, description="Seconds after which the jobs of a killed worker are redelivered."
     )
-    restore_interval_s: int = Field(5, ge=1, description="Seconds between two checks for such jobs.")
+    restore_interval_s: int = Field(5, ge=1, description="Seconds between two checks for jobs to redeliver.")
     drain_s: float = Field(40.0, gt=0, description="Seconds from SIGTERM until all jobs are done or requeued.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The log level of the worker.")
 
@@ -172,15 +181,19 @@ def load_settings() -> Settings:
 
 
 def parse_ports(text: str) -> tuple[range, ...]:
-    """Parse ports such as `80,443,8000-8999`. Raises ValueError."""
-    ranges = []
-    for part in text.split(","):
-        first, _, last = part.strip().partition("-")
+    """Parse ports and ranges of ports, such as `80,443,8000-8999`. Raises ValueError."""
+    return tuple(_parse_port_range(part.strip()) for part in text.split(","))
+
+
+def _parse_port_range(text: str) -> range:
+    first, _, last = text.partition("-")
+    try:
         ports = range(int(first), int(last or first) + 1)
-        if not ports or ports[0] < 1 or ports[-1] > 65_535:  # noqa: PLR2004  (the largest port)
-            raise ValueError(f"{part.strip()!r} is not a port or a range of ports")
-        ranges.append(ports)
-    return tuple(ranges)
+    except ValueError:
+        ports = range(0)
+    if not ports or ports[0] < 1 or ports[-1] > _MAX_PORT:
+        raise ValueError(f"{text!r} is not a port or a range of ports")
+    return ports
 
 
 def parse_nameserver(text: str) -> Nameserver:
@@ -193,7 +206,8 @@ def parse_nameserver(text: str) -> Nameserver:
 
 
 def _variable(loc: tuple[int | str, ...]) -> str:
+    """Return the environment variable of a pydantic error location, which is empty if several settings conflict."""
     if not loc:
-        return "together"
+        return "conflicting settings"
     name = str(loc[0])
     return name if name.isupper() else f"CLIPQUEUE_{name.upper()}"
