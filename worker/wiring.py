@@ -15,7 +15,7 @@ from worker.broker.transport import Channel
 from worker.decode.pillow import DecodeLimits
 from worker.decode.pool import DecodePool, ProcessLimits
 from worker.encode.batcher import Batcher
-from worker.encode.device import usable_cpus
+from worker.encode.cpus import usable_cpus
 from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
 from worker.fetch.dns import NameserverResolver, ThreadedResolver
 from worker.fetch.fetcher import FetchRules, HttpFetcher

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from worker.encode.device import usable_cpus
+from worker.encode.cpus import usable_cpus
 from worker.encode.weights import load_model, load_tokenizer, model_id
 from worker.errors import EncoderBroken, ModelUnavailable, OutOfMemory
 from worker.spec import PreprocessSpec
