@@ -1,4 +1,4 @@
-"""How many processors this process may use: what PyTorch and the decoding processes are sized by."""
+"""Counts the CPU cores that this process may use. PyTorch's threads and the decoding processes depend on it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
-def usable_cpus(quota: Path = _QUOTA) -> int:
-    """Return how many processors this process may use, at least 1.
+def usable_cpus(quota_file: Path = _CGROUP_QUOTA) -> int:
+    """Return the number of CPU cores that this process may use, at least 1.
 
-    A container's share of a large machine counts (`docker run --cpus 2`), which PyTorch and `os.cpu_count` do not see:
-    they start a thread for each processor of the machine, and those wait for each other.
+    PyTorch and `os.cpu_count` ignore a container's CPU limit (`docker run --cpus 2`). They would start one thread for
+    each core of the host, and these threads would then wait for each other.
 
     Args:
-        quota: The file where Linux says it (cgroup v2, `cpu.max`: microseconds of each period, or `max`).
+        quota_file: The cgroup v2 file `cpu.max`. It holds the quota (or `max`) and the period, both in microseconds.
     """
     affinity = getattr(os, "sched_getaffinity", None)
     count = len(affinity(0)) if affinity else os.cpu_count() or 1
     with suppress(OSError, ValueError):
-        share, period = quota.read_text().split()
-        count = min(count, round(int(share) / int(period)))
+        quota, period = quota_file.read_text().split()
+        count = min(count, round(int(quota) / int(period)))
     return max(1, count)
