@@ -14,7 +14,7 @@ from worker.broker.retries import RetryPolicy
 from worker.decode.pillow import DecodeLimits
 from worker.decode.pool import DecodePool, ProcessLimits
 from worker.encode.batcher import Batcher
-from worker.encode.device import usable_cpus
+from worker.encode.cpus import usable_cpus
 from worker.fetch.dns import NameserverResolver, ThreadedResolver
 from worker.fetch.fetcher import FetchRules, HttpFetcher
 from worker.fetch.guard import Guard

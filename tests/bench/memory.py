@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from producer.cli.model import SMALL_MODEL
 from tests.bench.rows import Row, Target, row
-from worker.encode.device import usable_cpus
+from worker.encode.cpus import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""An HTTP server on loopback that answers as the Hugging Face hub does for the files of model repositories.
+"""An HTTP server on loopback that serves model repositories like the Hugging Face hub.
 
-It follows what the client library huggingface_hub asks for: `/{repository}/resolve/{revision}/{file}` with the headers
-`X-Repo-Commit` and `ETag`, and `X-Error-Code` where there is no such repository or file.
+It answers the requests of the client library huggingface_hub: `/{repository}/resolve/{revision}/{file}` with the headers
+`X-Repo-Commit` and `ETag`, or with `X-Error-Code` if the repository or the file does not exist.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class HubServer(LoopbackServer):
-    """Serves files as repositories of models.
+    """Serves files as model repositories.
 
     Attributes:
-        files: What there is, as `{"org/repo": {"file name": path}}`.
-        commit: The only commit of every repository; a new one makes clients look at the files again.
-        token: If set, a request without this bearer token is answered 401.
-        cut_at: If set, every body ends after this many bytes although more were announced.
+        files: The repositories, as `{"org/repo": {"file name": path}}`.
+        commit: The only commit of every repository; after a change, clients check the files again.
+        token: If set, the server answers 401 to requests without this bearer token.
+        cut_at: If set, every body ends after this number of bytes, although Content-Length announces more.
     """
 
     def __init__(self, files: dict[str, dict[str, Path]]) -> None:

@@ -1,4 +1,4 @@
-"""Models for the tests."""
+"""The models that the tests run."""
 
 from __future__ import annotations
 

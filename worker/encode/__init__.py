@@ -1,1 +1,1 @@
-"""Turns pixels into vectors: batches, the model and where its weights come from."""
+"""Turns pixels into vectors: forms batches, loads the model and runs it."""

@@ -1,6 +1,6 @@
-"""Has the files of a model repository in the model hub's cache, where open_clip looks for them, or says why not.
+"""Downloads a model repository's files into the Hugging Face cache, where open_clip finds them.
 
-open_clip would download them too, but tries several names in turn and shows what became of the last one only.
+open_clip can download them too, but its error names only the last file name that it tried.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from huggingface_hub.file_download import repo_folder_name
 
@@ -20,7 +20,7 @@ _REFUSED = (401, 403)
 
 
 class HubError(Exception):
-    """A file cannot be had. `advice` is a sentence that says what to do."""
+    """A file cannot be downloaded. `advice` is a sentence that says what to do."""
 
     def __init__(self, reason: BaseException, advice: str) -> None:
         super().__init__(describe(reason))
@@ -28,30 +28,32 @@ class HubError(Exception):
 
 
 def download(repository: str, files: Sequence[tuple[str, ...]]) -> None:
-    """Have every one of `files` in the cache; each is a tuple of the names that it may have, the preferred one first.
+    """Ensure that the cache holds every file. If the hub is unreachable, the cached files are used as they are.
 
-    What the cache has is asked for anew, and used as it is if the hub is away. A download that fails leaves the
-    cache as it was.
+    A failed download leaves the cache as it was.
+
+    Args:
+        repository: `organisation/repository`.
+        files: For each file the names that it may have, the preferred one first.
 
     Raises:
-        HubError: The hub is away, refuses, has no such files, or broke off.
+        HubError: The hub is unreachable, refuses, has no such file, or the download broke off.
     """
     try:
-        cache_folder(repository)
+        with _restore_revision_on_failure(repository):
+            for names in files:
+                _download_first(repository, names)
     except HFValidationError as exc:
         raise HubError(exc, "Set CLIP_MODEL to hf-hub:organisation/repository.") from exc
-    with _keeping_revision(repository):
-        for alternatives in files:
-            _download_one(repository, alternatives)
 
 
 def revision(repository: str) -> str:
-    """Return the commit of what the cache has of a repository."""
+    """Return the commit that the cache holds of a repository."""
     return _revision_file(repository).read_text().strip()
 
 
 def cache_folder(repository: str) -> Path:
-    """Return where the cache keeps a repository; raises HFValidationError for what cannot be the name of one."""
+    """Return the folder where the cache keeps a repository."""
     return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model")
 
 
@@ -60,27 +62,25 @@ def describe(exc: BaseException) -> str:
     return f"{type(exc).__name__}: {' '.join(str(exc).split())}".rstrip(".: ")
 
 
-def _download_one(repository: str, alternatives: tuple[str, ...]) -> None:
-    missing: EntryNotFoundError | None = None
-    for filename in alternatives:
+def _download_first(repository: str, names: Sequence[str]) -> None:
+    """Download the first of these names that the repository has."""
+    for name in names:
         try:
-            hf_hub_download(repository, filename)
+            hf_hub_download(repository, name)
         except EntryNotFoundError as exc:
             missing = exc
-        except Exception as exc:  # what the hub's client lets through of its HTTP library, which it has changed twice
-            raise HubError(exc, _advise(exc, filename)) from exc
+        except Exception as exc:  # huggingface_hub passes on its HTTP library's errors, and has changed that twice
+            raise HubError(exc, _advise(exc, name)) from exc
         else:
             return
-    if not isinstance(missing, LocalEntryNotFoundError):
-        raise HubError(
-            missing or ValueError("no name"), f"The repository has no file {' or '.join(alternatives)}; choose another."
+    if isinstance(
+        missing, LocalEntryNotFoundError
+    ):  # the hub is unreachable or offline mode is set, and nothing cached
+        advice = (
+            f"To download it, {_reach()}, or run `clipqueue model pull` where it is reached, with the same HF_HOME."
         )
-    # The hub is away, or not to be asked.
-    if not any(isinstance(try_to_load_from_cache(repository, name), str) for name in alternatives):
-        raise HubError(
-            missing.__cause__ or missing,
-            f"To download it, {_reach()}, or run `clipqueue model pull` where it is reached, with the same HF_HOME.",
-        )
+        raise HubError(missing.__cause__ or missing, advice)
+    raise HubError(missing, f"The repository has no file {' or '.join(names)}; choose another.")
 
 
 def _advise(exc: Exception, filename: str) -> str:
@@ -89,7 +89,7 @@ def _advise(exc: Exception, filename: str) -> str:
     if isinstance(exc, HfHubHTTPError):
         return f"To download it, {_reach()}."
     if isinstance(exc, OSError):
-        return f"Check that {constants.HF_HUB_CACHE} can be written and has room (HF_HOME sets it)."
+        return f"Check that {constants.HF_HUB_CACHE} is writable and has free space (HF_HOME sets it)."
     return f"The download of {filename} broke off: try again, or {_reach()}."
 
 
@@ -98,15 +98,15 @@ def _reach() -> str:
 
 
 @contextmanager
-def _keeping_revision(repository: str) -> Iterator[None]:
-    """Put the cache's note of the newest commit back if the block fails: what it had before is still whole."""
-    note = _revision_file(repository)
-    before = note.read_text() if note.is_file() else None
+def _restore_revision_on_failure(repository: str) -> Iterator[None]:
+    """Restore the cache's pointer to the newest commit if the block fails: the files of the older one are complete."""
+    pointer = _revision_file(repository)
+    before = pointer.read_text() if pointer.is_file() else None
     try:
         yield
     except BaseException:
         if before is not None:
-            note.write_text(before)
+            pointer.write_text(before)
         raise
 
 

@@ -1,4 +1,4 @@
-"""Where a model comes from: a pretrained tag, a hub, a file or folder here, or what ships with the project."""
+"""Loads a model from a pretrained tag, a hub, a local file or folder, or the weights that ship with the project."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ BUNDLED = "bundled"
 _MODELS = Path(__file__).parent / "models"
 _HUB, _FOLDER = "hf-hub:", "local-dir:"
 
-# The names that open_clip gives the files of a repository, and the suffixes of the weights that it finds in a folder.
+# The file names that open_clip uses in a repository, and the suffixes of the weights that it finds in a folder.
 _CONFIG = "open_clip_config.json"
 _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 _SUFFIXES = (".safetensors", ".bin", ".pth")
 
-# What open_clip and torch raise for a model that is not there or not readable.
+# open_clip and torch raise these for a model that is missing or unreadable.
 _LOAD_ERRORS = (
     OSError,
     RuntimeError,
@@ -47,26 +47,27 @@ _LOAD_ERRORS = (
     SafetensorError,
 )
 
-# From here on open_clip knows the bundled model by its name, as it knows its own.
+# Registers the bundled model under its name with open_clip.
 open_clip.add_model_config(_MODELS)
 
 
 def load_model(name: str, pretrained: str) -> Any:
-    """Load an open_clip model in fp32 on the CPU, in evaluation mode. Downloads the weights if need be.
+    """Load an open_clip model in fp32 on the CPU, in evaluation mode. Downloads the weights if necessary.
+
+    Only the value `untrained` for `pretrained` gives random weights. A failure never does.
 
     Raises:
-        ModelUnavailable: There is no such model, or its weights cannot be had. Random weights are never used
-            in their stead; only `untrained` asks for them.
+        ModelUnavailable: There is no such model, or its weights cannot be loaded.
     """
     try:
-        if pretrained == UNTRAINED and not _has_schema(name):
-            logger.warning("CLIP_PRETRAINED=untrained: the vectors come from random weights and mean nothing")
+        if pretrained == UNTRAINED and not _has_scheme(name):
+            logger.warning("CLIP_PRETRAINED=untrained: the weights are random, so the vectors have no meaning")
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
                 return open_clip.create_model(name, pretrained=None).eval()
         if (repository := _repository(name, pretrained)) is not None:
             hub.download(repository, _files(name, pretrained))
-        # require_pretrained: open_clip goes on with random weights where a repository or a folder has none.
+        # Without require_pretrained, open_clip uses random weights if a repository or folder has no weights file.
         return open_clip.create_model(name, pretrained=_resolve(name, pretrained), require_pretrained=True).eval()
     except hub.HubError as exc:
         raise ModelUnavailable(_explain(name, pretrained, str(exc), exc.advice)) from exc
@@ -76,10 +77,10 @@ def load_model(name: str, pretrained: str) -> Any:
 
 
 def load_tokenizer(name: str) -> Any:
-    """Return what turns a list of texts into the token ids that a model's text tower takes.
+    """Return the tokenizer of a model: a function from a list of texts to token ids.
 
     Raises:
-        ModelUnavailable: It cannot be had; some come from a hub, or need a package that clipqueue does not install.
+        ModelUnavailable: It cannot be loaded. Some come from a hub, or need a package that clipqueue does not install.
     """
     try:
         return open_clip.get_tokenizer(name)
@@ -89,10 +90,10 @@ def load_tokenizer(name: str) -> Any:
 
 
 def model_id(name: str, pretrained: str) -> str:
-    """Return the name under which vectors are stored: `CLIP_MODEL/CLIP_PRETRAINED`. The model must be here already.
+    """Return the model's name in documents: `CLIP_MODEL/CLIP_PRETRAINED`. The model must have been loaded before.
 
-    Files are named by file name and content, so that two of them never share a name: `ViT-B-32/tuned.pt@0123456789ab`,
-    `local-dir:tuned@0123456789ab` for a folder. A hub's repository is named with its commit, as far as that goes.
+    The name of a local file or folder ends with a digest of its content, so that different weights never share a name:
+    `ViT-B-32/tuned.pt@0123456789ab`, `local-dir:tuned@0123456789ab`. A hub's repository is named with its commit.
     """
     if name.startswith(_FOLDER):
         folder = Path(name.removeprefix(_FOLDER)).resolve()
@@ -106,58 +107,58 @@ def model_id(name: str, pretrained: str) -> str:
     return f"{name}/{path.name}@{_digest([path])}"
 
 
-def _has_schema(name: str) -> bool:
+def _has_scheme(name: str) -> bool:
     return name.startswith((_HUB, _FOLDER))
 
 
 def _is_known(name: str) -> bool:
-    return _has_schema(name) or name.replace("/", "-") in open_clip.list_models()
+    return _has_scheme(name) or name.replace("/", "-") in open_clip.list_models()
 
 
 def _resolve(name: str, pretrained: str) -> str:
-    """Return what open_clip calls `pretrained`: for the bundled weights, their path; for a hub or a folder, nothing."""
-    if _has_schema(name):
+    """Return open_clip's argument `pretrained`: a path for the bundled weights, empty for a hub or a folder."""
+    if _has_scheme(name):
         return ""
     path = _MODELS / f"{name}.safetensors"
     return str(path) if pretrained == BUNDLED and path.is_file() else pretrained
 
 
 def _repository(name: str, pretrained: str) -> str | None:
-    """Return the hub's repository that a model comes from, if it does."""
+    """Return the hub's repository that a model is downloaded from, or None for all other sources."""
     if name.startswith(_HUB):
         return name.removeprefix(_HUB)
-    return _hub_place(name, pretrained).rpartition("/")[0] or None
+    return _hub_path(name, pretrained).rpartition("/")[0] or None
 
 
 def _files(name: str, pretrained: str) -> list[tuple[str, ...]]:
-    """Return the files of that repository, each with the names that it may have."""
+    """Return the files to download from that repository, each with the names that it may have."""
     if name.startswith(_HUB):
         return [(_CONFIG,), _WEIGHTS]
-    filename = _hub_place(name, pretrained).rpartition("/")[2]
+    filename = _hub_path(name, pretrained).rpartition("/")[2]
     return [(filename,) if filename else _WEIGHTS]
 
 
-def _hub_place(name: str, pretrained: str) -> str:
-    """Return open_clip's `organisation/repository/file` for a tag; the file may be left out."""
-    place: str = (open_clip.get_pretrained_cfg(name, pretrained) or {}).get("hf_hub", "")
-    return place
+def _hub_path(name: str, pretrained: str) -> str:
+    """Return open_clip's `organisation/repository/file` for a tag. The file is empty if it has the usual name."""
+    path: str = (open_clip.get_pretrained_cfg(name, pretrained) or {}).get("hf_hub", "")
+    return path
 
 
 def _digest(paths: Iterable[Path]) -> str:
-    content = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
-            content.update(hashlib.file_digest(file, "sha256").digest())
-    return content.hexdigest()[:12]
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:12]
 
 
 def _advise(name: str, pretrained: str) -> str:
-    """Return a sentence on what to set, for a model that is not there or not readable."""
+    """Return a sentence that says what to set, for a model that is missing or unreadable."""
     if not _is_known(name):
-        alike = difflib.get_close_matches(name, open_clip.list_models())
-        return f"Set CLIP_MODEL to {' or '.join(alike) or 'a name that `open_clip.list_models()` has'}."
+        similar = difflib.get_close_matches(name, open_clip.list_models())
+        return f"Set CLIP_MODEL to {' or '.join(similar) or 'a name from `open_clip.list_models()`'}."
     if name.startswith(_FOLDER):
-        return f"Set CLIP_MODEL to {_FOLDER} and a folder that holds {_CONFIG} and the weights of that model."
+        return f"Set CLIP_MODEL to {_FOLDER}PATH, where PATH is a folder that holds {_CONFIG} and the model's weights."
     if (repository := _repository(name, pretrained)) is not None:
         return f"If the downloaded files are damaged, delete {hub.cache_folder(repository)} and start again."
     if Path(pretrained).exists():
@@ -171,6 +172,6 @@ def _advise(name: str, pretrained: str) -> str:
 def _explain(name: str, pretrained: str, reason: str, advice: str) -> str:
     return (
         f"The model CLIP_MODEL={name} CLIP_PRETRAINED={pretrained} cannot be loaded, so this worker does not start: "
-        f"{reason}. {advice} Random weights are never used by themselves; for a trial without weights set "
+        f"{reason}. {advice} The worker never falls back to random weights; for a trial without trained weights, set "
         "CLIP_PRETRAINED=untrained."
     )

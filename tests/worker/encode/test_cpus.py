@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from worker.encode.device import usable_cpus
+from worker.encode.cpus import usable_cpus
 
 if TYPE_CHECKING:
     from pathlib import Path
