@@ -187,8 +187,8 @@ def test_the_producer_does_not_import_the_worker() -> None:
     sources = (Path(__file__).parents[3] / "producer").rglob("*.py")
     imports = re.compile(r"^( *)(from|import) worker", re.MULTILINE)
     found = {path.name: imports.findall(path.read_text()) for path in sources}
-    assert {name for name, lines in found.items() if lines} == {"model.py", "demo.py"}
+    assert {name for name, lines in found.items() if lines} == {"model.py", "demo_tables.py"}
     type_only = re.compile(r"^if TYPE_CHECKING:\n(?:    .*\n|\n)+", re.MULTILINE)
-    for name in ("cli/model.py", "local/demo.py"):
+    for name in ("cli/model.py", "local/demo_tables.py"):
         text = type_only.sub("", (Path(__file__).parents[3] / "producer" / name).read_text())
         assert all(len(indent) >= 4 for indent, _ in imports.findall(text)), name
