@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -82,6 +83,7 @@ def _table(names: tuple[str, ...]) -> str:
 
 def _row(name: str, field: FieldInfo) -> str:
     default = "" if field.default in ("", ()) else f"`{_shown(field.default)}`"
+    default = default.replace(version("clipqueue"), "<version>")
     return f"| `{_variable(name, field)}` | {_values(field)} | {default} | {field.description} |"
 
 
