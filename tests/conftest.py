@@ -5,16 +5,13 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import open_clip
 import pymongo
 import pytest
 import redis
-import torch
 
 from producer.cli.model import SMALL_MODEL
 from producer.client.client import EmbeddingClient
 from producer.local.stack import Stack
-from tests.support.models import DEFAULT_MODEL
 from tests.support.servers import ImageServer
 from tests.support.waiting import wait_for
 
@@ -48,15 +45,6 @@ def worker_log(stack: Stack, data_dir: Path) -> Path:
     """A worker on the run's stack; its log file, in which OpenMP too says what is set."""
     stack.start_worker({**WORKER_ENV, "OMP_DISPLAY_ENV": "VERBOSE"})
     return data_dir / "worker.log"
-
-
-@pytest.fixture(scope="session")
-def default_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default model's architecture with seeded weights, as a checkpoint file."""
-    torch.manual_seed(7)
-    path = tmp_path_factory.mktemp("weights") / "seeded.pt"
-    torch.save(open_clip.create_model(DEFAULT_MODEL).state_dict(), path)
-    return path
 
 
 @pytest.fixture
