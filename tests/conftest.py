@@ -13,7 +13,6 @@ import redis
 from producer.cli.model import SMALL_MODEL
 from producer.client.client import EmbeddingClient
 from producer.local.stack import Stack
-from tests.support.models import DEFAULT_MODEL
 from tests.support.scheduling import FileScheduling
 from tests.support.servers import ImageServer
 from tests.support.waiting import wait_for
@@ -55,18 +54,6 @@ def stack(data_dir: Path) -> Iterator[Stack]:
 def worker_log(stack: Stack, data_dir: Path) -> Path:
     """The log file of a worker with the fake encoder, which runs on the session's servers."""
     return start_fake_worker(stack, data_dir, "worker").log_path
-
-
-@pytest.fixture(scope="session")
-def default_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint file of the default model with seeded random weights."""
-    import open_clip  # noqa: PLC0415  (the imports take seconds, and most sessions need neither)
-    import torch  # noqa: PLC0415
-
-    torch.manual_seed(7)
-    path = tmp_path_factory.mktemp("weights") / "seeded.pt"
-    torch.save(open_clip.create_model(DEFAULT_MODEL).state_dict(), path)
-    return path
 
 
 @pytest.fixture

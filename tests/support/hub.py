@@ -1,7 +1,7 @@
 """An HTTP server on loopback that serves model repositories like the Hugging Face hub.
 
-It answers the requests of the client library huggingface_hub: `/{repository}/resolve/{revision}/{file}` with the headers
-`X-Repo-Commit` and `ETag`, or with `X-Error-Code` if the repository or the file does not exist.
+It answers `/{repository}/resolve/{revision}/{file}`, which the client library huggingface_hub requests, with the
+headers `X-Repo-Commit` and `ETag`, or with `X-Error-Code` if the repository or the file does not exist.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The batcher with an encoder that the test controls: batches form while it is busy, and none spoils another."""
+"""The batcher with an encoder that the test controls: batches form while it is busy, and failures stay apart."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pixels(value: int) -> NDArray[np.uint8]:
 
 
 class GatedEncoder:
-    """Gives each image the vector (value, 1); holds every batch until the gate opens."""
+    """Gives each image the vector (value, 1). Every batch waits until the gate opens."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -40,7 +40,7 @@ class GatedEncoder:
         self.busy.release()
         assert self.gate.wait(10)
         if POISON in values:
-            raise RuntimeError("the device has had enough")
+            raise RuntimeError("the model cannot encode this")
         special = {NOT_FINITE: (np.nan, 1), ZERO: (0, 0)}
         return np.array([special.get(value, (value, 1)) for value in values], np.float32)
 
@@ -52,7 +52,7 @@ def encoder() -> GatedEncoder:
 
 @pytest.fixture
 def run(encoder: GatedEncoder) -> Iterator[Callable[[list[int]], list[Embedded | Exception]]]:
-    """A function that embeds values at once from many threads; the first one occupies the encoder meanwhile."""
+    """A function that embeds all values concurrently. The first one keeps the encoder busy until the others wait."""
     batcher = Batcher(encoder, max_batch_size=8, max_waiting=64, timeout_s=10)
     pool = ThreadPoolExecutor(64)
 
@@ -80,7 +80,7 @@ Run = Callable[[list[int]], list[Embedded | Exception]]
 
 
 def test_a_batch_forms_while_the_model_is_busy(run: Run, encoder: GatedEncoder) -> None:
-    """One image goes at once and alone; the twelve that come meanwhile go as eight and four."""
+    """One image starts immediately and alone; the twelve that arrive meanwhile run in batches of eight and four."""
     results = run(list(range(13)))
     assert [len(batch) for batch in encoder.batches] == [1, 8, 4]
     assert sorted(value for batch in encoder.batches for value in batch) == list(range(13))
@@ -89,19 +89,19 @@ def test_a_batch_forms_while_the_model_is_busy(run: Run, encoder: GatedEncoder) 
         assert result.vector.tolist() == [value, 1], "each image gets its own vector"
 
 
-def test_one_image_that_breaks_the_model_fails_alone(run: Run, encoder: GatedEncoder) -> None:
+def test_an_image_that_the_model_fails_on_fails_alone(run: Run, encoder: GatedEncoder) -> None:
     results = run([1, 2, POISON, 3])
     assert [type(result) for result in results] == [Embedded, Embedded, EncodeFailed, Embedded]
     assert encoder.batches[2:] == [[value] for value in encoder.batches[1]]
 
 
 @pytest.mark.parametrize("bad", [NOT_FINITE, ZERO])
-def test_a_vector_that_is_not_finite_or_has_no_length_is_refused(bad: int, run: Run) -> None:
+def test_a_zero_or_non_finite_vector_is_rejected(bad: int, run: Run) -> None:
     results = run([1, 2, bad, 3])
     assert [type(result) for result in results] == [Embedded, Embedded, BadVector, Embedded]
 
 
-def test_an_image_does_not_wait_for_ever(encoder: GatedEncoder) -> None:
+def test_an_image_does_not_wait_forever(encoder: GatedEncoder) -> None:
     batcher = Batcher(encoder, max_batch_size=8, max_waiting=1, timeout_s=0.05)
     with pytest.raises(EncodeFailed, match=r"0\.05 s"):
         batcher.embed(pixels(1))
@@ -109,7 +109,7 @@ def test_an_image_does_not_wait_for_ever(encoder: GatedEncoder) -> None:
     batcher.close()
 
 
-def test_nothing_is_taken_after_closing(encoder: GatedEncoder) -> None:
+def test_a_closed_batcher_accepts_no_image(encoder: GatedEncoder) -> None:
     encoder.gate.set()
     batcher = Batcher(encoder, max_batch_size=8, max_waiting=8, timeout_s=10)
     batcher.close()
@@ -117,7 +117,7 @@ def test_nothing_is_taken_after_closing(encoder: GatedEncoder) -> None:
         batcher.embed(pixels(1))
 
 
-def test_an_encoder_that_gives_too_few_vectors_fails_each_image_and_not_the_thread() -> None:
+def test_an_encoder_that_returns_too_few_vectors_fails_the_image_and_not_the_thread() -> None:
     class Short:
         def encode(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
             return np.ones((len(batch) - (batch[0, 0, 0, 0] == POISON), 2), np.float32)
@@ -129,7 +129,7 @@ def test_an_encoder_that_gives_too_few_vectors_fails_each_image_and_not_the_thre
     batcher.close()
 
 
-def test_closing_finishes_what_waits(encoder: GatedEncoder) -> None:
+def test_closing_encodes_the_images_that_wait(encoder: GatedEncoder) -> None:
     batcher = Batcher(encoder, max_batch_size=1, max_waiting=8, timeout_s=10)
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(batcher.embed, pixels(value)) for value in range(4)]
@@ -140,7 +140,7 @@ def test_closing_finishes_what_waits(encoder: GatedEncoder) -> None:
 
 
 class SmallEncoder(GatedEncoder):
-    """Has room for three images at once, and for no image of the value POISON."""
+    """Has memory for three images in a batch, and for no image of the value POISON."""
 
     def encode(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         if len(batch) > 3 or (batch[:, 0, 0, 0] == POISON).any():
@@ -151,7 +151,7 @@ class SmallEncoder(GatedEncoder):
 
 
 @pytest.mark.parametrize("encoder", [SmallEncoder()])
-def test_a_batch_that_is_too_large_is_halved_and_stays_so(run: Run, encoder: GatedEncoder) -> None:
+def test_a_batch_that_is_too_large_is_halved_and_later_ones_are_smaller(run: Run, encoder: GatedEncoder) -> None:
     results = run(list(range(17)))
     assert [type(result) for result in results] == [Embedded] * 17
     assert [len(batch) for batch in encoder.batches] == [1, 2, 2, 2, 2, 2, 2, 2, 2]
@@ -163,22 +163,22 @@ def test_an_image_that_does_not_fit_alone_fails_alone(run: Run, encoder: GatedEn
     assert [type(result) for result in results] == [Embedded, Embedded, EncodeFailed, Embedded]
 
 
-def test_a_model_that_is_lost_answers_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    """Its images are another process's: this one is to end."""
+def test_a_broken_encoder_gives_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+    """The process ends instead, and another process gets the images."""
 
-    class Lost:
+    class Broken:
         def encode(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
             raise EncoderBroken("CUDA error: an illegal memory access was encountered")
 
-    batcher = Batcher(Lost(), max_batch_size=8, max_waiting=8, timeout_s=0.2)
+    batcher = Batcher(Broken(), max_batch_size=8, max_waiting=8, timeout_s=0.2)
     with pytest.raises(EncodeFailed, match=r"within 0\.2 s"):
         batcher.embed(pixels(1))
     assert batcher.is_broken
-    assert "the model is lost to this process: CUDA error" in caplog.text
+    assert "this process can no longer run the model: CUDA error" in caplog.text
     batcher.close()
 
 
-def test_each_call_that_runs_has_a_number_of_its_own(encoder: GatedEncoder) -> None:
+def test_each_running_call_has_its_own_number(encoder: GatedEncoder) -> None:
     batcher = Batcher(encoder, max_batch_size=1, max_waiting=8, timeout_s=10, threads=2)
     assert not batcher.running_calls
     with ThreadPoolExecutor(3) as pool:
@@ -194,7 +194,7 @@ def test_each_call_that_runs_has_a_number_of_its_own(encoder: GatedEncoder) -> N
     batcher.close()
 
 
-def test_closing_ends_every_thread_of_the_model() -> None:
+def test_closing_ends_every_model_thread() -> None:
     encoder = GatedEncoder()
     encoder.gate.set()
     batcher = Batcher(encoder, max_batch_size=1, max_waiting=8, timeout_s=10, threads=3)

@@ -1,4 +1,4 @@
-"""How many processors there are: a container's share of a machine counts."""
+"""The number of usable CPU cores respects a container's CPU limit."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
+def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("eight_cores")
 @pytest.mark.parametrize(
     ("quota", "count"),
     [
@@ -30,11 +30,11 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
         ("what", 8),
     ],
 )
-def test_the_share_of_a_container_counts(tmp_path: Path, quota: str, count: int) -> None:
+def test_a_containers_cpu_limit_is_respected(tmp_path: Path, quota: str, count: int) -> None:
     (tmp_path / "cpu.max").write_text(quota + "\n")
     assert usable_cpus(tmp_path / "cpu.max") == count
 
 
-@pytest.mark.usefixtures("here")
-def test_a_machine_without_shares_has_what_it_has(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("eight_cores")
+def test_without_a_cgroup_limit_all_cores_count(tmp_path: Path) -> None:
     assert usable_cpus(tmp_path / "none") == 8

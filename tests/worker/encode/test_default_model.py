@@ -1,34 +1,33 @@
-"""The default model is the same function as Hugging Face's `openai/clip-vit-base-patch32`, whatever the weights.
+"""With the same weights, the default model gives the same vectors as Hugging Face's `openai/clip-vit-base-patch32`.
 
-transformers has its own implementation of that architecture. Both get the same random weights here; that the published
-weights are the same is for their publishers to say.
+transformers has its own implementation of that architecture. Here both get the same random weights. The tests do not
+compare the published weights.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 import open_clip
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
 from tests.support.decoding import decoder_for
 from tests.support.pictures import PHOTOS, encoded
 from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
+from worker.encode.weights import UNTRAINED
 from worker.settings import Settings
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Vectors = NDArray[np.float32]
 
 SAME = 0.9999
 TEXTS = ["a red apple", "two dogs on a beach, at night", "", "café ☕", "x " * 200]
 
 
 def as_transformers(weights: dict[str, torch.Tensor], config: CLIPConfig) -> dict[str, torch.Tensor]:
-    """Rename open_clip's weights as transformers has them: both follow OpenAI's, the one more closely."""
+    """Return open_clip's weights under the names that transformers uses."""
     renamed = {
         "logit_scale": weights["logit_scale"],
         "visual_projection.weight": weights["visual.proj"].T,
@@ -50,9 +49,9 @@ def as_transformers(weights: dict[str, torch.Tensor], config: CLIPConfig) -> dic
         "visual.ln_post": "vision_model.post_layernorm",
         "ln_final": "text_model.final_layer_norm",
     }
-    for theirs, tower, count in towers:
+    for prefix, tower, count in towers:
         for layer in range(count):
-            block, renamed_block = f"{theirs}transformer.resblocks.{layer}", f"{tower}.encoder.layers.{layer}"
+            block, renamed_block = f"{prefix}transformer.resblocks.{layer}", f"{tower}.encoder.layers.{layer}"
             for kind in ("weight", "bias"):
                 for name, new in layers.items():
                     renamed[f"{renamed_block}.{new}.{kind}"] = weights[f"{block}.{name}.{kind}"]
@@ -66,69 +65,86 @@ def as_transformers(weights: dict[str, torch.Tensor], config: CLIPConfig) -> dic
 
 
 @pytest.fixture(scope="module")
-def weights() -> dict[str, torch.Tensor]:
-    """Seeded weights, with MLPs that say enough for their activation function to show in the vectors."""
-    torch.manual_seed(11)
-    model = open_clip.create_model(Settings().clip_model)
+def encoder() -> OpenClipEncoder:
+    """The default model with seeded weights. Larger MLP outputs make the activation function visible in the vectors."""
+    encoder = OpenClipEncoder(EncoderConfig(Settings().clip_model, UNTRAINED, "cpu", "fp32"))
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for name, parameter in encoder._model.named_parameters():
             if name.endswith("mlp.c_proj.weight"):
                 parameter.mul_(20)
-    return dict(model.state_dict())
+    return encoder
 
 
 @pytest.fixture(scope="module")
-def encoder(weights: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathFactory) -> OpenClipEncoder:
-    path = tmp_path_factory.mktemp("default") / "seeded.pt"
-    torch.save(weights, path)
-    return OpenClipEncoder(EncoderConfig(Settings().clip_model, str(path), "cpu", "fp32"))
-
-
-@pytest.fixture(scope="module")
-def other(weights: dict[str, torch.Tensor]) -> CLIPModel:
+def other(encoder: OpenClipEncoder) -> CLIPModel:
     """transformers' model in the configuration of `openai/clip-vit-base-patch32`, which is its default."""
     config = CLIPConfig()
     assert config.vision_config.hidden_act == config.text_config.hidden_act == "quick_gelu"
     model = CLIPModel(config).eval()
-    model.load_state_dict(as_transformers(weights, config))
+    model.load_state_dict(as_transformers(encoder._model.state_dict(), config))
     return model
 
 
-def unit(features: torch.Tensor) -> NDArray[np.float32]:
-    vectors: NDArray[np.float32] = torch.nn.functional.normalize(features, dim=-1).numpy()
+@pytest.fixture(scope="module")
+def images() -> list[Image.Image]:
+    names = ("raccoon.webp", "cat.jpg", "retina.jpg", "coffee-cup.png")
+    return [Image.open(PHOTOS / name).convert("RGB") for name in names]
+
+
+@pytest.fixture(scope="module")
+def other_pixels(images: list[Image.Image]) -> torch.Tensor:
+    """The images after transformers' own preprocessing."""
+    pixels: torch.Tensor = CLIPImageProcessor()(images, return_tensors="pt")["pixel_values"]
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def other_image_vectors(other: CLIPModel, other_pixels: torch.Tensor) -> Vectors:
+    with torch.no_grad():
+        return unit(other.get_image_features(other_pixels).pooler_output)
+
+
+@pytest.fixture(scope="module")
+def other_text_vectors(other: CLIPModel) -> Vectors:
+    with torch.no_grad():
+        return unit(other.get_text_features(input_ids=tokens(TEXTS)).pooler_output)
+
+
+def tokens(texts: list[str]) -> torch.Tensor:
+    ids: torch.Tensor = open_clip.get_tokenizer(Settings().clip_model)(texts)
+    return ids
+
+
+def unit(features: torch.Tensor) -> Vectors:
+    vectors: Vectors = torch.nn.functional.normalize(features, dim=-1).numpy()
     return vectors
 
 
-def test_pictures_have_the_same_vectors(encoder: OpenClipEncoder, other: CLIPModel) -> None:
-    """From the file on: its preprocessing and ours, its model and ours."""
-    names = ("raccoon.webp", "cat.jpg", "retina.jpg", "coffee-cup.png")
-    pictures = [Image.open(PHOTOS / name).convert("RGB") for name in names]
+def test_images_have_the_same_vectors(
+    encoder: OpenClipEncoder, images: list[Image.Image], other_image_vectors: Vectors
+) -> None:
+    """This covers everything from the file on: decoding, preprocessing and the model."""
     decoder = decoder_for(encoder.spec)
-    ours = encoder.encode(np.stack([decoder.decode(encoded(picture, "PNG")).pixels for picture in pictures]))
-    with torch.no_grad():
-        theirs = unit(other.get_image_features(**CLIPImageProcessor()(pictures, return_tensors="pt")).pooler_output)
-    cosines = ours @ theirs.T
+    ours = encoder.encode(np.stack([decoder.decode(encoded(image, "PNG")).pixels for image in images]))
+    cosines = ours @ other_image_vectors.T
     assert cosines.diagonal().min() >= SAME
-    assert cosines[~np.eye(len(names), dtype=bool)].max() < SAME, "different pictures must differ"
+    assert cosines[~np.eye(len(images), dtype=bool)].max() < SAME, "different images must differ"
 
 
-def test_texts_have_the_same_vectors(encoder: OpenClipEncoder, other: CLIPModel) -> None:
-    tokens = open_clip.get_tokenizer(Settings().clip_model)(TEXTS)
-    with torch.no_grad():
-        theirs = unit(other.get_text_features(input_ids=tokens).pooler_output)
-    cosines = encoder.encode_texts(TEXTS) @ theirs.T
+def test_texts_have_the_same_vectors(encoder: OpenClipEncoder, other_text_vectors: Vectors) -> None:
+    cosines = encoder.encode_texts(TEXTS) @ other_text_vectors.T
     assert cosines.diagonal().min() >= SAME
     assert cosines[~np.eye(len(TEXTS), dtype=bool)].max() < SAME, "different texts must differ"
 
 
-def test_the_activation_function_would_show(weights: dict[str, torch.Tensor], other: CLIPModel) -> None:
-    """With the common GELU in place of QuickGELU the vectors are others."""
+def test_a_different_activation_function_gives_different_vectors(
+    encoder: OpenClipEncoder, other_pixels: torch.Tensor, other_image_vectors: Vectors, other_text_vectors: Vectors
+) -> None:
+    """The same weights with the common GELU instead of QuickGELU."""
     gelu = open_clip.create_model("ViT-B-32").eval()
-    gelu.load_state_dict(weights)
-    pixels = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    tokens = open_clip.get_tokenizer("ViT-B-32")(TEXTS)
+    gelu.load_state_dict(encoder._model.state_dict())
     with torch.no_grad():
-        images = unit(gelu.encode_image(pixels)) * unit(other.get_image_features(pixels).pooler_output)
-        texts = unit(gelu.encode_text(tokens)) * unit(other.get_text_features(tokens).pooler_output)
+        images = unit(gelu.encode_image(other_pixels[:2])) * other_image_vectors[:2]
+        texts = unit(gelu.encode_text(tokens(TEXTS[:2]))) * other_text_vectors[:2]
     assert images.sum(axis=1).max() < SAME
     assert texts.sum(axis=1).max() < SAME

@@ -1,4 +1,4 @@
-"""What only a GPU can show (`pytest -m gpu`); skipped where there is none."""
+"""Tests that need a GPU (`pytest -m gpu`); they are skipped on machines without one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def encoder() -> OpenClipEncoder:
 
 @pytest.fixture
 def little_memory(encoder: OpenClipEncoder) -> Iterator[None]:
-    """So little beside the model that a batch of hundreds does not fit, and one image does."""
+    """Limits the GPU memory so that one image fits, and a batch of hundreds does not."""
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 256 * 1024**2) / total)
@@ -60,13 +60,13 @@ def test_pixels_are_copied_from_pinned_memory_without_waiting(
 
 
 @pytest.mark.usefixtures("little_memory")
-def test_a_batch_too_large_for_the_memory_is_halved_and_every_image_has_its_vector(encoder: OpenClipEncoder) -> None:
+def test_a_batch_too_large_for_the_memory_is_halved_and_every_image_gets_a_vector(encoder: OpenClipEncoder) -> None:
     with pytest.raises(OutOfMemory):
         encoder.encode(np.zeros((1024, 224, 224, 3), np.uint8))
     batcher = Batcher(encoder, max_batch_size=1024, max_waiting=1024, timeout_s=60)
-    pictures = np.random.default_rng(1).integers(0, 255, (600, 224, 224, 3), dtype=np.uint8)
+    noise = np.random.default_rng(1).integers(0, 255, (600, 224, 224, 3), dtype=np.uint8)
     with ThreadPoolExecutor(600) as pool:
-        embedded = list(pool.map(batcher.embed, pictures))
+        embedded = list(pool.map(batcher.embed, noise))
     batcher.close()
     assert all(np.isfinite(one.vector).all() for one in embedded)
 

@@ -1,4 +1,4 @@
-"""The small model: its weights find held-out pictures, its card tells the truth, and its training can go on."""
+"""The small model finds held-out images, its model card is correct, and its training can be resumed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.models import SMALL_CHECKPOINT
 from tests.support.pictures import EMOJI
 from worker.encode.models.augment import augment
 from worker.encode.models.evaluate import ranks
-from worker.encode.models.pictures import HELD_OUT, SIZE, TRAINING_SETS, Emoji
+from worker.encode.models.pictures import HELD_OUT, SIZE, TRAINING_SETS, Emoji, PictureSet
 from worker.encode.models.train import Pictures, Recipe, Training
 from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
 from worker.encode.weights import BUNDLED
@@ -36,17 +36,17 @@ def encoder() -> OpenClipEncoder:
     return OpenClipEncoder(EncoderConfig("emoji-clip", BUNDLED, "cpu", "fp32"))
 
 
-def test_names_find_their_held_out_pictures(encoder: OpenClipEncoder) -> None:
-    """What a search does, on the 72 pictures that ship with the project: no vector is noise."""
+def test_names_find_their_held_out_images(encoder: OpenClipEncoder) -> None:
+    """A search over the 72 images that ship with the project. It would fail if the vectors were noise."""
     decoder = decoder_for(encoder.spec)
     paths = sorted(EMOJI.iterdir())
-    pictures = encoder.encode(np.stack([decoder.decode(path.read_bytes()).pixels for path in paths]))
-    found = ranks(encoder.encode_texts([path.stem.replace("-", " ") for path in paths]), pictures)
+    images = encoder.encode(np.stack([decoder.decode(path.read_bytes()).pixels for path in paths]))
+    found = ranks(encoder.encode_texts([path.stem.replace("-", " ") for path in paths]), images)
     assert (found < 3).mean() >= 0.8
     assert np.median(found) == 0
 
 
-def test_the_weights_are_small_and_as_the_card_says(encoder: OpenClipEncoder) -> None:
+def test_the_weights_are_small_and_match_the_card(encoder: OpenClipEncoder) -> None:
     size = SMALL_CHECKPOINT.stat().st_size
     assert size <= 12_000_000
     assert f"{size:,} bytes" in CARD
@@ -56,21 +56,25 @@ def test_the_weights_are_small_and_as_the_card_says(encoder: OpenClipEncoder) ->
     }
 
 
-def test_the_card_names_every_set_with_its_terms_and_none_is_held_out() -> None:
-    for one in (*TRAINING_SETS, HELD_OUT):
-        assert re.search(rf"\| `{one.package}` \| .*{re.escape(one.author)}.* \| {one.licence} \|", CARD), one.name
+def row_of(one: PictureSet) -> str:
+    return rf"\| `{one.package}` \| .*{re.escape(one.author)}.* \| {one.licence} \|"
+
+
+def test_the_card_names_every_training_set_with_its_licence_and_none_is_held_out() -> None:
+    for picture_set in (*TRAINING_SETS, HELD_OUT):
+        assert re.search(row_of(picture_set), CARD), picture_set.name
     assert HELD_OUT.package not in {one.package for one in TRAINING_SETS}
     assert not any("twemoji" in one.package or "twitter" in one.package for one in TRAINING_SETS)
 
 
-def test_ranks_count_what_is_at_least_as_similar() -> None:
+def test_ranks_count_the_images_that_are_at_least_as_similar() -> None:
     gallery = np.eye(3, dtype=np.float32)
     queries = np.array([[1, 0, 0], [1, 0.5, 0], [1, 1, 1]], np.float32)
     assert ranks(queries, gallery).tolist() == [0, 1, 2]
 
 
 def coloured_pictures() -> Pictures:
-    """Squares in one colour each, by two hands, in place of emoji."""
+    """Return squares in one colour each, by two artists, instead of emoji."""
     emoji = [Emoji(str(n), f"colour {n}", (f"tint {n}",), ("square", "plain")) for n in range(8)]
     rng = np.random.default_rng(0)
     drawn: list[tuple[str, dict[str, NDArray[np.uint8]]]] = []
@@ -81,7 +85,7 @@ def coloured_pictures() -> Pictures:
 
 
 def train(out: Path, until: int) -> dict[str, torch.Tensor]:
-    """Train for a few steps, or go on, and return the weights."""
+    """Start or resume a training, run it up to a step, and return the weights."""
     out.mkdir(exist_ok=True)
     training = Training(RECIPE, MODELS / "emoji-clip.json", coloured_pictures(), out)
     training.resume()
@@ -90,32 +94,38 @@ def train(out: Path, until: int) -> dict[str, torch.Tensor]:
     return load_file(out / "model.safetensors")
 
 
-def test_a_training_that_was_interrupted_ends_as_one_that_was_not(tmp_path: Path) -> None:
-    """And as open_clip loads it."""
-    whole = train(tmp_path / "whole", 4)
-    half = train(tmp_path / "parts", 2)
-    parts = train(tmp_path / "parts", 4)
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training that ran without interruption."""
+    folder = tmp_path_factory.mktemp("finished")
+    train(folder, RECIPE.steps)
+    return folder
+
+
+def test_an_interrupted_training_gives_the_same_weights(finished: Path, tmp_path: Path) -> None:
+    whole = load_file(finished / "model.safetensors")
+    half = train(tmp_path, 2)
+    resumed = train(tmp_path, RECIPE.steps)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert any(not torch.equal(whole[name], half[name]) for name in whole)
-    open_clip.create_model("emoji-clip", pretrained=str(tmp_path / "parts" / "model.safetensors"))
+    open_clip.create_model("emoji-clip", pretrained=str(tmp_path / "model.safetensors"))
 
 
-def test_a_word_that_was_never_trained_counts_for_nothing(tmp_path: Path) -> None:
-    weights = train(tmp_path / "out", 1)
+def test_an_untrained_word_has_a_zero_embedding(finished: Path) -> None:
+    weights = load_file(finished / "model.safetensors")
     tokens = open_clip.get_tokenizer("emoji-clip")(["colour", "locomotive"])
     colour, locomotive = weights["token_embedding.weight"][tokens[:, 1]]
     assert colour.any()
     assert not locomotive.any()
 
 
-def test_a_training_does_not_go_on_with_another_recipe(tmp_path: Path) -> None:
-    train(tmp_path, 1)
-    other = Training(Recipe(steps=5), MODELS / "emoji-clip.json", coloured_pictures(), tmp_path)
+def test_a_training_is_not_resumed_with_another_recipe(finished: Path) -> None:
+    other = Training(Recipe(steps=5), MODELS / "emoji-clip.json", coloured_pictures(), finished)
     with pytest.raises(SystemExit, match="'steps': 4"):
         other.resume()
 
 
-def test_augmented_pictures_differ_and_follow_the_seed() -> None:
+def test_augmented_images_differ_and_are_reproducible_by_seed() -> None:
     pictures = coloured_pictures().pixels[:4]
     first, again, other = (augment(pictures, 64, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert first.shape == (4, 3, 64, 64)

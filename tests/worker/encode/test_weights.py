@@ -1,4 +1,4 @@
-"""Models come from where the settings say, or not at all; their ids name what made a vector."""
+"""Models load from the source in the settings, or not at all. A model id identifies the weights of a vector."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import open_clip
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.support.models import DEFAULT_MODEL, SMALL_CHECKPOINT
 from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_model_ids_name_what_made_the_vector(tmp_path: Path) -> None:
-    """Two files of one name are two models, and so are two folders."""
+def test_model_ids_identify_the_weights(tmp_path: Path) -> None:
+    """Two files with the same name and different content have different ids, and so do two folders."""
     assert model_id(DEFAULT_MODEL, "openai") == "ViT-B-32-quickgelu/openai"
     assert model_id(DEFAULT_MODEL, "no-such-file") == "ViT-B-32-quickgelu/no-such-file"
     ids = set()
@@ -30,7 +31,7 @@ def test_model_ids_name_what_made_the_vector(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "w.safetensors").write_text(parent)
         of_file, of_folder = model_id(DEFAULT_MODEL, str(folder / "w.safetensors")), model_id(f"local-dir:{folder}", "")
-        (folder / "README.md").write_text("not what makes a vector")
+        (folder / "README.md").write_text("not part of the weights")
         assert model_id(f"local-dir:{folder}", "") == of_folder
         assert re.fullmatch(r"ViT-B-32-quickgelu/w\.safetensors@[0-9a-f]{12}", of_file)
         assert re.fullmatch(r"local-dir:tuned@[0-9a-f]{12}", of_folder)
@@ -38,7 +39,7 @@ def test_model_ids_name_what_made_the_vector(tmp_path: Path) -> None:
     assert len(ids) == 4
 
 
-def test_the_bundled_model_is_named_by_its_content() -> None:
+def test_the_bundled_models_id_depends_on_its_content() -> None:
     assert model_id("emoji-clip", BUNDLED) == model_id("emoji-clip", str(SMALL_CHECKPOINT))
     assert "@" in model_id("emoji-clip", BUNDLED)
 
@@ -62,7 +63,7 @@ def test_a_model_that_cannot_be_loaded_says_what_to_set(model: str, pretrained: 
 
 
 def test_a_folder_with_a_configuration_and_no_weights_stops_the_start(tmp_path: Path) -> None:
-    """open_clip itself would go on with random weights."""
+    """open_clip alone would use random weights."""
     config = {"model_cfg": open_clip.get_model_config("ViT-S-32-alt"), "preprocess_cfg": {}}
     (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
     with pytest.raises(ModelUnavailable, match="local-dir:"):
@@ -86,13 +87,21 @@ def test_a_checkpoint_that_cannot_be_read_stops_the_start(content: bytes, tmp_pa
         load_model("ViT-S-32-alt", str(path))
 
 
-def test_a_checkpoint_of_another_model_stops_the_start(default_checkpoint: Path) -> None:
+def test_a_checkpoint_of_another_model_stops_the_start() -> None:
     with pytest.raises(ModelUnavailable, match="ViT-S-32-alt"):
-        OpenClipEncoder(EncoderConfig("ViT-S-32-alt", str(default_checkpoint), "cpu", "fp32"))
+        load_model("ViT-S-32-alt", str(SMALL_CHECKPOINT))
 
 
-def test_a_file_named_like_a_tag_is_not_taken_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As open_clip has it: the tag goes first."""
+def test_a_pytorch_checkpoint_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "small.pt"
+    weights = load_file(SMALL_CHECKPOINT)
+    torch.save(weights, path)
+    loaded = load_model("emoji-clip", str(path)).state_dict()
+    assert all(torch.equal(loaded[name], value.to(loaded[name].dtype)) for name, value in weights.items())
+
+
+def test_a_tag_takes_precedence_over_a_file_of_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """open_clip does the same."""
     (tmp_path / "openai").write_bytes(b"a file")
     monkeypatch.chdir(tmp_path)
     assert model_id(DEFAULT_MODEL, "openai") == "ViT-B-32-quickgelu/openai"
@@ -104,13 +113,17 @@ def test_a_file_named_like_a_tag_is_not_taken_for_it(tmp_path: Path, monkeypatch
         ("emoji-clip", "openai", "Set CLIP_PRETRAINED to bundled or the path of a checkpoint."),
         (DEFAULT_MODEL, "no-such-tag", "Set CLIP_PRETRAINED to openai, "),
         ("ViT-B32", "openai", "Set CLIP_MODEL to ViT-B-32"),
-        ("zzz", "untrained", "Set CLIP_MODEL to a name that `open_clip.list_models()` has."),
+        ("zzz", "untrained", "Set CLIP_MODEL to a name from `open_clip.list_models()`."),
         ("hf-hub:", "", "Set CLIP_MODEL to hf-hub:organisation/repository."),
         ("hf-hub:no repository", "", "Set CLIP_MODEL to hf-hub:organisation/repository."),
-        ("local-dir:/no/such/folder", "", "Set CLIP_MODEL to local-dir: and a folder that holds open_clip_config.json"),
+        (
+            "local-dir:/no/such/folder",
+            "",
+            "Set CLIP_MODEL to local-dir:PATH, where PATH is a folder that holds open_clip_config.json",
+        ),
     ],
 )
-def test_the_advice_fits_what_is_wrong(name: str, pretrained: str, advice: str) -> None:
+def test_the_advice_fits_the_problem(name: str, pretrained: str, advice: str) -> None:
     with pytest.raises(ModelUnavailable) as caught:
         load_model(name, pretrained)
     assert advice in str(caught.value)
