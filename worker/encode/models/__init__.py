@@ -1,1 +1,1 @@
-"""The small model that ships with the project: its configuration and weights, and how they were made and measured."""
+"""Holds the small model that ships with the project, and the programs that train and evaluate it."""

@@ -1,28 +1,28 @@
-"""Changes pictures as an artist's hand, a camera or a web page might, so that the model learns what stays the same."""
+"""Augments training images, so that the model ignores differences of style, camera and web page."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - as everybody calls it
+import torch.nn.functional as F  # noqa: N812 - the usual name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def augment(pictures: torch.Tensor, size: int, generator: torch.Generator) -> torch.Tensor:
-    """Turn, shift, stretch and tint pictures, and put them on backgrounds.
+def augment(images: torch.Tensor, size: int, generator: torch.Generator) -> torch.Tensor:
+    """Rotate, shift, stretch and tint images, and put them on backgrounds.
 
     Args:
-        pictures: uint8 of shape (n, 4, height, width), RGBA with premultiplied alpha.
-        size: Pixels of the result, both ways.
-        generator: Of everything random.
+        images: uint8 of shape (n, 4, height, width), RGBA with premultiplied alpha.
+        size: Height and width of the result in pixels.
+        generator: The source of all randomness.
 
     Returns:
         float32 of shape (n, 3, size, size), 0 to 1.
     """
-    count = len(pictures)
+    count = len(images)
 
     def between(low: float, high: float, *shape: int) -> torch.Tensor:
         return torch.rand(count, *shape, generator=generator) * (high - low) + low
@@ -31,7 +31,7 @@ def augment(pictures: torch.Tensor, size: int, generator: torch.Generator) -> to
         return torch.rand(count, *shape, generator=generator) < share
 
     grid = F.affine_grid(_placement(between, chance), [count, 4, size, size], align_corners=False)
-    rgba = F.grid_sample(pictures.float().div_(255), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    rgba = F.grid_sample(images.float().div_(255), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     uncovered = 1 - rgba[:, 3:]
     images = torch.bmm(_tint(between, chance), rgba.flatten(2)).view(count, 3, size, size)
 
@@ -39,7 +39,7 @@ def augment(pictures: torch.Tensor, size: int, generator: torch.Generator) -> to
     background = torch.where(chance(0.5, 1, 1, 1), between(0, 1, 3, 1, 1), patches)
     images += uncovered * torch.where(chance(0.6, 1, 1, 1), torch.ones(()), background)
 
-    # A soft copy, as a picture is that was enlarged.
+    # A blurred copy imitates an image that was enlarged.
     soft = F.interpolate(F.avg_pool2d(images, 2), size=(size, size), mode="bilinear", align_corners=False)
     images = torch.where(chance(0.25, 1, 1, 1), soft, images)
     images += torch.randn(1, 3, size, size, generator=generator) * between(0, 0.06, 1, 1, 1) * chance(0.3, 1, 1, 1)
@@ -47,7 +47,7 @@ def augment(pictures: torch.Tensor, size: int, generator: torch.Generator) -> to
 
 
 def _placement(between: Callable[..., torch.Tensor], chance: Callable[..., torch.Tensor]) -> torch.Tensor:
-    """Return affine maps of shape (n, 2, 3), from the result's coordinates to the picture's."""
+    """Return affine maps of shape (n, 2, 3), from the result's coordinates to the image's."""
     angle, zoom, stretch = between(-0.3, 0.3) * chance(0.7), between(0.95, 1.5), between(0.85, 1.18)
     room = (zoom - 1).clamp(min=0.1)
     rows = (
@@ -58,7 +58,7 @@ def _placement(between: Callable[..., torch.Tensor], chance: Callable[..., torch
 
 
 def _tint(between: Callable[..., torch.Tensor], chance: Callable[..., torch.Tensor]) -> torch.Tensor:
-    """Return colour maps of shape (n, 3, 4), from premultiplied RGBA to RGB: saturation, contrast, light."""
+    """Return colour maps of shape (n, 3, 4), from premultiplied RGBA to RGB: saturation, contrast, brightness."""
     saturation = torch.where(chance(0.04, 1, 1), torch.zeros(()), between(0.5, 1.5, 1, 1))
     gain = between(0.6, 1.4, 1, 1)
     mixed = saturation * torch.eye(3) + (1 - saturation) / 3

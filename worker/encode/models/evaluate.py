@@ -1,8 +1,8 @@
-"""Measures a model on the held-out pictures: `python -m worker.encode.models.evaluate`.
+"""Measures a model on the held-out images: `python -m worker.encode.models.evaluate`.
 
-Text-to-image: the name of each emoji is to find its Twemoji picture among all of them. Image-to-image: the Twemoji
-picture of each emoji is to find Google's picture of it among all of Google's, and the other way round. R@k is the share
-of queries whose right picture is among the first k. Pictures pass the worker's own decoder and encoder.
+Text-to-image: the name of each emoji is the query, and all Twemoji images are the gallery. Image-to-image: the Twemoji
+image of each emoji searches all of Google's images, and the other way round. R@k is the share of queries whose correct
+image is among the first k results. Images pass through the worker's own decoder and encoder.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ _CUTOFFS = (1, 5, 10)
 
 
 def ranks(queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return how many wrong rows of the gallery are at least as similar to each query as the right one is.
+    """Return, for each query, how many wrong rows of the gallery are at least as similar as the correct one.
 
     Args:
-        queries: float32 of shape (n, dim), unit vectors; the right answer to row i is row i of the gallery.
+        queries: float32 of shape (n, dim), unit vectors; the correct result for row i is row i of the gallery.
         gallery: float32 of shape (m, dim), m >= n.
 
     Returns:
-        int64 of shape (n,): 0 where the right one comes first.
+        int64 of shape (n,): 0 where the correct row comes first.
     """
     cosines = queries @ gallery.T
-    right = cosines[np.arange(len(queries)), np.arange(len(queries))]
-    wrong: NDArray[np.int64] = (cosines >= right[:, None]).sum(axis=1) - 1
+    correct = cosines[np.arange(len(queries)), np.arange(len(queries))]
+    wrong: NDArray[np.int64] = (cosines >= correct[:, None]).sum(axis=1) - 1
     return wrong
 
 
 def embed_set(
     encoder: OpenClipEncoder, picture_set: PictureSet, emoji: list[Emoji], cache: Path
 ) -> dict[str, NDArray[np.float32]]:
-    """Return the vectors of a set's pictures, by emoji id."""
+    """Return the vectors of a set's images, by emoji id."""
     limits = DecodeLimits(max_pixels=10**8, max_side=10**4, max_frames=1, max_scans=100, allow_truncated=False)
     decoder = PillowDecoder(encoder.spec, limits)
     files = dict(read_files(picture_set, emoji, cache))
@@ -62,9 +62,9 @@ def embed_set(
 
 
 def measure(encoder: OpenClipEncoder, cache: Path) -> dict[str, NDArray[np.int64]]:
-    """Return the ranks of all queries, by what is asked."""
+    """Return the ranks of all queries for each kind of search."""
     emoji = read_emoji(cache)
-    google = next(one for one in TRAINING_SETS if one.name == "google")
+    google = next(candidate for candidate in TRAINING_SETS if candidate.name == "google")
     held_out, known = (embed_set(encoder, one, emoji, cache) for one in (HELD_OUT, google))
     names = {one.id: one.label for one in emoji}
     shared = held_out.keys() & known.keys()
@@ -78,12 +78,12 @@ def measure(encoder: OpenClipEncoder, cache: Path) -> dict[str, NDArray[np.int64
 
 
 def _in_order(vectors: dict[str, NDArray[np.float32]], first: AbstractSet[str]) -> NDArray[np.float32]:
-    """Return vectors as rows: those of `first` by their ids, then all others."""
+    """Return the vectors as rows: first those with an id in `first`, then the others, each sorted by id."""
     return np.stack([vectors[key] for key in sorted(vectors, key=lambda key: (key not in first, key))])
 
 
 def main() -> None:
-    """Print the recalls of a model."""
+    """Print a model's recall for each kind of search."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="emoji-clip")
     parser.add_argument("--pretrained", default=BUNDLED, help="`bundled`, a tag, or the path of a checkpoint")
@@ -94,9 +94,9 @@ def main() -> None:
     encoder = OpenClipEncoder(EncoderConfig(given.model, given.pretrained, "cpu", given.precision))
     found = measure(encoder, given.cache)
     lines = [f"{encoder.model_id}: {encoder.parameters:,} parameters, {encoder.describe()}"]
-    for asked, places in found.items():
+    for search, places in found.items():
         recalls = "  ".join(f"R@{cutoff} {(places < cutoff).mean():.3f}" for cutoff in _CUTOFFS)
-        lines.append(f"{asked:34}{len(places):6} pictures  {recalls}")
+        lines.append(f"{search:34}{len(places):6} images  {recalls}")
     lines.append(f"took {time.perf_counter() - start:.0f} s\n")
     sys.stdout.write("\n".join(lines))
 

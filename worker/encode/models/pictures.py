@@ -1,6 +1,6 @@
-"""The pictures the small model learns from and is measured on: fetched with `npm pack`, drawn, and named.
+"""Provides the images that train and evaluate the small model: downloads them with `npm pack`, and renders them.
 
-Every set draws the same emoji in another hand. Twemoji is held out: no model here is ever trained on it.
+Each set shows the same emoji in a different style. Twemoji is held out: no model here is trained on it.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SIZE = 96
-"""Pixels of a drawn picture, both ways."""
+"""Height and width of a rendered image in pixels."""
 
 CACHE = Path.home() / ".cache" / "clipqueue" / "emoji"
 
 _NAMES = ("emojibase-data@17.0.0", "emojilib@4.0.3", "emoji-datasource-twitter@16.0.0")
-# An emoji's code points, without the selector that asks for the coloured form.
+# The variation selector for the coloured form. Emoji ids leave it out.
 _PRESENTATION = "fe0f"
 
 
 @dataclass(frozen=True)
 class PictureSet:
-    """One hand's drawings of the emoji.
+    """One artist's images of the emoji.
 
     Attributes:
-        name: What the set is called here.
+        name: The set's name in this project.
         package: Its npm package, with the version.
-        hand: Sets of one hand look alike: the training never pairs two of them.
-        licence: Terms of the pictures.
-        author: Whom the terms ask to name.
-        layout: Where the package keeps the pictures.
+        hand: The artist. Sets by the same artist look similar, so the training never pairs them.
+        licence: The licence of the images.
+        author: The author that the licence requires to be named.
+        layout: How the package stores the images.
     """
 
     name: str
@@ -83,13 +83,13 @@ HELD_OUT = PictureSet(
 
 @dataclass(frozen=True)
 class Emoji:
-    """One emoji and what people call it.
+    """One emoji and its names.
 
     Attributes:
         id: Its code points in lower-case hexadecimal, joined by `-`, such as `1f34e`.
         label: Its English name in the Unicode CLDR, such as `red apple`.
         names: Other names.
-        keywords: Single words that go with it.
+        keywords: Single words that are related to it.
     """
 
     id: str
@@ -99,7 +99,7 @@ class Emoji:
 
 
 def read_emoji(cache: Path = CACHE) -> list[Emoji]:
-    """Return every emoji of the held-out set that has a name, in the order of their ids. Downloads if need be."""
+    """Return every emoji of the held-out set that has a name, sorted by id. Downloads the packages if necessary."""
     base, lib, datasource = (_fetch(package, cache) for package in _NAMES)
     labels = {_emoji_id(entry["hexcode"]): entry for entry in _read_json(base / "en/data.json")}
     keywords = {_emoji_id_of_text(text): words for text, words in _read_json(lib / "dist/emoji-en-US.json").items()}
@@ -116,10 +116,10 @@ def read_emoji(cache: Path = CACHE) -> list[Emoji]:
 
 
 def read_pictures(picture_set: PictureSet, emoji: list[Emoji], cache: Path = CACHE) -> dict[str, NDArray[np.uint8]]:
-    """Return the pictures of a set, by emoji id. Downloads and draws them if need be.
+    """Return the images of a set, by emoji id. Downloads and renders them if necessary.
 
     Returns:
-        uint8 of shape (SIZE, SIZE, 4), RGBA with straight alpha, for each emoji that the set has.
+        uint8 of shape (SIZE, SIZE, 4), RGBA with straight alpha, for each emoji in the set.
     """
     drawn = cache / f"{picture_set.name}-{picture_set.package.rpartition('@')[2]}-{SIZE}.npz"
     if not drawn.exists():
@@ -127,8 +127,8 @@ def read_pictures(picture_set: PictureSet, emoji: list[Emoji], cache: Path = CAC
         with ProcessPoolExecutor() as pool:
             pictures = list(
                 tqdm(
-                    pool.map(_draw, sources.values(), chunksize=16),
-                    desc=f"drawing {picture_set.name}",
+                    pool.map(_render, sources.values(), chunksize=16),
+                    desc=f"rendering {picture_set.name}",
                     total=len(sources),
                     leave=False,
                 )
@@ -141,7 +141,7 @@ def read_pictures(picture_set: PictureSet, emoji: list[Emoji], cache: Path = CAC
 
 
 def read_files(picture_set: PictureSet, emoji: list[Emoji], cache: Path = CACHE) -> Iterator[tuple[str, bytes]]:
-    """Yield emoji ids with the picture as its author stored it: PNG, WebP or SVG. Downloads the set if need be."""
+    """Yield emoji ids with the original image file: PNG, WebP or SVG. Downloads the set if necessary."""
     folder = _fetch(picture_set.package, cache)
     wanted = {one.id for one in emoji}
     if picture_set.layout == "datasource":
@@ -159,7 +159,7 @@ def read_files(picture_set: PictureSet, emoji: list[Emoji], cache: Path = CACHE)
 
 
 def _iconify_sources(folder: Path, emoji: list[Emoji]) -> Iterator[tuple[str, bytes]]:
-    """Read an Iconify set: one JSON file of SVG bodies. Icons are found by code points, else by name."""
+    """Read an Iconify set: one JSON file of SVG bodies. It finds icons by code points, else by name."""
     icons = _read_json(folder / "icons.json")
     aliases = {alias: entry["parent"] for alias, entry in icons.get("aliases", {}).items()}
     by_name = {_squash(name): name for name in (*icons["icons"], *aliases)}
@@ -181,13 +181,13 @@ def _iconify_sources(folder: Path, emoji: list[Emoji]) -> Iterator[tuple[str, by
         )
 
 
-def _draw(source: bytes) -> NDArray[np.uint8]:
-    """Return a picture, SVG or what Pillow reads, as RGBA of SIZE x SIZE, centred."""
+def _render(source: bytes) -> NDArray[np.uint8]:
+    """Render an image, SVG or a format that Pillow reads, as RGBA of SIZE x SIZE, centred."""
     if source.startswith(b"<svg"):
         source = bytes(resvg_py.svg_to_bytes(source.decode(), width=SIZE, height=SIZE, skip_system_fonts=True))
     with Image.open(BytesIO(source)) as image:
         drawn = image.convert("RGBA")
-    # Premultiplied while it is resized: transparent pixels have a colour, too, that nobody should see.
+    # Resize with premultiplied alpha, so that the invisible colour of transparent pixels does not show at the edges.
     drawn = drawn.convert("RGBa")
     scale = SIZE / max(drawn.size)
     drawn = drawn.resize((round(drawn.width * scale), round(drawn.height * scale)), Image.Resampling.BICUBIC)
@@ -231,6 +231,6 @@ def _plain(name: str) -> str:
 
 
 def _squash(name: str) -> str:
-    """Return a name as the sets agree on it: `Flag for Flag-France`, `flag: France` and `France Flag` are one."""
+    """Return a name in the form that all sets share: `Flag for Flag-France` and `flag: France` become equal."""
     words = re.sub(r"[^a-z0-9]+", " ", re.sub("['\u2019]", "", name.lower())).split()
     return ("flag" if "flag" in words else "") + "".join(word for word in words if word not in ("flag", "for"))

@@ -1,8 +1,8 @@
 """Trains the small model on two CPU cores: `python -m worker.encode.models.train --out build/emoji-clip`.
 
-A contrastive loss of three views: two pictures of an emoji by different hands, and a text that names it. Each pair of
-them is pulled together as in CLIP (Radford et al. 2021, "Learning Transferable Visual Models From Natural Language
-Supervision", figure 3), so that text finds pictures and pictures find the same thing drawn by somebody else.
+The contrastive loss has three views: two images of an emoji by different artists, and a text that names it. Each pair
+of views is pulled together as in CLIP (Radford et al. 2021, "Learning Transferable Visual Models From Natural Language
+Supervision", figure 3), so that texts find images, and images find other artists' images of the same emoji.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import open_clip
 import torch
-import torch.nn.functional as F  # noqa: N812 - as everybody calls it
+import torch.nn.functional as F  # noqa: N812 - the usual name
 from safetensors.torch import save_file
 from tqdm import tqdm
 
@@ -44,10 +44,10 @@ TEMPLATES = (
     "a small picture of {}",
 )
 
-# Pictures that are changed at once: few enough for the processor's cache.
-_CACHED = 64
+# The number of images to augment in one step: few enough for the CPU's cache.
+_AUGMENT_BATCH = 64
 
-# Where each way to name an emoji ends or begins, among random numbers from 0 to 1.
+# The bounds between the ways to name an emoji, for a random number from 0 to 1.
 _LABEL_ALONE = 0.35
 _LABEL_IN_WORDS = 0.5
 _LABEL = 0.6
@@ -58,15 +58,15 @@ _KEYWORDS_ALONE = 0.95
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the model is trained.
+    """The hyperparameters of a training.
 
     Attributes:
         steps: Optimizer steps.
-        batch: Emoji in a batch; each comes with two pictures and one text.
-        lr: Peak learning rate of AdamW, reached after `warm_up` steps, then a cosine down to zero.
-        weight_decay: Of matrices; norms, biases and the token embedding have none.
-        ema: Decay of the moving average of the weights, which is what is saved.
-        seed: Of everything random.
+        batch: Emoji in a batch; each comes with two images and one text.
+        lr: Peak learning rate of AdamW, reached after `warm_up` steps and followed by a cosine decay to zero.
+        weight_decay: Weight decay of matrices; norms, biases and the token embedding have none.
+        ema: Decay of the exponential moving average of the weights. The saved model is this average.
+        seed: The seed of all randomness.
     """
 
     steps: int = 5200
@@ -79,11 +79,11 @@ class Recipe:
 
 
 class Pictures:
-    """The pictures of the training sets, to draw batches from.
+    """The images of the training sets. Batches are sampled from them.
 
     Args:
-        emoji: What there is to draw.
-        drawn: For each set, the hand that drew it and its pictures by emoji id: uint8 of shape
+        emoji: All emoji.
+        drawn: For each set, its artist and its images by emoji id: uint8 of shape
             (height, width, 4), RGBA with straight alpha.
     """
 
@@ -102,7 +102,7 @@ class Pictures:
         self._known = np.array([place for place, hands in enumerate(self._hands) if hands])
 
     def pick(self, count: int, rng: Generator) -> tuple[list[int], list[int], list[int]]:
-        """Return `count` emoji and, for each, the rows of two pictures, by different hands where there are two."""
+        """Return `count` emoji and, for each, the rows of two images, by different artists if there are two."""
         chosen = rng.choice(self._known, count, replace=False).tolist()
         first, second = [], []
         for place in chosen:
@@ -114,7 +114,7 @@ class Pictures:
 
 
 def phrase(one: Emoji, rng: Generator) -> str:
-    """Return one of the many ways to name an emoji."""
+    """Return a random text that names an emoji."""
     kind = rng.random()
     name = one.label if kind < _LABEL or not one.names else str(rng.choice(one.names))
     if kind < _LABEL_ALONE:
@@ -123,13 +123,13 @@ def phrase(one: Emoji, rng: Generator) -> str:
         words = rng.permutation(one.keywords)[: rng.integers(1, 4)].tolist()
         return " ".join(words if kind > _KEYWORDS_ALONE else [*words, name])
     if kind < _LABEL_IN_WORDS:
-        # `flag: France` is `flag of France`, `woman: red hair` is `woman with red hair`.
+        # `flag: France` becomes `flag of France`, `woman: red hair` is `woman with red hair`.
         name = name.replace(": ", " of " if name.startswith("flag") else " with ").replace(":", "")
     return str(rng.choice(TEMPLATES)).format(name) if kind < _TEMPLATES else name
 
 
 def contrast(first: torch.Tensor, second: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Return CLIP's loss of two aligned batches of unit vectors, each of shape (n, dim)."""
+    """Return CLIP's contrastive loss of two aligned batches of unit vectors, each of shape (n, dim)."""
     logits = scale * first @ second.T
     target = torch.arange(len(first))
     return (
@@ -138,11 +138,11 @@ def contrast(first: torch.Tensor, second: torch.Tensor, scale: torch.Tensor) -> 
 
 
 class Training:
-    """A training run that can stop and go on."""
+    """A training run that can be interrupted and resumed."""
 
     def __init__(self, recipe: Recipe, config: Path, pictures: Pictures, out: Path) -> None:
         self.recipe, self.pictures, self.out = recipe, pictures, out
-        # What a state must have been written with, to go on with it.
+        # A saved state can only be resumed if these values are the same.
         self.made_with = {**vars(recipe), "config": config.read_text(), "pictures": len(pictures.pixels)}
         open_clip.add_model_config(config)
         torch.manual_seed(recipe.seed)
@@ -169,7 +169,7 @@ class Training:
         self.seen = torch.zeros(self.model.vocab_size, dtype=torch.bool)
 
     def run(self, until: int) -> None:
-        """Train until so many steps are done in all, saving now and then."""
+        """Train up to a step, and save the state every 250 steps."""
         started = time.perf_counter() - self.seconds
         with tqdm(total=until, initial=self.step, desc="training", unit="step", mininterval=5) as bar:
             while self.step < until:
@@ -188,7 +188,7 @@ class Training:
         tokens = self.tokenize([phrase(self.pictures.emoji[place], rng) for place in chosen])
         self.seen[tokens.unique()] = True
         rows = first + second
-        batches = (rows[start : start + _CACHED] for start in range(0, len(rows), _CACHED))
+        batches = (rows[start : start + _AUGMENT_BATCH] for start in range(0, len(rows), _AUGMENT_BATCH))
         pieces = [augment(self.pictures.pixels[batch], self.size, generator) for batch in batches]
         images = torch.cat(pieces).sub_(self.mean).div_(self.std).contiguous(memory_format=torch.channels_last)
         warm = min(1.0, (self.step + 1) / recipe.warm_up)
@@ -213,7 +213,7 @@ class Training:
         return float(loss.detach())
 
     def save(self) -> None:
-        """Write the state to go on from, and the model as it stands."""
+        """Write the state for `resume`, and the current model."""
         part = self.out / "state.part"
         torch.save(
             {
@@ -229,25 +229,27 @@ class Training:
         )
         part.replace(self.out / "state.pt")
         weights = {name: value.clone() for name, value in self.average.state_dict().items()}
-        # A word that was never trained counts for nothing, instead of for the noise it began with.
+        # The embedding of a word that was never trained is zero instead of its random initial value.
         weights["token_embedding.weight"][~self.seen] = 0
         weights = {n: (v.half() if v.is_floating_point() else v).contiguous() for n, v in weights.items()}
         save_file(weights, self.out / "model.part", metadata={"format": "pt"})
-        (self.out / "model.part").chmod(0o644)  # safetensors writes for its owner alone
+        (self.out / "model.part").chmod(0o644)  # safetensors makes the file readable for its owner only
         (self.out / "model.part").replace(self.out / "model.safetensors")
 
     def resume(self) -> None:
-        """Go on from what `save` wrote, if anything.
+        """Load the state that `save` wrote, if there is one.
 
         Raises:
-            SystemExit: It was written with another recipe, configuration or number of pictures.
+            SystemExit: The state has another recipe, configuration or number of images.
         """
         path = self.out / "state.pt"
         if not path.exists():
             return
         state = torch.load(path, weights_only=True)
         if state["made_with"] != self.made_with:
-            raise SystemExit(f"{path} was written with {state['made_with']}: go on with that, or choose another --out.")
+            raise SystemExit(
+                f"{path} was written with {state['made_with']}: use the same values, or choose another --out."
+            )
         self.step, self.seconds, self.seen = state["step"], state["seconds"], state["seen"]
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
@@ -255,13 +257,13 @@ class Training:
 
 
 def main() -> None:
-    """Train, or go on training."""
+    """Start or resume a training."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the state and the model")
     parser.add_argument("--config", type=Path, default=Path(__file__).parent / "emoji-clip.json")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="folder for what is downloaded")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder for downloads")
     names = [one.name for one in TRAINING_SETS]
-    parser.add_argument("--leave-out", choices=names, help="a set not to train on, to choose between recipes by")
+    parser.add_argument("--leave-out", choices=names, help="a set to leave out, to validate recipes on")
     for name, default in vars(Recipe()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     given = vars(parser.parse_args())
