@@ -18,7 +18,7 @@ COPY worker ./worker
 # hadolint ignore=DL3013
 RUN pip install ".[flower]"
 USER 10001
-# Flower can stop workers and start tasks; here it only shows.
+# Flower can stop workers and start tasks. Read-only mode prevents both.
 ENV FLOWER_READ_ONLY=True
 EXPOSE 5555
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
@@ -28,7 +28,7 @@ CMD ["celery", "-A", "worker.app", "flower"]
 
 FROM base AS worker
 ARG TORCH_INDEX_URL=""
-# Versions are bounded in pyproject.toml. PyTorch before the sources, so that a change of ours does not install PyTorch anew.
+# pyproject.toml bounds the versions. PyTorch comes before the sources, so that its layer stays cached when they change.
 # hadolint ignore=DL3013
 RUN pip install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch torchvision
 COPY pyproject.toml README.md LICENSE ./
@@ -37,7 +37,7 @@ COPY worker ./worker
 # hadolint ignore=DL3013
 RUN pip install ".[worker]" && install -d -o clipqueue /opt/models
 USER 10001
-# The weights are part of the image: a start needs no network, and cannot fail for want of a model hub.
+# The image contains the weights, so that a start needs neither a network nor a model hub.
 ARG CLIP_MODEL=ViT-B-32-quickgelu
 ARG CLIP_PRETRAINED=openai
 ENV CLIP_MODEL=${CLIP_MODEL} \
@@ -45,8 +45,8 @@ ENV CLIP_MODEL=${CLIP_MODEL} \
     HF_HOME=/opt/models
 RUN clipqueue model pull
 ENV HF_HUB_OFFLINE=1
-# Loading and warming the model takes its time; until then the worker takes no job and answers no ping.
+# Until the model is loaded and warm, the worker consumes no job and answers no ping.
 HEALTHCHECK --interval=30s --timeout=20s --start-period=120s --retries=3 \
     CMD ["python", "-m", "worker.health"]
-# Exec form: Celery is process 1 and gets SIGTERM itself, so it can finish its jobs. A shell would swallow it.
+# Exec form: Celery is process 1 and receives SIGTERM, so it can drain. A shell would not pass it on.
 CMD ["celery", "-A", "worker.app", "worker"]

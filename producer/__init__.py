@@ -1,8 +1,13 @@
-"""The producer side of clipqueue: what a web backend imports. Light on purpose: no Celery, no torch."""
+"""The producer's side of clipqueue. A web backend imports these names; Celery and torch are not needed.
 
-from producer.client.client import EmbeddingClient
-from producer.contract.errors import BrokerUnavailable, ClipqueueError, ConfigurationError, InvalidJob, StoreUnavailable
-from producer.contract.job import ImageJob, ObjectIdRef
+The installed distribution gives this package the import name `clipqueue` too, for backends that have a `producer` of
+their own: `from clipqueue import EmbeddingClient`. A program must use one of the two names throughout, because Python
+loads the classes once for each name.
+"""
+
+from .client.client import EmbeddingClient
+from .contract.errors import BrokerUnavailable, ClipqueueError, ConfigurationError, InvalidJob, StoreUnavailable
+from .contract.job import ImageJob, ObjectIdRef
 
 __all__ = [
     "BrokerUnavailable",

@@ -1,8 +1,9 @@
-"""Fixtures: the embedded servers once a run, a worker once a run, an image server and fresh ids for each test."""
+"""Fixtures: servers and a worker for the whole session, an image server and fresh ids for each test."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pymongo
@@ -12,19 +13,28 @@ import redis
 from producer.cli.model import SMALL_MODEL
 from producer.client.client import EmbeddingClient
 from producer.local.stack import Stack
+from tests.support.scheduling import FileScheduling
 from tests.support.servers import ImageServer
 from tests.support.waiting import wait_for
+from tests.support.workers import FAST_RETRIES, FakeWorker, start_fake_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pymongo.collection import Collection
+    from xdist.remote import Producer
 
-FAST_RETRIES = {"CLIPQUEUE_MAX_RETRIES": "2", "CLIPQUEUE_RETRY_BASE_S": "0.1", "CLIPQUEUE_RETRY_CAP_S": "0.2"}
+# The settings of a worker with the bundled small model, which imports torch. Most tests need none: see `worker_log`.
 WORKER_ENV = {**SMALL_MODEL, **FAST_RETRIES, "CLIPQUEUE_PRECISION": "fp32"}
 
 Document = dict[str, Any]
+StartWorker = Callable[..., FakeWorker]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling:
+    """Choose how pytest-xdist distributes the tests; without `-n` it is not called."""
+    return FileScheduling(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +44,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def stack(data_dir: Path) -> Iterator[Stack]:
-    """Redis and MongoDB, for the whole run."""
+    """Redis and MongoDB for the whole session."""
     with Stack(data_dir) as stack:
         stack.start_servers()
         yield stack
@@ -42,9 +52,8 @@ def stack(data_dir: Path) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def worker_log(stack: Stack, data_dir: Path) -> Path:
-    """A worker on the run's stack; its log file, in which OpenMP too says what is set."""
-    stack.start_worker({**WORKER_ENV, "OMP_DISPLAY_ENV": "VERBOSE"})
-    return data_dir / "worker.log"
+    """The log file of a worker with the fake encoder, which runs on the session's servers."""
+    return start_fake_worker(stack, data_dir, "worker").log_path
 
 
 @pytest.fixture
@@ -55,32 +64,61 @@ def broker(stack: Stack) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def redis_url(stack: Stack) -> str:
-    """A Redis database where no worker listens."""
+    """A Redis database without a worker."""
     return stack.redis_url.removesuffix("0") + "6"
 
 
 @pytest.fixture
 def queue(redis_url: str) -> Iterator[redis.Redis]:
-    """That database, empty."""
+    """The Redis database without a worker, empty."""
     with redis.Redis.from_url(redis_url) as queue:
         queue.flushdb()
         yield queue
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Servers of a module's own: no worker listens there, and their configuration may be changed."""
-    with Stack(tmp_path_factory.mktemp("own")) as own:
+def own_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("own")
+
+
+@pytest.fixture(scope="module")
+def own(own_dir: Path) -> Iterator[Stack]:
+    """Servers for one module: no worker runs there unless a test starts one, and their configuration may change."""
+    with Stack(own_dir) as own:
         own.start_servers()
         yield own
 
 
 @pytest.fixture
 def own_broker(own: Stack) -> Iterator[redis.Redis]:
-    """Their Redis; emptied afterwards."""
+    """The Redis of `own`; emptied after the test."""
     with redis.Redis.from_url(own.redis_url) as client:
         yield client
         client.flushall()
+
+
+@pytest.fixture
+def own_collection(own: Stack) -> Iterator[Collection[Document]]:
+    """The workers' collection on the MongoDB of `own`; emptied after the test."""
+    with pymongo.MongoClient[Document](own.mongodb_uri, tz_aware=True) as mongo:
+        yield mongo["clipqueue"]["images"]
+        mongo["clipqueue"]["images"].delete_many({})
+
+
+@pytest.fixture
+def start_worker(
+    own: Stack, own_dir: Path, own_broker: redis.Redis, own_collection: Collection[Document]
+) -> Iterator[StartWorker]:
+    """A function that starts a worker with the fake encoder on `own`; the workers stop after the test."""
+    workers: list[FakeWorker] = []
+
+    def start(*options: str, **env: str) -> FakeWorker:
+        workers.append(start_fake_worker(own, own_dir, f"worker-{uuid.uuid4().hex[:8]}", env, options))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        own.stop_one(worker.process)
 
 
 @pytest.fixture
@@ -97,7 +135,7 @@ def collection(stack: Stack) -> Iterator[Collection[Document]]:
 
 @pytest.fixture
 def result_of(collection: Collection[Document]) -> Callable[[Any], Document]:
-    """A function that waits until the document with this id has a result, and returns it."""
+    """A function that waits until the document with this id has a result, and returns the document."""
 
     def wait(image_id: Any) -> Document:
         return wait_for(

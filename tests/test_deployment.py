@@ -1,4 +1,4 @@
-"""The deployment files: valid, in agreement with each other and with the code, and run for real where that can be."""
+"""The deployment files are valid and agree with each other and with the code. The Procfile is run."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import yaml
 from ephemeral_port_reserve import reserve
 
 from producer.client.client import EmbeddingClient
+from producer.local.guardian import start_guarded
 from tests.conftest import WORKER_ENV
 from tests.support.pictures import small_jpeg
 from tests.support.servers import Answer
@@ -47,7 +48,7 @@ def test_compose_follows_its_published_schema() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_compose_keeps_the_queue_and_starts_in_order() -> None:
+def test_compose_persists_the_queue_and_starts_services_in_order() -> None:
     services = compose()
     assert {"redis", "mongo", "worker", "flower"} <= set(services)
     assert "--appendonly yes --maxmemory-policy noeviction" in " ".join(services["redis"]["command"])
@@ -60,16 +61,16 @@ def test_compose_keeps_the_queue_and_starts_in_order() -> None:
     assert all("healthcheck" in services[name] for name in ("redis", "mongo"))
 
 
-def test_every_platform_gives_a_worker_time_to_end_its_jobs() -> None:
+def test_every_platform_gives_a_worker_enough_time_to_drain() -> None:
     grace_s = json.loads((ROOT / "railway.json").read_text())["deploy"]["drainingSeconds"]
     assert isinstance(grace_s, int)
     assert compose()["worker"]["stop_grace_period"] == f"{grace_s}s"
     settings = Settings()
-    # After the drain the connections are closed, one after another, each within its own deadline.
+    # After the drain, the worker closes its connections one by one, each with its own timeout.
     assert grace_s >= settings.drain_s + settings.encode_s + settings.store_s
 
 
-def test_the_dockerfile_passes_its_linter() -> None:
+def test_the_dockerfile_passes_hadolint() -> None:
     hadolint = BIN / "hadolint"
     if not hadolint.exists():
         pytest.skip("hadolint has no build for this machine")
@@ -77,23 +78,23 @@ def test_the_dockerfile_passes_its_linter() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_dockerfile_has_what_the_other_files_count_on() -> None:
+def test_the_dockerfile_has_the_stages_and_files_that_others_need() -> None:
     text = (ROOT / "Dockerfile").read_text()
     stages = re.findall(r"^FROM \S+ AS (\S+)$", text, re.MULTILINE)
     assert stages[-1] == "worker", "Railway builds the last stage"
     assert {service["build"]["target"] for service in compose().values() if "build" in service} <= set(stages)
-    for stage in re.split(r"^FROM ", text, flags=re.MULTILINE)[2:]:  # after the comment and the base
-        assert re.search(r'^CMD \["celery"', stage, re.MULTILINE), "exec form: a shell would swallow SIGTERM"
+    for stage in re.split(r"^FROM ", text, flags=re.MULTILINE)[2:]:  # without the comment and the base stage
+        assert re.search(r'^CMD \["celery"', stage, re.MULTILINE), "exec form: a shell would not pass SIGTERM on"
         assert "\nUSER 10001" in stage
         assert "\nHEALTHCHECK " in stage
     copied = [name for line in re.findall(r"^COPY (.+)$", text, re.MULTILINE) for name in line.split()[:-1]]
     assert all((ROOT / name).exists() for name in copied)
 
 
-def test_the_procfile_runs_a_worker_and_a_flower_that_shows_its_tasks(
+def test_the_procfile_runs_a_worker_and_flower_shows_its_tasks(
     stack: Stack, images: ImageServer, tmp_path: Path, new_id: str
 ) -> None:
-    """Both processes by honcho, as a platform would start them, on a Redis database of their own."""
+    """honcho starts both processes like a platform would, on a separate Redis database."""
     port = reserve()
     redis_url = stack.redis_url.removesuffix("0") + "4"
     env = {
@@ -104,11 +105,11 @@ def test_the_procfile_runs_a_worker_and_a_flower_that_shows_its_tasks(
         "FLOWER_UNAUTHENTICATED_API": "true",
         "FLOWER_ADDRESS": "127.0.0.1",
     }
-    # honcho gives the n-th process type the port + 100 n: the worker ignores its own, Flower takes port + 100.
+    # honcho adds 100 to the port for each process type. The worker ignores its port; Flower gets `port`.
     command = [str(BIN / "honcho"), "start", "--no-prefix", "-p", str(port - 100), "worker", "flower"]
     log = tmp_path / "honcho.log"
     with log.open("wb") as output:
-        honcho = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output, start_new_session=True)
+        honcho = start_guarded(command, cwd=ROOT, env=env, stdout=output, stderr=output)
     try:
 
         def api(path: str) -> Any:

@@ -1,4 +1,4 @@
-"""The Celery application: `celery -A worker.app worker` is the whole command, everything else is set here."""
+"""The Celery application. `celery -A worker.app worker` starts a worker; all options are set here."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from celery.signals import setup_logging, worker_init, worker_shutdown, worker_s
 from kombu.entity import Queue
 
 from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
-from worker.broker.transport import Channel
 from worker.broker.transport import install as install_transport
 from worker.errors import StartupError, StoreUnavailable
 from worker.lifecycle.events import EventFlush
 from worker.lifecycle.logs import configure_logging
+from worker.lifecycle.state import ProcessState
 from worker.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -32,9 +32,11 @@ class WorkerApp(Celery):
     """A Celery application with the parts that its tasks share.
 
     Attributes:
-        runtime: Set in a worker process before it takes its first message, and only there.
+        state: Shared by the consumer and the tasks.
+        runtime: Set in a worker process before it consumes its first message, and nowhere else.
     """
 
+    state: ProcessState
     runtime: Runtime
 
 
@@ -42,12 +44,13 @@ def create_app(settings: Settings) -> WorkerApp:
     """Return the application for these settings. Opens no connection."""
     install_transport()
     celery = WorkerApp("clipqueue", broker=settings.redis_url, include=["worker.tasks"], set_as_current=False)
+    celery.state = ProcessState(settings.drain_s)
     celery.conf.update(
         task_queues=[Queue(IMAGE_QUEUE)],  # type: ignore[no-untyped-call]
         task_default_queue=IMAGE_QUEUE,
         task_routes={IMAGE_TASK: IMAGE_QUEUE},
-        # threads: the model lives once in the process (CUDA cannot be used after a fork), and images in flight
-        # meet in the batcher. Set here, since this wins over the command line's default.
+        # threads: the process loads the model once (CUDA cannot be used after a fork), and the batcher collects images
+        # from all threads. The command line has another default, and this setting overrides it.
         worker_pool="threads",
         worker_concurrency=settings.concurrency,
         worker_prefetch_multiplier=1,
@@ -59,18 +62,18 @@ def create_app(settings: Settings) -> WorkerApp:
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        # What Redis refuses, as with a full disk, is no reason to end either.
+        # A Redis that refuses writes, because its disk is full, must not end the worker.
         broker_channel_error_retry=True,
-        # These two need a pool that can kill a task; the threads pool cannot, and would end in an error.
+        # Both need a pool that can kill a task. The threads pool cannot; with them, the worker would crash.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_soft_shutdown_timeout=0,
         broker_transport_options={
             "visibility_timeout": settings.visibility_timeout_s,
-            # The default looks for a dead worker's jobs only every 100 s (interval 10 s x throttle 10).
+            # By default, kombu redelivers a dead worker's jobs only every 100 s (interval 10 s x throttle 10).
             "unacked_restore_interval": settings.restore_interval_s,
             "unacked_restore_throttle": 1,
             "unacked_mutex_expire": 30,
-            # Each thread may ack at the same moment; kombu's pool has ten, and refuses the eleventh.
+            # All threads may ack at once. kombu's pool has ten connections by default and refuses the eleventh.
             "max_connections": settings.concurrency + 8,
             "socket_timeout": 10,
             "socket_connect_timeout": 5,
@@ -78,11 +81,12 @@ def create_app(settings: Settings) -> WorkerApp:
             "health_check_interval": 10,
             "client_name": "clipqueue-worker",
             "max_countdown_s": settings.retry_cap_s,
+            "consumption": celery.state.consumption,
         },
     )
     celery.steps["consumer"].add(EventFlush)
     if settings.redis_url.startswith("rediss://"):
-        # kombu checks no certificate at all unless told to.
+        # By default, kombu does not verify certificates.
         celery.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     return celery
 
@@ -99,47 +103,46 @@ app = create_app(_settings)
 
 
 @setup_logging.connect
-def _set_up_logging(**_: Any) -> None:
+def _configure_logging(**_: Any) -> None:
     configure_logging(_settings.log_level)
 
 
-# worker_init and not worker_process_init, which the threads pool never sends. It runs before the worker connects
-# to Redis, so the model is warm before the first message is taken.
+# Not worker_process_init, which the threads pool never sends. worker_init is sent before the worker connects to Redis,
+# so the model is warm before the first message is consumed.
 @worker_init.connect
 def _start(sender: Any, **_: Any) -> None:
     configure_logging(_settings.log_level)
-    # Celery's own handler comes later, and process 1 of a container ignores what has none.
+    # Celery installs its own handler later. Until then, process 1 of a container would ignore SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # Threads of PyTorch spin when they wait for each other, and for some milliseconds after the model's last step too,
-    # when others need the processors: MongoDB, above all, to write the vector. libgomp reads this as torch is loaded.
+    # PyTorch's threads spin while they wait for each other, and for some milliseconds after a forward pass, which slows
+    # down the write of the vector to MongoDB. libgomp reads this variable when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "50000")
-    # Here and not above: Flower imports this module too, and needs neither torch nor motor.
+    # Imported here because Flower imports this module too, without torch and motor installed.
     from worker.wiring import build_runtime  # noqa: PLC0415
 
     try:
-        app.runtime = build_runtime(_settings, sender.hostname)
+        app.runtime = build_runtime(_settings, app.state, sender.hostname)
         sender.concurrency = min(sender.concurrency, app.runtime.concurrency)
         app.conf.broker_transport_options["max_unacked"] = 2 * sender.concurrency
-        Channel.may_take = lambda _: not app.runtime.store.is_away
-        app.runtime.watch.start()
-        # The model and its libraries are half a million objects that stay: to look through them for garbage would
-        # stop every thread for a fifth of a second, now and then.
+        app.runtime.watchdog.start()
+        # The model and its libraries are half a million long-lived objects. Collecting garbage among them would stop
+        # every thread for a fifth of a second now and then.
         gc.freeze()
     except (StartupError, StoreUnavailable) as exc:
         logger.critical(exc)
         sys.exit(1)
     except Exception:
-        # Celery logs what a signal handler raises and goes on, here with a worker that could run no job. It lets
-        # SystemExit through.
+        # Celery logs an error of a signal handler and continues, here with a worker that cannot run jobs. SystemExit
+        # ends the process.
         logger.critical("the worker cannot start", exc_info=True)
         sys.exit(1)
 
 
 @worker_shutting_down.connect
-def _begin_drain(**_: Any) -> None:
-    if app.runtime.drain.has_begun:
-        app.runtime.watch.give_back_and_end()
-    app.runtime.drain.begin()
+def _drain(**_: Any) -> None:
+    if app.state.drain.is_draining:
+        app.runtime.watchdog.requeue_and_exit()
+    app.state.drain.start()
 
 
 @worker_shutdown.connect

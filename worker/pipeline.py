@@ -1,4 +1,4 @@
-"""One image from URL to vector, as a straight line. Contains no retry: that is policy, and lives at the task."""
+"""One image from URL to vector, in a straight line. Retries are the task's policy, not the pipeline's."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StageLimits:
-    """Seconds that a stage of a job may take; a download is never begun by a worker that is stopping."""
+    """Maximum seconds of each stage that may still start during the drain. A download never does."""
 
     decode_s: float
     encode_s: float
@@ -37,12 +37,12 @@ class StageLimits:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Fetch, decode, embed, save. Safe to share between threads.
+    """Fetch, decode, embed, save. Thread-safe.
 
     Attributes:
-        model: The name under which vectors are stored.
-        drain: Asked before each stage, when the worker is stopping.
-        limits: What each stage may take at most.
+        model: The model's id, stored with each vector.
+        drain: Checked before each stage.
+        limits: How long each stage may take.
     """
 
     fetcher: Fetcher
@@ -54,7 +54,7 @@ class Pipeline:
     limits: StageLimits
 
     def run(self, job: ImageJob, attempts: int) -> None:
-        """Embed one image and write its vector.
+        """Embed one image and write its vector to MongoDB.
 
         Raises:
             PermanentError, TransientError, Requeue: See `worker.errors`.
@@ -68,21 +68,21 @@ class Pipeline:
         logger.info("job=%s %s %s url=%s", job.image_id, outcome, clock, redact_url(job.url))
 
     def _run(self, job: ImageJob, attempts: int, clock: _StageClock) -> str:
-        self.drain.start_job()
+        self.drain.raise_if_draining()
         with clock.stage("check"):
             check = self.store.check(job, self.model)
         if check.verdict != "needed":
             return f"skipped ({check.verdict})"
-        self.drain.start_job()  # nothing was spent on it yet
+        self.drain.raise_if_draining()
         with clock.stage("fetch"):
             content = self.fetcher.fetch(job.url)
-        self.drain.start_stage(self.limits.decode_s)
+        self.drain.raise_if_no_time_for(self.limits.decode_s)
         with clock.stage("decode"):
             image = self.decoder.decode(content)
-        self.drain.start_stage(self.limits.encode_s)
+        self.drain.raise_if_no_time_for(self.limits.encode_s)
         with clock.stage("encode"):
             embedded = self.batcher.embed(image.pixels)
-        self.drain.start_stage(self.limits.store_s)
+        self.drain.raise_if_no_time_for(self.limits.store_s)
         with clock.stage("save"):
             digest = hashlib.sha256(content).hexdigest()
             result = Result(embedded.vector, self.model, digest, image.width, image.height, image.format)
@@ -91,7 +91,7 @@ class Pipeline:
 
 
 class _StageClock:
-    """Milliseconds by stage, for one log line."""
+    """Measures each stage in milliseconds, for the job's log line."""
 
     def __init__(self) -> None:
         self._stages: list[tuple[str, float]] = []

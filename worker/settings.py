@@ -1,4 +1,4 @@
-"""Every setting of the worker, read from the environment once. No other module reads the environment."""
+"""The worker's settings, read from the environment once at startup. No other module reads the environment."""
 
 from __future__ import annotations
 
@@ -15,25 +15,28 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Nameserver = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
 
 _DNS_PORT = 53
-# What a job may wait at most for a slot of its host, for another suspect, and before it goes back to the queue.
+_MAX_PORT = 65_535
+# The longest a job waits for a slot of its host, for another job of a lost worker, and before it is requeued.
 _WAITS_S = 3.0
 
 
 class Settings(BaseSettings):
-    """The worker's settings; the names of the variables stand in the README's table."""
+    """The worker's settings. docs/settings.md lists them; `python -m tests.support.settings_page` updates that page."""
 
     model_config = SettingsConfigDict(env_prefix="CLIPQUEUE_", env_ignore_empty=True, frozen=True)
 
     redis_url: str = Field(
-        "redis://localhost:6379/0", validation_alias="REDIS_URL", description="The queue; rediss:// for TLS."
+        "redis://localhost:6379/0",
+        validation_alias="REDIS_URL",
+        description="The Redis of the queue; `rediss://` for TLS.",
     )
     mongodb_uri: str = Field(
         "mongodb://localhost:27017/clipqueue",
         validation_alias=AliasChoices("MONGODB_URI", "MONGO_URL"),
-        description="The database is the one in the path, else `clipqueue`.",
+        description="The MongoDB of the documents; the database is the one in the path, else `clipqueue`.",
     )
-    collection: str = Field(DEFAULT_COLLECTION, min_length=1, description="The collection that gets the vectors.")
-    upsert: bool = Field(default=True, description="Make a document where a job's id has none; else drop the job.")
+    collection: str = Field(DEFAULT_COLLECTION, min_length=1, description="The MongoDB collection of the documents.")
+    upsert: bool = Field(default=True, description="Create the document if it is missing. With `false`, drop its job.")
 
     clip_model: str = Field(
         "ViT-B-32-quickgelu",
@@ -46,66 +49,78 @@ class Settings(BaseSettings):
         validation_alias="CLIP_PRETRAINED",
         description="A pretrained tag, the path of a checkpoint, `bundled` (emoji-clip) or `untrained` (random).",
     )
-    device: Literal["auto", "cuda", "mps", "cpu"] = Field("auto", description="Where the model runs.")
+    device: Literal["auto", "cuda", "mps", "cpu"] = Field(
+        "auto", description="The device that the model runs on; `auto` uses the first available of CUDA, MPS and CPU."
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="auto measures fp32 and bf16 at start and takes the faster."
+        "auto",
+        description="Precision of the weights; `auto` measures fp32 and bf16 at startup and uses the faster one.",
     )
 
-    concurrency: int = Field(64, ge=1, le=1024, description="Images in flight in one worker process (threads).")
-    batch_size: int = Field(32, ge=1, le=1024, description="Most images in one forward pass.")
+    concurrency: int = Field(
+        64, ge=1, le=1024, description="Images in flight in a worker process; fewer for a slow model."
+    )
+    batch_size: int = Field(32, ge=1, le=1024, description="Maximum number of images in one forward pass.")
     model_threads: int = Field(
-        0, ge=0, le=64, description="Forward passes at once; 0 is one for each processor, at most 4, and 1 on a GPU."
+        0, ge=0, le=64, description="Forward passes at once. 0 is one for each CPU core, up to 4, and 1 on a GPU."
     )
 
-    fetch_total_s: float = Field(15.0, gt=0, description="Seconds for one download, redirects included.")
-    fetch_connect_s: float = Field(3.0, gt=0, description="Seconds to connect.")
-    fetch_read_s: float = Field(5.0, gt=0, description="Seconds between two bytes.")
-    fetch_max_bytes: int = Field(20 * 1024 * 1024, gt=0, description="Most bytes of one image file.")
-    fetch_dns_s: float = Field(5.0, gt=0, description="Seconds to look a host name up.")
-    fetch_ports: str = Field("80,443", description="Ports that may be fetched from, such as `80,443,8000-8999`.")
+    fetch_total_s: float = Field(15.0, gt=0, description="Timeout of one download in seconds, redirects included.")
+    fetch_connect_s: float = Field(3.0, gt=0, description="Connect timeout in seconds.")
+    fetch_read_s: float = Field(5.0, gt=0, description="Read timeout in seconds: the longest pause between two bytes.")
+    fetch_max_bytes: int = Field(20 * 1024 * 1024, gt=0, description="Maximum image size in bytes.")
+    fetch_dns_s: float = Field(5.0, gt=0, description="Timeout of a DNS lookup in seconds.")
+    fetch_ports: str = Field("80,443", description="Ports that downloads may connect to, such as `80,443,8000-8999`.")
     fetch_allow_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
-        (), description="Networks (CIDR, comma separated) that may be fetched from although not public."
+        (), description="Networks that are allowed although they are not public: CIDRs, separated by commas."
     )
     fetch_nameservers: Annotated[tuple[Nameserver, ...], NoDecode] = Field(
-        (), description="Name servers to ask instead of the system's resolver: `9.9.9.9,[2620:fe::fe]:53`."
+        (), description="Name servers to use instead of the system's resolver, such as `9.9.9.9,[2620:fe::fe]:53`."
     )
-    fetch_per_host: int = Field(8, ge=1, description="Most downloads from one host at once, for each worker.")
+    fetch_per_host: int = Field(8, ge=1, description="Maximum number of downloads from one host at once, per worker.")
     fetch_user_agent: str = Field(
         f"clipqueue/{version('clipqueue')}",
         pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$",
-        description="How downloads present themselves to servers.",
+        description="The User-Agent header of downloads. A good one says how to contact you.",
     )
     fetch_allow_downgrade: bool = Field(default=False, description="Follow redirects from https to http.")
     fetch_proxy: str = Field(
         "",
         pattern=r"^(https?://[^/\s]+/?)?$",
-        description="An egress proxy (`http://user:password@host:3128`), which then decides where names may lead.",
+        description="An egress proxy, such as `http://user:password@host:3128`. The proxy resolves host "
+        "names, so it must block private addresses itself.",
     )
-    max_pixels: int = Field(50_000_000, gt=0, description="Most pixels (width x height) of one image.")
-    max_side: int = Field(16_384, gt=0, description="Most pixels of one side of an image.")
-    max_frames: int = Field(1000, gt=0, description="Most frames that an image file may announce; one is decoded.")
-    max_scans: int = Field(100, gt=0, description="Most scans of a progressive JPEG.")
-    allow_truncated: bool = Field(default=False, description="Embed images that are cut short, as far as they go.")
+    max_pixels: int = Field(50_000_000, gt=0, description="Maximum number of pixels (width x height) of an image.")
+    max_side: int = Field(16_384, gt=0, description="Maximum width and height of an image in pixels.")
+    max_frames: int = Field(
+        1000,
+        gt=0,
+        description="Maximum number of frames that a file's header may state. Only the first frame is decoded.",
+    )
+    max_scans: int = Field(100, gt=0, description="Maximum number of scans in a progressive JPEG.")
+    allow_truncated: bool = Field(default=False, description="Embed truncated images as far as they can be decoded.")
     decode_processes: int = Field(
-        0, ge=0, le=256, description="Processes that decode; 0 is one for each processor, at most 8."
+        0, ge=0, le=256, description="Number of decoding processes. 0 is one for each CPU core, up to 8."
     )
-    decode_cpu_s: int = Field(6, ge=1, description="Most seconds of processor time to decode one image.")
+    decode_cpu_s: int = Field(6, ge=1, description="CPU time limit in seconds for decoding one image.")
     decode_memory_bytes: int = Field(
-        2 * 1024**3, ge=256 * 1024**2, description="Most memory (address space) of one decoding process."
+        2 * 1024**3, ge=256 * 1024**2, description="Memory limit (address space) of a decoding process in bytes."
     )
-    decode_s: float = Field(12.0, gt=0, description="Seconds that an image may take to be decoded, waiting included.")
+    decode_s: float = Field(12.0, gt=0, description="Timeout for decoding one image in seconds, waiting included.")
 
-    max_retries: int = Field(5, ge=0, description="Retries after a transient error before the job is failed.")
-    retry_base_s: float = Field(2.0, gt=0, description="Seconds before the first retry; doubles each time.")
-    retry_cap_s: float = Field(20.0, gt=0, description="Most seconds before a retry.")
-    encode_s: float = Field(12.0, gt=0, description="Seconds that an image may wait for its vector.")
-    store_s: float = Field(5.0, gt=0, description="Seconds that MongoDB may take to answer.")
-    visibility_timeout_s: int = Field(
-        80, ge=2, description="Seconds after which a killed worker's jobs are given to another."
+    max_retries: int = Field(5, ge=0, description="Retries after a transient error. After the last one, the job fails.")
+    retry_base_s: float = Field(
+        2.0, gt=0, description="Maximum delay before the first retry in seconds; doubles each time."
     )
-    restore_interval_s: int = Field(5, ge=1, description="Seconds between two looks for such jobs.")
-    drain_s: float = Field(40.0, gt=0, description="Seconds from SIGTERM until the jobs are done or given back.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What the worker logs.")
+    retry_cap_s: float = Field(20.0, gt=0, description="Maximum delay before any retry in seconds.")
+    encode_s: float = Field(12.0, gt=0, description="Timeout for encoding one image in seconds, waiting included.")
+    store_s: float = Field(5.0, gt=0, description="Timeout of a MongoDB call in seconds.")
+    visibility_timeout_s: int = Field(
+        80, ge=2, description="Seconds after which the jobs of a killed worker are redelivered."
+    )
+    restore_interval_s: int = Field(5, ge=1, description="Seconds between two checks for jobs to redeliver.")
+    drain_s: float = Field(40.0, gt=0, description="Seconds from SIGTERM until all jobs are done or requeued.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The log level of the worker.")
 
     @field_validator("fetch_allow_networks", mode="before")
     @classmethod
@@ -124,10 +139,9 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _jobs_end_before_redelivery(self) -> Self:
-        # A job still running at the visibility timeout would be given to a second worker (celery#5935), and a
-        # retry waits for its countdown unacked in the worker's memory.
-        # The store is asked whether the job is needed, to save, and, if it refuses that, to record the failure.
+    def _check_visibility_timeout(self) -> Self:
+        # A job that still runs at the visibility timeout is redelivered to a second worker (celery#5935). A retry waits
+        # for its countdown unacked. The store is called up to three times: check, save, and save a failure.
         longest = self.retry_cap_s + self.fetch_total_s + self.decode_s + self.encode_s + 3 * self.store_s + _WAITS_S
         if longest >= self.visibility_timeout_s:
             raise ValueError(
@@ -138,48 +152,52 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _stages_end_before_the_drain(self) -> Self:
-        # A stage that has begun cannot be broken off.
+    def _check_drain(self) -> Self:
+        # A stage that has started cannot be interrupted.
         for stage in ("fetch_total_s", "decode_s", "encode_s", "store_s"):
             seconds = getattr(self, stage)
             if seconds > self.drain_s:
                 name = f"CLIPQUEUE_{stage.upper()}"
-                raise ValueError(f"{name} ({seconds:g} s) must not be above CLIPQUEUE_DRAIN_S ({self.drain_s:g} s)")
+                raise ValueError(f"{name} ({seconds:g} s) must not exceed CLIPQUEUE_DRAIN_S ({self.drain_s:g} s)")
         return self
 
 
 class SettingsError(Exception):
-    """The environment does not make valid settings; the message names each variable, never its value."""
+    """A variable has an invalid value. The message names each such variable, never its value."""
 
 
 def load_settings() -> Settings:
     """Read the settings from the environment.
 
     Raises:
-        SettingsError: A variable has a value that cannot be used.
+        SettingsError: A variable has an invalid value.
     """
     try:
         return Settings()
     except ValidationError as exc:
         lines = [f"  {_variable(error['loc'])}: {error['msg']}" for error in exc.errors()]
-        # `from None`: pydantic's own text repeats the values, and a URL may hold a password.
-        raise SettingsError("clipqueue: settings that cannot be used\n" + "\n".join(lines)) from None
+        # `from None`, because pydantic's own text repeats the values, and a URL may hold a password.
+        raise SettingsError("clipqueue: invalid settings\n" + "\n".join(lines)) from None
 
 
 def parse_ports(text: str) -> tuple[range, ...]:
-    """Read `80,443,8000-8999` as ranges; raises ValueError for anything else."""
-    ranges = []
-    for part in text.split(","):
-        first, _, last = part.strip().partition("-")
+    """Parse ports and ranges of ports, such as `80,443,8000-8999`. Raises ValueError."""
+    return tuple(_parse_port_range(part.strip()) for part in text.split(","))
+
+
+def _parse_port_range(text: str) -> range:
+    first, _, last = text.partition("-")
+    try:
         ports = range(int(first), int(last or first) + 1)
-        if not ports or ports[0] < 1 or ports[-1] > 65_535:  # noqa: PLR2004  (the largest port)
-            raise ValueError(f"{part.strip()!r} is not a port or a range of ports")
-        ranges.append(ports)
-    return tuple(ranges)
+    except ValueError:
+        ports = range(0)
+    if not ports or ports[0] < 1 or ports[-1] > _MAX_PORT:
+        raise ValueError(f"{text!r} is not a port or a range of ports")
+    return ports
 
 
 def parse_nameserver(text: str) -> Nameserver:
-    """Read `9.9.9.9`, `9.9.9.9:53`, `2620:fe::fe` or `[2620:fe::fe]:53`; raises ValueError for anything else."""
+    """Parse `9.9.9.9`, `9.9.9.9:53`, `2620:fe::fe` or `[2620:fe::fe]:53`. Raises ValueError."""
     text = text.strip()
     host, colon, port = text.rpartition(":")
     if not colon or (":" in host and not text.startswith("[")) or text.endswith("]"):
@@ -188,7 +206,8 @@ def parse_nameserver(text: str) -> Nameserver:
 
 
 def _variable(loc: tuple[int | str, ...]) -> str:
+    """Return the environment variable of a pydantic error location, which is empty if several settings conflict."""
     if not loc:
-        return "together"
+        return "conflicting settings"
     name = str(loc[0])
     return name if name.isupper() else f"CLIPQUEUE_{name.upper()}"

@@ -1,4 +1,4 @@
-"""The input that the model takes: what `decode` makes and `encode` reads. Chosen by the model."""
+"""Describes the model's input. The decoder produces it and the encoder consumes it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class PreprocessSpec:
-    """What the model's vision tower takes: the part of open_clip's preprocessing that concerns geometry.
+    """The geometric part of open_clip's preprocessing: how an image becomes the model's input.
 
     Attributes:
-        height: Pixels of the input, top to bottom.
-        width: Pixels of the input, left to right.
-        resize_mode: `shortest` scales the shorter side and crops the centre, `squash` ignores the aspect ratio.
+        height: Height of the input in pixels.
+        width: Width of the input in pixels.
+        resize_mode: `shortest` scales the shorter side and crops the center; `squash` ignores the aspect ratio.
         interpolation: The filter for resizing.
     """
 

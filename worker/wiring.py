@@ -1,4 +1,4 @@
-"""The composition root: chooses the one real implementation of each part and puts them together."""
+"""The composition root: builds the parts of a worker process and connects them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from producer.client.broker import Broker
 from producer.contract.job import now_ms
 from worker.broker.poison import Quarantine
 from worker.broker.retries import RetryPolicy
-from worker.broker.transport import Channel
 from worker.decode.pillow import DecodeLimits
 from worker.decode.pool import DecodePool, ProcessLimits
 from worker.encode.batcher import Batcher
 from worker.encode.cpus import usable_cpus
-from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
 from worker.fetch.dns import NameserverResolver, ThreadedResolver
 from worker.fetch.fetcher import FetchRules, HttpFetcher
 from worker.fetch.guard import Guard
 from worker.fetch.host_limits import HostLimits
 from worker.fetch.http import GuardedAdapter
-from worker.lifecycle.drain import Drain
-from worker.lifecycle.watchdog import Watch, Watched
+from worker.lifecycle.heartbeat import Heartbeat
+from worker.lifecycle.watchdog import Watchdog
 from worker.pipeline import Pipeline, StageLimits
 from worker.settings import parse_ports
 from worker.store.mongo import MongoStore
@@ -31,13 +29,15 @@ from worker.store.outage import ResilientStore
 
 if TYPE_CHECKING:
     from producer.contract.fields import WorkerHeartbeat
+    from worker.encode.open_clip import OpenClipEncoder
     from worker.fetch.dns import Resolve
+    from worker.lifecycle.state import ProcessState
     from worker.settings import Settings
     from worker.spec import PreprocessSpec
 
 logger = logging.getLogger(__name__)
 
-# What a job waits for another of its host, or another suspect, before it goes back to the queue.
+# How long a job waits for a slot of its host, or for another job of a lost worker, before it is requeued.
 _WAIT_S = 1.0
 _MAX_DECODE_PROCESSES = 8
 
@@ -47,7 +47,7 @@ class Runtime:
     """What the tasks of one worker process share.
 
     Attributes:
-        concurrency: How many images may be in flight, so that the model can serve each in time.
+        concurrency: Images in flight, as many as the model can serve in time.
     """
 
     pipeline: Pipeline
@@ -56,41 +56,38 @@ class Runtime:
     batcher: Batcher
     fetcher: HttpFetcher
     decoder: DecodePool
-    suspects: Quarantine
-    drain: Drain
-    watch: Watch
+    quarantine: Quarantine
+    watchdog: Watchdog
     concurrency: int
 
     def close(self) -> None:
-        """Let the model thread end, then close connections. Call when no task runs any more."""
-        self.watch.close()
+        """End threads and processes, then close connections. Call it when no task runs."""
+        self.watchdog.close()
         self.batcher.close()
         self.fetcher.close()
         self.decoder.close()
-        self.suspects.close()
+        self.quarantine.close()
         self.store.close()
 
 
-def build_runtime(settings: Settings, node: str) -> Runtime:
+def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime:
     """Load and warm the model, and build everything around it.
 
     Args:
-        settings: What the environment says.
-        node: Celery's name for this process.
+        settings: The worker's settings.
+        state: What the consumer and the tasks share.
+        node: Celery's name of this process.
 
     Raises:
+        StoreUnavailable: MONGODB_URI or CLIPQUEUE_COLLECTION is invalid.
         ModelUnavailable: The model cannot be loaded.
         DecoderUnavailable: No decoding process can be started.
-        StoreUnavailable: MONGODB_URI or CLIPQUEUE_COLLECTION cannot be used.
     """
+    # First, because it only takes a moment to reject an invalid URI. Importing torch and loading the model take longer.
     mongo = MongoStore(settings.mongodb_uri, settings.collection, call_s=settings.store_s, upsert=settings.upsert)
-    encoder = OpenClipEncoder(EncoderConfig.of(settings))
-    per_image_s = encoder.warm_up(fit_batch_size(settings.batch_size, settings.concurrency, encoder.threads))
-    logger.info("model %s ready: %s", encoder.model_id, encoder.describe())
-    concurrency = fit_concurrency(per_image_s, settings.encode_s, settings.concurrency)
+    encoder, concurrency = _load_encoder(settings)
     decoder = build_decoder(settings, encoder.spec)
     decoder.warm_up()
-    drain = Drain(settings.drain_s)
     batcher = Batcher(
         encoder,
         max_batch_size=fit_batch_size(settings.batch_size, concurrency, encoder.threads),
@@ -98,19 +95,18 @@ def build_runtime(settings: Settings, node: str) -> Runtime:
         timeout_s=settings.encode_s,
         threads=encoder.threads,
     )
-    store, fetcher = ResilientStore(mongo, drain), build_fetcher(settings)
+    store, fetcher = ResilientStore(mongo, state.outage, state.drain), build_fetcher(settings)
     pipeline = Pipeline(
         fetcher=fetcher,
         decoder=decoder,
         batcher=batcher,
         store=store,
         model=encoder.model_id,
-        drain=drain,
+        drain=state.drain,
         limits=StageLimits(settings.decode_s, settings.encode_s, settings.store_s),
     )
-    # Twice the deadline of one image: nobody waits for that batch any more.
-    watched = Watched(store, batcher, drain, Channel.taker, Channel.holdings, 2 * settings.encode_s, decoder.close)
-    about = _about(settings, node, encoder.model_id, mongo.database, concurrency)
+    about = _describe(settings, node, encoder.model_id, mongo.database, concurrency)
+    heartbeat = Heartbeat(Broker(settings.redis_url), state.consumption, state.outage, about)
     store.ping()
     return Runtime(
         pipeline=pipeline,
@@ -119,14 +115,24 @@ def build_runtime(settings: Settings, node: str) -> Runtime:
         batcher=batcher,
         fetcher=fetcher,
         decoder=decoder,
-        suspects=Quarantine(Broker(settings.redis_url), wait_s=_WAIT_S),
-        drain=drain,
-        watch=Watch(Broker(settings.redis_url), watched, about),
+        quarantine=Quarantine(Broker(settings.redis_url), wait_s=_WAIT_S),
+        # After twice the deadline of an image, no job waits for that forward pass any more.
+        watchdog=Watchdog(heartbeat, batcher, hang_s=2 * settings.encode_s, on_exit=decoder.close),
         concurrency=concurrency,
     )
 
 
-def _about(settings: Settings, node: str, model: str, database: str, concurrency: int) -> WorkerHeartbeat:
+def _load_encoder(settings: Settings) -> tuple[OpenClipEncoder, int]:
+    """Load and warm the model; return it with the number of images in flight that it can serve."""
+    from worker.encode.open_clip import EncoderConfig, OpenClipEncoder  # noqa: PLC0415  (imports torch)
+
+    encoder = OpenClipEncoder(EncoderConfig.of(settings))
+    per_image_s = encoder.warm_up(fit_batch_size(settings.batch_size, settings.concurrency, encoder.threads))
+    logger.info("model %s ready: %s", encoder.model_id, encoder.describe())
+    return encoder, fit_concurrency(per_image_s, settings.encode_s, settings.concurrency)
+
+
+def _describe(settings: Settings, node: str, model: str, database: str, concurrency: int) -> WorkerHeartbeat:
     return {
         "node": node,
         "version": version("clipqueue"),
@@ -143,15 +149,15 @@ def _about(settings: Settings, node: str, model: str, database: str, concurrency
 
 
 def fit_concurrency(per_image_s: float, encode_s: float, wanted: int) -> int:
-    """Return how many images may be in flight so that the last of them waits at most half of `encode_s`.
+    """Return how many images may be in flight so that each waits at most half of `encode_s` for the model.
 
-    With more, images of a slow model would time out and be tried again, and none would ever be done.
+    With more, the images of a slow model would time out, be retried, and never be done.
     """
     fitting = max(1, min(wanted, int(encode_s / 2 / per_image_s)))
     if fitting < wanted:
         logger.warning(
-            "the model takes %.2f s an image here: %d images in flight instead of %d (CLIPQUEUE_CONCURRENCY), so "
-            "that each has its vector within CLIPQUEUE_ENCODE_S=%g",
+            "the model takes %.2f s per image here: %d images in flight instead of %d (CLIPQUEUE_CONCURRENCY), so that "
+            "each gets its vector within CLIPQUEUE_ENCODE_S=%g",
             per_image_s,
             fitting,
             wanted,
@@ -161,12 +167,15 @@ def fit_concurrency(per_image_s: float, encode_s: float, wanted: int) -> int:
 
 
 def fit_batch_size(wanted: int, concurrency: int, threads: int) -> int:
-    """Return the largest batch with which the model holds half of what is in flight; the rest is fetched meanwhile."""
+    """Return the largest batch size at which the model holds half of the images in flight.
+
+    The other half is fetched and decoded meanwhile.
+    """
     return max(1, min(wanted, concurrency // (2 * threads)))
 
 
 def build_fetcher(settings: Settings) -> HttpFetcher:
-    """Return the fetcher that the settings describe."""
+    """Return the fetcher for these settings."""
     rules = FetchRules(
         total_s=settings.fetch_total_s,
         connect_s=settings.fetch_connect_s,
@@ -175,20 +184,20 @@ def build_fetcher(settings: Settings) -> HttpFetcher:
         user_agent=settings.fetch_user_agent,
         allow_downgrade=settings.fetch_allow_downgrade,
     )
-    guard = Guard(parse_ports(settings.fetch_ports), settings.fetch_allow_networks, _build_resolve(settings))
+    guard = Guard(parse_ports(settings.fetch_ports), settings.fetch_allow_networks, _build_resolver(settings))
     adapter = GuardedAdapter(guard, settings.concurrency, settings.fetch_proxy)
     return HttpFetcher(adapter, HostLimits(settings.fetch_per_host, _WAIT_S), rules)
 
 
-def _build_resolve(settings: Settings) -> Resolve:
+def _build_resolver(settings: Settings) -> Resolve:
     if settings.fetch_nameservers:
         return NameserverResolver(settings.fetch_nameservers, settings.fetch_dns_s)
-    # Twice as many threads as jobs: a lookup that nobody waits for any more goes on until the system gives up.
+    # Twice as many threads as jobs, because a lookup that timed out keeps its thread until the system gives up.
     return ThreadedResolver(2 * settings.concurrency, settings.fetch_dns_s)
 
 
 def build_decoder(settings: Settings, spec: PreprocessSpec) -> DecodePool:
-    """Return the decoder that the settings describe, for a model's input. Starts no process yet."""
+    """Return the decoder for these settings and the model's input. Starts no process yet."""
     limits = DecodeLimits(
         max_pixels=settings.max_pixels,
         max_side=settings.max_side,

@@ -1,1 +1,1 @@
-"""The command `clipqueue`: one module for each command, each a thin layer over a function that Python can call."""
+"""The command `clipqueue`: options, output and exit codes. The work is done in the packages beside."""

@@ -1,4 +1,4 @@
-"""The collection that a command works on: its options, and how it is opened or the command ended."""
+"""The collection that a command reads: the option for its name, and its connection."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from producer.cli.output import fail, fail_for_extra
+from producer.cli.output import fail, fail_without_extra
 from producer.client.environment import mongodb_uri
 from producer.contract.names import DEFAULT_COLLECTION
 
@@ -26,12 +26,12 @@ collection_option = click.option(
 )
 
 
-def uri_for(command: str) -> str:
-    """Return MongoDB's URI; end the command if that or the extra `mongo` is missing."""
+def require_mongodb_uri(command: str) -> str:
+    """Return the URI of MongoDB; exit with 1 if it is not set or the extra `mongo` is missing."""
     try:
-        import pymongo  # noqa: F401, PLC0415  (the base install has none)
+        import pymongo  # noqa: F401, PLC0415  (not part of the base install)
     except ImportError:
-        fail_for_extra(command, "mongo")
+        fail_without_extra(command, "mongo")
     uri = mongodb_uri()
     if uri is None:
         fail("MONGODB_URI is not set; it looks like mongodb://host:27017/database")
@@ -39,13 +39,13 @@ def uri_for(command: str) -> str:
 
 
 @contextmanager
-def opened_collection(command: str, collection: str) -> Iterator[ImageDocuments]:
-    """Open the collection for a block; end the command if the extra `mongo` or the URI is missing.
+def open_documents_for(command: str, collection: str) -> Iterator[ImageDocuments]:
+    """Open the collection for a block; exit with 1 if the URI is not set or the extra `mongo` is missing.
 
     Raises:
-        ConfigurationError: The URI or the collection's name cannot be used.
+        ConfigurationError: The URI or the collection's name is not valid.
     """
-    uri = uri_for(command)
+    uri = require_mongodb_uri(command)
     from producer.documents.documents import open_documents  # noqa: PLC0415  (needs pymongo)
 
     with open_documents(uri, collection) as documents:

@@ -1,4 +1,4 @@
-"""`clipqueue failed`: shows which images failed and why. `producer.documents.failures` reads them from MongoDB."""
+"""`clipqueue failed`: lists failed images by error code."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from producer.cli.collection import collection_option, uri_for
+from producer.cli.collection import collection_option, require_mongodb_uri
 from producer.cli.output import fail
 from producer.contract.errors import ClipqueueError
-from producer.operations.doctor.findings import printable
+from producer.contract.text import printable
 
 if TYPE_CHECKING:
     from producer.documents.failures import FailureGroup
@@ -19,20 +19,24 @@ _HEADINGS = ("code", "stage", "count", "newest (UTC)")
 
 
 @click.command()
-@click.option("--code", help="Show these alone, such as http_404.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, one for each code.")
+@click.option("--code", help="Show only this code, such as http_404.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line and code.")
 @collection_option
 @click.option(
-    "--samples", type=click.IntRange(0, 1000), default=3, show_default=True, help="Most images to show of each code."
+    "--samples",
+    type=click.IntRange(0, 1000),
+    default=3,
+    show_default=True,
+    help="Maximum number of images to show for each code.",
 )
 def failed(code: str | None, collection: str, samples: int, *, as_json: bool) -> None:
-    """List the images that failed by the code of their error, with the newest of each.
+    """List the failed images by error code, with the newest of each code.
 
-    Needs the extra `mongo`. The exit code is 0 whether any failed or not.
+    Needs the extra `mongo`. The exit code is 0 even if images have failed.
     """
-    uri = uri_for("clipqueue failed")
-    from producer.documents.connection import open_collection  # noqa: PLC0415  (as above)
-    from producer.documents.failures import find_failures  # noqa: PLC0415  (needs pymongo)
+    uri = require_mongodb_uri("clipqueue failed")
+    from producer.documents.connection import open_collection  # noqa: PLC0415  (needs pymongo)
+    from producer.documents.failures import find_failures  # noqa: PLC0415
 
     try:
         with open_collection(uri, collection) as documents:
@@ -43,10 +47,10 @@ def failed(code: str | None, collection: str, samples: int, *, as_json: bool) ->
         for group in groups:
             click.echo(_as_json(group))
     else:
-        click.echo(_as_table(groups) if groups else _nothing(code))
+        click.echo(_as_table(groups) if groups else _no_failures(code))
 
 
-def _nothing(code: str | None) -> str:
+def _no_failures(code: str | None) -> str:
     return "no image has failed" if code is None else f"no image has failed with code {printable(code)!r}"
 
 
@@ -57,7 +61,9 @@ def _as_json(group: FailureGroup) -> str:
             "stage": group.stage,
             "count": group.count,
             "newest": group.newest.isoformat() if group.newest else None,
-            "samples": [{"id": one.image_id, "url": one.url, "message": one.message} for one in group.samples],
+            "samples": [
+                {"id": sample.image_id, "url": sample.url, "message": sample.message} for sample in group.samples
+            ],
         }
     )
 
@@ -68,8 +74,9 @@ def _as_table(groups: list[FailureGroup]) -> str:
     lines = [_row(_HEADINGS, widths)]
     for group in groups:
         lines.append(_row(_cells(group), widths))
-        for one in group.samples:
-            lines += [f"    {one.image_id}  {one.url or '(no URL)'}", f"        {one.message or '(no message)'}"]
+        for sample in group.samples:
+            lines.append(f"    {sample.image_id}  {sample.url or '(no URL)'}")
+            lines.append(f"        {sample.message or '(no message)'}")
     return "\n".join(lines)
 
 

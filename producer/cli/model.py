@@ -1,4 +1,4 @@
-"""`clipqueue model` and the option `--model`: which model a worker runs."""
+"""`clipqueue model` and the option `--model`, which choose and show the model of a worker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.cli.output import fail, fail_for_extra
+from producer.cli.output import fail, fail_without_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from worker.settings import Settings
 
 SMALL_MODEL = {"CLIP_MODEL": "emoji-clip", "CLIP_PRETRAINED": "bundled"}
-"""The small model that ships with the project: it needs no download, and knows emoji and little else."""
+"""The small model that ships with the project. It needs no download, and is trained on emoji only."""
+
+LOCAL_MODEL_DEFAULT = "CLIP_MODEL and CLIP_PRETRAINED, else the small model that ships with clipqueue"
+"""How the help of `up` and `demo` describes the default of `--model`."""
 
 
-def small_unless_set() -> dict[str, str]:
-    """Return the variables for the small model, or nothing if this shell has chosen a model."""
+def default_model_env() -> dict[str, str]:
+    """Return the variables of the small model; nothing if the environment chooses a model."""
     return {} if any(os.environ.get(name) for name in SMALL_MODEL) else SMALL_MODEL
 
 
@@ -38,7 +41,7 @@ def _read_model(_context: click.Context, _option: click.Parameter, value: str | 
 
 
 def model_option(default: str) -> Callable[[Any], Any]:
-    """Return the option `--model`, whose value are the variables that choose the model, or nothing if not given."""
+    """Return the option `--model`. Its value is a dict of the variables that choose the model, empty if not given."""
     return click.option(
         "--model",
         "model_env",
@@ -50,7 +53,7 @@ def model_option(default: str) -> Callable[[Any], Any]:
 
 @click.group()
 def model() -> None:
-    """Look at the model that a worker runs, or download it ahead of time.
+    """Show the model that a worker runs, or download it in advance.
 
     Needs the extra `worker`. Reads CLIP_MODEL, CLIP_PRETRAINED and the CLIPQUEUE_ variables as the worker does.
     """
@@ -59,10 +62,10 @@ def model() -> None:
 @model.command()
 @model_option("CLIP_MODEL and CLIP_PRETRAINED")
 def pull(model_env: dict[str, str]) -> None:
-    """Download the weights into the model hub's cache (HF_HOME), so that a worker starts without a network."""
-    with _explained():
-        settings = _settings(model_env)
-        from worker.encode.weights import load_model, model_id  # noqa: PLC0415  (takes seconds: torch)
+    """Download the weights into the model hub's cache (HF_HOME), so that a worker can start without a network."""
+    with _errors_as_messages():
+        settings = _load_settings(model_env)
+        from worker.encode.weights import load_model, model_id  # noqa: PLC0415  (imports torch, which takes seconds)
 
         loaded = load_model(settings.clip_model, settings.clip_pretrained)
     count = sum(parameter.numel() for parameter in loaded.parameters())
@@ -72,10 +75,10 @@ def pull(model_env: dict[str, str]) -> None:
 @model.command()
 @model_option("CLIP_MODEL and CLIP_PRETRAINED")
 def show(model_env: dict[str, str]) -> None:
-    """Load the model as a worker here would, and print what it is and how it runs."""
-    with _explained():
-        settings = _settings(model_env)
-        from worker.encode.open_clip import EncoderConfig, OpenClipEncoder  # noqa: PLC0415  (takes seconds: torch)
+    """Load the model as a worker on this machine would, and print its properties."""
+    with _errors_as_messages():
+        settings = _load_settings(model_env)
+        from worker.encode.open_clip import EncoderConfig, OpenClipEncoder  # noqa: PLC0415  (imports torch)
 
         encoder = OpenClipEncoder(EncoderConfig.of(settings))
     click.echo(f"id          {encoder.model_id}")
@@ -86,25 +89,25 @@ def show(model_env: dict[str, str]) -> None:
     click.echo(f"precision   {encoder.precision} ({encoder.precision_reason})")
 
 
-def _settings(model_env: dict[str, str]) -> Settings:
-    from worker.settings import load_settings  # noqa: PLC0415  (the base install has no pydantic)
+def _load_settings(model_env: dict[str, str]) -> Settings:
+    from worker.settings import load_settings  # noqa: PLC0415  (needs pydantic)
 
     os.environ.update(model_env)
     return load_settings()
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Turn what can be wrong with the installation, the settings and the model into a message."""
-    from worker.errors import ModelUnavailable  # noqa: PLC0415  (with the rest of the worker)
+def _errors_as_messages() -> Iterator[None]:
+    """Print an error of the installation, the settings or the model as a message, and exit with 1."""
+    from worker.errors import ModelUnavailable  # noqa: PLC0415
 
     try:
-        from worker.settings import SettingsError  # noqa: PLC0415  (the base install has no pydantic)
+        from worker.settings import SettingsError  # noqa: PLC0415  (needs pydantic)
     except ImportError:
-        fail_for_extra("clipqueue model", "worker")
+        fail_without_extra("clipqueue model", "worker")
     try:
         yield
     except ImportError:
-        fail_for_extra("clipqueue model", "worker")
+        fail_without_extra("clipqueue model", "worker")
     except (SettingsError, ModelUnavailable) as exc:
         fail(str(exc).removeprefix("clipqueue: "))

@@ -1,4 +1,4 @@
-"""How every command of `clipqueue` says that it cannot go on."""
+"""How a command reports an error and exits."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ def fail(message: str) -> NoReturn:
     sys.exit(1)
 
 
-def fail_for_extra(command: str, extra: str) -> NoReturn:
-    """Say which part of the installation a command lacks, and exit with 1."""
-    fail(f"{command} needs clipqueue's extra {extra!r}, as pip installs with '.[{extra}]' in its folder")
+def fail_without_extra(command: str, extra: str) -> NoReturn:
+    """Name the extra that the command needs, and exit with 1."""
+    fail(f"{command} needs clipqueue's extra {extra!r}: run pip install '.[{extra}]' in its folder")

@@ -1,27 +1,24 @@
-"""`clipqueue sweep`: one sweep, or one after another until the process is told to stop."""
+"""`clipqueue sweep`: sweeps once, or repeatedly until it is stopped."""
 
 from __future__ import annotations
 
 import signal
 import sys
-import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
 
-from producer.cli.collection import collection_option, opened_collection
+from producer.cli.collection import collection_option, open_documents_for
 from producer.cli.output import fail
-from producer.client.broker import Broker, redis_url_from_env
-from producer.contract.errors import BrokerUnavailable, ClipqueueError, ConfigurationError, StoreUnavailable
-from producer.operations.workers import check_same_collection
+from producer.client.broker import Broker
+from producer.client.environment import redis_url_from_env
+from producer.contract.errors import ClipqueueError
 
 if TYPE_CHECKING:
-    from producer.documents.documents import ImageDocuments
-    from producer.operations.requeue.sweep import Sweeper, Swept
+    from producer.operations.requeue.sweep import SweepResult
 
-_SHOWN = 5
-_FULL_PAUSE_S = 2.0
+_MAX_PROBLEMS = 5
 
 
 @click.command()
@@ -32,7 +29,7 @@ _FULL_PAUSE_S = 2.0
     envvar="CLIPQUEUE_SWEEP_EVERY_S",
     show_envvar=True,
     metavar="SECONDS",
-    help="Sweep again and again with this pause, until SIGTERM or Ctrl-C; without it, once.",
+    help="Sweep repeatedly with this pause, until SIGTERM or Ctrl-C; without it, once.",
 )
 @click.option(
     "--age",
@@ -43,7 +40,7 @@ _FULL_PAUSE_S = 2.0
     default=300,
     show_default=True,
     metavar="SECONDS",
-    help="Queue what has been owed a vector for so long, and no document twice within that time.",
+    help="Enqueue documents that have waited this long for a vector, and none of them again within that time.",
 )
 @click.option(
     "--max-queued",
@@ -52,7 +49,7 @@ _FULL_PAUSE_S = 2.0
     show_envvar=True,
     default=1000,
     show_default=True,
-    help="Queue nothing while this many jobs wait or are in flight.",
+    help="Enqueue nothing while this many jobs wait or are in flight.",
 )
 @click.option(
     "--url-field",
@@ -60,61 +57,50 @@ _FULL_PAUSE_S = 2.0
     show_envvar=True,
     default="url",
     show_default=True,
-    help="Where a document that was never enqueued has its URL, such as media.imageUrl.",
+    help="The field of the URL in documents that were never enqueued, such as media.imageUrl.",
 )
 @collection_option
 def sweep(every_s: float | None, age_s: float, max_queued: int, url_field: str, collection: str) -> None:
-    """Queue again what is owed a vector: recorded jobs that have not ended, and documents with a URL and no result.
+    """Enqueue lost jobs again: recorded jobs without a result, and documents with a URL and no result.
 
-    It heals what a worker killed with -9 or a Redis that lost its memory has lost. Several may run at once.
+    A job can be lost when a Redis without persistence restarts. Several sweeps may run at once.
     """
     try:
         with (
-            opened_collection("clipqueue sweep", collection) as documents,
+            open_documents_for("clipqueue sweep", collection) as documents,
             closing(Broker(redis_url_from_env())) as broker,
         ):
             from producer.operations.requeue.sweep import Sweeper, SweepOptions  # noqa: PLC0415  (needs bson)
 
             sweeper = Sweeper(broker, documents, SweepOptions(age_s, max_queued, url_field))
             if every_s is None:
-                check_same_collection(broker, documents)
-                _report(sweeper.sweep())
+                _print_result(sweeper.sweep())
             else:
-                _sweep_until_stopped(sweeper, every_s, broker, documents)
+                _exit_on_signals()
+                sweeper.sweep_forever(every_s, _print_result, _print_outage)
     except ClipqueueError as exc:
         fail(str(exc))
 
 
-def _sweep_until_stopped(sweeper: Sweeper, every_s: float, broker: Broker, documents: ImageDocuments) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):  # process 1 of a container ignores what has no handler
+def _exit_on_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):  # PID 1 of a container ignores signals without a handler
         signal.signal(number, lambda *_: sys.exit(0))
-    away = ""
-    while True:
-        pause_s = every_s
-        try:
-            check_same_collection(broker, documents)
-            swept = sweeper.sweep()
-            _report(swept)
-            away = ""
-            if swept and swept.is_full and swept.queued:  # what was lost is not to wait for the next round
-                pause_s = min(every_s, _FULL_PAUSE_S)
-        except (BrokerUnavailable, StoreUnavailable, ConfigurationError) as exc:
-            if type(exc).__name__ != away:  # once for each outage
-                click.echo(f"{exc}; sweeping goes on when that is over", err=True)
-            away = type(exc).__name__
-        time.sleep(pause_s)
 
 
-def _report(swept: Swept | None) -> None:
-    if swept is None:
+def _print_outage(exc: ClipqueueError) -> None:
+    click.echo(f"{exc}; sweeping continues afterwards", err=True)
+
+
+def _print_result(result: SweepResult | None) -> None:
+    if result is None:
         click.echo("another sweep of this collection is running")
         return
-    if swept.is_full and not swept.queued:
-        click.echo("queued again: 0, since enough jobs wait; a later sweep looks again")
+    if result.is_full and not result.queued:
+        click.echo("queued again: 0, because the queue is full; a later sweep tries again")
         return
-    for complaint in swept.complaints[:_SHOWN]:
-        click.echo(complaint, err=True)
-    if more := swept.complaints[_SHOWN:]:
+    for problem in result.problems[:_MAX_PROBLEMS]:
+        click.echo(problem, err=True)
+    if more := result.problems[_MAX_PROBLEMS:]:
         click.echo(f"and {len(more)} more", err=True)
-    counts = f"queued again: {swept.queued}, owed but not due: {swept.not_due}, unusable: {swept.unusable}"
-    click.echo(counts + ("; the queue is full, the rest comes with a later sweep" if swept.is_full else ""))
+    counts = f"queued again: {result.queued}, not due yet: {result.not_due}, unusable: {result.unusable}"
+    click.echo(counts + ("; the queue is full, a later sweep continues" if result.is_full else ""))

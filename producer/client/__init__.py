@@ -1,1 +1,1 @@
-"""What a backend imports: the client and its connection to Redis."""
+"""The client that a backend imports, its connection to Redis, and what it reads from the environment."""

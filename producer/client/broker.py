@@ -1,8 +1,7 @@
-"""Connections to Redis for everything on the producer's side; their errors name the host and never the password."""
+"""The connection to Redis for all of the producer's code. Its errors name the host and never the password."""
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -11,18 +10,18 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from producer.contract.errors import BrokerUnavailable, ConfigurationError
+from ..contract.errors import BrokerUnavailable, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 class Broker:
-    """Redis, as a backend reaches it. Connects on first use; safe to share between threads.
+    """A Redis client with timeouts. It connects on first use and is safe to share between threads.
 
     Args:
-        redis_url: Such as `redis://:password@host:6379/0`, or `rediss://` for TLS with a checked certificate.
-        timeout_s: Seconds to wait for a connection and for each answer.
+        redis_url: `redis://:password@host:6379/0`, or `rediss://` for TLS with certificate verification.
+        timeout_s: Seconds to wait for a connection, and for each answer.
 
     Raises:
         ConfigurationError: The URL cannot be read.
@@ -35,10 +34,10 @@ class Broker:
                 redis_url,
                 socket_timeout=timeout_s,
                 socket_connect_timeout=timeout_s,
-                # A push repeated after a lost answer can only double a job, which changes nothing.
+                # If the answer was lost, the retry enqueues the job twice, which is harmless: jobs are idempotent.
                 retry=Retry(ConstantBackoff(0.1), 1),
             )
-            self._redis.connection_pool.make_connection()  # opens nothing, but reads the URL's options
+            self._redis.connection_pool.make_connection()  # does not connect, but checks the URL's options
         except (ValueError, TypeError):
             # redis-py's message may repeat the URL, and with it the password.
             raise ConfigurationError(
@@ -47,14 +46,17 @@ class Broker:
 
     @contextmanager
     def commands(self, failure: str) -> Iterator[redis.Redis]:
-        """Give the client to a block whose commands may fail.
+        """Yield the Redis client, and turn its errors into BrokerUnavailable.
+
+        Args:
+            failure: What the error says after the host's name, such as `did not take the job`.
 
         Raises:
-            BrokerUnavailable: Redis could not be reached or refused; `failure` says what then did not happen.
+            BrokerUnavailable: Redis could not be reached, or refused a command.
         """
         try:
             yield self._redis
-        except (redis.RedisError, UnicodeError) as exc:  # UnicodeError: a host name that is none
+        except (redis.RedisError, UnicodeError) as exc:  # UnicodeError: an invalid host name
             password = self._redis.get_connection_kwargs().get("password")
             reason = str(exc).replace(password or "\0", "***")
             raise BrokerUnavailable(f"Redis at {self.host} {failure}: {reason}") from None
@@ -62,14 +64,6 @@ class Broker:
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
-
-
-def redis_url_from_env() -> str:
-    """Return `REDIS_URL`; raises ConfigurationError if it is not set."""
-    url = os.environ.get("REDIS_URL")
-    if not url:
-        raise ConfigurationError("REDIS_URL is not set; it looks like redis://:password@host:6379/0")
-    return url
 
 
 def _host_of(redis_url: str) -> str:

@@ -1,6 +1,6 @@
-"""The client a backend imports: it puts jobs on Redis and returns at once.
+"""The client that a backend imports. It pushes jobs on Redis and returns at once.
 
-It never imports Celery, and pymongo only once a job is to be recorded.
+It never imports Celery, and it imports pymongo only when a job is recorded: a cold start must stay fast.
 """
 
 from __future__ import annotations
@@ -9,29 +9,29 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Any, Self
 
-from producer.client.broker import Broker, redis_url_from_env
-from producer.client.environment import collection_name, mongodb_uri
-from producer.client.queue import chunked, push
-from producer.contract.errors import ConfigurationError
-from producer.contract.job import ImageJob
-from producer.contract.names import DEFAULT_COLLECTION
+from ..contract.errors import ConfigurationError
+from ..contract.job import ImageJob
+from ..contract.names import DEFAULT_COLLECTION
+from .broker import Broker
+from .environment import collection_name, mongodb_uri, redis_url_from_env
+from .queue import chunked, push
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-    from producer.documents.documents import ImageDocuments
+    from ..documents.recording import JobRecorder
 
 
 class EmbeddingClient:
-    """Enqueues embedding jobs. Safe to share between threads; connects on first use.
+    """Enqueues embedding jobs. It connects on first use and is safe to share between threads.
 
     Args:
-        redis_url: Such as `redis://:password@host:6379/0`, or `rediss://` for TLS with a checked certificate.
-        mongodb_uri: Where `record=True` records jobs: the URI that the workers have. The database is the one in its
-            path, else `clipqueue`.
-        collection: The collection of the documents, for `record=True`.
-        timeout_s: Seconds to wait for a connection and for each answer.
+        redis_url: `redis://:password@host:6379/0`, or `rediss://` for TLS with certificate verification.
+        mongodb_uri: The workers' MongoDB URI; only `record=True` needs it. The database is the one in the URI's path,
+            by default `clipqueue`.
+        collection: The collection of the documents; only `record=True` needs it.
+        timeout_s: Seconds to wait for a connection, and for each answer.
 
     Raises:
         ConfigurationError: The Redis URL cannot be read.
@@ -49,14 +49,14 @@ class EmbeddingClient:
         self._mongodb_uri = mongodb_uri
         self._collection = collection
         self._timeout_s = timeout_s
-        self._documents: ImageDocuments | None = None
+        self._recorder: JobRecorder | None = None
         self._connecting = threading.Lock()
 
     @classmethod
     def from_env(cls) -> Self:
-        """Make a client from the environment.
+        """Return a client with the settings of the environment.
 
-        Reads `REDIS_URL`, and for `record=True` `MONGODB_URI` (or `MONGO_URL`) and `CLIPQUEUE_COLLECTION`.
+        Reads `REDIS_URL`; and for `record=True`, `MONGODB_URI` (or `MONGO_URL`) and `CLIPQUEUE_COLLECTION`.
 
         Raises:
             ConfigurationError: `REDIS_URL` is not set or cannot be read.
@@ -64,20 +64,21 @@ class EmbeddingClient:
         return cls(redis_url_from_env(), mongodb_uri=mongodb_uri(), collection=collection_name())
 
     def enqueue(self, image_id: object, url: str, *, force: bool = False, record: bool = False) -> str:
-        """Put one image on the queue and return the task's id.
+        """Enqueue one image and return the task's id.
 
         Args:
             image_id: The `_id` of the document that gets the vector: a string, a `bson.ObjectId` or
                 `{"$oid": "<24 hex>"}`.
             url: An http or https URL, at most 2,048 characters.
-            force: Embed again even if the document already holds this model's vector for this URL.
-            record: First write into the document (made, if there is none) that the job is pending, so that
-                `clipqueue sweep` queues it again if Redis loses it. Needs MongoDB and the extra `mongo`.
+            force: Embed again even if the document already has this model's vector for this URL.
+            record: Before the job is enqueued, record it as pending in the document, which is created if it does not
+                exist. If Redis loses the job, `clipqueue sweep` finds the record and enqueues the job again. Needs
+                MongoDB and the extra `mongo`.
 
         Raises:
             InvalidJob: The id or the URL cannot be used. Nothing was enqueued.
             BrokerUnavailable: Redis could not be reached or refused the message.
-            ConfigurationError: `record` was asked for, and the MongoDB URI or the extra `mongo` is missing.
+            ConfigurationError: `record` is true, but the MongoDB URI or the extra `mongo` is missing.
             StoreUnavailable: MongoDB did not record the job. Nothing was enqueued.
         """
         task_id = str(uuid.uuid4())
@@ -85,18 +86,18 @@ class EmbeddingClient:
         return task_id
 
     def enqueue_many(self, jobs: Iterable[tuple[Any, str]], *, force: bool = False, record: bool = False) -> int:
-        """Put many images on the queue and return how many there were.
+        """Enqueue many images, in chunks of 500, and return how many.
 
         Args:
-            jobs: Pairs of image id and URL; read lazily, so a generator over a large collection is fine.
-            force: As for `enqueue`, for all of them.
-            record: As for `enqueue`, for all of them; a chunk of 500 costs two round trips to MongoDB.
+            jobs: Pairs of image id and URL. They are read lazily, so a generator over a large collection is fine.
+            force: As for `enqueue`, for all jobs.
+            record: As for `enqueue`, for all jobs. Each chunk costs two round trips to MongoDB.
 
         Raises:
-            InvalidJob: A pair cannot be used. The pairs before it were enqueued, save for those of its chunk.
-            BrokerUnavailable: Redis could not be reached; some chunks may have been enqueued.
+            InvalidJob: The id or the URL of a pair cannot be used. Earlier chunks were enqueued, its own chunk was not.
+            BrokerUnavailable: Redis could not be reached or refused a chunk. Earlier chunks were enqueued.
             ConfigurationError: As for `enqueue`.
-            StoreUnavailable: MongoDB did not record a chunk; the chunks before it were enqueued.
+            StoreUnavailable: MongoDB did not record a chunk. Earlier chunks were enqueued.
         """
         count = 0
         checked = (ImageJob.new(image_id, url, force=force) for image_id, url in jobs)
@@ -108,8 +109,8 @@ class EmbeddingClient:
     def close(self) -> None:
         """Close the connections."""
         self._broker.close()
-        if self._documents is not None:
-            self._documents.close()
+        if self._recorder is not None:
+            self._recorder.close()
 
     def __enter__(self) -> Self:
         return self
@@ -120,28 +121,28 @@ class EmbeddingClient:
         self.close()
 
     def _send(self, jobs: list[ImageJob], task_ids: list[str] | None, *, record: bool) -> None:
-        # The record comes first: of a job that is recorded and not queued a sweep takes care, of the reverse nobody.
+        # Record first: a sweep enqueues a job that is only recorded, but nothing would find one that is only enqueued.
         failure = "did not take the job"
         if record:
-            self._recording().record(jobs)
+            self._connected_recorder().record(jobs)
             failure += ", which is recorded: a sweep (clipqueue sweep) will queue it"
         with self._broker.commands(failure) as redis:
             push(redis, jobs, task_ids)
 
-    def _recording(self) -> ImageDocuments:
+    def _connected_recorder(self) -> JobRecorder:
         with self._connecting:
-            if self._documents is None:
-                self._documents = self._connect()
-            return self._documents
+            if self._recorder is None:
+                self._recorder = self._connect()
+            return self._recorder
 
-    def _connect(self) -> ImageDocuments:
+    def _connect(self) -> JobRecorder:
         if not self._mongodb_uri:
             raise ConfigurationError(
-                "record=True needs a MongoDB: set MONGODB_URI, or give EmbeddingClient a mongodb_uri that looks like "
-                "mongodb://host:27017/database"
+                "record=True needs MongoDB: set MONGODB_URI, or pass mongodb_uri to EmbeddingClient; it looks like "
+                "mongodb://user:password@host:27017/database"
             )
         try:
-            from producer.documents.documents import connect  # noqa: PLC0415  (the base install has no pymongo)
+            from ..documents.recording import JobRecorder  # noqa: PLC0415  (the base install has no pymongo)
         except ImportError:
             raise ConfigurationError("record=True needs clipqueue's extra 'mongo': pip install '.[mongo]'") from None
-        return connect(self._mongodb_uri, self._collection, self._timeout_s)
+        return JobRecorder.connect(self._mongodb_uri, self._collection, self._timeout_s)

@@ -1,10 +1,23 @@
-"""What the producer's side reads from the environment about MongoDB. Redis' part is in `producer.client.broker`."""
+"""Reads the producer's settings from the environment."""
 
 from __future__ import annotations
 
 import os
 
-from producer.contract.names import DEFAULT_COLLECTION
+from ..contract.errors import ConfigurationError
+from ..contract.names import DEFAULT_COLLECTION
+
+
+def redis_url_from_env() -> str:
+    """Return `REDIS_URL`.
+
+    Raises:
+        ConfigurationError: It is not set.
+    """
+    url = os.environ.get("REDIS_URL")
+    if not url:
+        raise ConfigurationError("REDIS_URL is not set; it looks like redis://:password@host:6379/0")
+    return url
 
 
 def mongodb_uri() -> str | None:

@@ -1,1 +1,4 @@
-"""What producers and workers agree on: names, the job, its message, the document's fields. Imports nothing heavy."""
+"""What producers and workers agree on: names, the job, its message, the fields of a document.
+
+`records` and `mongodb` need pymongo. The other modules need only Python.
+"""

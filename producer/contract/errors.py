@@ -1,30 +1,30 @@
-"""The errors a producer can meet.
+"""The errors that the producer's functions raise.
 
 ClipqueueError
-├── InvalidJob            the job itself is wrong; nothing was enqueued
-├── ConfigurationError    a setting is missing or cannot be read
-├── BrokerUnavailable     Redis did not take the message
-└── StoreUnavailable      MongoDB did not answer
+├── InvalidJob            the id or the URL cannot be used; nothing was enqueued
+├── ConfigurationError    a setting is missing or cannot be used
+├── BrokerUnavailable     Redis did not accept the message
+└── StoreUnavailable      MongoDB did not answer, or refused the request
 """
 
 from __future__ import annotations
 
 
 class ClipqueueError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base class of all errors below. Never raised itself."""
 
 
 class InvalidJob(ClipqueueError, ValueError):
-    """The job cannot be run as it stands; the message says what to change."""
+    """The job cannot be run. The message says what to change."""
 
 
 class ConfigurationError(ClipqueueError):
-    """A setting is missing or cannot be read; the message names it."""
+    """A setting is missing or cannot be used. The message names the setting."""
 
 
 class BrokerUnavailable(ClipqueueError, ConnectionError):
-    """Redis could not be reached or refused the message; names the host, never the password."""
+    """Redis could not be reached or refused the message. The message names the host, never the password."""
 
 
 class StoreUnavailable(ClipqueueError, ConnectionError):
-    """MongoDB could not be reached; names the host, never the password."""
+    """MongoDB could not be reached or refused the request. The message names the host, never the password."""

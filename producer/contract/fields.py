@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class ErrorFields(TypedDict):
-    """`embedding_job.error`, present only when the job failed."""
+    """`embedding_job.error`. Only a failed job has it."""
 
     code: str
     stage: str
@@ -17,10 +17,11 @@ class ErrorFields(TypedDict):
 
 
 class EmbeddingJob(TypedDict):
-    """`embedding_job`, the sub-document a worker writes beside `embedding`.
+    """`embedding_job`, the sub-document beside `embedding`.
 
-    `status` is `done` or `failed`; or `pending`, if the client recorded a job (`enqueue(..., record=True)`) that has
-    not ended, and then there are neither `finished_at` nor `attempts`, and `force` if it was asked for.
+    `status` is `done` or `failed` when a worker has finished the job. It is `pending` when the client recorded the job
+    (`enqueue(..., record=True)`) and no worker has finished it yet. A pending job has neither `finished_at` nor
+    `attempts`; it has `force` if the client asked for it.
     """
 
     status: str
@@ -39,10 +40,10 @@ class EmbeddingJob(TypedDict):
 
 
 class WorkerHeartbeat(TypedDict):
-    """What a worker process says of itself on Redis, for `clipqueue doctor` and whoever asks for its model.
+    """A worker process's report on Redis. `clipqueue doctor` reads it, and so do clients that need the model's name.
 
-    `started_at` and `at`, when it was written, are milliseconds since the epoch by the worker's own clock.
-    `store_away`: MongoDB does not answer, so that it takes no messages.
+    `started_at` and `at` (when the heartbeat was written) are milliseconds since the epoch by the worker's clock.
+    `store_away` is true while MongoDB is unavailable to the worker, which then consumes no messages.
     """
 
     node: str

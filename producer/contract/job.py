@@ -1,4 +1,4 @@
-"""The job, and its keyword arguments on the wire. Knows neither Redis nor Celery nor MongoDB."""
+"""A job, and its keyword arguments in a message."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from producer.contract.errors import InvalidJob
-from producer.contract.urls import check_text, check_url, redact_text, redact_url
+from .errors import InvalidJob
+from .text import check_text
+from .urls import check_url, redact_text, redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_ID_CHARS = 1024
-# The last millisecond that a BSON date and Python's datetime both know (9999-12-31).
+# The last millisecond that both a BSON date and Python's datetime can hold (9999-12-31).
 MAX_TIME_MS = 253_402_300_799_999
 JOB_KEYS = ("image_id", "url", "enqueued_at", "force")
 _MAX_DESCRIPTION_CHARS = 4096
@@ -25,7 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 @dataclass(frozen=True, slots=True)
 class ObjectIdRef:
-    """A MongoDB ObjectId by its 24 hex digits, so that the producer needs no bson package."""
+    """A MongoDB ObjectId as its 24 hex digits. With it, the producer does not need the package bson."""
 
     hex: str
 
@@ -43,11 +44,12 @@ class ImageJob:
     Attributes:
         image_id: The document's `_id`.
         url: An http or https URL, at most 2,048 characters.
-        enqueued_at_ms: Milliseconds since the epoch; the last enqueue of an image wins.
-        force: Embed again even if the document already holds this model's vector for this URL.
+        enqueued_at_ms: When the job was enqueued, in milliseconds since the epoch. If an image is enqueued more than
+            once, the last enqueue wins.
+        force: Embed again even if the document already has this model's vector for this URL.
 
     Raises:
-        InvalidJob: A field has the wrong type or a value that no worker could use.
+        InvalidJob: A field has the wrong type or an invalid value.
     """
 
     image_id: ImageId
@@ -63,7 +65,7 @@ class ImageJob:
 
     @classmethod
     def new(cls, image_id: object, url: str, *, force: bool = False) -> ImageJob:
-        """Make a job enqueued now; `image_id` may be anything `parse_image_id` takes."""
+        """Return a job that is enqueued now. `image_id` may be any value that `parse_image_id` accepts."""
         return cls(parse_image_id(image_id), url, now_ms(), force)
 
     def to_kwargs(self) -> dict[str, Any]:
@@ -76,10 +78,10 @@ class ImageJob:
 
     @classmethod
     def from_kwargs(cls, kwargs: Mapping[str, Any]) -> ImageJob:
-        """Read a job from keyword arguments that any program may have written.
+        """Read a job from a message's keyword arguments, which any program may have written.
 
-        Unknown keys are ignored. A time in the future is taken as now, since it would otherwise win over
-        every later job for the same image.
+        Unknown keys are ignored. An `enqueued_at` in the future is replaced by the current time: otherwise the job
+        would win over every later job for the same image.
 
         Raises:
             InvalidJob: A key is missing, or has the wrong type or value.
@@ -93,7 +95,7 @@ class ImageJob:
         return cls(parse_image_id(kwargs["image_id"]), kwargs["url"], read_enqueued_at(kwargs), force)
 
     def describe(self) -> str:
-        """Return the keyword arguments as Flower and logs may show them: no query string, no fragment."""
+        """Return the keyword arguments for Flower and logs, without the URL's query and fragment."""
         return describe_kwargs(self.to_kwargs())
 
 
@@ -101,7 +103,7 @@ def parse_image_id(value: object) -> ImageId:
     """Read an id: a string, `{"$oid": "<24 hex>"}`, an `ObjectIdRef` or a `bson.ObjectId`.
 
     Raises:
-        InvalidJob: It is none of these, is empty, or is longer than 1,024 characters.
+        InvalidJob: It has another type, is empty, has more than 1,024 characters, or contains a control character.
     """
     if isinstance(value, dict) and set(value) == {"$oid"} and isinstance(value["$oid"], str):
         value = ObjectIdRef(value["$oid"].lower())
@@ -114,7 +116,7 @@ def parse_image_id(value: object) -> ImageId:
 
 
 def read_enqueued_at(kwargs: Mapping[str, Any]) -> int:
-    """Return a message's `enqueued_at` in milliseconds, or now if it has none.
+    """Return a message's `enqueued_at` in milliseconds since the epoch; the current time if it is missing.
 
     Raises:
         InvalidJob: It is not a whole number.
@@ -122,7 +124,7 @@ def read_enqueued_at(kwargs: Mapping[str, Any]) -> int:
     enqueued_at = kwargs.get("enqueued_at")
     if enqueued_at is None:
         return now_ms()
-    # bool is an int in Python, not on the wire; JavaScript writes whole numbers, some clients 1.7e12.
+    # A bool is an int in Python, but not in JSON. Some clients write 1.7e12, which Python reads as a float.
     is_whole = isinstance(enqueued_at, int) or (isinstance(enqueued_at, float) and enqueued_at.is_integer())
     if isinstance(enqueued_at, bool) or not is_whole:
         raise InvalidJob("enqueued_at must be a whole number of milliseconds since the epoch")
@@ -130,12 +132,12 @@ def read_enqueued_at(kwargs: Mapping[str, Any]) -> int:
 
 
 def id_of_url(url: str) -> str:
-    """Return an id that depends on the URL alone, for jobs without a document of their own."""
+    """Return an id that is derived from the URL, for images that have no document yet."""
     return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def describe_kwargs(kwargs: Mapping[str, Any]) -> str:
-    """Return a message's keyword arguments as Flower may show them: the contract's alone, without any URL's query."""
+    """Return the contract's keyword arguments of a message as text for Flower and logs. URLs lose their query."""
     shown = {
         name: (redact_url if name == "url" else redact_text)(value) if isinstance(value := kwargs[name], str) else value
         for name in JOB_KEYS
@@ -145,7 +147,7 @@ def describe_kwargs(kwargs: Mapping[str, Any]) -> str:
 
 
 def now_ms() -> int:
-    """Return the time in milliseconds since the epoch."""
+    """Return the current time in milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
 
 
@@ -159,5 +161,5 @@ def _check_id(image_id: ImageId) -> None:
     if len(image_id) > MAX_ID_CHARS:
         raise InvalidJob(f"image_id has {len(image_id)} characters; at most {MAX_ID_CHARS} are allowed")
     check_text("image_id", image_id)
-    if _CONTROL.search(image_id):  # it would forge log lines and terminal output
+    if _CONTROL.search(image_id):  # it could forge log lines and terminal output
         raise InvalidJob("image_id contains a control character")

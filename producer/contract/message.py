@@ -1,7 +1,7 @@
 """Builds the Celery message (protocol 2) that kombu's Redis transport expects on a list.
 
-Follows https://docs.celeryq.dev/en/stable/internals/protocol.html and the virtual transport of kombu 5.7;
-a test holds it field by field against what Celery's own producer writes.
+It follows https://docs.celeryq.dev/en/stable/internals/protocol.html and the virtual transport of kombu 5.7. A test
+compares every field with the message that Celery's own producer writes.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import socket
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from producer.contract.job import describe_kwargs
-from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
+from .job import describe_kwargs
+from .names import IMAGE_QUEUE, IMAGE_TASK
 
 if TYPE_CHECKING:
-    from producer.contract.job import ImageJob
+    from .job import ImageJob
 
 _NO_EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
 def image_message(job: ImageJob, task_id: str) -> bytes:
-    """Return the bytes to LPUSH on the queue for `job`."""
+    """Return the message for a job, as bytes to LPUSH on the queue."""
     kwargs = job.to_kwargs()
     message = _template(os.getpid()) % {
         "body": _body(kwargs, _NO_EMBED),
@@ -36,7 +36,10 @@ def image_message(job: ImageJob, task_id: str) -> bytes:
 
 @lru_cache(maxsize=1)
 def _template(pid: int) -> str:
-    """Return what all messages of a process share, as text to fill in: to build each anew takes three times as long."""
+    """Return the parts that all messages of a process share, with placeholders for the rest.
+
+    Building each message from the start takes three times as long.
+    """
     message = task_message({}, "%(task_id)s", {})
     message["body"] = "%(body)s"
     message["headers"]["kwargsrepr"] = "%(kwargsrepr)s"
@@ -46,7 +49,13 @@ def _template(pid: int) -> str:
 
 
 def task_message(kwargs: dict[str, Any], task_id: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the message as kombu's Redis transport unpacks it, for keyword arguments that are ready for JSON."""
+    """Return the message that kombu's Redis transport reads.
+
+    Args:
+        kwargs: The task's keyword arguments; JSON must be able to hold them.
+        task_id: The task's id.
+        options: The third part of the body: Celery's callbacks and chains.
+    """
     return {
         "body": _body(kwargs, options),
         "content-encoding": "utf-8",
@@ -75,7 +84,7 @@ def _headers(kwargs: dict[str, Any], task_id: str) -> dict[str, Any]:
         "root_id": task_id,
         "parent_id": None,
         "argsrepr": "()",
-        # Flower and the worker's events show this text, so it must not carry a signed query string.
+        # Flower and the worker's events show this text, so it must not contain the query of a signed URL.
         "kwargsrepr": describe_kwargs(kwargs),
         "origin": _origin(os.getpid()),
         "ignore_result": True,

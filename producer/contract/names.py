@@ -1,15 +1,15 @@
-"""The names that programs share: the queue, the task, keys on Redis, the database and the collection."""
+"""Names that all programs share: the queue, the task, keys on Redis, the database and the collection."""
 
 IMAGE_QUEUE = "images"
 IMAGE_TASK = "clipqueue.embed_image"
-# The Redis list of what came off the queue and was no job, newest first: JSON objects with `parked_at` (ms since the
-# epoch), `reason`, `bytes` (its size) and `item` (its beginning, as base64).
+# A Redis list of items that were on the queue and are not valid messages, newest first. Each is a JSON object:
+# `parked_at` (ms since the epoch), `reason`, `bytes` (the item's size) and `item` (its first bytes as base64).
 PARKED_LIST = "clipqueue:parked"
-# Where kombu notes what workers have taken and not yet acked: a hash of messages by delivery tag, and a sorted set of
-# when (seconds since the epoch).
+# kombu's keys for messages that were delivered and are not acked yet: a hash of the messages by delivery tag, and a
+# sorted set of the delivery tags by delivery time (seconds since the epoch).
 UNACKED = "unacked"
 UNACKED_INDEX = "unacked_index"
-# The prefix of a Redis key for each worker process, followed by its node name. It holds a `WorkerHeartbeat` as JSON and
+# Each worker process has a Redis key: this prefix and its node name. The value is a `WorkerHeartbeat` as JSON. The key
 # expires HEARTBEAT_TTL_S seconds after the last heartbeat.
 WORKER_KEY = "clipqueue:worker:"
 HEARTBEAT_TTL_S = 30

@@ -1,26 +1,29 @@
-"""The record of a job, `embedding_job`, as MongoDB keeps it: what the client and the workers both must agree on.
+"""How a job is recorded in its document's field `embedding_job`. The client and the workers follow the same rules.
 
-Pure functions on documents that were read; whoever calls them reads and writes. Needs bson, which pymongo brings.
+Contains pure functions on documents that the caller has read. Needs the package bson, which pymongo installs.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
-from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
-from producer.contract.job import ImageId, ImageJob, ObjectIdRef
+from .job import ObjectIdRef
+
+if TYPE_CHECKING:
+    from .job import ImageId, ImageJob
 
 Document = dict[str, Any]
 BsonId = str | ObjectId
 
-# What describes the vector and not the last job: kept when a later job waits or fails.
+# These describe the vector, not the last job. They stay when a later job is pending or fails.
 VECTOR_FIELDS = ("model", "dim", "sha256", "width", "height", "format")
-# What no two writes of a job have in common.
-VERSION = ("status", "url", "sha256", "enqueued_at", "finished_at")
-DUPLICATE_KEY = 11000
+# No two writes of a job have the same values in all of these fields.
+VERSION_FIELDS = ("status", "url", "sha256", "enqueued_at", "finished_at")
+# How often a compare and swap is tried before it is an error.
+MAX_SWAPS = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -30,58 +33,54 @@ def bson_id(image_id: ImageId) -> BsonId:
 
 
 def bson_date(ms: int) -> datetime:
-    """Return milliseconds since the epoch as the date that MongoDB stores."""
+    """Return a time in milliseconds since the epoch as the date that MongoDB stores."""
     return _EPOCH + timedelta(milliseconds=ms)
 
 
 def to_ms(date: object) -> int | None:
-    """Return a stored date in milliseconds since the epoch; None for what is no date."""
+    """Return a stored date in milliseconds since the epoch; None if the value is not a date."""
     return (date - _EPOCH) // timedelta(milliseconds=1) if isinstance(date, datetime) else None
 
 
 def job_record(document: Document) -> Document:
-    """Return a document's `embedding_job`, empty if it has none."""
+    """Return a document's `embedding_job`; an empty one if the document has none."""
     stored = document.get("embedding_job")
     return stored if isinstance(stored, dict) else {}
 
 
 def is_enqueued_later(stored: Document, enqueued_at: datetime) -> bool:
-    """Return whether the stored job was enqueued after this time."""
-    at = stored.get("enqueued_at")
-    return isinstance(at, datetime) and at > enqueued_at
+    """Return whether the stored job was enqueued after `enqueued_at`."""
+    stored_at = stored.get("enqueued_at")
+    return isinstance(stored_at, datetime) and stored_at > enqueued_at
 
 
 def vector_fields(stored: Document) -> Document:
-    """Return the fields that stay with an earlier vector."""
+    """Return the fields of a stored job that describe its vector."""
     return {key: stored[key] for key in VECTOR_FIELDS if key in stored}
 
 
 def unchanged(document_id: BsonId, stored: Document) -> Document:
-    """Return a filter that matches the document only while its job is the one that was read."""
-    same = {f"embedding_job.{key}": stored.get(key, {"$exists": False}) for key in VERSION}
+    """Return the compare part of a compare and swap.
+
+    Returns:
+        A filter that matches the document only while its `embedding_job` is still `stored`.
+    """
+    same = {f"embedding_job.{key}": stored.get(key, {"$exists": False}) for key in VERSION_FIELDS}
     return {"_id": document_id, **same}
 
 
 def pending_record(stored: Document, job: ImageJob) -> Document | None:
-    """Return what is to stand in place of `stored` while the job waits; None if that stays as it is.
+    """Return the `embedding_job` that records a job as pending.
 
-    It stays if it is of a later job, and if a worker would find the vector there already.
+    Returns:
+        None if `stored` must stay: its job was enqueued later, or it is done for the same URL, so that a worker would
+        skip the new job; or if the job is recorded already.
     """
     enqueued_at = bson_date(job.enqueued_at_ms)
-    is_there = not job.force and (stored.get("status"), stored.get("url")) == ("done", job.url)
-    if is_there or is_enqueued_later(stored, enqueued_at):
+    is_done = not job.force and (stored.get("status"), stored.get("url")) == ("done", job.url)
+    if is_done or is_enqueued_later(stored, enqueued_at):
         return None
     record = {**vector_fields(stored), "status": "pending", "url": job.url, "enqueued_at": enqueued_at}
     if job.force:
-        record["force"] = True  # whoever queues the job again must ask for the same
+        record["force"] = True  # a sweep that enqueues the job again must pass it on
     return None if record == stored else record
-
-
-def describe_error(exc: PyMongoError) -> str:
-    """Return what may be said of an error of MongoDB's, whose text may repeat a document, and with it a signed URL."""
-    if isinstance(exc, ConnectionFailure):
-        # What follows describes the settings and the whole topology.
-        return str(exc).partition(" (configured timeouts")[0].partition(", Timeout: ")[0]
-    if isinstance(exc, OperationFailure):
-        return str((exc.details or {}).get("codeName") or f"error {exc.code}")
-    return type(exc).__name__

@@ -1,4 +1,4 @@
-"""Connects to MongoDB for every command that looks at documents. Needs the extra `mongo`."""
+"""Connects to MongoDB for the producer's code, and turns pymongo's errors into ours."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pymongo
-from pymongo.errors import InvalidName, PyMongoError
+from bson.errors import BSONError
+from pymongo import ReadPreference
+from pymongo.errors import BulkWriteError, InvalidName, PyMongoError
 
-from producer.contract.errors import ConfigurationError
-from producer.contract.names import DEFAULT_DATABASE
-from producer.contract.records import Document
+from ..contract.errors import ConfigurationError, StoreUnavailable
+from ..contract.mongodb import UNUSABLE_URI, WRITE_CONCERN, client_options, failed_request
+from ..contract.names import DEFAULT_DATABASE
+from ..contract.records import Document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,53 +23,71 @@ if TYPE_CHECKING:
 Client = pymongo.MongoClient[Document]
 
 
-def connect_client(mongodb_uri: str, timeout_s: float = 5.0, answer_s: float = 10.0) -> Client:
-    """Return a client, which connects on first use.
+def connect_collection(
+    mongodb_uri: str, name: str, timeout_s: float = 5.0, answer_s: float = 10.0
+) -> Collection[Document]:
+    """Return a collection that reads from the primary and writes with a majority, even if the URI says otherwise.
+
+    It connects on first use. Close it with `collection.database.client.close()`.
 
     Args:
-        mongodb_uri: Such as `mongodb://user:password@host:27017/database`.
-        timeout_s: Seconds to look for the server, and to connect.
-        answer_s: Seconds to wait for each answer; more than a write concern's own time.
-
-    Raises:
-        ConfigurationError: The URI cannot be used.
-    """
-    timeout_ms = int(timeout_s * 1e3)
-    try:
-        return Client(
-            mongodb_uri,
-            serverSelectionTimeoutMS=timeout_ms,
-            connectTimeoutMS=timeout_ms,
-            socketTimeoutMS=int(answer_s * 1e3),
-            tz_aware=True,
-            datetime_conversion="DATETIME_AUTO",  # a date that Python does not know must not hide the document
-            appname="clipqueue",
-        )
-    except (PyMongoError, ValueError):
-        # Without the driver's message, which may repeat the URI and with it the password.
-        raise ConfigurationError(
-            "MONGODB_URI cannot be read, or its SRV record was not found; it looks like mongodb://host:27017/database"
-        ) from None
-
-
-def collection_of(client: Client, name: str) -> Collection[Document]:
-    """Return a collection of the database in the URI's path, else of `clipqueue`.
-
-    Raises:
-        ConfigurationError: The name cannot be used.
-    """
-    try:
-        return client.get_default_database(DEFAULT_DATABASE)[name]
-    except InvalidName:
-        raise ConfigurationError(f"CLIPQUEUE_COLLECTION={name} is no name of a collection") from None
-
-
-@contextmanager
-def open_collection(mongodb_uri: str, name: str) -> Iterator[Collection[Document]]:
-    """Give a block the collection as the URI alone describes it.
+        mongodb_uri: `mongodb://user:password@host:27017/database`; the database is `clipqueue` if the URI names none.
+        name: The collection's name.
+        timeout_s: Seconds to find the server, and seconds to connect.
+        answer_s: Seconds to wait for each answer.
 
     Raises:
         ConfigurationError: The URI or the collection's name cannot be used.
     """
-    with connect_client(mongodb_uri) as client:
-        yield collection_of(client, name)
+    client = _connect(mongodb_uri, timeout_s, answer_s)
+    try:
+        collection = _collection_of(client, name)
+    except ConfigurationError:
+        client.close()
+        raise
+    return collection.with_options(write_concern=WRITE_CONCERN, read_preference=ReadPreference.PRIMARY)
+
+
+@contextmanager
+def open_collection(mongodb_uri: str, name: str) -> Iterator[Collection[Document]]:
+    """Yield a collection with the write concern and the read preference of the URI, and close it afterwards.
+
+    Raises:
+        ConfigurationError: The URI or the collection's name cannot be used.
+    """
+    with _connect(mongodb_uri) as client:
+        yield _collection_of(client, name)
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn the errors of a block into StoreUnavailable, except those of single writes in a bulk.
+
+    Raises:
+        StoreUnavailable: MongoDB could not be reached, refused a command, or returned an unreadable document.
+        BulkWriteError: MongoDB refused some of the writes.
+    """
+    try:
+        yield
+    except BulkWriteError:
+        raise
+    except UnicodeError:
+        raise StoreUnavailable("an id is not valid Unicode text") from None
+    except PyMongoError as exc:
+        raise StoreUnavailable(failed_request(exc)) from None
+    except BSONError as exc:
+        raise StoreUnavailable(f"a document in MongoDB cannot be decoded: {type(exc).__name__}") from None
+
+
+def _connect(mongodb_uri: str, timeout_s: float = 5.0, answer_s: float = 10.0) -> Client:
+    try:
+        return Client(mongodb_uri, **client_options("clipqueue", timeout_s, answer_s))
+    except (PyMongoError, ValueError):
+        raise ConfigurationError(UNUSABLE_URI) from None
+
+
+def _collection_of(client: Client, name: str) -> Collection[Document]:
+    try:
+        return client.get_default_database(DEFAULT_DATABASE)[name]
+    except InvalidName:
+        raise ConfigurationError(f"CLIPQUEUE_COLLECTION={name} is not a valid name for a collection") from None

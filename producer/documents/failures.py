@@ -1,4 +1,4 @@
-"""Finds out why images failed: the codes, how often, and a few images of each. Needs the extra `mongo`."""
+"""Counts failed images by error code, with a few examples of each."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pymongo.errors import PyMongoError
-
-from producer.contract.errors import StoreUnavailable
-from producer.contract.records import describe_error
-from producer.contract.urls import redact_text, redact_url
-from producer.operations.doctor.findings import printable
+from ..contract.text import printable
+from ..contract.urls import redact_text, redact_url
+from .connection import store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,12 +17,12 @@ if TYPE_CHECKING:
 
 _FAILED = {"embedding_job.status": "failed"}
 _CODE = "embedding_job.error.code"
-_MOST_CHARS = 200
+_MAX_CHARS = 200
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image that failed; texts are printable, and URLs are without their query."""
+    """An image that failed. All texts are printable, and URLs have no query."""
 
     image_id: str
     url: str
@@ -34,14 +31,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class FailureGroup:
-    """The images that failed with one code.
+    """The images that failed with one error code.
 
     Attributes:
-        code: `none` for documents without one, which no worker wrote.
-        stage: Where in the job that was, such as `fetch`; several are separated by commas.
-        count: How many there are.
-        newest: When the last of them failed; None if that cannot be read.
-        samples: Some of them, the newest first.
+        code: The error code; `none` if another program wrote the documents without one.
+        stage: The stage of the job, such as `fetch`; several are separated by commas.
+        count: The number of images.
+        newest: When the newest of them failed; None if the document has no valid date.
+        samples: The newest images, the newest first.
     """
 
     code: str
@@ -52,30 +49,26 @@ class FailureGroup:
 
 
 def find_failures(documents: Collection[dict[str, Any]], code: str | None, samples: int) -> list[FailureGroup]:
-    """Return the failures by code, the most frequent first.
+    """Return the failures by error code, the most frequent first.
 
     Args:
-        documents: Where to look.
-        code: Return these alone.
-        samples: Most samples of each code.
+        documents: The collection.
+        code: Return only this error code; None returns all.
+        samples: The maximum number of samples for each code.
 
     Raises:
-        StoreUnavailable: MongoDB did not answer.
+        StoreUnavailable: MongoDB cannot be reached or refuses the request, or `code` is not valid Unicode text.
     """
     group = {"_id": f"${_CODE}", "count": {"$sum": 1}, "stages": {"$addToSet": "$embedding_job.error.stage"}}
     match = _FAILED if code is None else {**_FAILED, _CODE: code}
-    try:
+    with store_errors():
         found = list(documents.aggregate([{"$match": match}, {"$group": group}]))
-        groups = [_read_group(documents, one, samples) for one in found]
-    except PyMongoError as exc:
-        raise StoreUnavailable(f"MongoDB did not answer: {describe_error(exc)}") from None
-    except UnicodeError:
-        raise StoreUnavailable("the code is not valid Unicode text") from None
-    return sorted(groups, key=lambda one: (-one.count, one.code))
+        groups = [_read_group(documents, result, samples) for result in found]
+    return sorted(groups, key=lambda group: (-group.count, group.code))
 
 
 def _read_group(documents: Collection[dict[str, Any]], found: Mapping[str, Any], samples: int) -> FailureGroup:
-    # $eq, since the code may be whatever another program wrote there, such as an object with an operator's name.
+    # $eq, because another program may have written an object that looks like an operator.
     newest = documents.find({**_FAILED, _CODE: {"$eq": found["_id"]}}, {"embedding_job": 1})
     jobs = list(newest.sort("embedding_job.finished_at", -1).limit(max(samples, 1)))
     finished_at = jobs[0]["embedding_job"].get("finished_at") if jobs else None
@@ -93,7 +86,7 @@ def _read_sample(document: Mapping[str, Any]) -> Sample:
     error = job["error"] if isinstance(job.get("error"), dict) else {}
     url = job.get("url")
     return Sample(
-        image_id=printable(str(document["_id"]), _MOST_CHARS),
-        url=printable(redact_url(url), _MOST_CHARS) if isinstance(url, str) else "",
-        message=printable(redact_text(str(error.get("message", ""))), _MOST_CHARS),
+        image_id=printable(str(document["_id"]), _MAX_CHARS),
+        url=printable(redact_url(url), _MAX_CHARS) if isinstance(url, str) else "",
+        message=printable(redact_text(str(error.get("message", ""))), _MAX_CHARS),
     )

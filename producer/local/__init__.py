@@ -1,1 +1,1 @@
-"""The embedded stack for trying things out and for tests: real servers as child processes, nothing installed."""
+"""The embedded stack for trials and tests: Redis, MongoDB and a worker as child processes, without an installation."""

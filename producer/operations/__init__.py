@@ -1,1 +1,1 @@
-"""What operators do with a queue: check it, and enqueue what is missing, failed or lost."""
+"""The functions behind an operator's commands: health checks, purge, and putting jobs back on the queue."""

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [NAME]`: runs every benchmark, or one; prints a table, and keeps it if it is whole."""
+"""`python -m tests.bench [NAME]` runs every benchmark or one, and prints a table. A full run is saved."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.bench import (
     overhead,
     starting,
 )
-from tests.bench.ground import Ground
+from tests.bench.bench import Bench
 from tests.bench.results import keep
 from tests.bench.rows import table
 
@@ -43,15 +43,15 @@ BENCHMARKS = {
 
 
 def main() -> None:
-    """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure clipqueue side by side.")
-    parser.add_argument("name", nargs="?", choices=BENCHMARKS, help="run this one alone")
+    """Run the benchmarks that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure clipqueue next to references.")
+    parser.add_argument("name", nargs="?", choices=BENCHMARKS, help="run only this one")
     name = parser.parse_args().name
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="clipqueue-bench-") as folder, Ground(Path(folder)) as ground:
+    with tempfile.TemporaryDirectory(prefix="clipqueue-bench-") as folder, Bench(Path(folder)) as bench:
         for one in [name] if name else BENCHMARKS:
             start = time.perf_counter()
-            rows += BENCHMARKS[one].rows(ground)
+            rows += BENCHMARKS[one].rows(bench)
             sys.stderr.write(f"{one}: {time.perf_counter() - start:.0f} s\n")
     sys.stdout.write(f"{table(rows)}\n")
     if not name:

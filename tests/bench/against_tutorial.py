@@ -1,4 +1,4 @@
-"""Against what one writes from a tutorial: `tests.bench.tutorial`."""
+"""A worker against the one that a tutorial leads to: `tests.bench.tutorial`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.waiting import wait_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.bench.ground import Ground
+    from tests.bench.bench import Bench
     from tests.bench.rows import Row
 
 _SIZE = (640, 480)
@@ -26,18 +26,18 @@ _OURS, _THEIRS = 480, 160
 _ROUNDS = 3
 
 
-def rows(ground: Ground) -> Iterator[Row]:
-    """Measure images/s of one worker against those of the tutorial's, both with all processors."""
-    url = ground.photos_at(_SIZE)
-    celery = Celery(broker=ground.stack.redis_url, set_as_current=False)
-    with ground.worker(ground.model), _tutorial(ground, celery):
+def rows(bench: Bench) -> Iterator[Row]:
+    """Measure images/s of one worker against the tutorial's worker. Both use all CPUs."""
+    url = bench.photos_at(_SIZE)
+    celery = Celery(broker=bench.stack.redis_url, set_as_current=False)
+    with bench.worker(bench.model), _tutorial(bench, celery):
 
         def theirs() -> float:
-            return _THEIRS / ground.run(QUEUE, _THEIRS, partial(_send, celery, url))
+            return _THEIRS / bench.run(QUEUE, _THEIRS, partial(_send, celery, url))
 
-        ground.run_jobs(url, 100)
+        bench.run_jobs(url, 100)
         theirs()
-        pairs = in_turn(_ROUNDS, lambda: _OURS / ground.run_jobs(url, _OURS), theirs)
+        pairs = in_turn(_ROUNDS, lambda: _OURS / bench.run_jobs(url, _OURS), theirs)
     yield row("640x480 JPEGs end to end / a tutorial's worker", "images/s", pairs, Target(least=2.5))
 
 
@@ -48,17 +48,17 @@ def _send(celery: Celery, url: str, run: str) -> None:
 
 
 @contextmanager
-def _tutorial(ground: Ground, celery: Celery) -> Iterator[None]:
+def _tutorial(bench: Bench, celery: Celery) -> Iterator[None]:
     node = f"tutorial@{socket.gethostname()}"
     command = [sys.executable, "-m", "celery", "-A", "tests.bench.tutorial", "worker", "-n", node]
     count = len(os.sched_getaffinity(0))
-    process = ground.stack.start(
+    process = bench.stack.start(
         "tutorial",
         [*command, "--pool", "prefork", "--concurrency", str(count)],
-        env={**ground.stack.environment(), **ground.model},
+        env={**bench.stack.environment(), **bench.model},
     )
-    wait_for(lambda: celery.control.ping(destination=[node], timeout=0.5), "the tutorial's worker answers", 120)
+    wait_for(lambda: celery.control.ping(destination=[node], timeout=0.5), "the tutorial's worker to answer", 120)
     try:
         yield
     finally:
-        ground.stack.stop_one(process)
+        bench.stack.stop_one(process)

@@ -1,7 +1,7 @@
-"""`python -m tests.bench.bare_loop HOW`: the model alone, fed with ready pixels in batches of 16.
+"""`python -m tests.bench.bare_loop plain|threads`: only forward passes, on pixels in memory, in batches of 16.
 
-For each line of input (a number of images) it answers with a JSON object: seconds by the clock and of the processor.
-`plain` is the loop that anybody would write, with PyTorch's own threads inside; `threads` has as many as a worker.
+Each line of input is a number of images; the answer is a JSON object with seconds of wall time and of CPU time.
+`plain` runs one forward pass at a time with PyTorch's own threads. `threads` runs as many at once as a worker does.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from worker.settings import load_settings
 BATCH = 16
 
 
-def main(how: str) -> None:
-    """Load the model that the environment names, as a worker does, and answer until the input ends."""
+def main(mode: str) -> None:
+    """Load the model that the settings name, as a worker does, and answer until the input ends."""
     settings = load_settings()
-    choice = EncoderConfig.of(settings)
-    encoder = OpenClipEncoder(choice if how == "threads" else replace(choice, threads=None))
+    config = EncoderConfig.of(settings)
+    encoder = OpenClipEncoder(config if mode == "threads" else replace(config, threads=None))
     encoder.warm_up(BATCH)
     shape = (BATCH, encoder.spec.height, encoder.spec.width, 3)
     batches = [np.random.default_rng(seed).integers(0, 255, shape, dtype=np.uint8) for seed in range(4)]
     answer(precision=encoder.precision)
     with ThreadPoolExecutor(encoder.threads) as pool:
-        # Not in another thread if one suffices: OpenMP would have threads for both, and let them sleep sooner.
+        # With one thread, in the main thread: OpenMP would otherwise have threads for both, which sleep sooner.
         run = map if encoder.threads == 1 else pool.map
         for line in sys.stdin:
             wall, cpu = time.perf_counter(), time.process_time()

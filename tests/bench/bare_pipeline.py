@@ -1,7 +1,7 @@
-"""`python -m tests.bench.bare_pipeline`: the worker's own pipeline, without Celery and Redis.
+"""`python -m tests.bench.bare_pipeline`: the worker's pipeline without Celery and Redis.
 
-For each line of input (a URL and a number of images) it embeds so many, as many at once as a worker has in flight, and
-answers with a JSON object of seconds.
+Each line of input is a URL and a number of images, which it embeds with as many in flight as in a worker. The answer is
+a JSON object with seconds of wall time.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 from producer.contract.job import ImageJob
 from tests.bench.lines import answer
+from worker.lifecycle.state import ProcessState
 from worker.settings import load_settings
 from worker.wiring import build_runtime
 
 
 def main() -> None:
-    """Build what a worker builds, and answer until the input ends."""
-    runtime = build_runtime(load_settings(), "bare-pipeline")
+    """Build a worker's runtime, and answer until the input ends."""
+    settings = load_settings()
+    runtime = build_runtime(settings, ProcessState(settings.drain_s), "bare-pipeline")
     answer()
     with ThreadPoolExecutor(runtime.concurrency) as pool:
         for line in sys.stdin:

@@ -1,6 +1,6 @@
-"""`python -m tests.bench.by_hand`: fetches, decodes and embeds one image for each line of input (its URL).
+"""`python -m tests.bench.by_hand`: fetches, decodes and embeds the image of each URL, one line of input each.
 
-The model runs at the precision that a worker chooses, with PyTorch's own threads; all else is open_clip's.
+The model has the precision that a worker chooses and PyTorch's own threads. The rest is open_clip.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from worker.settings import load_settings
 
 
 def main() -> None:
-    """Load the model and answer with a JSON object of seconds until the input ends."""
+    """Load the model, and answer with a JSON object of seconds until the input ends."""
     settings = load_settings()
     weights = settings.clip_model, settings.clip_pretrained
     precision = OpenClipEncoder(EncoderConfig(*weights, settings.device, settings.precision)).precision

@@ -1,4 +1,4 @@
-"""A fresh process that enqueues one image, as a serverless function does, against a bare LPUSH by redis-py."""
+"""A new process that enqueues one image, as a serverless function does, against a bare LPUSH by redis-py."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests.bench.rows import Target, in_turn, row
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.bench.ground import Ground
+    from tests.bench.bench import Bench
     from tests.bench.rows import Row
 
 _ROUNDS = 31
-# The kernel's own count of a child's peak begins with what its parent had; VmHWM with the program.
+# VmHWM starts with the program. The kernel's peak for a child (ru_maxrss) starts with the memory of its parent.
 _REPORT = """
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
@@ -33,9 +33,9 @@ redis.Redis.from_url(sys.argv[1]).lpush("images", b"x" * 700)
 _MIB = 1024  # the kernel counts KiB
 
 
-def rows(ground: Ground) -> Iterator[Row]:
-    """Measure the time and the peak memory of whole processes."""
-    url = ground.stack.redis_url.removesuffix("0") + "9"
+def rows(bench: Bench) -> Iterator[Row]:
+    """Measure the time and the peak memory of each process."""
+    url = bench.stack.redis_url.removesuffix("0") + "9"
     for code in (_OURS, _THEIRS):
         _run(code, url)
     memory: list[tuple[float, float]] = []
@@ -55,7 +55,7 @@ def rows(ground: Ground) -> Iterator[Row]:
 
 
 def _run(code: str, url: str) -> tuple[float, float]:
-    """Return seconds from start to end, and MiB at the peak."""
+    """Return the seconds from start to end, and the peak memory in MiB."""
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code + _REPORT, url], check=True, capture_output=True, text=True)
     return time.perf_counter() - start, int(done.stdout) / _MIB

@@ -1,4 +1,4 @@
-"""Bytes to tensor, against open_clip's own transform; and whether the model sees the same picture."""
+"""From a file's bytes to a tensor, against open_clip's transform; and whether both give the same vector."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from worker.spec import PreprocessSpec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tests.bench.ground import Ground
+    from tests.bench.bench import Bench
     from worker.decode.pillow import Decoder
 
 _SIDE = 224
@@ -32,18 +32,18 @@ _STD = torch.tensor(open_clip.OPENAI_DATASET_STD).view(3, 1, 1) * 255
 _LIMITS = DecodeLimits(50_000_000, 16_384, 1000, 100, allow_truncated=False)
 _COST = ProcessLimits(cpu_s=6, memory_bytes=2 * 1024**3, wall_s=12.0)
 _ROUNDS = 3
-# Pictures of each size: enough that a round takes more than a moment.
+# The number of images of each size: enough for a round that can be measured.
 _COUNTS = {(640, 480): 28, (1920, 1440): 14, (4000, 3000): 7}
 _JPEG_TARGETS = {(640, 480): 1.0, (1920, 1440): 2.4, (4000, 3000): 5.5}
 
 
-def rows(_: Ground) -> Iterator[Row]:
-    """Measure one decode at a time in one thread, and the cosines of the small model's vectors."""
+def rows(_: Bench) -> Iterator[Row]:
+    """Measure one decode at a time in one thread, and the cosine similarity of the small model's vectors."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield from _speed()
-        yield _alike()
+        yield _similarity()
     finally:
         torch.set_num_threads(threads)
 
@@ -69,19 +69,19 @@ def _speed() -> Iterator[Row]:
 
 
 def _compare(files: Sequence[bytes], *both: Callable[[bytes], Any]) -> list[tuple[float, float]]:
-    def per_s(turn: Callable[[bytes], Any]) -> float:
+    def per_s(convert: Callable[[bytes], Any]) -> float:
         start = time.perf_counter()
         for content in files:
-            turn(content)
+            convert(content)
         return len(files) / (time.perf_counter() - start)
 
-    for turn in both:
-        turn(files[0])
-    return in_turn(_ROUNDS, *(partial(per_s, turn) for turn in both))
+    for convert in both:
+        convert(files[0])
+    return in_turn(_ROUNDS, *(partial(per_s, convert) for convert in both))
 
 
 def _ours(decoder: Decoder, content: bytes) -> torch.Tensor:
-    # The encoder does the last line for a whole batch; here it counts for each.
+    # The encoder normalizes a whole batch; here each image pays for it.
     pixels = torch.from_numpy(np.array(decoder.decode(content).pixels)).permute(2, 0, 1).float()
     return pixels.sub_(_MEAN).div_(_STD)
 
@@ -90,7 +90,7 @@ def _theirs(transform: Callable[[Image.Image], torch.Tensor], content: bytes) ->
     return transform(Image.open(BytesIO(content)))
 
 
-def _alike() -> Row:
+def _similarity() -> Row:
     encoder = OpenClipEncoder(EncoderConfig(SMALL_MODEL["CLIP_MODEL"], SMALL_MODEL["CLIP_PRETRAINED"], "cpu", "fp32"))
     decoder = PillowDecoder(encoder.spec, _LIMITS)
     transform = open_clip.image_transform(encoder.spec.height, is_train=False, mean=(0, 0, 0), std=(1, 1, 1))

@@ -1,4 +1,4 @@
-"""From the queue to the documents, against the model alone: how much of what the machine can do reaches the user."""
+"""From the queue to the documents, against forward passes alone: the share of the machine's speed that users get."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from tests.bench.rows import Target, in_turn, row
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.bench.ground import Ground, Worker
+    from tests.bench.bench import Bench, Worker
     from tests.bench.rows import Row
 
 _IMAGES = 800
 _ROUNDS = 5
-# What is asked of images/s, and of the processor's time, for each size of picture.
+# The target ratios of images/s and of images per CPU second, by image size.
 _TARGETS = {(640, 480): (0.80, 0.85), (1920, 1440): (0.70, 0.75)}
 
 
-def rows(ground: Ground) -> Iterator[Row]:
-    """Measure one worker against a loop that does nothing but run the model.
+def rows(bench: Bench) -> Iterator[Row]:
+    """Measure one worker against loops that only run forward passes.
 
-    The loop has ready pixels; the worker has servers beside it on the same processors. The second loop is fed as the
-    worker feeds its model: in as many threads as there are processors, with one thread of PyTorch in each.
+    The loops have their pixels in memory, while the worker shares the CPUs with its servers. The first loop runs one
+    forward pass at a time. The second runs as many as the worker: one for each CPU, each with one PyTorch thread.
     """
-    with ground.worker(ground.model) as worker:
+    with bench.worker(bench.model) as worker:
         for size, targets in _TARGETS.items():
-            yield from _rows_of(ground, size, targets, worker)
+            yield from _rows_of(bench, size, targets, worker)
 
 
-def _rows_of(ground: Ground, size: tuple[int, int], targets: tuple[float, float], worker: Worker) -> Iterator[Row]:
-    url = ground.photos_at(size)
-    ground.run_jobs(url, _IMAGES // 8)
+def _rows_of(bench: Bench, size: tuple[int, int], targets: tuple[float, float], worker: Worker) -> Iterator[Row]:
+    url = bench.photos_at(size)
+    bench.run_jobs(url, _IMAGES // 8)
 
     def ours() -> dict[str, float]:
-        cpu_s, wall_s = worker.cpu_s(), ground.run_jobs(url, _IMAGES)
+        cpu_s, wall_s = worker.cpu_s(), bench.run_jobs(url, _IMAGES)
         return {"clock": _IMAGES / wall_s, "cpu": _IMAGES / (worker.cpu_s() - cpu_s), "threads": _IMAGES / wall_s}
 
     def reference() -> dict[str, float]:
-        loop, threads = _alone(ground, "plain"), _alone(ground, "threads")
+        loop, threads = _alone(bench, "plain"), _alone(bench, "threads")
         return {
             "clock": _IMAGES / loop["wall_s"],
             "cpu": _IMAGES / loop["cpu_s"],
@@ -54,9 +54,9 @@ def _rows_of(ground: Ground, size: tuple[int, int], targets: tuple[float, float]
     yield row(f"{what} / the model alone in the worker's threads", "images/s", pairs["threads"])
 
 
-def _alone(ground: Ground, how: str) -> dict[str, float]:
-    # A new process each time: one may be a tenth faster than the next for as long as it lives.
-    env = {**ground.stack.environment(), **ground.model}
+def _alone(bench: Bench, how: str) -> dict[str, float]:
+    # A new process each time, because one process may be 10 % faster than the next during its whole life.
+    env = {**bench.stack.environment(), **bench.model}
     with Lines("tests.bench.bare_loop", env, how) as loop:
         loop.ask(_IMAGES // 8)
         return loop.ask(_IMAGES)

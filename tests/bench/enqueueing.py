@@ -1,4 +1,4 @@
-"""Enqueueing many images, against Celery's own producer and against Redis alone."""
+"""Enqueueing many images, against Celery's producer and against Redis alone."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tests.bench.rows import Target, in_turn, row
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.bench.ground import Ground
+    from tests.bench.bench import Bench
     from tests.bench.rows import Row
 
 _JOBS = 50_000
-# Celery's loop is timed on fewer, and counted in jobs/s like the others: all of them would take a minute.
+# Celery's loop runs with fewer jobs, because all of them would take a minute. All results are in jobs/s.
 _LOOPED = 5_000
 _CHUNK = 500
 _ROUNDS = 5
 _URL = "https://cdn.example.com/images/{}.jpg"
 
 
-def rows(ground: Ground) -> Iterator[Row]:
-    """Measure jobs/s into a Redis database where no worker listens."""
-    url = ground.stack.redis_url.removesuffix("0") + "9"
+def rows(bench: Bench) -> Iterator[Row]:
+    """Measure jobs/s into a Redis database without a worker."""
+    url = bench.stack.redis_url.removesuffix("0") + "9"
     with redis.Redis.from_url(url) as server, EmbeddingClient(url) as client:
 
         def many() -> None:

@@ -1,4 +1,4 @@
-"""The encoder on a GPU against the same forward in plain PyTorch, and several workers that share one GPU."""
+"""The encoder on a GPU against the same forward pass in plain PyTorch, and several workers on one GPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.bench.ground import Ground
+    from tests.bench.bench import Bench
     from tests.bench.rows import Row
 
 _BATCHES = (1, 8, 32, 128)
@@ -27,16 +27,16 @@ _WORKERS = 2
 _IMAGES = 1_500
 
 
-def rows(ground: Ground) -> Iterator[Row]:
-    """Measure images/s; nothing where there is no GPU."""
+def rows(bench: Bench) -> Iterator[Row]:
+    """Measure images/s; return no rows without a GPU."""
     if not torch.cuda.is_available():
         return
-    yield from _encoder(ground)
-    yield _shared(ground)
+    yield from _encoder(bench)
+    yield _workers_on_one_gpu(bench)
 
 
-def _encoder(ground: Ground) -> Iterator[Row]:
-    weights = ground.model["CLIP_MODEL"], ground.model["CLIP_PRETRAINED"]
+def _encoder(bench: Bench) -> Iterator[Row]:
+    weights = bench.model["CLIP_MODEL"], bench.model["CLIP_PRETRAINED"]
     for precision, dtype in _DTYPES.items():
         encoder = OpenClipEncoder(EncoderConfig(*weights, "cuda", precision))
         plain = open_clip.create_model(*weights, device="cuda").eval().to(dtype)
@@ -66,19 +66,19 @@ def _per_s(call: Callable[[], None], batch: int) -> float:
     return count / took_s
 
 
-def _shared(ground: Ground) -> Row:
-    url = ground.photos_at((640, 480))
+def _workers_on_one_gpu(bench: Bench) -> Row:
+    url = bench.photos_at((640, 480))
 
     def images_per_s() -> float:
-        ground.run_jobs(url, _IMAGES // 4)
-        return _IMAGES / ground.run_jobs(url, _IMAGES)
+        bench.run_jobs(url, _IMAGES // 4)
+        return _IMAGES / bench.run_jobs(url, _IMAGES)
 
     pairs = []
     for _ in range(_ROUNDS):
         with ExitStack() as workers:
-            workers.enter_context(ground.worker(ground.model))
+            workers.enter_context(bench.worker(bench.model))
             one = images_per_s()
             for number in range(1, _WORKERS):
-                workers.enter_context(ground.worker(ground.model, f"worker-{number}"))
+                workers.enter_context(bench.worker(bench.model, f"worker-{number}"))
             pairs.append((images_per_s(), one))
     return row(f"{_WORKERS} worker processes on one GPU / one, 640x480 JPEGs end to end", "images/s", pairs)

@@ -1,7 +1,7 @@
-"""`python -m tests.bench.image_server PORT FOLDER`: serves the files of a folder from memory, at little cost.
+"""`python -m tests.bench.image_server PORT FOLDER`: serves the files of a folder from memory with little CPU time.
 
-`/7/anything` answers file 7, counted around. The servers of `http.server` would take more processor time than a
-worker's whole download.
+`/7/anything` serves file 7, modulo the number of files. A server of `http.server` would use more CPU time than the
+worker's download.
 """
 
 from __future__ import annotations

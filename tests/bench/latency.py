@@ -1,4 +1,4 @@
-"""How long one image takes on an idle worker, against the same steps done by hand in one process."""
+"""The latency of one image on an idle worker, against the same steps by hand in one process."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ if TYPE_CHECKING:
 
     from redis.client import PubSub
 
-    from tests.bench.ground import Ground
+    from tests.bench.bench import Bench
     from tests.bench.rows import Row
 
 _SIZE = (640, 480)
 _IMAGES = 100
 _ROUNDS = 3
-# A worker acks a job once its document is written, and Redis says so. To look for the document again and again would
-# take the processors that the model runs on.
+# A worker acks a job after it has written the document, and Redis publishes that. Polling for the document would take
+# CPU time from the model.
 _ACKS = "__keyevent@0__:hdel"
-_LONGEST_S = 30.0
+_MAX_WAIT_S = 30.0
 
 
-def rows(ground: Ground) -> Iterator[Row]:
-    """Measure from before the enqueue to the document, image by image; percentiles of each round."""
-    url = ground.photos_at(_SIZE)
+def rows(bench: Bench) -> Iterator[Row]:
+    """Measure from before the enqueue to the ack, one image at a time; each round gives percentiles."""
+    url = bench.photos_at(_SIZE)
     with (
-        ground.worker(ground.model),
-        Lines("tests.bench.by_hand", {**ground.stack.environment(), **ground.model}) as by_hand,
-        ground.broker.pubsub() as acks,
+        bench.worker(bench.model),
+        Lines("tests.bench.by_hand", {**bench.stack.environment(), **bench.model}) as by_hand,
+        bench.broker.pubsub() as acks,
     ):
-        ground.broker.config_set("notify-keyspace-events", "Eh")
+        bench.broker.config_set("notify-keyspace-events", "Eh")
         acks.subscribe(_ACKS)
-        acks.get_message(timeout=_LONGEST_S)  # that it is subscribed
+        acks.get_message(timeout=_MAX_WAIT_S)  # the confirmation of the subscription
 
         def ours() -> list[float]:
-            ground.empty_collection()
-            return [_one(ground, f"{url}/{number}/photo.jpg", acks) for number in range(_IMAGES)]
+            bench.empty_collection()
+            return [_one(bench, f"{url}/{number}/photo.jpg", acks) for number in range(_IMAGES)]
 
         def theirs() -> list[float]:
             return [by_hand.ask(f"{url}/{number}/photo.jpg")["wall_s"] for number in range(_IMAGES)]
@@ -56,14 +56,14 @@ def rows(ground: Ground) -> Iterator[Row]:
         )
 
 
-def _one(ground: Ground, url: str, acks: PubSub) -> float:
+def _one(bench: Bench, url: str, acks: PubSub) -> float:
     image_id = f"latency-{uuid.uuid4()}"
     start = time.perf_counter()
-    ground.client.enqueue(image_id, url)
-    news = acks.get_message(timeout=_LONGEST_S)
+    bench.client.enqueue(image_id, url)
+    ack = acks.get_message(timeout=_MAX_WAIT_S)
     wall_s = time.perf_counter() - start
-    assert news, "no ack"
-    assert ground.collection.count_documents({"_id": image_id, "embedding_job.status": "done"}) == 1, "no document"
+    assert ack, "no ack"
+    assert bench.collection.count_documents({"_id": image_id, "embedding_job.status": "done"}) == 1, "no document"
     return wall_s
 
 

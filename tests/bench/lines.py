@@ -1,4 +1,4 @@
-"""Processes that answer line by line: what starts and asks them, and what they answer with."""
+"""Processes that answer each line of input with a line of JSON: the side that asks, and the side that answers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
+from tests.support.commands import TIED
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 class Lines:
-    """A process that answers each line of input with a JSON object; the first answer comes when it is ready."""
+    """A process that answers each line of input with a JSON object. Its first line says that it is ready."""
 
     def __init__(self, module: str, env: Mapping[str, str], *arguments: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [*TIED, sys.executable, "-m", module, *arguments],
             env={**os.environ, **env},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -50,6 +52,6 @@ class Lines:
 
 
 def answer(**fields: object) -> None:
-    """Answer one line of input, or say that this process is ready."""
+    """Answer one line of input, or report that this process is ready."""
     sys.stdout.write(json.dumps(fields) + "\n")
     sys.stdout.flush()

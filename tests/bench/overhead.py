@@ -1,4 +1,4 @@
-"""What Celery and Redis cost a worker, with a model so small that it shows; and what a second worker process brings."""
+"""The overhead of Celery and Redis, with a model small enough to show it; and the gain of a second worker process."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from tests.bench.rows import in_turn, row
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.bench.ground import Ground
+    from tests.bench.bench import Bench
     from tests.bench.rows import Row
 
 _SIZE = (224, 224)
 _IMAGES = 1_500
 _ROUNDS = 3
-# All pictures come from one host here.
+# All images come from one host here.
 _ONE_HOST = {"CLIPQUEUE_FETCH_PER_HOST": "64", "CLIPQUEUE_LOG_LEVEL": "WARNING"}
 
 
-def rows(ground: Ground) -> Iterator[Row]:
-    """Measure jobs/s of one worker against its pipeline alone, then of two workers against one."""
-    url = ground.photos_at(_SIZE)
+def rows(bench: Bench) -> Iterator[Row]:
+    """Measure jobs/s of one worker against its pipeline alone, and of two workers against one."""
+    url = bench.photos_at(_SIZE)
     settings = {**SMALL_MODEL, **_ONE_HOST}
 
     def worker() -> float:
-        return _IMAGES / ground.run_jobs(url, _IMAGES)
+        return _IMAGES / bench.run_jobs(url, _IMAGES)
 
     with (
-        ground.worker(settings),
-        Lines("tests.bench.bare_pipeline", {**ground.stack.environment(), **settings}) as bare,
+        bench.worker(settings),
+        Lines("tests.bench.bare_pipeline", {**bench.stack.environment(), **settings}) as bare,
     ):
 
         def alone() -> float:
@@ -44,10 +44,10 @@ def rows(ground: Ground) -> Iterator[Row]:
     yield row("a worker with the small model / its pipeline without Celery and Redis", "jobs/s", pairs)
     pairs = []
     for _ in range(_ROUNDS):
-        with ground.worker(settings):
+        with bench.worker(settings):
             worker()
             one = worker()
-            with ground.worker(settings, "second"):
+            with bench.worker(settings, "second"):
                 worker()
                 pairs.append((worker(), one))
     yield row("two worker processes / one, with the small model", "jobs/s", pairs)

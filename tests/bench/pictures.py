@@ -1,4 +1,4 @@
-"""Pictures to measure with: made from the project's photographs, so that they cost what photos cost."""
+"""Images for the benchmarks, made from the project's photographs: they decode as slowly as photos do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.pictures import PHOTOS, encoded
 if TYPE_CHECKING:
     from pathlib import Path
 
-# A file's ending and what Pillow is told when it writes one.
+# For each file extension: Pillow's format and its options.
 FORMATS = {
     "jpeg": ("JPEG", {"quality": 85}),
     "png": ("PNG", {"compress_level": 6}),
@@ -21,7 +21,7 @@ FORMATS = {
 
 
 def photo(number: int, size: tuple[int, int]) -> Image.Image:
-    """Return picture `number` of this size: a part of a photograph, with a little noise, as sensors have it."""
+    """Return image `number` in this size: a part of a photograph with a little noise, as from a sensor."""
     paths = sorted(PHOTOS.iterdir())
     rng = np.random.default_rng(number)
     with Image.open(paths[number % len(paths)]) as image:
@@ -33,13 +33,13 @@ def photo(number: int, size: tuple[int, int]) -> Image.Image:
 
 
 def photo_file(number: int, size: tuple[int, int], kind: str) -> bytes:
-    """Return picture `number` as a file; `kind` is one of `FORMATS`."""
+    """Return image `number` as a file; `kind` is a key of `FORMATS`."""
     file_format, options = FORMATS[kind]
     return encoded(photo(number, size), file_format, **options)
 
 
 def write_photos(folder: Path, count: int, size: tuple[int, int]) -> Path:
-    """Write `count` JPEGs of this size to `folder`, and return it."""
+    """Write `count` JPEGs of this size to `folder`, and return the folder."""
     folder.mkdir()
     for number in range(count):
         (folder / f"{number:04}.jpg").write_bytes(photo_file(number, size, "jpeg"))

@@ -1,4 +1,4 @@
-"""What a benchmark gives: rows of ours against a reference, both measured in turn in one run."""
+"""The rows of a benchmark: clipqueue against a reference, measured alternately in one run."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Target:
-    """What the ratio should be: `least` or more, `most` or less."""
+    """The range of an acceptable ratio: at least `least`, at most `most`."""
 
     least: float | None = None
     most: float | None = None
 
     def is_met(self, ratio: float) -> bool:
-        """Return whether a ratio is as it should be."""
+        """Return whether the ratio is in the range."""
         return (self.least is None or ratio >= self.least) and (self.most is None or ratio <= self.most)
 
     def __str__(self) -> str:
@@ -34,14 +34,14 @@ class Row:
     """One line of the table.
 
     Attributes:
-        what: What was measured, and against what.
-        unit: Of both figures.
-        ours: The median of the rounds.
-        reference: The median of the rounds.
-        ratio: Ours over the reference, the median of the rounds' own ratios.
+        what: The measurement and its reference, such as "enqueue / LPUSH".
+        unit: The unit of both figures.
+        ours: The median of our rounds.
+        reference: The median of the reference's rounds.
+        ratio: Ours divided by the reference: the median of the ratios of each round.
         lowest: The lowest ratio of a round.
         highest: The highest ratio of a round.
-        target: What the ratio should be.
+        target: The range of an acceptable ratio.
     """
 
     what: str
@@ -55,7 +55,7 @@ class Row:
 
 
 def in_turn(rounds: int, ours: Callable[[], T], reference: Callable[[], T]) -> list[tuple[T, T]]:
-    """Measure both so many times; each begins every second round, so that a drift of the machine favours neither."""
+    """Measure both in each round, and swap their order each time, so that a drift of the machine favours neither."""
     pairs = []
     for number in range(rounds):
         if number % 2:
@@ -68,7 +68,7 @@ def in_turn(rounds: int, ours: Callable[[], T], reference: Callable[[], T]) -> l
 
 
 def row(what: str, unit: str, pairs: Sequence[tuple[float, float]], target: Target = Target()) -> Row:
-    """Return the row of rounds of (ours, reference)."""
+    """Return the row for rounds of (ours, reference)."""
     ratios = [ours / reference for ours, reference in pairs]
     return Row(
         what,
@@ -83,11 +83,11 @@ def row(what: str, unit: str, pairs: Sequence[tuple[float, float]], target: Targ
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Return rows as a table in Markdown."""
+    """Return the rows as a Markdown table."""
     lines = ["| What | Ours | Reference | Unit | Ratio | Spread | Target |", "|---|---:|---:|---|---:|---|---|"]
     lines += [
         f"| {row.what} | {_figure(row.ours)} | {_figure(row.reference)} | {row.unit} | {_ratio(row.ratio)} "
-        f"| {_ratio(row.lowest)} to {_ratio(row.highest)} | {_judged(row)} |"
+        f"| {_ratio(row.lowest)} to {_ratio(row.highest)} | {_verdict(row)} |"
         for row in rows
     ]
     return "\n".join(lines)
@@ -101,6 +101,6 @@ def _ratio(value: float) -> str:
     return f"{value:.4f}" if 0 < abs(value - 1) < 0.01 else f"{value:.2f}"
 
 
-def _judged(row: Row) -> str:
+def _verdict(row: Row) -> str:
     target = str(row.target)
     return target and f"{target} {'met' if row.target.is_met(row.ratio) else 'missed'}"

@@ -1,4 +1,4 @@
-"""From the start of a worker's process to its first message, against loading the model and nothing else."""
+"""From the start of a worker process to its first message, against loading the model alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.bench.rows import in_turn, row
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.bench.ground import Ground
+    from tests.bench.bench import Bench
     from tests.bench.rows import Row
 
 _ROUNDS = 3
@@ -24,24 +24,24 @@ open_clip.create_model_and_transforms(os.environ["CLIP_MODEL"], os.environ["CLIP
 """
 
 
-def rows(ground: Ground) -> Iterator[Row]:
-    """Measure with a message that waits already."""
-    url = ground.photos_at((640, 480))
+def rows(bench: Bench) -> Iterator[Row]:
+    """Measure with a message that is already on the queue."""
+    url = bench.photos_at((640, 480))
 
     def ours() -> float:
-        ground.client.enqueue(f"start-{time.monotonic_ns()}", f"{url}/1/photo.jpg")
+        bench.client.enqueue(f"start-{time.monotonic_ns()}", f"{url}/1/photo.jpg")
         start = time.perf_counter()
-        process = ground.stack.start("worker", _WORKER, env={**ground.stack.environment(), **ground.model})
-        while ground.queued():
+        process = bench.stack.start("worker", _WORKER, env={**bench.stack.environment(), **bench.model})
+        while bench.queued():
             time.sleep(0.005)
         took_s = time.perf_counter() - start
-        ground.wait_until_idle()
-        ground.stack.stop_one(process)
+        bench.wait_until_idle()
+        bench.stack.stop_one(process)
         return took_s
 
     def theirs() -> float:
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", _LOAD], env={**os.environ, **ground.model}, check=True)
+        subprocess.run([sys.executable, "-c", _LOAD], env={**os.environ, **bench.model}, check=True)
         return time.perf_counter() - start
 
     theirs()

@@ -1,4 +1,4 @@
-"""What a row says of its rounds."""
+"""The rows of the benchmarks' table."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import pytest
 from tests.bench.rows import Row, Target, in_turn, row, table
 
 
-def test_a_ratio_is_the_median_of_the_rounds_own_ratios() -> None:
-    """And not that of the medians: each round compares what ran one after the other."""
+def test_the_ratio_is_the_median_of_the_ratios_of_all_rounds() -> None:
+    """It is not the ratio of the medians: each round compares two measurements that ran one after the other."""
     found = row("a / b", "jobs/s", [(10.0, 5.0), (30.0, 10.0), (8.0, 8.0)])
     assert (found.ours, found.reference, found.ratio) == (10.0, 8.0, 2.0)
     assert (found.lowest, found.highest) == (1.0, 3.0)
 
 
-def test_each_of_the_two_begins_every_second_round() -> None:
+def test_the_two_measurements_take_turns_in_starting_a_round() -> None:
     order: list[str] = []
 
     def measured(name: str) -> int:
@@ -26,7 +26,7 @@ def test_each_of_the_two_begins_every_second_round() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "ratio", "said"),
+    ("target", "ratio", "shown"),
     [
         (Target(least=0.8), 0.8, "≥ 0.8 met"),
         (Target(least=0.8), 0.79, "≥ 0.8 missed"),
@@ -35,6 +35,6 @@ def test_each_of_the_two_begins_every_second_round() -> None:
         (Target(), 7.0, ""),
     ],
 )
-def test_the_table_says_whether_the_target_is_met(target: Target, ratio: float, said: str) -> None:
+def test_the_table_shows_whether_the_target_is_met(target: Target, ratio: float, shown: str) -> None:
     line = table([Row("a / b", "s", 1234.5, 0.5678, ratio, 0.999, 12.0, target)]).splitlines()[-1]
-    assert line == f"| a / b | 1,234 | 0.568 | s | {ratio:.2f} | 0.9990 to 12.00 | {said} |"
+    assert line == f"| a / b | 1,234 | 0.568 | s | {ratio:.2f} | 0.9990 to 12.00 | {shown} |"

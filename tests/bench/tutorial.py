@@ -1,8 +1,7 @@
-"""What one writes from a tutorial on Celery and CLIP, in full: the reference that clipqueue is measured against.
+"""`celery -A tests.bench.tutorial worker`: the worker that tutorials on Celery and CLIP lead to, as a reference.
 
-`celery -A tests.bench.tutorial worker`: prefork, one image per task, fp32, open_clip's own transform, one write for
-each image. Written as well as that allows: a connection is kept to each server, and with a process for each processor,
-PyTorch has one thread in each.
+It uses prefork, one image per task, fp32, open_clip's transform and one write per image. It is a good version of that:
+it keeps one connection to each server, and runs one process per CPU with one PyTorch thread each.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ TASK = "tutorial.embed"
 
 app = Celery("tutorial", broker=os.environ.get("REDIS_URL"))
 app.conf.update(task_default_queue=QUEUE, task_acks_late=True, task_ignore_result=True)
-# By default a child that takes longer than four seconds to load a model is given up.
+# By default Celery gives up on a child that loads its model for more than four seconds.
 app.conf.worker_proc_alive_timeout = 120
 
 state: dict[str, Any] = {}

@@ -1,1 +1,1 @@
-"""The proof that nothing is lost: real processes, real faults, and an account at the end."""
+"""Tests that inject faults into real processes and then check the result of every job."""

@@ -1,4 +1,4 @@
-"""Fixtures: an arena for each module, with two workers whose encoder is the stand-in; and a ledger for each test."""
+"""Fixtures: a cluster for the whole session, with two workers that have the fake encoder; a ledger for each test."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.arena import Arena
+from tests.chaos.cluster import Cluster
 from tests.chaos.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture(scope="module")
-def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    with Arena(tmp_path_factory.mktemp("arena")) as arena:
-        arena.start_workers("a", "b")
-        yield arena
-
-
-@pytest.fixture(autouse=True)
-def _in_order(request: pytest.FixtureRequest) -> None:
-    """Whatever the test before has left behind: images are served, and the workers run."""
-    if "arena" in request.fixturenames:
-        request.getfixturevalue("arena").put_in_order()
+@pytest.fixture(scope="session")
+def session_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        cluster.start_workers("a", "b")
+        yield cluster
 
 
 @pytest.fixture
-def ledger(arena: Arena, request: pytest.FixtureRequest) -> Ledger:
-    """An empty ledger; its ids bear the test's name."""
-    return Ledger(arena, request.node.name.removeprefix("test_").replace("[", "-").replace("]", "")[:60])
+def cluster(session_cluster: Cluster) -> Cluster:
+    """The session's cluster, after a reset: no test depends on what another one left behind."""
+    session_cluster.reset()
+    return session_cluster
+
+
+@pytest.fixture
+def ledger(cluster: Cluster, request: pytest.FixtureRequest) -> Ledger:
+    """An empty ledger; its ids start with the name of the test."""
+    return Ledger(cluster, request.node.name.removeprefix("test_").replace("[", "-").replace("]", "")[:60])

@@ -1,4 +1,4 @@
-"""Makes each fault of the schedule happen in an arena, and mends it after its time."""
+"""Injects each fault of the schedule into a cluster, and ends it after its time."""
 
 from __future__ import annotations
 
@@ -6,46 +6,46 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.chaos.arena import Arena
-    from tests.chaos.parts import Part
+    from tests.chaos.cluster import Cluster
+    from tests.chaos.processes import ManagedProcess
     from tests.chaos.schedule import Fault
 
 
-def happen(arena: Arena, fault: Fault) -> str:
-    """Let one fault happen; return once it is over, with what is to be told of it."""
-    verb, _, what = fault.name.partition(" ")
-    part = arena.workers[fault.pick % len(arena.workers)] if what == "worker" else _part(arena, what)
-    told = ""
+def inject(cluster: Cluster, fault: Fault) -> str:
+    """Inject one fault; return a description once it is over."""
+    verb, _, target = fault.name.partition(" ")
+    process = cluster.workers[fault.pick % len(cluster.workers)] if target == "worker" else _process(cluster, target)
+    details = ""
     match verb:
         case "kill":
-            part.kill()
-            time.sleep(fault.lasts_s)
-            part.start()
+            process.kill()
+            time.sleep(fault.duration_s)
+            process.start()
         case "stop":
-            told = f", exit code {part.stop()}"
-            time.sleep(fault.lasts_s)
-            part.start()
+            details = f", exit code {process.stop()}"
+            time.sleep(fault.duration_s)
+            process.start()
         case "freeze":
-            with part.frozen():
-                time.sleep(fault.lasts_s)
+            with process.frozen():
+                time.sleep(fault.duration_s)
         case "fill":
-            with part.disk_full():
-                time.sleep(fault.lasts_s)
+            with process.full_disk():
+                time.sleep(fault.duration_s)
         case "flush":
-            arena.broker.flushall()
+            cluster.broker.flushall()
         case "flap":
-            arena.control_images(mode="flap", seed=fault.pick)
-            time.sleep(fault.lasts_s)
-            arena.control_images(mode="fine")
-    return f"{fault} ({part.name}){told}{revive(arena)}"
+            cluster.control_images(mode="flap", seed=fault.pick)
+            time.sleep(fault.duration_s)
+            cluster.control_images(mode="fine")
+    return f"{fault} ({process.name}){details}{restart_exited(cluster)}"
 
 
-def revive(arena: Arena) -> str:
-    """Start what has ended by itself, as a supervisor would; say what that was."""
-    ended = arena.start_what_ended()
-    return f"; ended by itself: {', '.join(ended)}" if ended else ""
+def restart_exited(cluster: Cluster) -> str:
+    """Start the processes that exited, as a supervisor would; return a text that names them."""
+    exited = cluster.start_exited()
+    return f"; exited: {', '.join(exited)}" if exited else ""
 
 
-def _part(arena: Arena, what: str) -> Part:
-    name = what.removesuffix(" disk").removesuffix("'s").removesuffix("'")
-    return {"redis": arena.redis, "mongo": arena.mongo, "images": arena.images}[name]
+def _process(cluster: Cluster, target: str) -> ManagedProcess:
+    name = target.removesuffix(" disk").removesuffix("'s").removesuffix("'")
+    return {"redis": cluster.redis, "mongo": cluster.mongo, "images": cluster.images}[name]

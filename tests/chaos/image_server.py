@@ -1,7 +1,7 @@
-"""`python -m tests.chaos.image_server PORT`: a slow image server on loopback that can be told to misbehave.
+"""`python -m tests.chaos.image_server PORT`: a slow image server on loopback, with faults on request.
 
-Paths: `/K/anything.jpg` answers picture K, after a delay; `/gone/...` answers 404, and `/sick/...` 503, always.
-`?ms=700` sets the delay of one request. `/control?mode=flap&chance=0.5&seed=1&least_ms=30&most_ms=100` sets the rest.
+`/K/anything.jpg` serves picture K after a delay, `/gone/...` always answers 404, and `/broken/...` always 503.
+`?ms=700` sets the delay of one request. `/control?mode=flap&chance=0.5&seed=1&min_ms=30&max_ms=100` sets the mode.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from urllib.parse import parse_qs, urlsplit
 from tests.chaos.pictures import picture
 
 FAULTS = ("500", "503", "reset", "cut", "stall")
-# Longer than any download of the arena's workers may take.
+# Longer than the workers' limit for one download.
 _STALL_S = 6.0
 
 
 @dataclass(frozen=True)
 class Mode:
-    """How it answers: `fine`, or `flap` with a fault in `chance` of the requests; delays in milliseconds."""
+    """The mode of the server: `fine`, or `flap` with a fault in this share of the requests. Delays are in ms."""
 
     mode: str = "fine"
     chance: float = 0.5
     seed: int = 0
-    least_ms: float = 30.0
-    most_ms: float = 100.0
+    min_ms: float = 30.0
+    max_ms: float = 100.0
 
     def changed(self, query: dict[str, str]) -> Mode:
-        """Return the mode with what a query of `/control` sets."""
-        kinds = {"mode": str, "chance": float, "seed": int, "least_ms": float, "most_ms": float}
+        """Return the mode with the changes in a query of `/control`."""
+        kinds = {"mode": str, "chance": float, "seed": int, "min_ms": float, "max_ms": float}
         fields: dict[str, Any] = {name: kind(query[name]) for name, kind in kinds.items() if name in query}
         return replace(self, **fields)
 
-    def fault(self, path: str, turn: int) -> str | None:
-        """Return what goes wrong with the request for this path of this turn; the same for the same seed."""
-        draw = random.Random(f"{self.seed} {path} {turn}")  # noqa: S311  (no secret)
-        return draw.choice(FAULTS) if self.mode == "flap" and draw.random() < self.chance else None
+    def fault(self, path: str, n: int) -> str | None:
+        """Return the fault of this path's n-th request, if any; the same for the same seed."""
+        rng = random.Random(f"{self.seed} {path} {n}")  # noqa: S311  (not a secret)
+        return rng.choice(FAULTS) if self.mode == "flap" and rng.random() < self.chance else None
 
     def delay_s(self, path: str) -> float:
         """Return the delay of a path; the same for the same seed."""
-        return random.Random(f"{self.seed} {path}").uniform(self.least_ms, self.most_ms) / 1e3  # noqa: S311
+        return random.Random(f"{self.seed} {path}").uniform(self.min_ms, self.max_ms) / 1e3  # noqa: S311
 
 
 class _Server(ThreadingHTTPServer):
@@ -58,13 +58,13 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", port), _Request)
         self.mode = Mode()
-        self.turns: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
         self.lock = threading.Lock()
 
-    def next_turn(self, path: str) -> int:
+    def count_request(self, path: str) -> int:
         with self.lock:
-            self.turns[path] += 1
-            return self.turns[path]
+            self.requests[path] += 1
+            return self.requests[path]
 
 
 class _Request(BaseHTTPRequestHandler):
@@ -74,27 +74,27 @@ class _Request(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        place = parts.path.split("/")[1]
-        if place == "control":
+        route = parts.path.split("/")[1]
+        if route == "control":
             self.server.mode = self.server.mode.changed(query)
             self._answer(200, b"")
-        elif place in ("gone", "sick"):
-            self._answer(404 if place == "gone" else 503, b"")
+        elif route in ("gone", "broken"):
+            self._answer(404 if route == "gone" else 503, b"")
         else:
-            self._serve(parts.path, int(place), query)
+            self._serve(parts.path, int(route), query)
 
     def _serve(self, path: str, number: int, query: dict[str, str]) -> None:
         mode = self.server.mode
         time.sleep(float(query["ms"]) / 1e3 if "ms" in query else mode.delay_s(path))
-        fault = mode.fault(path, self.server.next_turn(path))
+        fault = mode.fault(path, self.server.count_request(path))
         if fault in ("500", "503"):
             self._answer(int(fault), b"")
         elif fault:
-            self._break_off(fault, picture(number))
+            self._abort(fault, picture(number))
         else:
             self._answer(200, picture(number))
 
-    def _break_off(self, fault: str, body: bytes) -> None:
+    def _abort(self, fault: str, body: bytes) -> None:
         if fault == "stall":
             time.sleep(_STALL_S)
         elif fault == "reset":

@@ -1,4 +1,4 @@
-"""The pictures that the arena's server serves: small JPEGs, the same at each run, each unlike all others."""
+"""The pictures that the image server serves: small JPEGs, each different from all others and the same in each run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ COUNT = 24
 
 @cache
 def picture(number: int) -> bytes:
-    """Return the picture of this number, from 0 to COUNT - 1, as a JPEG of 64x64."""
+    """Return the picture with this number, from 0 to COUNT - 1, as a JPEG of 64x64 pixels."""
     path = sorted(EMOJI.glob("*.png"))[number]
     with Image.open(path) as image:
         rgba = image.convert("RGBA")
-    ground = Image.new("RGBA", rgba.size, "white")
-    ground.alpha_composite(rgba)
-    return encoded(ground.convert("RGB"), "JPEG", quality=85)
+    background = Image.new("RGBA", rgba.size, "white")
+    background.alpha_composite(rgba)
+    return encoded(background.convert("RGB"), "JPEG", quality=85)

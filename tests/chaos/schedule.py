@@ -1,11 +1,11 @@
-"""The random schedule of faults that `python -m tests.chaos` runs: drawn beforehand, and the same for the same seed."""
+"""The random schedule of faults for `python -m tests.chaos`. The same seed gives the same schedule."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
 
-# How often each fault comes, beside the others; and for how long, in seconds at least and at most.
+# The weight of each fault in the draw, and its shortest and longest duration in seconds.
 WEIGHTS = {
     "kill worker": (6, 0.0, 3.0),
     "stop worker": (4, 0.0, 3.0),
@@ -20,8 +20,8 @@ WEIGHTS = {
     "flap images": (3, 3.0, 15.0),
     "freeze images": (2, 1.0, 6.0),
 }
-_LEAST_PAUSE_S, _MOST_PAUSE_S = 1.0, 10.0
-_MOST_PICKS = 1_000_000
+_MIN_PAUSE_S, _MAX_PAUSE_S = 1.0, 10.0
+_MAX_PICK = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -29,32 +29,32 @@ class Fault:
     """One fault.
 
     Attributes:
-        pause_s: Seconds from the end of the one before to this one's beginning.
-        name: Of WEIGHTS.
-        lasts_s: Seconds until what was broken is mended.
-        pick: A large number that picks the worker: its remainder.
+        pause_s: Seconds between the end of the fault before and the start of this one.
+        name: A key of WEIGHTS.
+        duration_s: Seconds until the fault ends.
+        pick: A large number; its remainder selects the worker.
     """
 
     pause_s: float
     name: str
-    lasts_s: float
+    duration_s: float
     pick: int
 
     def __str__(self) -> str:
-        return f"{self.name} for {self.lasts_s:.1f} s" if self.lasts_s else self.name
+        return f"{self.name} for {self.duration_s:.1f} s" if self.duration_s else self.name
 
 
-def draw_schedule(seed: int, minutes: float) -> list[Fault]:
-    """Return faults, one after another, for about so long."""
-    draw = random.Random(seed)  # noqa: S311  (no secret)
+def make_schedule(seed: int, minutes: float) -> list[Fault]:
+    """Return faults that take about this many minutes, one after another."""
+    rng = random.Random(seed)  # noqa: S311  (not a secret)
     faults: list[Fault] = []
-    while sum(fault.pause_s + fault.lasts_s for fault in faults) < minutes * 60:
-        faults.append(_draw_fault(draw))
+    while sum(fault.pause_s + fault.duration_s for fault in faults) < minutes * 60:
+        faults.append(_draw_fault(rng))
     return faults
 
 
-def _draw_fault(draw: random.Random) -> Fault:
-    name = draw.choices(list(WEIGHTS), [weight for weight, _, _ in WEIGHTS.values()])[0]
-    _, least_s, most_s = WEIGHTS[name]
-    pause_s = draw.uniform(_LEAST_PAUSE_S, _MOST_PAUSE_S)
-    return Fault(pause_s, name, draw.uniform(least_s, most_s), draw.randrange(_MOST_PICKS))
+def _draw_fault(rng: random.Random) -> Fault:
+    name = rng.choices(list(WEIGHTS), [weight for weight, _, _ in WEIGHTS.values()])[0]
+    _, min_s, max_s = WEIGHTS[name]
+    pause_s = rng.uniform(_MIN_PAUSE_S, _MAX_PAUSE_S)
+    return Fault(pause_s, name, rng.uniform(min_s, max_s), rng.randrange(_MAX_PICK))

@@ -1,4 +1,4 @@
-"""A steady stream of recorded jobs, from a thread of its own, whatever happens to the servers."""
+"""Enqueues recorded jobs at a steady rate, from its own thread, while servers fail."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _CHUNK = 20
 
 
 class Stream:
-    """Enqueues into a ledger until the block ends. What a server did not take is enqueued again until it does.
+    """Enqueues into a ledger until the block ends, and repeats each chunk that fails until it succeeds.
 
     Args:
-        ledger: Where it notes what it enqueues.
-        rate: Jobs in a second.
+        ledger: The ledger that enqueues.
+        rate: Jobs per second.
 
     Attributes:
-        refused: How many times a server did not take them.
+        refused: How often a chunk failed.
     """
 
     def __init__(self, ledger: Ledger, rate: float) -> None:
@@ -42,12 +42,12 @@ class Stream:
     def _run(self) -> None:
         while not self._stopped.wait(self._pause_s):
             ids = self._ledger.next_ids(_CHUNK)
-            while not self._takes(ids):
-                # Also after the end: what is noted as asked for must have been taken.
+            while not self._enqueue(ids):
+                # Also after the stop: the ledger expects a result for these ids.
                 self.refused += 1
                 self._stopped.wait(0.5)
 
-    def _takes(self, ids: list[str]) -> bool:
+    def _enqueue(self, ids: list[str]) -> bool:
         try:
             self._ledger.enqueue_again(ids, record=True)
         except (BrokerUnavailable, StoreUnavailable):

@@ -1,4 +1,4 @@
-"""Servers that may write no more: what they cannot keep, they do not confirm, and nobody takes it for kept."""
+"""Servers whose disk is full: they do not confirm what they cannot write, and nobody believes that it is stored."""
 
 from __future__ import annotations
 
@@ -8,44 +8,43 @@ from typing import TYPE_CHECKING
 import pytest
 
 from producer.contract.errors import BrokerUnavailable
-from tests.chaos.account import settle
+from tests.chaos.report import wait_for_report
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
-    from tests.chaos.arena import Arena
+    from tests.chaos.cluster import Cluster
     from tests.chaos.ledger import Ledger
-
-pytestmark = pytest.mark.chaos
 
 FULL_S = 3.0
 
 
-def test_a_full_disk_under_mongodb_fails_no_job(arena: Arena, ledger: Ledger) -> None:
+@pytest.mark.chaos
+def test_a_full_disk_of_mongodb_fails_no_job(cluster: Cluster, ledger: Ledger) -> None:
     ledger.enqueue(150)
-    wait_for(lambda: arena.queued()["unacked"], "jobs to be in flight")
-    with arena.mongo.disk_full():
+    wait_for(lambda: cluster.queued()["unacked"], "jobs to be in flight")
+    with cluster.mongo.full_disk():
         ledger.enqueue(150)
         time.sleep(FULL_S)
-    settle(ledger).must_balance()
+    wait_for_report(ledger).assert_complete()
 
 
-def test_a_full_disk_under_redis_is_told_to_the_backend_and_loses_nothing(arena: Arena, ledger: Ledger) -> None:
-    """Redis answers every command that writes with an error, acks included: the workers wait for its end."""
-    arena.control_images(least_ms=200, most_ms=600)
+def test_a_full_disk_of_redis_is_reported_to_the_backend_and_loses_nothing(cluster: Cluster, ledger: Ledger) -> None:
+    """Redis answers every write with an error, acks included, and the workers wait."""
+    cluster.control_images(min_ms=200, max_ms=600)
     ledger.enqueue(300)
-    wait_for(lambda: arena.queued()["unacked"], "jobs to be in flight")
-    with arena.redis.disk_full():
-        wait_for(lambda: _is_refused(arena), "Redis to notice")
+    wait_for(lambda: cluster.queued()["unacked"], "jobs to be in flight")
+    with cluster.redis.full_disk():
+        wait_for(lambda: _is_refused(cluster), "Redis to notice")
         time.sleep(FULL_S)
-    wait_for(lambda: not _is_refused(arena), "Redis to write again")
-    assert all(worker.runs for worker in arena.workers)
-    settle(ledger).must_balance("worker_lost")
+    wait_for(lambda: not _is_refused(cluster), "Redis to write again")
+    assert all(worker.is_running for worker in cluster.workers)
+    wait_for_report(ledger).assert_complete("worker_lost")
 
 
-def _is_refused(arena: Arena) -> bool:
+def _is_refused(cluster: Cluster) -> bool:
     try:
-        arena.client.enqueue("probe", f"{arena.images_url}/0/probe.jpg")
+        cluster.client.enqueue("probe", f"{cluster.images_url}/0/probe.jpg")
     except BrokerUnavailable:
         return True
-    arena.known_ids.add("probe")
+    cluster.known_ids.add("probe")
     return False

@@ -1,4 +1,4 @@
-"""A Redis with no room left: what is in flight ends, nothing more is taken, and nothing is lost."""
+"""A Redis without free memory: jobs in flight end, no more are consumed, and none is lost."""
 
 from __future__ import annotations
 
@@ -6,66 +6,74 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.account import settle
-from tests.chaos.arena import Arena
+from tests.chaos.cluster import Cluster
 from tests.chaos.ledger import Ledger
+from tests.chaos.report import wait_for_report
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.chaos
-
-REFUSED = "no message can be taken: Redis says"
-
-
-def test_a_redis_that_is_full_stops_the_workers_and_loses_nothing(tmp_path: Path) -> None:
-    with Arena(tmp_path) as arena:
-        arena.start_workers("a")
-        ledger = Ledger(arena, "full")
-        ledger.enqueue(300)
-        wait_for(lambda: arena.queued()["unacked"], "jobs to be in flight")
-        arena.broker.config_set("maxmemory", 100_000)
-        log = arena.workers[0].log
-        wait_for(lambda: REFUSED in log.read_text(), "the worker to say so")
-        wait_for(lambda: not arena.queued()["unacked"], "what it has to be done")
-        assert arena.queued()["images"]
-        assert arena.workers[0].runs
-        arena.broker.config_set("maxmemory", 0)
-        settle(ledger).must_balance()
+REFUSED = "Redis refused a write; consumption paused for 5 s:"
+FULL_BYTES = 100_000
 
 
-def test_a_redis_that_fills_up_while_a_message_is_taken_gets_it_back(tmp_path: Path) -> None:
-    """Moved off the queue, it cannot be noted as taken."""
-    with Arena(tmp_path) as arena:
-        arena.start_workers("a")
-        ledger = Ledger(arena, "refused")
-        (worker,) = arena.workers
-        for _ in range(20):
-            with worker.frozen():
-                ledger.enqueue(15)
-                if arena.queued()["taken"]:
-                    arena.broker.config_set("maxmemory", 100_000)
-                    break
-        wait_for(lambda: REFUSED in worker.log.read_text(), "the worker to say so")
-        assert arena.queued()["taken"] == 1
-        arena.broker.config_set("maxmemory", 0)
-        settle(ledger).must_balance()
-        assert "Connection to broker lost" not in worker.log.read_text()
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster with one worker."""
+    with Cluster(tmp_path) as cluster:
+        cluster.start_workers("a")
+        yield cluster
 
 
-def test_a_worker_that_connects_to_a_full_redis_waits_and_asks_seldom(tmp_path: Path) -> None:
-    with Arena(tmp_path) as arena:
-        arena.start_workers("a")
-        ledger = Ledger(arena, "reconnects")
-        (worker,) = arena.workers
-        arena.control_images(least_ms=1500, most_ms=1600)
-        ledger.enqueue(300)
-        wait_for(lambda: arena.queued()["unacked"], "jobs to be in flight")
-        arena.broker.config_set("maxmemory", 100_000)
-        arena.broker.client_kill_filter(_type="normal", skipme=True)
-        wait_for(lambda: worker.log.read_text().count(REFUSED) >= 3, "the worker to have tried three times")
-        assert "Frequent restarts" not in worker.log.read_text()
-        arena.broker.config_set("maxmemory", 0)
-        arena.control_images(least_ms=30, most_ms=100)
-        settle(ledger).must_balance()
+def test_a_full_redis_pauses_the_workers_and_loses_nothing(cluster: Cluster) -> None:
+    ledger = Ledger(cluster, "full")
+    (worker,) = cluster.workers
+    ledger.enqueue(300)
+    wait_for(lambda: cluster.queued()["unacked"], "jobs to be in flight")
+    cluster.broker.config_set("maxmemory", FULL_BYTES)
+    wait_for(lambda: REFUSED in worker.log.read_text(), "the worker to log it")
+    wait_for(lambda: not cluster.queued()["unacked"], "the jobs in flight to end")
+    assert cluster.queued()["images"]
+    assert worker.is_running
+    cluster.broker.config_set("maxmemory", 0)
+    wait_for_report(ledger).assert_complete()
+
+
+@pytest.mark.chaos
+def test_a_message_that_was_popped_when_redis_became_full_is_requeued(cluster: Cluster) -> None:
+    """The message is on the processing list, and Redis refuses to record it as unacked."""
+    ledger = Ledger(cluster, "refused")
+    (worker,) = cluster.workers
+    popped = 0
+    for _ in range(20):
+        cluster.await_pending_pop()
+        with worker.frozen():
+            ledger.enqueue(15)
+            popped = cluster.queued()["popped"]
+            if popped:
+                cluster.broker.config_set("maxmemory", FULL_BYTES)
+                break
+    assert popped, "the worker was never frozen while it waited for a message"
+    wait_for(lambda: REFUSED in worker.log.read_text(), "the worker to log it")
+    assert cluster.queued()["popped"] == popped
+    cluster.broker.config_set("maxmemory", 0)
+    wait_for_report(ledger).assert_complete()
+    assert "Connection to broker lost" not in worker.log.read_text()
+
+
+@pytest.mark.chaos
+def test_a_worker_that_connects_to_a_full_redis_waits_between_its_attempts(cluster: Cluster) -> None:
+    ledger = Ledger(cluster, "reconnects")
+    (worker,) = cluster.workers
+    cluster.control_images(min_ms=1500, max_ms=1600)
+    ledger.enqueue(300)
+    wait_for(lambda: cluster.queued()["unacked"], "jobs to be in flight")
+    cluster.broker.config_set("maxmemory", FULL_BYTES)
+    cluster.broker.client_kill_filter(_type="normal", skipme=True)
+    wait_for(lambda: worker.log.read_text().count(REFUSED) >= 3, "the worker to have tried three times")
+    assert "Frequent restarts" not in worker.log.read_text()
+    cluster.broker.config_set("maxmemory", 0)
+    cluster.control_images(min_ms=30, max_ms=100)
+    wait_for_report(ledger).assert_complete()

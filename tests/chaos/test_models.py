@@ -1,4 +1,4 @@
-"""A worker of an old model beside one of a new, and a model that hangs."""
+"""Two workers with different models on one queue, and a model that hangs."""
 
 from __future__ import annotations
 
@@ -7,43 +7,44 @@ from typing import TYPE_CHECKING
 import pytest
 
 from producer.contract.job import now_ms
-from tests.chaos.account import settle
-from tests.chaos.arena import NEW_MODEL, Arena
+from tests.chaos.cluster import NEW_MODEL, Cluster
 from tests.chaos.ledger import Ledger
+from tests.chaos.report import wait_for_report
+from tests.support.fake_encoder import BLOCKED_BY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.chaos
-
-OLD_MODEL = "stand-in/old"
+OLD_MODEL = "fake/old"
 
 
+@pytest.mark.chaos
 def test_no_document_mixes_two_models(tmp_path: Path) -> None:
-    """What a document says of its vector is true. Each image is enqueued twice at once: both models write many."""
-    with Arena(tmp_path) as arena:
-        arena.start_workers("new")
-        arena.add_worker("old", CLIP_MODEL=OLD_MODEL).start()
-        ledger = Ledger(arena, "mixed")
+    """Each document names the model of its vector. Every image is enqueued twice, so both models write many."""
+    with Cluster(tmp_path) as cluster:
+        cluster.start_workers("new")
+        cluster.add_worker("old", CLIP_MODEL=OLD_MODEL).start()
+        ledger = Ledger(cluster, "mixed")
         ids = ledger.enqueue(300, force=True)
         ledger.enqueue_again(ids, shift=1, force=True)
-        settle(ledger).must_balance()
-        found = {document["embedding_job"]["model"] for document in arena.collection.find()}
-    assert found == {NEW_MODEL, OLD_MODEL}, "both were at work"
+        wait_for_report(ledger).assert_complete()
+        models = {document["embedding_job"]["model"] for document in cluster.collection.find()}
+    assert models == {NEW_MODEL, OLD_MODEL}, "both workers wrote vectors"
 
 
-def test_a_worker_whose_model_hangs_ends_itself(tmp_path: Path) -> None:
-    with Arena(tmp_path) as arena:
+def test_a_worker_whose_model_hangs_exits(tmp_path: Path) -> None:
+    with Cluster(tmp_path) as cluster:
         flag = tmp_path / "hang"
-        worker = arena.add_worker("a", STAND_IN_HANGS_WHILE=str(flag))
+        worker = cluster.add_worker("a", **{BLOCKED_BY: str(flag)})
         worker.start()
-        ledger = Ledger(arena, "hangs")
+        ledger = Ledger(cluster, "hangs")
         flag.touch()
-        ledger.enqueue(300)
-        began = now_ms()
+        ledger.enqueue(150)
+        start = now_ms()
         assert worker.wait(60) == 70
-        assert now_ms() - began > 2 * float(arena.env["CLIPQUEUE_ENCODE_S"]) * 1000, "not before nobody waits any more"
-        assert "the model has not answered for" in worker.log.read_text()
+        hang_ms = 2 * float(cluster.env["CLIPQUEUE_ENCODE_S"]) * 1000
+        assert now_ms() - start > hang_ms, "not before every job's deadline"
+        assert "a forward pass has run for" in worker.log.read_text()
         flag.unlink()
         worker.start()
-        settle(ledger).must_balance()
+        wait_for_report(ledger).assert_complete()

@@ -1,4 +1,4 @@
-"""Workers told to stop (SIGTERM) while they have jobs: they exit with 0, and hand back what they cannot finish."""
+"""Workers that get SIGTERM while they have jobs: they exit with 0 and requeue what they cannot finish."""
 
 from __future__ import annotations
 
@@ -8,56 +8,53 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.account import ENDED, settle
-from tests.chaos.arena import VISIBILITY_S
+from tests.chaos.cluster import VISIBILITY_S
+from tests.chaos.report import ENDED, wait_for_report
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
-    from tests.chaos.arena import Arena
+    from tests.chaos.cluster import Cluster
     from tests.chaos.ledger import Ledger
 
-pytestmark = pytest.mark.chaos
 
-
-def test_a_worker_that_is_told_to_stop_leaves_its_jobs_to_another(arena: Arena, ledger: Ledger) -> None:
-    one, _ = arena.workers
+@pytest.mark.chaos
+def test_a_stopped_worker_leaves_its_jobs_to_another(cluster: Cluster, ledger: Ledger) -> None:
+    stopped, _ = cluster.workers
     ledger.enqueue(500)
-    wait_for(lambda: arena.queued()["unacked"], "jobs to be in flight")
-    assert one.stop() == 0
-    account = settle(ledger)
-    one.start()
-    account.must_balance()
-    assert account.doubles == 0
+    wait_for(lambda: cluster.queued()["unacked"], "jobs to be in flight")
+    assert stopped.stop() == 0
+    report = wait_for_report(ledger)
+    report.assert_complete()
+    assert report.duplicates == 0
 
 
-def test_the_last_workers_that_are_told_to_stop_leave_their_jobs_on_the_queue(arena: Arena, ledger: Ledger) -> None:
-    """Nothing waits for the visibility timeout."""
-    arena.control_images(least_ms=200, most_ms=600)
-    ledger.enqueue(500)
-    wait_for(lambda: arena.collection.count_documents(ENDED), "the first results")
-    for worker in arena.workers:
+def test_the_last_workers_requeue_their_jobs_when_they_stop(cluster: Cluster, ledger: Ledger) -> None:
+    """No job has to wait for the visibility timeout."""
+    cluster.control_images(min_ms=200, max_ms=600)
+    ledger.enqueue(300)
+    wait_for(lambda: cluster.collection.count_documents(ENDED), "the first results")
+    for worker in cluster.workers:
         worker.send(signal.SIGTERM)
-    assert [worker.wait(2 * VISIBILITY_S) for worker in arena.workers] == [0, 0]
-    left = arena.queued()
+    assert [worker.wait(2 * VISIBILITY_S) for worker in cluster.workers] == [0, 0]
+    left = cluster.queued()
     assert (left["unacked"], left["unacked_index"]) == (0, 0)
     assert left["images"]
-    for worker in arena.workers:
-        worker.start()
-    account = settle(ledger)
-    account.must_balance()
-    assert account.doubles == 0
+    cluster.start_exited()
+    report = wait_for_report(ledger)
+    report.assert_complete()
+    assert report.duplicates == 0
 
 
-def test_a_worker_that_is_told_twice_gives_its_jobs_back_at_once(arena: Arena, ledger: Ledger) -> None:
-    one, _ = arena.workers
-    arena.control_images(least_ms=1500, most_ms=1500)
+def test_a_worker_requeues_its_jobs_at_once_on_a_second_sigterm(cluster: Cluster, ledger: Ledger) -> None:
+    stopped, _ = cluster.workers
+    cluster.control_images(min_ms=1500, max_ms=1500)
     ledger.enqueue(300)
-    wait_for(lambda: arena.queued()["unacked"] >= 60, "jobs to be in flight in both")
-    one.send(signal.SIGTERM)
-    wait_for(lambda: "Warm shutdown" in one.log.read_text(), "the worker to have heard it")
-    assert one.stop() == 0
-    arena.control_images(least_ms=0, most_ms=0)
-    given_back = re.search(r"told to stop again: (\d+) jobs are given back, unfinished", one.log.read_text())
-    assert given_back
-    assert int(given_back[1])
-    settle(ledger).must_balance()
+    wait_for(lambda: cluster.queued()["unacked"] >= 60, "both workers to have jobs")
+    stopped.send(signal.SIGTERM)
+    wait_for(lambda: "Warm shutdown" in stopped.log.read_text(), "the worker to handle the first signal")
+    assert stopped.stop() == 0
+    cluster.control_images(min_ms=0, max_ms=0)
+    requeued = re.search(r"second stop signal: requeued (\d+) unfinished jobs", stopped.log.read_text())
+    assert requeued
+    assert int(requeued[1])
+    wait_for_report(ledger).assert_complete()

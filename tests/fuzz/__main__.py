@@ -1,6 +1,6 @@
-"""Runs every fuzz target for a set time, from the corpus of hostile files; exits 1 if one fails.
+"""Runs the fuzz targets for a set time, starting from the hostile test data; exits with 1 if one fails.
 
-What made a target fail lies in the folder that is printed; give it to `python -m tests.fuzz.targets NAME FILE`.
+Prints the folder with the inputs of failures. `python -m tests.fuzz.targets NAME FILE` reproduces one.
 """
 
 from __future__ import annotations
@@ -12,41 +12,41 @@ import tempfile
 from pathlib import Path
 
 from tests.hostile.corpus import SPECIMENS
+from tests.hostile.messages import PARKED, REPAIRED
 from tests.hostile.test_addresses import SPELLINGS
-from tests.hostile.test_messages import PARKED, SOUND
 from tests.support.pictures import small_jpeg
 
 _MAX_SEED_BYTES = 20_000
 _MAX_INPUT_BYTES = 65_536
-_SLOWEST_S = 20
+_MAX_INPUT_S = 20
 _MEMORY_MB = 4096
 
 
 def seeds() -> dict[str, list[bytes]]:
-    """Return what each target starts from."""
-    items = [*PARKED.values(), *SOUND.values()]
-    spellings = [url.encode() for url in SPELLINGS]
+    """Return the initial inputs of each target."""
+    messages = [*PARKED.values(), *REPAIRED.values()]
+    urls = [url.encode() for url in SPELLINGS]
     files = [small_jpeg(), *(one.build() for one in SPECIMENS)]
     return {
-        "addresses": [url.partition(b"://")[2].strip(b"/") for url in spellings],
-        "urls": spellings,
-        "messages": [item if isinstance(item, bytes) else item.encode() for item in items],
+        "addresses": [url.partition(b"://")[2].strip(b"/") for url in urls],
+        "urls": urls,
+        "messages": [message if isinstance(message, bytes) else message.encode() for message in messages],
         "decoding": files,
     }
 
 
 def main() -> int:
-    """Run the targets that were asked for."""
+    """Run the targets named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    parser.add_argument("--seconds", type=int, default=60, help="seconds for each target")
     parser.add_argument("targets", nargs="*", default=["addresses", "urls", "messages", "decoding"])
     options = parser.parse_args()
-    found = Path(tempfile.mkdtemp(prefix="clipqueue-fuzz-"))
-    failed, starts = [], seeds()
+    folder = Path(tempfile.mkdtemp(prefix="clipqueue-fuzz-"))
+    failed, initial = [], seeds()
     for target in options.targets:
-        corpus = found / target
+        corpus = folder / target
         corpus.mkdir()
-        for number, seed in enumerate(starts[target]):
+        for number, seed in enumerate(initial[target]):
             if len(seed) <= _MAX_SEED_BYTES:
                 (corpus / f"seed-{number}").write_bytes(seed)
         command = [
@@ -57,10 +57,10 @@ def main() -> int:
             str(corpus),
             f"-max_total_time={options.seconds}",
         ]
-        limits = [f"-max_len={_MAX_INPUT_BYTES}", f"-timeout={_SLOWEST_S}", f"-rss_limit_mb={_MEMORY_MB}"]
-        done = subprocess.run([*command, *limits, f"-artifact_prefix={found}/{target}-"], check=False)
+        limits = [f"-max_len={_MAX_INPUT_BYTES}", f"-timeout={_MAX_INPUT_S}", f"-rss_limit_mb={_MEMORY_MB}"]
+        done = subprocess.run([*command, *limits, f"-artifact_prefix={folder}/{target}-"], check=False)
         failed += [target] if done.returncode else []
-    print(f"failed: {', '.join(failed) or 'none'}; inputs in {found}")  # noqa: T201
+    print(f"failed: {', '.join(failed) or 'none'}; inputs in {folder}")  # noqa: T201
     return 1 if failed else 0
 
 

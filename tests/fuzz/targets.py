@@ -1,4 +1,4 @@
-"""One fuzz target: `python -m tests.fuzz.targets NAME [libFuzzer's options]`. A target fails by raising."""
+"""The fuzz targets: `python -m tests.fuzz.targets NAME [libFuzzer's options]`. A target raises if it fails."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ import json
 import sys
 import warnings
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING
 
 import atheris
 
 with atheris.instrument_imports(include=["producer", "worker", "PIL"]):
-    import ipaddress
-
     from producer.contract.errors import InvalidJob
     from producer.contract.job import ImageJob
     from producer.contract.urls import check_url, redact_url
     from worker.broker.validation import InvalidMessage, validate_message
     from worker.decode.pillow import DecodeLimits, PillowDecoder
     from worker.errors import JobError
-    from worker.fetch.addresses import is_allowed
-    from worker.fetch.dns import numeric_resolve
+    from worker.fetch.dns import parse_address
+    from worker.fetch.guard import is_allowed
     from worker.spec import PreprocessSpec
 
 if TYPE_CHECKING:
@@ -31,16 +30,15 @@ _LIMITS = DecodeLimits(max_pixels=1_000_000, max_side=4096, max_frames=100, max_
 
 
 def addresses(data: bytes) -> None:
-    """A host in any spelling: what is allowed is public, also to Python."""
+    """Any host: Python agrees that every allowed address is public."""
     host = data.decode(errors="replace")
-    for *_, sockaddr in numeric_resolve(host, 80):
-        address = ipaddress.ip_address(sockaddr[0])
-        if is_allowed(address, ()) and not address.is_global:
-            raise AssertionError(host)
+    address = parse_address(host)
+    if address and is_allowed(address, ()) and not address.is_global:
+        raise AssertionError(host)
 
 
 def urls(data: bytes) -> None:
-    """Any URL: refused, or shown without its query."""
+    """Any URL: it is refused, or it can be shown without its query."""
     url = data.decode(errors="surrogateescape")
     with suppress(InvalidJob):
         check_url(url)
@@ -49,7 +47,7 @@ def urls(data: bytes) -> None:
 
 
 def messages(data: bytes) -> None:
-    """Any list item: parked, or a message whose job is one or is refused by name."""
+    """Any message: validation accepts it or raises `InvalidMessage`, and its job is valid or raises `InvalidJob`."""
     with suppress(InvalidMessage):
         validate_message(data, 10.0)
     with suppress(ValueError, RecursionError, InvalidJob):
@@ -59,21 +57,19 @@ def messages(data: bytes) -> None:
 
 
 def decoding(data: bytes) -> None:
-    """Any file: an image of the right shape, or an error with a code."""
+    """Any file: the result is an image of the right shape or a `JobError`."""
     with suppress(JobError):
         pixels = _decoder().decode(data).pixels
         if pixels.shape != (_SIDE, _SIDE, 3):
             raise AssertionError(pixels.shape)
 
 
+@cache
 def _decoder() -> PillowDecoder:
-    if not _made:
-        _made.append(PillowDecoder(PreprocessSpec(_SIDE, _SIDE), _LIMITS))
-        warnings.filterwarnings("ignore", category=UserWarning)
-    return _made[0]
+    warnings.filterwarnings("ignore", category=UserWarning)
+    return PillowDecoder(PreprocessSpec(_SIDE, _SIDE), _LIMITS)
 
 
-_made: list[PillowDecoder] = []
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target for target in (addresses, urls, messages, decoding)
 }

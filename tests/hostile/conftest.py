@@ -1,4 +1,4 @@
-"""One worker with short limits for all tables, and a name server of its own."""
+"""One worker with short limits for all hostile tests, and a name server for it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Image files in the shapes of known attacks and bugs, made in code, each with the code that its job must end with.
+"""Image files modeled on known attacks and bugs, each with the error code that its job must end with.
 
-A file that starts like one of the eight formats and cannot be decoded is `corrupt_image`, also where Pillow itself
-says that it cannot identify it; `unsupported_format` is what starts like none of them.
+A file that starts like one of the eight supported formats but cannot be decoded is `corrupt_image`, even if Pillow
+cannot identify it. A file that starts like none of them is `unsupported_format`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Specimen:
-    """One file, and how its job must end.
+    """One file and the expected outcome of its job.
 
     Attributes:
-        name: What the file is.
-        build: Returns the file, the same one each time.
-        code: The code of the failed job; `done` where the file must be decoded.
+        name: A description of the file, used as the test id.
+        build: Returns the content of the file, which is the same each time.
+        code: The error code of the failed job, or `done` if the file must be decoded.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Files that are refused for what they are: another format, too large, too many frames or scans, too costly."""
+"""Files that are refused: unsupported formats, too many pixels, frames or scans, and files that cost too much."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.hostile.shapes import (
     apng,
     bmp_header,
     gif,
-    grey_jpeg,
+    gray_jpeg,
     inserted,
     mpo,
     png_bombs,
@@ -103,12 +103,14 @@ TOO_LARGE: dict[str, Callable[[], bytes]] = {
     "PNG of 16385x1, one side too long": lambda: b.png(b.png_header(16_385, 1, 8, 0), rows=bytes(16_386)),
     "PNG of 1x16385, one side too long": lambda: b.png(b.png_header(1, 16_385, 8, 0), rows=bytes(2 * 16_385)),
     "PNG of 4294967295x1, one side too long": lambda: b.png(b.png_header(2**32 - 1, 1), rows=b"\0"),
-    "JPEG of 65500x65500 pixels": lambda: grey_jpeg(frame=b.jpeg_frame(b.BASELINE, 65_500, 65_500)),
+    "JPEG of 65500x65500 pixels": lambda: gray_jpeg(frame=b.jpeg_frame(b.BASELINE, 65_500, 65_500)),
     "progressive JPEG of 65500x65500 pixels": lambda: progressive(2, (65_500, 65_500)),
-    "JPEG of 16385x8, one side too long": lambda: grey_jpeg(frame=b.jpeg_frame(b.BASELINE, 16_385, 8)),
+    "JPEG of 16385x8, one side too long": lambda: gray_jpeg(frame=b.jpeg_frame(b.BASELINE, 16_385, 8)),
     "GIF of 65535x65535 pixels": lambda: gif(size=(65_535, 65_535)),
     "GIF whose frame is larger than its screen": lambda: gif(image=b.gif_image(65_535, 65_535, b"\x44\1")),
-    "GIF whose frame lies far out": lambda: gif(image=b.gif_image(65_535, 9, b"\x44\1", left=65_535, top=65_500)),
+    "GIF with a frame far outside the screen": lambda: gif(
+        image=b.gif_image(65_535, 9, b"\x44\1", left=65_535, top=65_500)
+    ),
     "GIF of 1x65535, one side too long": lambda: gif(size=(1, 65_535)),
     "TIFF of 60000x60000 pixels": lambda: b.tiff_picture(60_000, 60_000, bytes(64)),
     "TIFF of 4294967295x4294967295 pixels": lambda: b.tiff_picture(2**32 - 1, 2**32 - 1, bytes(64)),
@@ -136,9 +138,11 @@ TOO_LARGE: dict[str, Callable[[], bytes]] = {
         (1, 1), (46_000, 46_000), b"abc", 1, compression=5
     ),
     "TIFF with a tile that overflows": lambda: b.tiff_tiled((9, 9), (2**31, 2**31), bytes(99), 1, compression=8),
-    "TIFF with tiles far out, deflate": lambda: tiles(zlib.compress(bytes(16_000_000), 9), 1_000_000, 8),
-    "TIFF with tiles far out, LZMA": lambda: tiles(lzma.compress(bytes(16_000_000), preset=0), 1_000_000, 34_925),
-    "TIFF with tiles far out, JPEG": lambda: tiles(progressive(99, (16, 65_000)), 65_000, 7),
+    "TIFF with tiles far outside the image, deflate": lambda: tiles(zlib.compress(bytes(16_000_000), 9), 1_000_000, 8),
+    "TIFF with tiles far outside the image, LZMA": lambda: tiles(
+        lzma.compress(bytes(16_000_000), preset=0), 1_000_000, 34_925
+    ),
+    "TIFF with tiles far outside the image, JPEG": lambda: tiles(progressive(99, (16, 65_000)), 65_000, 7),
 }
 
 TOO_MANY_SCANS: dict[str, Callable[[], bytes]] = {
@@ -158,7 +162,7 @@ TOO_MANY_FRAMES: dict[str, Callable[[], bytes]] = {
 }
 
 TOO_COSTLY: dict[str, Callable[[], bytes]] = {
-    "PNG with 18500 colour profiles of 1 MiB": lambda: png_bombs(b"iCCP", b"a\0\0", b"a", 18_500),
+    "PNG with 18500 color profiles of 1 MiB": lambda: png_bombs(b"iCCP", b"a\0\0", b"a", 18_500),
     "PNG with 18500 nameless texts of 1 MiB": lambda: png_bombs(b"zTXt", b"\0\0", b"a", 18_500),
     "PNG with 18500 texts of 1 MiB that are no text": lambda: png_bombs(b"iTXt", b"a\0\1\0\0\0", b"\xff", 18_500),
     "JPEG with 500000 pieces of EXIF": lambda: inserted(b.jpeg_segment(0xE1, b"Exif\0\0" + bytes(10)) * 500_000),

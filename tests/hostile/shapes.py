@@ -1,4 +1,4 @@
-"""The shapes that files of the corpus have in common, format by format."""
+"""Builds families of image files for the corpus, format by format."""
 
 from __future__ import annotations
 
@@ -21,33 +21,35 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP", "HEIF")
 
 
 def picture(mode: str = "RGB", size: tuple[int, int] = (64, 64)) -> Image.Image:
-    """Return a picture that is different everywhere, so that a wrong pixel shows."""
-    grey = Image.linear_gradient("L").resize(size)
+    """Return an image whose pixels all differ, so that a wrong pixel is noticed."""
+    gray = Image.linear_gradient("L").resize(size)
     rgb = Image.merge(
-        "RGB", [grey, grey.transpose(Image.Transpose.ROTATE_180), Image.radial_gradient("L").resize(size)]
+        "RGB", [gray, gray.transpose(Image.Transpose.ROTATE_180), Image.radial_gradient("L").resize(size)]
     )
     if mode in {"I;16", "F", "I"}:
-        return grey.convert(mode)
+        return gray.convert(mode)
     return rgb if mode == "RGB" else rgb.convert("L").convert(mode) if mode in {"1", "LA"} else rgb.convert(mode)
 
 
 @cache
 def sample(file_format: str, mode: str = "RGB", **options: Any) -> bytes:
-    """Return a sound file of this format."""
+    """Return a valid file of this format."""
     return b.encoded(picture(mode), file_format, **options)
 
 
 def animation(file_format: str, frames: int, **options: Any) -> bytes:
-    """Return so many frames of 16x16."""
+    """Return an animation of 16x16 pixels with this number of frames."""
     stills = [Image.new("RGB", (16, 16), (index % 256, 9, 9)) for index in range(frames)]
     content = b.encoded(stills[0], file_format, save_all=True, append_images=stills[1:], **options)
     for header in (b"mvhd", b"tkhd", b"mdhd") if file_format == "AVIF" else ():
-        content = b.overwritten(content, content.index(header) + 8, bytes(16))  # when it was made
+        content = b.overwritten(
+            content, content.index(header) + 8, bytes(16)
+        )  # zero creation times make the file reproducible
     return content
 
 
 def cut(file_format: str, share: float = 0.5) -> bytes:
-    """Return the first part of a sound file."""
+    """Return the first `share` of a valid file."""
     content = sample(file_format)
     return content[: int(len(content) * share)]
 
@@ -55,19 +57,19 @@ def cut(file_format: str, share: float = 0.5) -> bytes:
 # PNG
 
 
-def grey_png(*chunks: bytes, after: Sequence[bytes] = (), rows: bytes = b"\0\0") -> bytes:
-    """Return a PNG of one grey pixel, with further chunks."""
+def gray_png(*chunks: bytes, after: Sequence[bytes] = (), rows: bytes = b"\0\0") -> bytes:
+    """Return a PNG of one gray pixel with additional chunks."""
     return b.png(b.png_header(1, 1, 8, 0), *chunks, rows=rows, after=after)
 
 
 def png_bombs(kind: bytes, head: bytes, plain: bytes, count: int) -> bytes:
-    """Return a PNG with so many chunks of compressed data."""
-    return grey_png(b.png_chunk(kind, head + zlib.compress(plain * 1_048_576, 9)) * count)
+    """Return a PNG with `count` chunks, each of which decompresses to a megabyte or more."""
+    return gray_png(b.png_chunk(kind, head + zlib.compress(plain * 1_048_576, 9)) * count)
 
 
 def apng(frames: int, control: bytes = b"") -> bytes:
-    """Return a PNG that says it is an animation of so many frames."""
-    return grey_png(b.png_chunk(b"acTL", struct.pack(">II", frames, 0)), control)
+    """Return a PNG whose header states this number of frames."""
+    return gray_png(b.png_chunk(b"acTL", struct.pack(">II", frames, 0)), control)
 
 
 def apng_control(sequence: int, width: int) -> bytes:
@@ -83,25 +85,25 @@ def exif_png(exif: bytes) -> bytes:
 # JPEG
 
 DC_TABLE, AC_TABLE = b.jpeg_huffman(0, b"\1", b"\0"), b.jpeg_huffman(0x10, b"\1", b"\xe0")
-GREY_SCAN = b.jpeg_scan([1])
+GRAY_SCAN = b.jpeg_scan([1])
 
 
-def grey_jpeg(*parts: bytes, frame: bytes | None = None, scan: bytes = GREY_SCAN) -> bytes:
-    """Return a JPEG without picture data: segments, a frame of 64x64, a scan."""
+def gray_jpeg(*parts: bytes, frame: bytes | None = None, scan: bytes = GRAY_SCAN) -> bytes:
+    """Return a JPEG without pixel data: segments, a frame of 64x64, and a scan header."""
     frame = frame or b.jpeg_frame(b.BASELINE, 64, 64)
     return b.jpeg(b.jpeg_quantization(), DC_TABLE, AC_TABLE, *parts, frame, scan)
 
 
 def inserted(*segments: bytes) -> bytes:
-    """Return a sound JPEG with these segments in front."""
+    """Return a valid JPEG with these segments inserted at the start."""
     content = sample("JPEG")
     return content[:2] + b"".join(segments) + content[2:]
 
 
 def progressive(scans: int, size: tuple[int, int] = (64, 64), marker: int = b.PROGRESSIVE) -> bytes:
-    """Return a progressive JPEG whose scans after the first each correct all of the picture by nothing.
+    """Return a progressive JPEG in which each scan after the first two refines the whole image without changing it.
 
-    Code 0 with 14 bits of length says that the next 32,767 blocks have nothing in this scan.
+    Code 0 with a 14-bit length means that the next 32,767 blocks are empty in this scan.
     """
     codes = "0".ljust(15, "1") * (size[0] * size[1] // 64 // 32_767 + 1)
     codes += "1" * (-len(codes) % 8)
@@ -113,7 +115,7 @@ def progressive(scans: int, size: tuple[int, int] = (64, 64), marker: int = b.PR
 
 
 def mpo(pictures: int) -> bytes:
-    """Return a JPEG with an index of so many pictures, of which only the first is there."""
+    """Return a JPEG whose MPF index lists this number of images, although the file contains only the first."""
     entry = struct.pack("<LLLHH", 0, 100, 0, 0, 0)
     index = struct.pack("<HHLLHHLL", 0xB001, 4, 1, pictures, 0xB002, 7, 16 * pictures, 38)
     return inserted(b.jpeg_segment(0xE2, b"MPF\0II*\0\x08\0\0\0\2\0" + index + bytes(4) + entry * pictures))
@@ -123,7 +125,7 @@ def mpo(pictures: int) -> bytes:
 
 
 def gif(*blocks: bytes, size: tuple[int, int] = (2, 2), image: bytes | None = None) -> bytes:
-    """Return a GIF: blocks, an image."""
+    """Return a GIF with these blocks before the image."""
     return (
         b.gif_header(*size)
         + b"".join(blocks)
@@ -133,19 +135,19 @@ def gif(*blocks: bytes, size: tuple[int, int] = (2, 2), image: bytes | None = No
 
 
 def strips(count: int, size: int = 1536) -> bytes:
-    """Return a bitonal TIFF that has its one strip so many times, one after the other over the whole picture."""
+    """Return a bitonal TIFF whose directory lists the same strip `count` times."""
     data = bytes(size * size // 16)
     own: list[b.Tag] = [(273, b.LONG, [b.TIFF_DATA] * count), (278, b.LONG, [size // 2])]
     return b.tiff_picture(size, size, data, *own, depth=(1,))
 
 
 def tiles(data: bytes, height: int, compression: int) -> bytes:
-    """Return a TIFF of 49 million pixels in 1,024 tiles, each far higher than the picture, all the same bytes."""
+    """Return a TIFF of 49 million pixels with 1,024 tiles of the same data, each much higher than the image."""
     return b.tiff_tiled((16_384, 3000), (16, height), data, 1024, compression=compression)
 
 
 def big_tiff(*entries: tuple[int, int, int, int], repeats: int = 1) -> bytes:
-    """Return a BigTIFF of one pixel, with further tags, the last of them repeated."""
+    """Return a BigTIFF of one pixel with additional tags. The last of them is repeated."""
     own = [
         (256, 4, 1, 1),
         (257, 4, 1, 1),
@@ -161,13 +163,13 @@ def big_tiff(*entries: tuple[int, int, int, int], repeats: int = 1) -> bytes:
 
 
 def rle(codes: bytes, size: tuple[int, int] = (16, 4), depth: int = 8) -> bytes:
-    """Return a BMP of run-length codes."""
+    """Return a BMP with run-length encoded pixels."""
     palette = b"".join(bytes([index, 255 - index, index // 2, 0]) for index in range(1 << depth))
     return b.bmp(*size, depth, codes, compression=1 if depth == 8 else 2, palette=palette)
 
 
 def bmp_header(offset: int, new: bytes) -> bytes:
-    """Return a BMP with other bytes in its header."""
+    """Return a valid BMP whose header has the bytes at `offset` replaced."""
     return b.overwritten(sample("BMP"), offset, new)
 
 
@@ -180,7 +182,7 @@ def webp_animation(size: tuple[int, int], *frames: bytes) -> bytes:
 
 
 def prefix_code(symbol: int) -> bytes:
-    """Return a lossless WebP whose 280 green codes all have one length: a table that cannot be (CVE-2023-4863)."""
+    """Return a lossless WebP whose 280 green codes all have one length: an invalid table (CVE-2023-4863)."""
     order = [17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
     lengths = [(int(entry == symbol), 3) for entry in order]
     return b.webp(b.webp_lossless(16, 16, [*[(0, 1)] * 4, (15, 4), *lengths, (0, 1), *[(0, 8)] * 500]))
@@ -190,12 +192,12 @@ def prefix_code(symbol: int) -> bytes:
 
 
 def ispe(width: int, height: int) -> bytes:
-    """Return the property that says how large a picture is."""
+    """Return the property that states the size of an image."""
     return b.full_box(b"ispe", struct.pack(">II", width, height))
 
 
 def resized(file_format: str, width: int, height: int) -> bytes:
-    """Return a file whose container says another size than the picture in it has."""
+    """Return a file whose container states another size than its image has."""
     return b.replaced(sample(file_format), ispe(64, 64), ispe(width, height))
 
 
@@ -206,7 +208,7 @@ def box_of(content: bytes, kind: bytes) -> bytes:
 
 
 def heic(derived: bytes, body: bytes, references: Sequence[int]) -> bytes:
-    """Return a HEIC whose picture is derived (as grid, overlay, identity) from item 1, which is a picture of 64x64."""
+    """Return a HEIC whose image is derived (grid, overlay or identity) from item 1, an image of 64x64 pixels."""
     sound = sample("HEIF")
     data = box_of(sound, b"mdat")[8:]
     properties = box_of(sound, b"hvcC") + ispe(64, 64)
@@ -233,15 +235,15 @@ def heic(derived: bytes, body: bytes, references: Sequence[int]) -> bytes:
 
 
 def overlay(count: int, reference: int = 1) -> bytes:
-    """Return a HEIC that lays the same picture over itself so many times."""
+    """Return a HEIC that overlays the same image `count` times."""
     return heic(b"iovl", bytes(8) + b"\xff\xff" + struct.pack(">HH", 64, 64) + bytes(4 * count), [reference] * count)
 
 
 def text(content: str) -> Callable[[], bytes]:
-    """Return what returns this text."""
+    """Return a function that returns this text."""
     return content.encode
 
 
 def saved(file_format: str, mode: str = "RGB", **options: Any) -> Callable[[], bytes]:
-    """Return what returns a sound file of this format."""
+    """Return a function that returns a valid file of this format."""
     return partial(sample, file_format, mode, **options)

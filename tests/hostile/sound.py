@@ -1,4 +1,4 @@
-"""Files that are odd and must be decoded."""
+"""Unusual but valid files, which must be decoded."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.hostile.shapes import (
     apng_control,
     big_tiff,
     gif,
-    grey_jpeg,
-    grey_png,
+    gray_jpeg,
+    gray_png,
     heic,
     inserted,
     ispe,
@@ -34,27 +34,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SOUND: dict[str, Callable[[], bytes]] = {
-    **{f"{file_format} as it should be": partial(sample, file_format) for file_format in FORMATS},
+    **{f"{file_format} as usual": partial(sample, file_format) for file_format in FORMATS},
     # PNG
     **{f"PNG of mode {mode}": saved("PNG", mode) for mode in ("1", "L", "LA", "P", "RGBA", "I;16")},
-    "PNG with a transparent colour": saved("PNG", "P", transparency=3),
-    "PNG of 1x1": grey_png,
+    "PNG with a transparent color": saved("PNG", "P", transparency=3),
+    "PNG of 1x1": gray_png,
     "PNG of 16 bits, interlaced, 1x1": lambda: b.png(b.png_header(1, 1, 16, 6, 1), rows=bytes(9)),
     "PNG of 49 million pixels in 7 KB": lambda: b.png(b.png_header(7000, 7000, 1, 0), rows=bytes(876 * 7000)),
     "PNG of 16384x3 pixels": lambda: b.png(b.png_header(16_384, 3, 8, 0), rows=bytes(16_385 * 3)),
-    "PNG with a colour outside the palette": lambda: b.png(
+    "PNG with a color outside the palette": lambda: b.png(
         b.png_header(1, 1, 8, 3), b.png_chunk(b"PLTE", bytes(3)), rows=b"\0\xff"
     ),
-    "PNG with 50000 unknown chunks": lambda: grey_png(b.png_chunk(b"aaAa") * 50_000),
-    "PNG with 50000 empty pieces of data": lambda: grey_png(after=[b.png_chunk(b"IDAT") * 50_000]),
-    "PNG with something behind it": lambda: sample("PNG") + b"<script>alert(1)</script>",
+    "PNG with 50000 unknown chunks": lambda: gray_png(b.png_chunk(b"aaAa") * 50_000),
+    "PNG with 50000 empty pieces of data": lambda: gray_png(after=[b.png_chunk(b"IDAT") * 50_000]),
+    "PNG with trailing data": lambda: sample("PNG") + b"<script>alert(1)</script>",
     "PNG without an end": lambda: sample("PNG")[:-12],
-    "PNG with a broken colour profile": saved("PNG", icc_profile=b"garbage" * 9999),
+    "PNG with a broken color profile": saved("PNG", icc_profile=b"garbage" * 9999),
     "PNG of 3 frames": lambda: animation("PNG", 3),
-    "PNG that says it has 1000 frames": lambda: apng(1000, apng_control(0, 1)),
-    "PNG that says it has no frame": lambda: apng(0),
+    "PNG with 1000 stated frames": lambda: apng(1000, apng_control(0, 1)),
+    "PNG with 0 stated frames": lambda: apng(0),
     # JPEG
-    "JPEG of grey": saved("JPEG", "L"),
+    "JPEG of gray": saved("JPEG", "L"),
     "JPEG of CMYK": saved("JPEG", "CMYK"),
     "JPEG of YCCK": lambda: b.replaced(sample("JPEG", "CMYK"), b"Adobe\0d\0\0\0\0\0", b"Adobe\0d\0\0\0\0\2"),
     "JPEG with restarts": saved("JPEG", restart_marker_blocks=1),
@@ -62,15 +62,15 @@ SOUND: dict[str, Callable[[], bytes]] = {
     "JPEG of 100 scans": lambda: progressive(100),
     "JPEG of 49 million pixels in 20 scans": lambda: progressive(20, (7000, 7000)),
     "JPEG with 200 scan markers in a comment": lambda: inserted(b.jpeg_segment(0xFE, b.jpeg_scan([1]) * 200)),
-    "JPEG with one of 200 scans behind it": lambda: sample("JPEG") + progressive(200),
-    "JPEG, arithmetic-coded": lambda: grey_jpeg(frame=b.jpeg_frame(b.ARITHMETIC, 64, 64)),
-    "JPEG of 49 million pixels without one": lambda: grey_jpeg(frame=b.jpeg_frame(b.BASELINE, 7000, 7000)),
+    "JPEG followed by one of 200 scans": lambda: sample("JPEG") + progressive(200),
+    "JPEG, arithmetic-coded": lambda: gray_jpeg(frame=b.jpeg_frame(b.ARITHMETIC, 64, 64)),
+    "JPEG of 49 million pixels without one": lambda: gray_jpeg(frame=b.jpeg_frame(b.BASELINE, 7000, 7000)),
     "JPEG with 100000 comments": lambda: inserted(b.jpeg_segment(0xFE) * 100_000),
     "JPEG with padding of 1 MB": lambda: inserted(b"\xff" * 1_000_000),
-    "JPEG with a broken colour profile": saved("JPEG", icc_profile=b"garbage" * 99_999),
-    "JPEG with pieces of a colour profile missing": lambda: inserted(b.jpeg_segment(0xE2, b"ICC_PROFILE\0\7\xff")),
+    "JPEG with a broken color profile": saved("JPEG", icc_profile=b"garbage" * 99_999),
+    "JPEG with pieces of a color profile missing": lambda: inserted(b.jpeg_segment(0xE2, b"ICC_PROFILE\0\7\xff")),
     "JPEG with a segment of length 0": lambda: inserted(b.jpeg_segment(0xFE, length=0)),
-    "JPEG with something behind it": lambda: sample("JPEG") + b"PK\3\4" + bytes(999),
+    "JPEG with trailing data": lambda: sample("JPEG") + b"PK\3\4" + bytes(999),
     "JPEG with an index of 2 pictures": lambda: b.encoded(picture(), "MPO", save_all=True, append_images=[picture()]),
     "JPEG with a broken index of pictures": lambda: inserted(b.jpeg_segment(0xE2, b"MPF\0II*\0\xff\xff\xff\xff")),
     "JPEG with broken Photoshop blocks": lambda: inserted(
@@ -90,7 +90,7 @@ SOUND: dict[str, Callable[[], bytes]] = {
             ("resolution not a number", b.tiff((282, b.FLOAT, [float("nan")]), (296, b.SHORT, [2]))),
             ("resolution 1/0", b.tiff((282, b.RATIONAL, [1, 0]), (296, b.SHORT, [2]))),
             ("directory past its end", b"II*\0\xff\xff\xff\xff"),
-            ("directory that is its own next", b.tiff((274, b.SHORT, [1]), following=8)),
+            ("next directory is itself", b.tiff((274, b.SHORT, [1]), following=8)),
             ("4294967295 values", b"II*\0\x08\0\0\0\1\0\x12\1\3\0\xff\xff\xff\xff\0\0\0\0\0\0\0\0"),
             ("65535 tags that are not there", b"II*\0\x08\0\0\0\xff\xff"),
         )
@@ -98,7 +98,7 @@ SOUND: dict[str, Callable[[], bytes]] = {
     # GIF
     "GIF, interlaced": saved("GIF", interlace=True),
     "GIF of 3 frames": lambda: animation("GIF", 3),
-    "GIF of 5000 frames, which its header does not say": lambda: (
+    "GIF of 5000 frames, which its header does not state": lambda: (
         gif()[:-1] + b.gif_image(2, 2, b.gif_codes(bytes(4))) * 5000 + b";"
     ),
     "GIF of 49 million pixels in 20 KB": lambda: gif(
@@ -128,8 +128,10 @@ SOUND: dict[str, Callable[[], bytes]] = {
         9, 9, struct.pack("<3i", -(2**31), -1, 2**31 - 1) * 27, (339, b.SHORT, [2]), depth=(32,)
     ),
     "TIFF turned by 90 degrees": lambda: b.tiff_picture(9, 5, bytes(45), (274, b.SHORT, [6])),
-    "TIFF that is its own next": lambda: b.tiff_picture(9, 9, bytes(82))[:-4] + struct.pack("<I", 90),
-    "TIFF that is its own child": lambda: b.tiff_picture(9, 9, bytes(82), (330, b.LONG, [90]), (34_665, b.LONG, [90])),
+    "TIFF whose next directory is itself": lambda: b.tiff_picture(9, 9, bytes(82))[:-4] + struct.pack("<I", 90),
+    "TIFF whose child directory is itself": lambda: b.tiff_picture(
+        9, 9, bytes(82), (330, b.LONG, [90]), (34_665, b.LONG, [90])
+    ),
     "TIFF with a resolution of 200000 numbers": lambda: b.tiff_picture(
         1, 1, b"\0", (282, b.RATIONAL, [3, 7] * 200_000)
     ),
@@ -147,29 +149,29 @@ SOUND: dict[str, Callable[[], bytes]] = {
     "BMP of run lengths that jump far out": lambda: rle(b"\0\2\xff\xff\xff\1\0\1"),
     "BMP of 4 million pixels, a run of 1 in each row": lambda: rle(b"\1\1\0\0" * 250, (16_000, 250)),
     # WebP, AVIF, HEIC
-    "WebP without losses": saved("WEBP", lossless=True),
+    "lossless WebP": saved("WEBP", lossless=True),
     "WebP with alpha": saved("WEBP", "RGBA"),
     "WebP of 3 frames": lambda: animation("WEBP", 3),
     "WebP of 49 million pixels in 30 bytes": lambda: b.webp(b.webp_lossless(7000, 7000, b.WEBP_BLACK)),
     "WebP of 49 million pixels around 16x16": lambda: webp_animation((7000, 7000), b.webp_frame(16, 16, STILL)),
-    "WebP with a broken colour profile and EXIF": saved("WEBP", icc_profile=b"garbage", exif=b"garbage"),
-    "WebP whose frame says another size": lambda: webp_animation((16, 16), b.webp_frame(8, 8, STILL)),
-    "WebP with something behind it": lambda: sample("WEBP") + b"PK\3\4",
+    "WebP with a broken color profile and EXIF": saved("WEBP", icc_profile=b"garbage", exif=b"garbage"),
+    "WebP whose frame states another size": lambda: webp_animation((16, 16), b.webp_frame(8, 8, STILL)),
+    "WebP with trailing data": lambda: sample("WEBP") + b"PK\3\4",
     "WebP with 100000 unknown chunks": lambda: webp_animation(
         (16, 16), b.riff_chunk(b"abcd", b"") * 100_000, b.webp_frame(16, 16, STILL)
     ),
     "AVIF with alpha": saved("AVIF", "RGBA"),
     "AVIF of 3 frames": lambda: animation("AVIF", 3, speed=10),
-    "AVIF that says 1x1": lambda: resized("AVIF", 1, 1),
-    "AVIF that says 7000x7000": lambda: resized("AVIF", 7000, 7000),
-    "AVIF of 1024x1024 that says 64x64": lambda: b.replaced(
+    "AVIF with a stated size of 1x1": lambda: resized("AVIF", 1, 1),
+    "AVIF with a stated size of 7000x7000": lambda: resized("AVIF", 7000, 7000),
+    "AVIF of 1024x1024 with a stated size of 64x64": lambda: b.replaced(
         b.encoded(picture(size=(1024, 1024)), "AVIF", speed=10), ispe(1024, 1024), ispe(64, 64)
     ),
     "HEIC with alpha": saved("HEIF", "RGBA"),
     "HEIC of 3 pictures": lambda: animation("HEIF", 3),
-    "HEIC with a picture that is itself beside a sound one": lambda: heic(b"iden", b"", [2]),
-    "HEIC with a picture of tiles of itself beside a sound one": lambda: heic(
+    "HEIC with an image derived from itself beside a valid one": lambda: heic(b"iden", b"", [2]),
+    "HEIC with a grid of itself beside a valid image": lambda: heic(
         b"grid", bytes(4) + struct.pack(">HH", 64, 64), [2]
     ),
-    "HEIC laid over itself 900 times": lambda: overlay(900),
+    "HEIC that overlays one image 900 times": lambda: overlay(900),
 }

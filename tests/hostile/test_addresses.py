@@ -1,4 +1,4 @@
-"""Addresses and names that lead where no download may go, in every spelling, through a worker."""
+"""Jobs whose URL leads to a blocked address, in many spellings. A real worker runs them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.support.hostile import HostileWorker, Outcome
 
-# URL -> code. 127.0.0.1 alone is an exception of this worker's; 127.0.0.2 is not.
+# URL -> code. This worker allows 127.0.0.1 and no other address of loopback.
 SPELLINGS = {
     "http://127.0.0.2/": "blocked_address",
     "http://127.0.0.2./": "blocked_address",
@@ -70,7 +70,7 @@ SPELLINGS = {
     "http://224.0.0.1/": "blocked_address",
     "http://255.255.255.255/": "blocked_address",
     "https://10.0.0.1/": "blocked_address",
-    # Full-width digits and ideographic full stops are digits and dots to some.
+    # Some libraries read full-width digits and ideographic full stops as digits and dots.
     "http://\uff11\uff12\uff17.0.0.2/": "bad_url",
     "http://127\u30020\u30020\u30022/": "bad_url",
     "http://\u2460\u2461\u2466.0.0.2/": "bad_url",
@@ -112,7 +112,7 @@ SPELLINGS = {
     "http://127.0.0.2/" + "a" * 2048: "invalid_job",
 }
 
-# Name -> (answers of the name server in turn, code).
+# Name -> (answers of the name server in order, code).
 NAMES: dict[str, tuple[list[list[str]], str]] = {
     "public-looking.test": ([["10.0.0.1"]], "blocked_address"),
     "metadata.google.internal": ([["169.254.169.254"]], "blocked_address"),
@@ -127,7 +127,7 @@ NAMES: dict[str, tuple[list[list[str]], str]] = {
     "inside.test": ([["172.16.0.1"]], "blocked_address"),
     "alias-good.test": ([["CNAME good.test"]], "done"),
     "good.test": ([["127.0.0.1"]], "done"),
-    # Rebinding: what was checked is connected to, whatever the name server says the next time.
+    # DNS rebinding: the connection goes to the address that was checked, so a second answer has no effect.
     "rebinds.test": ([["127.0.0.1"], ["10.0.0.1"]], "done"),
     "rebinds-before.test": ([["10.0.0.1"], ["127.0.0.1"]], "blocked_address"),
     "no-address.test": ([["TXT hello"]], "unknown_host"),
@@ -155,41 +155,41 @@ def outcomes(hostile_worker: HostileWorker, names: NameServer, images: ImageServ
     by_name = {url: url for url in SPELLINGS}
     by_name |= {f"http://{name}:{port}/a.jpg": f"http://{name}:{port}/a.jpg" for name in NAMES}
     by_name |= {
-        "a dot behind": f"http://good.test.:{port}/a.jpg",
-        "capitals": f"HTTP://GOOD.Test:{port}/a.jpg",
+        "a trailing dot": f"http://good.test.:{port}/a.jpg",
+        "upper case": f"HTTP://GOOD.Test:{port}/a.jpg",
         "unknown": "http://no-such-name.test/",
-        "an internationalised name": "http://b\xfccher.test/",
+        "an internationalized name": "http://b\xfccher.test/",
     }
     return {name.removesuffix(f":{port}/a.jpg"): outcome for name, outcome in hostile_worker.run(by_name).items()}
 
 
 @pytest.mark.parametrize("url", SPELLINGS)
-def test_spellings(url: str, outcomes: dict[str, Outcome]) -> None:
+def test_a_job_with_a_suspicious_url_ends_with_its_code(url: str, outcomes: dict[str, Outcome]) -> None:
     outcomes[url].must_be(SPELLINGS[url], "fetch", FETCH_TOTAL_S)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names(name: str, outcomes: dict[str, Outcome]) -> None:
+def test_a_job_with_a_suspicious_name_ends_with_its_code(name: str, outcomes: dict[str, Outcome]) -> None:
     outcomes[f"http://{name}"].must_be(NAMES[name][1], "fetch", FETCH_TOTAL_S)
 
 
 @pytest.mark.parametrize(
     ("name", "code"),
     [
-        ("a dot behind", "done"),
-        ("capitals", "done"),
+        ("a trailing dot", "done"),
+        ("upper case", "done"),
         ("unknown", "unknown_host"),
-        ("an internationalised name", "unknown_host"),
+        ("an internationalized name", "unknown_host"),
     ],
 )
-def test_names_as_people_write_them(name: str, code: str, outcomes: dict[str, Outcome]) -> None:
+def test_a_job_with_an_unusual_name_ends_with_its_code(name: str, code: str, outcomes: dict[str, Outcome]) -> None:
     outcomes[name].must_be(code, "fetch", FETCH_TOTAL_S)
 
 
-def test_a_name_is_looked_up_once_for_a_download(outcomes: dict[str, Outcome], names: NameServer) -> None:
+def test_a_name_is_looked_up_once_for_each_download(outcomes: dict[str, Outcome], names: NameServer) -> None:
     assert outcomes["http://rebinds.test"].code == "done"
     assert names.asked["rebinds.test"] == 1
 
 
-def test_the_same_worker_embeds_a_good_image(outcomes: dict[str, Outcome], hostile_worker: HostileWorker) -> None:
+def test_the_worker_still_embeds_images(outcomes: dict[str, Outcome], hostile_worker: HostileWorker) -> None:
     assert hostile_worker.embeds_a_good_image()

@@ -1,4 +1,4 @@
-"""Image files that were made to do harm, or that are odd and sound, through a worker."""
+"""A worker processes malicious, damaged and unusual image files, each with the expected outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What programs put on the queue that are wrong, broken or sly: parked or recorded, and never the end of a worker."""
+"""Malformed and malicious messages: the worker parks them or records a failure, and goes on."""
 
 from __future__ import annotations
 
@@ -7,198 +7,27 @@ import json
 import os
 import pickle
 import subprocess
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.hostile.messages import PARKED, RECORDED, REPAIRED, URL, changed, job, message
 from tests.support.commands import COMMAND
-from tests.support.messages import hand_made_message
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.support.hostile import HostileWorker
 
-URL = "http://127.0.0.2/a.jpg?sig=deadbeef"
-DROPPED = object()
-
-
-def changed(message: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    both = {**message, **changes}
-    return {key: value for key, value in both.items() if value is not DROPPED}
-
-
-def message(
-    kwargs: Any = None,
-    *,
-    headers: dict[str, Any] | None = None,
-    properties: dict[str, Any] | None = None,
-    content: Any = None,
-    envelope: dict[str, Any] | None = None,
-) -> str:
-    """Return a job's message with some of it changed or dropped."""
-    whole = json.loads(hand_made_message(kwargs if kwargs is not None else {"image_id": "hostile", "url": URL}))
-    if content is not None:
-        whole["body"] = encoded(content)
-    whole["headers"] = changed(whole["headers"], headers or {})
-    whole["properties"] = changed(whole["properties"], properties or {})
-    return json.dumps(changed(whole, envelope or {}))
-
-
-def encoded(body: Any) -> str:
-    return base64.b64encode(json.dumps(body).encode()).decode()
-
-
-def job(**kwargs: Any) -> dict[str, Any]:
-    return {"image_id": "hostile", "url": URL, **kwargs}
-
 
 class Exploit:
-    """Creates a file when it is unpickled."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Path.touch, (self._path,))
-
-
-# Items that name no document that a failure could be recorded in.
-PARKED: dict[str, str | bytes] = {
-    "text": "hello",
-    "nothing": "",
-    "one null": b"\x00",
-    "half a message": message()[:200],
-    "a message and more": message() + "x",
-    "two messages": message() + message(),
-    "bytes": bytes(range(256)),
-    "UTF-16": message().encode("utf-16"),
-    "a number": "7",
-    "null": "null",
-    "a string": '"message"',
-    "a list": "[]",
-    "an empty object": "{}",
-    "NaN": "NaN",
-    "a number of 5,000 digits": "9" * 5000,
-    "a nest of lists": "[" * 30_000,
-    "a nest of objects": '{"a":' * 10_000,
-    "10 MB": b"x" * 10_000_000,
-    "10 MB of JSON": message(job(title="x" * 10_000_000)),
-    "a nest in the body": message(envelope={"body": base64.b64encode(b"[" * 30_000).decode()}),
-    "pickle": pickle.dumps({"task": "clipqueue.embed_image"}),
-    "pickle in the body": message(
-        envelope={
-            "content-type": "application/x-python-serialize",
-            "content-encoding": "binary",
-            "body": base64.b64encode(pickle.dumps(([], job(), {}))).decode(),
-        }
-    ),
-    "YAML": message(envelope={"content-type": "application/x-yaml"}),
-    "msgpack": message(envelope={"content-type": "application/x-msgpack"}),
-    "no content type": message(envelope={"content-type": DROPPED}),
-    "a compressed body": message(
-        headers={"compression": "application/x-gzip"},
-        envelope={"body": base64.b64encode(zlib.compress(json.dumps([[], job(), {}]).encode())).decode()},
-    ),
-    "a body that is no base64": message(envelope={"body": "!!!"}),
-    "a body beyond ASCII": message(envelope={"body": "\u2603"}),
-    "a body that is a number": message(envelope={"body": 7}),
-    "no body": message(envelope={"body": DROPPED}),
-    "an unknown body encoding": message(properties={"body_encoding": "rot13"}),
-    "no headers": message(envelope={"headers": DROPPED}),
-    "headers that are a list": message(envelope={"headers": []}),
-    "no properties": message(envelope={"properties": DROPPED}),
-    "properties that are null": message(envelope={"properties": None}),
-    "no task": message(headers={"task": DROPPED}),
-    "an unknown task": message(headers={"task": "os.system"}),
-    "a task that is a list": message(headers={"task": ["clipqueue.embed_image"]}),
-    "a built-in task of Celery": message(headers={"task": "celery.backend_cleanup"}),
-    "another task of Celery": message(headers={"task": "celery.chord_unlock"}),
-    "protocol 1": json.dumps({"task": "clipqueue.embed_image", "id": "1", "args": [], "kwargs": job()}),
-    "a body of one part": message(content=[job()]),
-    "a body of four parts": message(content=[[], job(), {}, {}]),
-    "arguments by position": message(content=[["hostile", URL], {}, {}]),
-    "keyword arguments that are a list": message(content=[[], [], {}]),
-    "no id": message({"url": URL}),
-    "an empty id": message(job(image_id="")),
-    "null as id": message(job(image_id=None)),
-    "a number as id": message(job(image_id=7)),
-    "true as id": message(job(image_id=True)),
-    "a list as id": message(job(image_id=["a"])),
-    "an operator as id": message(job(image_id={"$gt": ""})),
-    "a script as id": message(job(image_id={"$where": "sleep(10000)"})),
-    "an ObjectId and an operator": message(job(image_id={"$oid": "65f0c0ffee65f0c0ffee65f0", "$ne": 1})),
-    "an ObjectId of an object": message(job(image_id={"$oid": {"$gt": ""}})),
-    "an ObjectId of 23 digits": message(job(image_id={"$oid": "65f0c0ffee65f0c0ffee65f"})),
-    "a null character in the id": message(job(image_id="a\x00b")),
-    "a line feed in the id": message(job(image_id="a\nb")),
-    "an escape in the id": message(job(image_id="\x1b[2J")),
-    "half a character in the id": message(job(image_id="a\ud800")),
-    "an id of 2,000 characters": message(job(image_id="x" * 2000)),
-    "an object of kombu's as id": message(job(image_id={"__type__": "uuid", "__value__": {"hex": "x"}})),
-}
-
-# Keyword arguments beside the id that are wrong, whose failure is recorded.
-RECORDED: dict[str, dict[str, Any]] = {
-    "no URL": {"url": DROPPED},
-    "null as URL": {"url": None},
-    "a list as URL": {"url": [URL]},
-    "an object as URL": {"url": {"$gt": ""}},
-    "an object of kombu's as URL": {"url": {"__type__": "decimal", "__value__": "x"}},
-    "a URL of 10,000 characters": {"url": "http://127.0.0.1/" + "x" * 10_000},
-    "a null character in the URL": {"url": "http://127.0.0.1/\x00"},
-    "half a character in the URL": {"url": "http://127.0.0.1/\ud800"},
-    "a time of letters": {"enqueued_at": "now"},
-    "a time that is no number": {"enqueued_at": float("nan")},
-    "an infinite time": {"enqueued_at": float("inf")},
-    "a negative time": {"enqueued_at": -1},
-    "half a millisecond": {"enqueued_at": 1.5},
-    "true as time": {"enqueued_at": True},
-    "a nest as time": {"enqueued_at": [[[[[[]]]]]]},
-    "a word as force": {"force": "yes"},
-    "a number as force": {"force": 1},
-    "an object as force": {"force": {"$ne": False}},
-}
-
-# What is put right: the job itself is sound, and ends as its URL says.
-SOUND: dict[str, str] = {
-    "no task id": message(job(image_id="s0"), headers={"id": DROPPED}),
-    "a task id that is an object": message(job(image_id="s1"), headers={"id": {"a": 1}}),
-    "a task id of 1 MB less": message(job(image_id="s2"), headers={"id": "x" * 10_000}),
-    "no delivery tag": message(job(image_id="s3"), properties={"delivery_tag": DROPPED}),
-    "a delivery tag that is a list": message(job(image_id="s4"), properties={"delivery_tag": []}),
-    "no delivery information": message(job(image_id="s5"), properties={"delivery_info": DROPPED}),
-    "another queue to go back to": message(
-        job(image_id="s6"), properties={"delivery_info": {"exchange": "celery.pidbox", "routing_key": "unacked"}}
-    ),
-    "a priority of letters": message(job(image_id="s7"), properties={"priority": "high"}),
-    "a reply that is asked for": message(job(image_id="s8"), properties={"reply_to": "../../x"}),
-    "a time long ago to expire": message(job(image_id="s9"), headers={"expires": "2001-01-01T00:00:00"}),
-    "a time of letters to run at": message(job(image_id="s10"), headers={"eta": "soon"}),
-    "the year 9999 to run at": message(job(image_id="s11"), headers={"eta": "9999-12-31T23:59:59.999999+00:00"}),
-    "the year 1 to run at": message(job(image_id="s25"), headers={"eta": "0001-01-01T00:00:00+23:59", "retries": 1}),
-    "seconds in an offset": message(job(image_id="s26"), headers={"eta": "2024-01-01T00:00:00+05:30:15", "retries": 1}),
-    "a far time to try again at": message(job(image_id="s27"), headers={"eta": "9999-01-01T00:00:00", "retries": 1}),
-    "a number to run at": message(job(image_id="s12"), headers={"eta": 1e308}),
-    "a limit of time": message(job(image_id="s13"), headers={"timelimit": [0.001, 0.001]}),
-    "a limit of letters": message(job(image_id="s14"), headers={"timelimit": 5}),
-    "stamps": message(job(image_id="s15"), headers={"stamps": 7, "stamped_headers": {"x": 1}}),
-    "headers of its own": message(job(image_id="s16"), headers={"headers": "x", "shadow": ["x"]}),
-    "a group": message(job(image_id="s17"), headers={"group": {"x": 1}, "group_index": "x"}),
-    "callbacks": message(
-        content=[[], job(image_id="s18"), {"callbacks": [{"task": "celery.backend_cleanup", "args": []}], "chord": 7}]
-    ),
-    "options that are a list": message(content=[[], job(image_id="s19"), []]),
-    "arguments that are null": message(content=[None, job(image_id="s20"), {}]),
-    "an argument called self": message(job(image_id="s21", self=1, task=2)),
-    "an argument that nobody knows": message(job(image_id="s22", title={"$gt": ""})),
-    "a negative count of retries": message(job(image_id="s23"), headers={"retries": -5}),
-    "a count of losses of its own": message(job(image_id="s24"), headers={"clipqueue_lost": "many"}),
-    "an operator as a string": message(job(image_id="$where")),
-    "a path as id": message(job(image_id="../../etc/passwd")),
-    "a dotted id": message(job(image_id="embedding_job.status")),
-}
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +39,7 @@ def parked(hostile_worker: HostileWorker) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("number", range(len(PARKED)), ids=PARKED)
-def test_what_names_no_document_is_parked(number: int, parked: list[dict[str, Any]]) -> None:
+def test_an_item_without_a_valid_id_is_parked(number: int, parked: list[dict[str, Any]]) -> None:
     item = list(PARKED.values())[number]
     item = item.encode() if isinstance(item, str) else item
     entry = parked[number]
@@ -230,29 +59,38 @@ def recorded(hostile_worker: HostileWorker) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_what_names_a_document_is_recorded_there(name: str, recorded: dict[str, dict[str, Any]]) -> None:
+def test_an_invalid_job_with_a_valid_id_is_recorded_in_its_document(
+    name: str, recorded: dict[str, dict[str, Any]]
+) -> None:
     error = recorded[name]["error"]
     assert (error["code"], error["stage"]) == ("invalid_job", "receive")
     assert "deadbeef" not in error["message"]
 
 
+def image_id_of(item: str) -> str:
+    body = base64.b64decode(json.loads(item)["body"])
+    return str(json.loads(body)[1]["image_id"])
+
+
 @pytest.fixture(scope="module")
-def sound(hostile_worker: HostileWorker) -> dict[str, dict[str, Any]]:
-    ids = {name: json.loads(base64.b64decode(json.loads(item)["body"]))[1]["image_id"] for name, item in SOUND.items()}
-    hostile_worker.push(*SOUND.values())
+def repaired(hostile_worker: HostileWorker) -> dict[str, dict[str, Any]]:
+    ids = {
+        name: json.loads(base64.b64decode(json.loads(item)["body"]))[1]["image_id"] for name, item in REPAIRED.items()
+    }
+    hostile_worker.push(*REPAIRED.values())
     failed = {"_id": {"$in": list(ids.values())}, "embedding_job.status": "failed"}
     wait_for(lambda: hostile_worker.collection.count_documents(failed) == len(ids), "every job to end")
     by_id = {found["_id"]: found["embedding_job"] for found in hostile_worker.collection.find(failed)}
     return {name: by_id[image_id] for name, image_id in ids.items()}
 
 
-@pytest.mark.parametrize("name", SOUND)
-def test_what_surrounds_a_sound_job_is_put_right(name: str, sound: dict[str, dict[str, Any]]) -> None:
-    assert sound[name]["error"]["code"] == "blocked_address"
+@pytest.mark.parametrize("name", REPAIRED)
+def test_invalid_parts_around_a_valid_job_are_repaired(name: str, repaired: dict[str, dict[str, Any]]) -> None:
+    assert repaired[name]["error"]["code"] == "blocked_address"
 
 
-def test_nothing_unpickles(hostile_worker: HostileWorker, tmp_path: Path) -> None:
-    """Neither the item, nor the body, whatever the message says of itself."""
+def test_nothing_is_unpickled(hostile_worker: HostileWorker, tmp_path: Path) -> None:
+    """This holds for the item and for the body, whatever content type the message names."""
     trace = tmp_path / "unpickled"
     exploit = pickle.dumps(Exploit(trace))
     for kind in ("application/x-python-serialize", "application/json", "pickle"):
@@ -260,11 +98,11 @@ def test_nothing_unpickles(hostile_worker: HostileWorker, tmp_path: Path) -> Non
     hostile_worker.push(exploit)
     assert hostile_worker.embeds_a_good_image()
     assert not trace.exists()
-    pickle.loads(exploit)  # noqa: S301  (the exploit works)
+    pickle.loads(exploit)  # noqa: S301  (shows that the exploit works)
     assert trace.exists()
 
 
-def test_doctor_shows_what_was_parked(hostile_worker: HostileWorker) -> None:
+def test_doctor_shows_the_parked_items(hostile_worker: HostileWorker) -> None:
     hostile_worker.broker.delete("clipqueue:parked")
     hostile_worker.push(
         "garbage with \x1b[2J and http://host/a.jpg?sig=deadbeef",
@@ -276,7 +114,7 @@ def test_doctor_shows_what_was_parked(hostile_worker: HostileWorker) -> None:
     env = {**os.environ, "REDIS_URL": hostile_worker.redis_url}
     done = subprocess.run([*COMMAND, "doctor"], env=env, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
-    assert "4 items came off the queue that were no jobs" in done.stdout
+    assert "4 messages on the queue were not valid; the newest:" in done.stdout
     assert "is not JSON" in done.stdout
     assert "garbage with" in done.stdout
     assert "\x1b" not in done.stdout
@@ -290,7 +128,7 @@ def test_doctor_shows_what_was_parked(hostile_worker: HostileWorker) -> None:
 
 
 def test_the_same_worker_embeds_a_good_image(
-    parked: Any, recorded: Any, sound: Any, hostile_worker: HostileWorker
+    parked: Any, recorded: Any, repaired: Any, hostile_worker: HostileWorker
 ) -> None:
     assert hostile_worker.embeds_a_good_image()
     wait_for(lambda: hostile_worker.broker.hlen("unacked") == 0, "every message to be acked")

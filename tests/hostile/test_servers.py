@@ -1,4 +1,4 @@
-"""Servers that are slow, endless, lying, broken or sly, through a worker."""
+"""Jobs whose server is slow, endless, broken or malicious. A real worker runs them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ from tests.support.pictures import small_jpeg
 from tests.support.servers import SocketServer, tls_context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.support.hostile import HostileWorker, Outcome
 
 GOOD = small_jpeg()
-FOREVER = 10_000_000
 LATIN = "latin-1"
 
 
@@ -40,29 +39,24 @@ def redirect(location: str, status: str = "302 Found") -> bytes:
     return head(f"Location: {location}", "Content-Length: 0", status=status)
 
 
-def sends(*parts: bytes, pause_s: float = 0.0) -> Callable[[socket.socket], None]:
-    """Return a server that reads a request and answers with these parts."""
-    return repeats(parts, pause_s)
+def sends(*parts: bytes) -> Callable[[socket.socket], None]:
+    """Return a handler that reads one request and sends `parts`."""
 
-
-def repeats(parts: Iterable[bytes], pause_s: float = 0.0) -> Callable[[socket.socket], None]:
     def serve(connection: socket.socket) -> None:
         connection.recv(65_536)
         for part in parts:
             connection.sendall(part)
-            if pause_s:
-                time.sleep(pause_s)
 
     return serve
 
 
 def endless(start: bytes, part: bytes, pause_s: float = 0.0) -> Callable[[socket.socket], None]:
-    """Return a server that never ends its answer."""
+    """Return a handler that reads one request and sends `start`, then `part` until the client disconnects."""
 
     def serve(connection: socket.socket) -> None:
         connection.recv(65_536)
         connection.sendall(start)
-        for _ in range(FOREVER):
+        while True:
             connection.sendall(part)
             if pause_s:
                 time.sleep(pause_s)
@@ -96,7 +90,7 @@ DRIP_S = 0.1
 
 @dataclass(frozen=True)
 class Row:
-    """What a server does, and the code it must end with."""
+    """What a server does, and the code with which its job must end."""
 
     serve: Callable[[socket.socket], None]
     code: str
@@ -119,10 +113,10 @@ ROWS = {
     "drips a chunk's size": Row(endless(chunked(), b"0", DRIP_S), "fetch_timeout"),
     "drips trailers": Row(endless(chunked(b"1\r\nx\r\n0\r\n"), b"X: y\r\n", DRIP_S), "fetch_timeout"),
     "goes silent in the body": Row(endless(head("Content-Length: 1000") + b"x", b"", 0.05), "fetch_timeout"),
-    "continues for ever": Row(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "fetch_timeout"),
-    "continues slowly": Row(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n", DRIP_S), "fetch_timeout"),
-    "sends empty trailers for ever": Row(endless(chunked(b"0\r\n"), b"X: " + b"y" * 60_000 + b"\r\n"), "fetch_timeout"),
-    "drips the answer of a redirect": Row(endless(b"HTTP/1.1 302 Found\r\nLocation: /", b"x", DRIP_S), "fetch_timeout"),
+    "endless 100 Continue": Row(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "fetch_timeout"),
+    "slow 100 Continue": Row(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n", DRIP_S), "fetch_timeout"),
+    "endless trailers": Row(endless(chunked(b"0\r\n"), b"X: " + b"y" * 60_000 + b"\r\n"), "fetch_timeout"),
+    "drips a Location header": Row(endless(b"HTTP/1.1 302 Found\r\nLocation: /", b"x", DRIP_S), "fetch_timeout"),
     # Size
     "an endless body": Row(endless(head(), b"x" * 65_536), "too_many_bytes"),
     "endless chunks": Row(endless(chunked(), b"10000\r\n" + b"x" * 65_536 + b"\r\n"), "too_many_bytes"),
@@ -135,46 +129,46 @@ ROWS = {
         b"%x\r\n" % len(GZIP_BOMB) + GZIP_BOMB + b"\r\n0\r\n\r\n",
     ),
     "a deflate bomb": row("too_many_bytes", bomb("deflate", zlib.compress(ZEROS))),
-    "a bare deflate bomb": row("too_many_bytes", bomb("deflate", zlib.compress(ZEROS, wbits=-15))),
+    "a raw deflate bomb": row("too_many_bytes", bomb("deflate", zlib.compress(ZEROS, wbits=-15))),
     "a header of 100 MB": Row(endless(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 65_536), "connection_failed"),
     "headers of 100 MB": Row(endless(b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 60_000 + b"\r\n"), "connection_failed"),
     "a thousand headers": row("connection_failed", head(*[f"X-{n}: y" for n in range(1000)])),
     "a status line of 100 MB": Row(endless(b"HTTP/1.1 200 ", b"y" * 65_536), "connection_failed"),
     "a reason of 60 KB": row("done", head(f"Content-Length: {len(GOOD)}", status="200 " + "y" * 60_000) + GOOD),
     # Content coding
-    "gzip that is gzip": row("done", bomb("gzip", gzip.compress(GOOD))),
-    "deflate that is zlib": row("done", bomb("deflate", zlib.compress(GOOD))),
-    "deflate that is bare": row("done", bomb("deflate", zlib.compress(GOOD, wbits=-15))),
-    "gzip that is none": row("bad_encoding", bomb("gzip", GOOD)),
-    "gzip that is cut": row("bad_encoding", bomb("gzip", gzip.compress(GOOD)[:-20])),
+    "valid gzip": row("done", bomb("gzip", gzip.compress(GOOD))),
+    "deflate with a zlib header": row("done", bomb("deflate", zlib.compress(GOOD))),
+    "raw deflate": row("done", bomb("deflate", zlib.compress(GOOD, wbits=-15))),
+    "invalid gzip": row("bad_encoding", bomb("gzip", GOOD)),
+    "truncated gzip": row("bad_encoding", bomb("gzip", gzip.compress(GOOD)[:-20])),
     "gzip twice": row("bad_encoding", bomb("gzip, gzip", gzip.compress(gzip.compress(GOOD)))),
     "brotli": row("bad_encoding", bomb("br", GOOD)),
     "zstd": row("bad_encoding", bomb("zstd", GOOD)),
     "an unknown coding": row("bad_encoding", bomb("x" * 1000, GOOD)),
     "gzip of nothing": row("empty_body", bomb("gzip", gzip.compress(b""))),
-    # What is not there, or not an image
+    # No body, or not an image
     "an empty body": row("empty_body", head("Content-Length: 0")),
-    "no body at all": row("empty_body", head("Connection: close")),
+    "no body and no length": row("empty_body", head("Connection: close")),
     "204": row("empty_body", head(status="204 No Content")),
-    "a page": row("html_page", head("Content-Type: text/html", "Content-Length: 13") + b"<html></html>"),
+    "an HTML page": row("html_page", head("Content-Type: text/html", "Content-Length: 13") + b"<html></html>"),
     "a page with a charset": row("html_page", head("Content-Type: Text/HTML; charset=x", "Content-Length: 2") + b"hi"),
-    "a page in XHTML": row("html_page", head("Content-Type: application/xhtml+xml", "Content-Length: 2") + b"hi"),
-    "an endless page": Row(endless(head("Content-Type: text/html"), b"x" * 65_536), "html_page"),
-    "a page that says it is a JPEG": row(
+    "an XHTML page": row("html_page", head("Content-Type: application/xhtml+xml", "Content-Length: 2") + b"hi"),
+    "an endless HTML page": Row(endless(head("Content-Type: text/html"), b"x" * 65_536), "html_page"),
+    "an HTML page with the type of a JPEG": row(
         "unsupported_format", head("Content-Type: image/jpeg", "Content-Length: 13") + b"<html></html>"
     ),
-    "an image that says it is text": row("done", good("Content-Type: text/plain")),
+    "an image with the type of a text": row("done", good("Content-Type: text/plain")),
     # Protocol
     "closes at once": row("connection_failed", b""),
     "resets": Row(resets, "connection_failed"),
     "closes early": row("connection_failed", head("Content-Length: 100000") + GOOD),
-    "closes in the headers": row("empty_body", b"HTTP/1.1 200 OK\r\nContent-Len"),  # http.client takes them as whole
+    "closes in the headers": row("empty_body", b"HTTP/1.1 200 OK\r\nContent-Len"),  # http.client accepts that
     "closes in a chunk": row("connection_failed", chunked(b"100\r\nx")),
     "HTTP/0.9": row("connection_failed", GOOD),
     "garbage": row("connection_failed", b"\x00\x01\x02\xff" * 100 + b"\r\n\r\n"),
     "Redis": row("connection_failed", b"-ERR unknown command\r\n"),
     "SSH": row("connection_failed", b"SSH-2.0-OpenSSH_9.2\r\n"),
-    "TLS where HTTP was asked": row("connection_failed", b"\x15\x03\x01\x00\x02\x02\x46"),
+    "TLS instead of HTTP": row("connection_failed", b"\x15\x03\x01\x00\x02\x02\x46"),
     "a status of letters": row("connection_failed", head(status="abc OK")),
     "a status of 99999": row("connection_failed", head(status="99999 OK")),
     "a negative status": row("connection_failed", head(status="-200 OK")),
@@ -185,22 +179,22 @@ ROWS = {
     "headers without a colon": row("done", b"HTTP/1.1 200 OK\r\nnonsense\r\n\r\n" + GOOD),
     "a folded header": row("done", good("X: a\r\n b")),
     "null characters in headers": row("done", good("X: a\x00b")),
-    "characters beyond ASCII in headers": row("done", good("X: \xff\xfe", "Content-Disposition: \xe9")),
-    "line feeds alone": row("done", good().replace(b"\r\n", b"\n")),
+    "non-ASCII characters in headers": row("done", good("X: \xff\xfe", "Content-Disposition: \xe9")),
+    "line feeds without carriage returns": row("done", good().replace(b"\r\n", b"\n")),
     "cookies": row("done", good("Set-Cookie: a=b; Domain=127.0.0.1")),
-    "more than announced": row("done", good() + b"HTTP/1.1 200 OK\r\n\r\nsmuggled"),
+    "more bytes than announced": row("done", good() + b"HTTP/1.1 200 OK\r\n\r\nsmuggled"),
     "cookies that take minutes to parse": row(
         "done", head("Set-Cookie: a=b", *["Set-Cookie2: " + "a," * 32_000] * 90, f"Content-Length: {len(GOOD)}") + GOOD
     ),
     # Statuses
     "401": row("http_401", head("WWW-Authenticate: Basic realm=x", "Content-Length: 0", status="401 Unauthorized")),
-    "404 that never ends": Row(endless(head(status="404 Not Found"), b"x" * 65_536), "http_404"),
+    "404 with an endless body": Row(endless(head(status="404 Not Found"), b"x" * 65_536), "http_404"),
     "407": row("http_407", head("Proxy-Authenticate: Basic", "Content-Length: 0", status="407 x")),
     "418": row("http_418", head("Content-Length: 0", status="418 I'm a teapot")),
     "304": row("http_304", head(status="304 Not Modified")),
     "300": row("http_300", head("Content-Length: 0", status="300 Multiple Choices")),
-    "503 with nonsense to wait for": row("http_503", head("Retry-After: \xff", "Content-Length: 0", status="503 x")),
-    "429 for a thousand years": row("http_429", head("Retry-After: 31536000000", "Content-Length: 0", status="429 x")),
+    "503 with an invalid Retry-After": row("http_503", head("Retry-After: \xff", "Content-Length: 0", status="503 x")),
+    "429 for 1000 years": row("http_429", head("Retry-After: 31536000000", "Content-Length: 0", status="429 x")),
     "599": row("http_599", head("Content-Length: 0", status="599 x")),
     # Redirects
     "to itself": row("bad_redirect", redirect("/")),
@@ -211,21 +205,21 @@ ROWS = {
     "to a blocked address, without scheme": row("blocked_address", redirect("//127.0.0.2/")),
     "to a blocked IPv6 address": row("blocked_address", redirect("http://[::1]/")),
     "to a blocked port": row("blocked_address", redirect("http://127.0.0.1:22/")),
-    "to a name that is inside": row("blocked_address", redirect("http://inside-by-redirect.test/")),
+    "to a name with a private address": row("blocked_address", redirect("http://inside-by-redirect.test/")),
     "to an unknown name": row("unknown_host", redirect("http://no-such-name.test/")),
     "to a file": row("bad_redirect", redirect("file:///etc/passwd")),
     "to gopher": row("bad_redirect", redirect("gopher://127.0.0.1:6379/_FLUSHALL")),
     "to data": row("bad_redirect", redirect("data:image/gif;base64,R0lGODlhAQABAAAAACw=")),
     "to javascript": row("bad_redirect", redirect("javascript:alert(1)")),
     "with a password": row("bad_redirect", redirect("http://user:password@127.0.0.1/")),
-    "to a zone": row("bad_redirect", redirect("http://[fe80::1%25eth0]/")),
-    "to half an address": row("bad_redirect", redirect("http://[::1")),
+    "to an address with a zone id": row("bad_redirect", redirect("http://[fe80::1%25eth0]/")),
+    "to a malformed address": row("bad_redirect", redirect("http://[::1")),
     "to port 0": row("bad_redirect", redirect("http://127.0.0.1:0/")),
     "to 60 KB": row("bad_redirect", redirect("/" + "x" * 60_000)),
     "to control characters": row("bad_redirect", redirect("http://127.0.0.1\x01/")),
-    "to nowhere": row("bad_redirect", redirect("")),
-    "without a location": row("http_302", head("Content-Length: 0", status="302 Found")),
-    "with a body that never ends": Row(
+    "to an empty location": row("bad_redirect", redirect("")),
+    "without a Location header": row("http_302", head("Content-Length: 0", status="302 Found")),
+    "with an endless body": Row(
         endless(head("Location: http://127.0.0.2/", status="302 Found"), b"x" * 65_536), "blocked_address"
     ),
 }
@@ -240,10 +234,10 @@ def outcomes(hostile_worker: HostileWorker) -> Iterator[dict[str, Outcome]]:
         for name, one in ROWS.items():
             urls[name] = servers.enter_context(SocketServer(one.serve)).url
         context = tls_context(trustme.CA(), "127.0.0.1")
-        urls["a certificate that nobody signed"] = servers.enter_context(SocketServer(sends(good()), context)).url
-        urls["HTTP where TLS was asked"] = urls["cookies"].replace("http:", "https:")
+        urls["an untrusted certificate"] = servers.enter_context(SocketServer(sends(good()), context)).url
+        urls["HTTP instead of TLS"] = urls["cookies"].replace("http:", "https:")
         closed = socket.create_server(("127.0.0.1", 0))
-        urls["nobody"] = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+        urls["no server on the port"] = f"http://127.0.0.1:{closed.getsockname()[1]}/"
         closed.close()
         for name, addresses in hostile_names.items():
             hostile_worker.names.add(name, addresses)
@@ -251,21 +245,21 @@ def outcomes(hostile_worker: HostileWorker) -> Iterator[dict[str, Outcome]]:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_servers(name: str, outcomes: dict[str, Outcome]) -> None:
+def test_a_job_with_a_hostile_server_ends_with_its_code(name: str, outcomes: dict[str, Outcome]) -> None:
     outcomes[name].must_be(ROWS[name].code, "fetch", FETCH_TOTAL_S)
 
 
 @pytest.mark.parametrize(
     ("name", "code"),
     [
-        ("a certificate that nobody signed", "connection_failed"),
-        ("HTTP where TLS was asked", "connection_failed"),
-        ("nobody", "connection_failed"),
+        ("an untrusted certificate", "connection_failed"),
+        ("HTTP instead of TLS", "connection_failed"),
+        ("no server on the port", "connection_failed"),
     ],
 )
-def test_connections(name: str, code: str, outcomes: dict[str, Outcome]) -> None:
+def test_a_job_without_a_connection_ends_with_its_code(name: str, code: str, outcomes: dict[str, Outcome]) -> None:
     outcomes[name].must_be(code, "fetch", FETCH_TOTAL_S)
 
 
-def test_the_same_worker_embeds_a_good_image(outcomes: dict[str, Outcome], hostile_worker: HostileWorker) -> None:
+def test_the_worker_still_embeds_images(outcomes: dict[str, Outcome], hostile_worker: HostileWorker) -> None:
     assert hostile_worker.embeds_a_good_image()

@@ -1,4 +1,4 @@
-"""A decoder as the worker's settings make it, in this process."""
+"""A decoder with the limits of the default settings, which runs in this process."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ LIMITS = DecodeLimits(max_pixels=50_000_000, max_side=16_384, max_frames=1000, m
 
 
 def decoder_for(spec: PreprocessSpec, **limits: Any) -> PillowDecoder:
-    """Return a decoder with the default limits, save for those given."""
+    """Return a decoder with the default limits, except for those given."""
     return PillowDecoder(spec, replace(LIMITS, **limits))

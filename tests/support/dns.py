@@ -1,4 +1,4 @@
-"""A DNS server on loopback whose names answer what `add` gave them, in turn."""
+"""A DNS server on loopback with answers set by the test."""
 
 from __future__ import annotations
 
@@ -12,30 +12,32 @@ from dnslib.server import BaseResolver, DNSServer
 if TYPE_CHECKING:
     from dnslib import DNSRecord
 
-SILENCE = "silence"  # no answer at all
-GARBAGE = "garbage"  # an answer that answers nothing
+SILENCE = "silence"  # no answer
+GARBAGE = "garbage"  # an answer with the wrong id
 SERVFAIL = "servfail"
 REFUSED = "refused"
 
 _FAILURES = {SERVFAIL: RCODE.SERVFAIL, REFUSED: RCODE.REFUSED}
-_LONGEST_SILENCE_S = 30.0
+_MAX_SILENCE_S = 30.0
+_POLL_S = 0.02
 
 
 class NameServer:
     """Answers queries for A and AAAA records.
 
     Attributes:
-        asked: How often each name was asked for its A records.
+        asked: The number of queries for the A records of each name.
     """
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
         self._answers: dict[str, list[list[str]]] = {}
         self._released = threading.Event()
-        # A thread for each query: some are never answered.
-        self._server = DNSServer(_Resolver(self), address="127.0.0.1", port=0, logger=_Quiet())
+        # The server starts a thread for each query, so a query without an answer holds up no other.
+        self._server = DNSServer(_Resolver(self), address="127.0.0.1", port=0, logger=_NullLogger())
         self.port: int = self._server.server.server_address[1]
-        self._server.start_thread()
+        # Instead of `start_thread`, with which `stop` takes half a second.
+        threading.Thread(target=self._server.server.serve_forever, args=(_POLL_S,), daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
@@ -46,17 +48,17 @@ class NameServer:
         self._server.server.server_close()
 
     def add(self, name: str, *answers: list[str]) -> str:
-        """Answer queries for `name` with each of `answers` in turn, the last for ever; return the name.
+        """Answer queries for `name` with `answers` in this order, then with the last one again; return the name.
 
-        An answer is a list of addresses, of `CNAME other.test`, of `TXT text`, or one of the failures above; `AAAA`
-        before a failure makes it that of this kind of query alone.
+        An answer is a list of addresses, `CNAME other.test`, `TXT text`, and the failures above. A failure after
+        `A ` or `AAAA ` only applies to queries for that record type.
         """
         self._answers[name] = list(answers)
         return name
 
-    def answer(self, name: str, kind: str) -> list[str]:
-        """Return the present answer, and go on to the next once both A and AAAA were asked for."""
-        if kind == "A":
+    def answer(self, name: str, record_type: str) -> list[str]:
+        """Return the current answer. Each query for A records moves on to the next answer."""
+        if record_type == "A":
             self.asked[name] += 1
         answers = self._answers.get(name)
         if answers is None:
@@ -65,8 +67,8 @@ class NameServer:
         return answers[turn]
 
     def keep_silent(self) -> None:
-        """Hold a query until the end of the test."""
-        self._released.wait(_LONGEST_SILENCE_S)
+        """Delay a query until the end of the test."""
+        self._released.wait(_MAX_SILENCE_S)
 
     def knows(self, name: str) -> bool:
         return name in self._answers
@@ -77,11 +79,12 @@ class _Resolver(BaseResolver):
         self._owner = owner
 
     def resolve(self, request: DNSRecord, _: Any) -> DNSRecord:
-        name, kind = str(request.q.qname).rstrip(".").lower(), QTYPE[request.q.qtype]
+        name, record_type = str(request.q.qname).rstrip(".").lower(), QTYPE[request.q.qtype]
         reply = request.reply()
-        answers = self._owner.answer(name, kind)
-        only = [answer.removeprefix(f"{kind} ") for answer in answers if answer.startswith(f"{kind} ")]
-        answers = only or [answer for answer in answers if not answer.startswith(("A ", "AAAA "))]
+        answers = self._owner.answer(name, record_type)
+        prefix = f"{record_type} "
+        specific = [answer.removeprefix(prefix) for answer in answers if answer.startswith(prefix)]
+        answers = specific or [answer for answer in answers if not answer.startswith(("A ", "AAAA "))]
         if SILENCE in answers:
             self._owner.keep_silent()
         elif GARBAGE in answers:
@@ -91,26 +94,26 @@ class _Resolver(BaseResolver):
         elif not self._owner.knows(name):
             reply.header.rcode = RCODE.NXDOMAIN
         else:
-            for record in self._records(str(request.q.qname), answers, kind):
+            for record in self._records(str(request.q.qname), answers, record_type):
                 reply.add_answer(record)
         return reply
 
-    def _records(self, name: str, answers: list[str], kind: str) -> list[RR]:
+    def _records(self, name: str, answers: list[str], record_type: str) -> list[RR]:
         records = []
         for answer in answers:
             if answer.startswith("CNAME "):
                 target = answer.removeprefix("CNAME ")
                 records.append(RR(name, QTYPE.CNAME, rdata=CNAME(target)))
-                records += self._records(target, self._owner.answer(target, ""), kind)
+                records += self._records(target, self._owner.answer(target, ""), record_type)
             elif answer.startswith("TXT "):
-                records += [RR(name, QTYPE.TXT, rdata=TXT(answer))] if kind == "TXT" else []
-            elif (":" in answer) == (kind == "AAAA"):
-                rdata = AAAA(answer) if kind == "AAAA" else A(answer)
-                records.append(RR(name, QTYPE.AAAA if kind == "AAAA" else QTYPE.A, rdata=rdata, ttl=0))
+                records += [RR(name, QTYPE.TXT, rdata=TXT(answer))] if record_type == "TXT" else []
+            elif (":" in answer) == (record_type == "AAAA"):
+                rdata = AAAA(answer) if record_type == "AAAA" else A(answer)
+                records.append(RR(name, QTYPE.AAAA if record_type == "AAAA" else QTYPE.A, rdata=rdata, ttl=0))
         return records
 
 
-class _Quiet:
+class _NullLogger:
     """A dnslib logger that logs nothing."""
 
     def __getattr__(self, _: str) -> Any:

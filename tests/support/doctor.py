@@ -1,4 +1,4 @@
-"""`clipqueue doctor` in this process, and the notes that it reads of workers that are not there."""
+"""Runs `clipqueue doctor` in this process, and writes heartbeats of workers that do not exist."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ SETTINGS = ("REDIS_URL", "MONGODB_URI", "MONGO_URL", "CLIPQUEUE_COLLECTION")
 
 
 class Findings:
-    """What `clipqueue doctor` printed: whether each subject was well, and its lines as one text."""
+    """What `clipqueue doctor --json` printed, by subject: whether it is ok, and its lines as one text."""
 
-    def __init__(self, exit_code: int, found: list[dict[str, Any]]) -> None:
+    def __init__(self, exit_code: int, findings: list[dict[str, Any]]) -> None:
         self.exit_code = exit_code
-        self.well: dict[str, bool] = {one["subject"]: one["well"] for one in found}
-        self.text: dict[str, str] = {one["subject"]: "\n".join(one["lines"]) for one in found}
+        self.is_ok: dict[str, bool] = {finding["subject"]: finding["well"] for finding in findings}
+        self.text: dict[str, str] = {finding["subject"]: "\n".join(finding["lines"]) for finding in findings}
 
     def __getitem__(self, subject: str) -> tuple[bool, str]:
-        return self.well[subject], self.text[subject]
+        return self.is_ok[subject], self.text[subject]
 
 
-def examine(stack: Stack, **env: str | None) -> Findings:
-    """Run `clipqueue doctor --json` on the stack's servers; `env` are settings beside theirs, None unsets one."""
+def run_doctor(stack: Stack, **env: str | None) -> Findings:
+    """Run `clipqueue doctor --json` on the stack's servers; `env` are further settings, None unsets one."""
     settings = {"REDIS_URL": stack.redis_url, "MONGODB_URI": stack.mongodb_uri, **env}
-    done = CliRunner(env={name: settings.get(name) for name in SETTINGS}).invoke(doctor, ["--json"])
-    return Findings(done.exit_code, json.loads(done.stdout))
+    result = CliRunner(env={name: settings.get(name) for name in SETTINGS}).invoke(doctor, ["--json"])
+    return Findings(result.exit_code, json.loads(result.stdout))
 
 
-def leave_note(broker: redis.Redis, name: str, expire_s: int | None = HEARTBEAT_TTL_S, **fields: Any) -> None:
-    """Say on Redis that a worker lives."""
-    note: WorkerHeartbeat = {
+def write_heartbeat(broker: redis.Redis, name: str, ttl_s: int | None = HEARTBEAT_TTL_S, **fields: Any) -> None:
+    """Write the heartbeat of a worker to Redis; `fields` replace the default ones."""
+    heartbeat: WorkerHeartbeat = {
         "node": name,
         "version": "0.1.0",
         "model": "ViT-B-32-quickgelu/openai",
@@ -54,4 +54,4 @@ def leave_note(broker: redis.Redis, name: str, expire_s: int | None = HEARTBEAT_
         "at": now_ms(),
         "store_away": False,
     }
-    broker.set(WORKER_KEY + name, json.dumps({**note, **fields}), ex=expire_s)
+    broker.set(WORKER_KEY + name, json.dumps({**heartbeat, **fields}), ex=ttl_s)

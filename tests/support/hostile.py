@@ -1,4 +1,4 @@
-"""A worker with short limits, given a whole table of hostile jobs at once, and what became of each."""
+"""A worker with short limits, which runs tables of hostile jobs and reports how each job ended."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import redis
 
 from producer.contract.names import PARKED_LIST
 from producer.local.stack import Stack
-from tests.conftest import WORKER_ENV
 from tests.support.messages import hand_made_message
 from tests.support.pictures import small_jpeg
 from tests.support.servers import ImageServer
 from tests.support.waiting import wait_for
+from tests.support.workers import start_fake_worker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,11 +26,10 @@ if TYPE_CHECKING:
 FETCH_TOTAL_S, FETCH_CONNECT_S, FETCH_READ_S, DNS_S = 3.0, 1.5, 2.0, 1.8
 DECODE_CPU_S, DECODE_S = 2, 30.0
 MAX_BYTES = 20 * 1024 * 1024
-# What a loaded machine may take beyond a limit until the thread runs again that notices it.
+# How late a thread on a loaded machine may enforce a limit.
 GRACE_S = 4.0
 
 ENV = {
-    **WORKER_ENV,
     "CLIPQUEUE_MAX_RETRIES": "0",
     "CLIPQUEUE_FETCH_TOTAL_S": str(FETCH_TOTAL_S),
     "CLIPQUEUE_FETCH_CONNECT_S": str(FETCH_CONNECT_S),
@@ -39,7 +38,7 @@ ENV = {
     "CLIPQUEUE_FETCH_MAX_BYTES": str(MAX_BYTES),
     "CLIPQUEUE_DECODE_CPU_S": str(DECODE_CPU_S),
     "CLIPQUEUE_DECODE_S": str(DECODE_S),
-    # One address of loopback and no other: the neighbours of it and ::1 stand for the operator's network.
+    # Only one address of loopback is allowed. Its other addresses and ::1 stand for the operator's network.
     "CLIPQUEUE_FETCH_ALLOW_NETWORKS": "127.0.0.1/32",
     "CLIPQUEUE_FETCH_PORTS": "80,443,1024-65000",
 }
@@ -50,7 +49,14 @@ _STAGE = re.compile(r"(\w+)=([\d.]+)ms")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: `done` or an error's code, in which stage, after how many seconds of each."""
+    """How a job ended.
+
+    Attributes:
+        code: `done`, or the error's code.
+        stage: The stage that failed.
+        message: The error's message.
+        seconds: The duration of each stage.
+    """
 
     code: str
     stage: str
@@ -58,21 +64,23 @@ class Outcome:
     seconds: dict[str, float]
 
     def must_be(self, code: str, stage: str, limit_s: float) -> None:
-        """Check the code, and that the stage ended within its limit, if the job came so far."""
+        """Check the code, and that the stage ended within its limit."""
         assert self.code == code, self.message
         if code != "invalid_job":
             assert self.seconds[stage] < limit_s + GRACE_S
 
 
 class HostileWorker:
-    """A worker that takes whole tables of jobs."""
+    """A worker with short limits, its servers, and the name server that it uses."""
 
     def __init__(self, folder: Path, names: NameServer) -> None:
         self.names = names
         self._folder = folder
         self._stack = Stack(folder)
         self._stack.start_servers()
-        self._stack.start_worker({**ENV, "CLIPQUEUE_FETCH_NAMESERVERS": f"127.0.0.1:{names.port}"})
+        start_fake_worker(
+            self._stack, folder, "worker", {**ENV, "CLIPQUEUE_FETCH_NAMESERVERS": f"127.0.0.1:{names.port}"}
+        )
         self.redis_url = self._stack.redis_url
         self.broker = redis.Redis.from_url(self._stack.redis_url)
         self._mongo = pymongo.MongoClient[dict[str, Any]](self._stack.mongodb_uri)
@@ -89,19 +97,19 @@ class HostileWorker:
         return (self._folder / "worker.log").read_text()
 
     def run(self, urls: Mapping[str, str]) -> dict[str, Outcome]:
-        """Return the outcome of one job for each URL, by the same names. All are enqueued at once."""
+        """Enqueue one job for each URL, all at once, and return the outcomes under the same names."""
         self._runs += 1
         ids = {f"run{self._runs}-{number}": name for number, name in enumerate(urls)}
         self.push(*[hand_made_message({"image_id": image_id, "url": urls[name]}) for image_id, name in ids.items()])
-        asked = {"_id": {"$in": list(ids)}, "embedding_job.status": {"$in": ["done", "failed"]}}
-        # All one after another would need no longer: a job that hangs is what ends this wait.
+        ended = {"_id": {"$in": list(ids)}, "embedding_job.status": {"$in": ["done", "failed"]}}
+        # Long enough for one job after another, so only a job that hangs can exceed it.
         seconds = 60 + len(ids) * (FETCH_TOTAL_S + GRACE_S) / 4
-        wait_for(lambda: self.collection.count_documents(asked) == len(ids), "every job to end", seconds)
-        spent = self._spent()
-        return {ids[found["_id"]]: _outcome(found, spent) for found in self.collection.find(asked)}
+        wait_for(lambda: self.collection.count_documents(ended) == len(ids), "every job to end", seconds)
+        durations = self._durations()
+        return {ids[document["_id"]]: _outcome(document, durations) for document in self.collection.find(ended)}
 
     def push(self, *items: str | bytes) -> None:
-        """Put raw items on the queue."""
+        """Push raw messages to the queue."""
         self.broker.lpush("images", *items)
 
     def parked(self) -> list[bytes]:
@@ -109,7 +117,7 @@ class HostileWorker:
         return list(parked)
 
     def embeds_a_good_image(self) -> bool:
-        """Return whether the worker process of the start is there and does its work."""
+        """Return whether the worker process that was started first still runs and embeds images."""
         images = ImageServer()
         try:
             outcome = self.run({"good": images.add("/good.jpg", small_jpeg())})["good"]
@@ -118,16 +126,16 @@ class HostileWorker:
         self._stack.check()  # raises if a process has ended
         return outcome.code == "done"
 
-    def _spent(self) -> dict[str, dict[str, float]]:
+    def _durations(self) -> dict[str, dict[str, float]]:
         return {
             image_id: {stage: float(ms) / 1e3 for stage, ms in _STAGE.findall(stages)}
             for image_id, stages in _STAGES.findall(self.log)
         }
 
 
-def _outcome(found: dict[str, Any], spent: dict[str, dict[str, float]]) -> Outcome:
-    job = found["embedding_job"]
-    seconds = spent.get(found["_id"], {})
+def _outcome(document: dict[str, Any], durations: dict[str, dict[str, float]]) -> Outcome:
+    job = document["embedding_job"]
+    seconds = durations.get(document["_id"], {})
     if job["status"] == "done":
         return Outcome("done", "", "", seconds)
     error = job["error"]

@@ -1,4 +1,4 @@
-"""A hand-made Celery message, from the contract's text alone: no code of the project's, so that it can disagree."""
+"""A Celery message made by hand from the text of the contract, without the project's code: it may disagree with it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def hand_made_message(kwargs: dict[str, Any], task: str = "clipqueue.embed_image") -> str:
-    """Return what a program in any language would LPUSH on the list `images`."""
+    """Return the message that a program in any language would LPUSH to the list `images`."""
     task_id = str(uuid.uuid4())
     body = json.dumps([[], kwargs, {}])
     return json.dumps(

@@ -1,4 +1,4 @@
-"""Pictures for the tests: the samples that ship with the project, and files made in memory."""
+"""Images for the tests: the samples that ship with the project, and files made in memory."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ EMOJI = SAMPLES / "emoji"
 
 
 def photo() -> Image.Image:
-    """Return a real photograph, 1024x768, RGB."""
+    """Return a photo of 1024x768 pixels in RGB."""
     with Image.open(PHOTOS / "raccoon.webp") as image:
         return image.convert("RGB")
 
 
 def encoded(image: Image.Image, file_format: str, **options: Any) -> bytes:
-    """Return `image` as a file of this format."""
+    """Return the image as a file of this format."""
     buffer = BytesIO()
     image.save(buffer, file_format, **options)
     return buffer.getvalue()

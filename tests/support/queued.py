@@ -1,4 +1,4 @@
-"""What stands on the queue, as a worker would read it."""
+"""Reads the jobs that wait on the queue, as a worker would."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def queued_kwargs(broker: redis.Redis) -> list[dict[str, Any]]:
-    """Return the keyword arguments of each job that waits, the next one to be taken first."""
+    """Return the keyword arguments of each waiting job; the first is consumed next."""
     messages: Any = broker.lrange("images", 0, -1)
     return [json.loads(base64.b64decode(json.loads(raw)["body"]))[1] for raw in reversed(messages)]
 
 
 def queued_ids(broker: redis.Redis) -> list[str]:
-    """Return the ids of the jobs that wait, an ObjectId by its digits."""
+    """Return the ids of the waiting jobs; an ObjectId as its hex digits."""
     ids = [kwargs["image_id"] for kwargs in queued_kwargs(broker)]
-    return [one if isinstance(one, str) else one["$oid"] for one in ids]
+    return [image_id if isinstance(image_id, str) else image_id["$oid"] for image_id in ids]

@@ -1,4 +1,4 @@
-"""HTTP servers on loopback: one with routes and a hit counter, one that is any function of a socket."""
+"""Servers on loopback: HTTP with routes and a hit counter, an HTTP proxy, and any function of a socket."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
     import trustme
 
+_POLL_S = 0.02
+
 
 @dataclass
 class Answer:
-    """What a route answers."""
+    """One answer of a route."""
 
     body: bytes = b""
     status: int = 200
@@ -28,7 +30,7 @@ class Answer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 128  # many jobs for one server start at once
+    request_queue_size = 128  # many jobs connect to one server at the same moment
 
 
 class LoopbackServer:
@@ -36,7 +38,8 @@ class LoopbackServer:
 
     def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
         self._server = _Server(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        # `close` waits for one interval, by default half a second.
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_S,), daemon=True)
         self._thread.start()
 
     @property
@@ -51,7 +54,12 @@ class LoopbackServer:
 
 
 class ImageServer(LoopbackServer):
-    """An HTTP/1.1 server whose paths answer what `add` gave them, in turn; counts the requests for each path."""
+    """An HTTP/1.1 server with routes, which counts the requests for each path.
+
+    Attributes:
+        hits: The number of requests for each path.
+        requests: The headers of each request.
+    """
 
     def __init__(self) -> None:
         self.hits: Counter[str] = Counter()
@@ -60,7 +68,7 @@ class ImageServer(LoopbackServer):
         super().__init__(self._handler())
 
     def add(self, path: str, *answers: bytes | Answer) -> str:
-        """Answer `path` with each of `answers` in turn, the last one for ever; return the URL."""
+        """Answer requests for `path` with `answers` in this order, then with the last one again; return the URL."""
         self._routes[path] = [one if isinstance(one, Answer) else Answer(one) for one in answers]
         return self.url + path
 
@@ -91,11 +99,11 @@ class ImageServer(LoopbackServer):
 
 
 class Proxy(LoopbackServer):
-    """An egress proxy that knows where names lead: plain requests are answered by itself, tunnels lead to `ports`.
+    """An egress proxy: it answers plain requests itself, and connects tunnels to `ports`.
 
     Attributes:
         seen: The request line and the Proxy-Authorization of each request.
-        ports: The port on loopback that each host leads to; a host that is missing is refused with 403.
+        ports: The loopback port of each host. A request for another host is answered with 403.
     """
 
     def __init__(self, ports: dict[str, int], plain: bytes = b"") -> None:
@@ -122,11 +130,11 @@ class Proxy(LoopbackServer):
                     return
                 self.send_response(200)
                 self.end_headers()
-                with socket.create_connection(("127.0.0.1", port)) as there:
-                    back = threading.Thread(target=_pump, args=(there, self.connection), daemon=True)
-                    back.start()
-                    _pump(self.connection, there)
-                    back.join()
+                with socket.create_connection(("127.0.0.1", port)) as upstream:
+                    answers = threading.Thread(target=_pump, args=(upstream, self.connection), daemon=True)
+                    answers.start()
+                    _pump(self.connection, upstream)
+                    answers.join()
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -136,20 +144,20 @@ class Proxy(LoopbackServer):
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
     with suppress(OSError):
-        while part := source.recv(65_536):
-            sink.sendall(part)
+        while chunk := source.recv(65_536):
+            sink.sendall(chunk)
         sink.shutdown(socket.SHUT_WR)
 
 
 def tls_context(authority: trustme.CA, host: str) -> ssl.SSLContext:
-    """Return the server side of TLS with a certificate for `host`."""
+    """Return a server's TLS context with a certificate for `host`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(host).configure_cert(context)
     return context
 
 
 class SocketServer:
-    """A server that runs `serve(connection)` for each connection, in a thread; for answers HTTP does not allow."""
+    """A server that calls `serve(connection)` in a thread for each connection, for answers that HTTP does not allow."""
 
     def __init__(self, serve: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None) -> None:
         self._serve = serve
@@ -184,4 +192,4 @@ class SocketServer:
             with connection if self._tls is None else self._tls.wrap_socket(connection, server_side=True) as stream:
                 self._serve(stream)
         except OSError:
-            pass  # the client has gone, which is what most of these servers provoke
+            pass  # the client closed the connection, as most of these servers make it do

@@ -1,4 +1,4 @@
-"""Waiting for what other processes do: poll until it is so, with a deadline that only a defect reaches."""
+"""Polling for what other processes do, with a deadline that only a bug reaches."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 def wait_for(probe: Callable[[], T | None], what: str, seconds: float = 60.0) -> T:
-    """Return the first truthy value of `probe`; fail with `what` if there is none in time."""
+    """Call `probe` until it returns a truthy value, and return that; fail with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := probe()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
+        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}"
         time.sleep(0.05)
     return value

@@ -1,4 +1,4 @@
-"""The settings: names, defaults, and what a wrong value says."""
+"""The settings: names, defaults, and the messages about invalid values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def test_defaults_are_the_production_model_and_safe_limits() -> None:
+def test_the_defaults_are_the_production_model_and_safe_limits() -> None:
     settings = load_settings()
     assert (settings.clip_model, settings.clip_pretrained) == ("ViT-B-32-quickgelu", "openai")
     assert settings.fetch_allow_networks == ()
@@ -25,7 +25,7 @@ def test_defaults_are_the_production_model_and_safe_limits() -> None:
     assert settings.visibility_timeout_s + settings.restore_interval_s < 90
 
 
-def test_connection_variables_keep_the_platforms_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_variables_have_the_platforms_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://r:1/0")
     monkeypatch.setenv("MONGO_URL", "mongodb://railway/db")
     assert (load_settings().redis_url, load_settings().mongodb_uri) == ("redis://r:1/0", "mongodb://railway/db")
@@ -33,8 +33,8 @@ def test_connection_variables_keep_the_platforms_names(monkeypatch: pytest.Monke
     assert load_settings().mongodb_uri == "mongodb://atlas/db"
 
 
-def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Platforms and compose files write them so."""
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Platforms and compose files pass variables without a value as empty ones."""
     monkeypatch.setenv("MONGODB_URI", "")
     monkeypatch.setenv("MONGO_URL", "mongodb://railway/db")
     monkeypatch.setenv("CLIPQUEUE_DEVICE", "")
@@ -42,7 +42,7 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatc
     assert (settings.mongodb_uri, settings.device) == ("mongodb://railway/db", "auto")
 
 
-def test_everything_else_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_settings_are_read_from_their_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLIPQUEUE_COLLECTION", "photos")
     monkeypatch.setenv("CLIPQUEUE_FETCH_ALLOW_NETWORKS", "10.0.0.0/8, ::1/128")
     monkeypatch.setenv("CLIPQUEUE_CONCURRENCY", "64")
@@ -74,13 +74,13 @@ def test_everything_else_is_read_from_its_variable(monkeypatch: pytest.MonkeyPat
         ("CLIPQUEUE_LOG_LEVEL", "loud"),
     ],
 )
-def test_a_wrong_value_names_its_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_value_names_its_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=name):
         load_settings()
 
 
-def test_a_job_may_not_outlive_the_visibility_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_must_end_before_the_visibility_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLIPQUEUE_FETCH_TOTAL_S", "60")
     monkeypatch.setenv("CLIPQUEUE_DRAIN_S", "60")
     with pytest.raises(SettingsError, match="CLIPQUEUE_VISIBILITY_TIMEOUT_S"):
@@ -100,7 +100,7 @@ def test_every_deadline_counts_against_the_visibility_timeout(name: str, monkeyp
 
 
 @pytest.mark.parametrize("stage", ["FETCH_TOTAL_S", "DECODE_S", "ENCODE_S", "STORE_S"])
-def test_no_stage_may_take_longer_than_a_worker_has_to_stop(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_stage_may_take_longer_than_the_drain(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLIPQUEUE_VISIBILITY_TIMEOUT_S", "300")
     monkeypatch.setenv(f"CLIPQUEUE_{stage}", "41")
     with pytest.raises(SettingsError, match=rf"CLIPQUEUE_{stage} .* CLIPQUEUE_DRAIN_S"):
@@ -119,14 +119,14 @@ def test_no_stage_may_take_longer_than_a_worker_has_to_stop(stage: str, monkeypa
         ("[2620:fe::fe]:5353", ("2620:fe::fe", 5353)),
     ],
 )
-def test_name_servers_are_addresses_with_a_port_or_without(text: str, nameserver: tuple[str, int]) -> None:
+def test_a_name_server_is_an_address_with_an_optional_port(text: str, nameserver: tuple[str, int]) -> None:
     address, port = parse_nameserver(text)
     assert (str(address), port) == nameserver
 
 
-def test_ports_are_single_or_ranges() -> None:
+def test_ports_are_numbers_or_ranges() -> None:
     assert parse_ports("80, 443,8000-8002") == (range(80, 81), range(443, 444), range(8000, 8003))
 
 
-def test_every_setting_says_what_it_means() -> None:
+def test_every_setting_has_a_description() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []

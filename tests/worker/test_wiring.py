@@ -1,4 +1,4 @@
-"""How the parts are put together."""
+"""The settings reach the parts that they configure, and the model's speed limits the images in flight."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from worker.wiring import build_decoder, build_fetcher, fit_batch_size, fit_conc
 def test_a_slow_model_gets_fewer_images_in_flight(
     per_image_s: float, fits: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Else each would wait longer than it may, and none would ever be done; the log says so."""
+    """With more, every image would time out. The log says so."""
     assert fit_concurrency(per_image_s, encode_s=20.0, wanted=32) == fits
     assert ("CLIPQUEUE_CONCURRENCY" in caplog.text) is (fits < 32)
 
 
-def test_the_settings_reach_what_they_are_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What each does is tested where it is done; here, that it gets there."""
+def test_settings_reach_the_fetcher_and_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests of each room show what a setting does."""
     values: dict[str, Any] = {
         "fetch_total_s": 11,
         "fetch_connect_s": 1.25,
@@ -58,7 +58,7 @@ def test_the_settings_reach_what_they_are_for(monkeypatch: pytest.MonkeyPatch) -
     settings = Settings()
     fetcher = build_fetcher(settings)
     assert fetcher._rules == FetchRules(11, 1.25, 2.5, 1234, "test/1", allow_downgrade=True)
-    assert fetcher._slots._per_host == 3
+    assert fetcher._host_limits._per_host == 3
     assert fetcher._adapter._proxies == dict.fromkeys(("http", "https"), "http://127.0.0.1:3128")
     assert fetcher._adapter._guard.resolve._seconds == 3.5  # type: ignore[attr-defined]
     decoder = build_decoder(settings, PreprocessSpec(8, 8))
@@ -69,7 +69,7 @@ def test_the_settings_reach_what_they_are_for(monkeypatch: pytest.MonkeyPatch) -
     assert isinstance(build_fetcher(Settings())._adapter._guard.resolve, NameserverResolver)
 
 
-def test_the_formatter_cuts_queries_in_messages_and_tracebacks() -> None:
+def test_log_lines_and_tracebacks_contain_no_query_strings() -> None:
     try:
         raise ValueError("cannot read http://host/a.jpg?sig=secret")  # noqa: TRY301
     except ValueError as exc:
@@ -80,8 +80,8 @@ def test_the_formatter_cuts_queries_in_messages_and_tracebacks() -> None:
     assert "secret" not in line
 
 
-def test_every_thread_may_ack_at_the_same_moment() -> None:
-    """kombu's pool refuses a connection beyond its number, and with it the ack."""
+def test_all_threads_can_ack_at_once() -> None:
+    """kombu's connection pool raises an error when it is exhausted, and the ack fails."""
     options = create_app(Settings(concurrency=50)).conf.broker_transport_options
     assert options["max_connections"] > 50
 
@@ -89,7 +89,7 @@ def test_every_thread_may_ack_at_the_same_moment() -> None:
 @pytest.mark.parametrize(
     ("wanted", "concurrency", "threads", "fits"), [(32, 64, 1, 32), (32, 64, 2, 16), (8, 64, 2, 8), (32, 1, 4, 1)]
 )
-def test_batches_leave_half_of_the_images_in_flight_to_be_fetched(
+def test_a_batch_holds_at_most_half_of_the_images_in_flight(
     wanted: int, concurrency: int, threads: int, fits: int
 ) -> None:
     assert fit_batch_size(wanted, concurrency, threads) == fits

@@ -1,8 +1,8 @@
-"""Jobs that a lost worker had: whether one of them is what the workers die of.
+"""Finds poison messages: jobs that kill every worker that runs them.
 
-A worker that dies had dozens of jobs, of which at most one is to blame. So these run one at a time in a process, each
-start is noted on Redis before it and forgotten after it, and only a job that was running when workers died, again and
-again, is given up. At its first delivery nothing is noted: there it was one of many.
+A worker that dies had dozens of jobs, and at most one of them killed it. So jobs of lost workers run one at a time in a
+process. Redis records the start of each and forgets it at the end. A job that was running when two workers died has
+failed. The first delivery is not recorded, because the job was then one of many.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
     from producer.client.broker import Broker
 
-# Of one job: at this one it is given up.
+# At this delivery a job is given up.
 MAX_DELIVERIES = 3
-_NOTED_FOR_S = 24 * 3600
+_KEEP_S = 24 * 3600
 
 
 class Quarantine:
-    """Runs them one at a time; safe to share between threads.
+    """Runs jobs of lost workers one at a time. Thread-safe.
 
     Args:
-        broker: Where starts are noted.
-        wait_s: Seconds that a job waits for another's end, before it goes back to the queue.
+        broker: Records the starts.
+        wait_s: Seconds that a job waits for another one to end before it is requeued.
     """
 
     def __init__(self, broker: Broker, *, wait_s: float) -> None:
@@ -38,28 +38,28 @@ class Quarantine:
         self._running = threading.Lock()
 
     @contextmanager
-    def trial(self, task_id: str, times_lost: int) -> Iterator[None]:
-        """Run one job alone among its like.
+    def isolate(self, task_id: str, times_lost: int) -> Iterator[None]:
+        """Run one job while no other job of a lost worker runs.
 
         Args:
             task_id: The job's task.
-            times_lost: How often its worker was lost. This number is what is noted, so that a start that is noted
-                twice, or given back and started anew, counts once.
+            times_lost: How often a worker was lost with the job. Redis keeps a set of these numbers, so a start that is
+                recorded twice, or requeued and run again, counts once.
 
         Raises:
-            WorkerLost: This is its third delivery, and it was running when the worker of the second was lost.
-            IsolationBusy: Another one did not end in time.
-            QueueUnavailable: Redis is away.
+            WorkerLost: This is the third delivery, and the job was running when the second worker died.
+            IsolationBusy: The other job did not end in time.
+            QueueUnavailable: Redis is unavailable.
         """
         if not self._running.acquire(timeout=self._wait_s):
-            raise IsolationBusy("another job whose worker was lost runs first")
+            raise IsolationBusy("another job of a lost worker is running")
         try:
-            # A job that is given up stays noted: its failure may have to be recorded at another delivery.
-            self._note_start(f"clipqueue:suspect:{task_id}", times_lost)
+            # The record of a job that is given up stays: its failure may have to be saved at another delivery.
+            self._record_start(f"clipqueue:suspect:{task_id}", times_lost)
             try:
                 yield
             finally:
-                # If that fails: it is noted for a day only.
+                # If Redis is unavailable, the record expires after a day.
                 with suppress(BrokerUnavailable), self._broker.commands("did not answer") as redis:
                     redis.delete(f"clipqueue:suspect:{task_id}")
         finally:
@@ -69,16 +69,16 @@ class Quarantine:
         """Close the connections."""
         self._broker.close()
 
-    def _note_start(self, key: str, times_lost: int) -> None:
+    def _record_start(self, key: str, times_lost: int) -> None:
         try:
             with self._broker.commands("did not answer") as redis, redis.pipeline() as pipe:
                 pipe.sadd(key, times_lost)
-                pipe.expire(key, _NOTED_FOR_S)
+                pipe.expire(key, _KEEP_S)
                 pipe.scard(key)
                 starts = pipe.execute()[-1]
         except BrokerUnavailable as exc:
             raise QueueUnavailable(str(exc)) from None
-        if starts >= MAX_DELIVERIES - 1:  # the first delivery was not noted
+        if starts >= MAX_DELIVERIES - 1:  # the first delivery was not recorded
             raise WorkerLost(
                 f"delivered {MAX_DELIVERIES} times; the {MAX_DELIVERIES - 1} workers that had it before were lost"
             )

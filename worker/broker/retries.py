@@ -1,4 +1,4 @@
-"""When a job is tried again: exponential backoff with full jitter, capped, honouring what the server asked."""
+"""When a failed job is retried: exponential backoff with jitter, a cap, and the server's Retry-After."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often and how soon.
+    """How often a job is retried, and after how long.
 
     Attributes:
         max_retries: Retries after the first attempt.
-        base_s: Seconds before the first retry, at most; doubles each time.
-        cap_s: Most seconds before any retry. A countdown waits unacked in the worker's memory, so it must stay
-            well below the visibility timeout, or Redis gives the job to a second worker (celery#5935).
+        base_s: Maximum seconds before the first retry; doubles with each retry.
+        cap_s: Maximum seconds before any retry. A countdown waits unacked in the worker's memory, so it must stay well
+            below the visibility timeout, or Redis redelivers the job to a second worker (celery#5935).
     """
 
     max_retries: int
@@ -26,15 +26,20 @@ class RetryPolicy:
     cap_s: float
 
     def allows(self, retries: int) -> bool:
-        """Return whether a job that was retried `retries` times may be retried again."""
+        """Return whether a job with `retries` retries may be retried again."""
         return retries < self.max_retries
 
     def countdown_s(self, retries: int, error: TransientError, jitter: float | None = None) -> float:
-        """Return the seconds to wait.
+        """Return the seconds to wait before the next retry.
 
-        Follows "full jitter" (AWS Architecture Blog, Exponential Backoff And Jitter), but never less than half,
-        so that a retry is never at once. `jitter` is a number from 0 to 1, drawn anew if not given.
+        Follows "full jitter" (AWS Architecture Blog, Exponential Backoff And Jitter), but waits at least half of the
+        backoff, so that no retry is immediate.
+
+        Args:
+            retries: Retries so far.
+            error: Why the job failed; its `retry_after_s` is honoured up to the cap.
+            jitter: A number from 0 to 1; random by default.
         """
         backoff = min(self.cap_s, self.base_s * 2.0**retries)
-        spread = 0.5 + 0.5 * (random.random() if jitter is None else jitter)  # noqa: S311  (not a secret)
-        return min(self.cap_s, max(backoff * spread, error.retry_after_s or 0.0))
+        share = 0.5 + 0.5 * (random.random() if jitter is None else jitter)  # noqa: S311  (not a secret)
+        return min(self.cap_s, max(backoff * share, error.retry_after_s or 0.0))

@@ -1,1 +1,1 @@
-"""Turns the bytes of an image file into pixels, in child processes with limits."""
+"""Decodes image files into pixels, in child processes whose CPU time and memory are limited."""

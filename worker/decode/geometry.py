@@ -1,4 +1,7 @@
-"""Where the model's input lies in a stored picture: orientation, crop, and how far libjpeg may shrink it on the way."""
+"""Computes which part of a stored image becomes the model's input: EXIF orientation, crop, and JPEG draft scale.
+
+Boxes are (left, top, right, bottom) in pixels. "Stored" means as in the file, "upright" means after orientation.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +19,19 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Orientation:
-    """How stored pixels become the upright picture: a transposition, and where an upright point is stored."""
+    """How to turn the stored image upright, and how to map upright coordinates back to stored ones."""
 
     transpose: Image.Transpose | None
     swaps_axes: bool = False
     mirrors_x: bool = False
     mirrors_y: bool = False
 
-    def size(self, width: int, height: int) -> tuple[int, int]:
-        """Return the upright size of a stored one, or the other way round."""
+    def orient_size(self, width: int, height: int) -> tuple[int, int]:
+        """Convert a (width, height) between stored and upright. The conversion is the same in both directions."""
         return (height, width) if self.swaps_axes else (width, height)
 
-    def stored_box(self, box: Box, width: int, height: int) -> Box:
-        """Return where `box` of the upright picture lies in the stored one of width x height."""
+    def to_stored_box(self, box: Box, width: int, height: int) -> Box:
+        """Convert a box of the upright image to the stored image, whose size is width x height."""
         xs, ys = (box[0], box[2]), (box[1], box[3])
         if self.swaps_axes:
             xs, ys = ys, xs
@@ -39,12 +42,12 @@ class Orientation:
         return (xs[0], ys[0], xs[1], ys[1])
 
     def apply(self, image: Image.Image) -> Image.Image:
-        """Return the stored picture upright."""
+        """Return the stored image turned upright."""
         return image if self.transpose is None else image.transpose(self.transpose)
 
 
 UPRIGHT = Orientation(None)
-# The values of the EXIF tag Orientation (Exif 2.32, 4.6.5).
+# Keys are values of the EXIF tag Orientation (Exif 2.32, section 4.6.5). Value 1 is upright.
 ORIENTATIONS = {
     2: Orientation(Image.Transpose.FLIP_LEFT_RIGHT, mirrors_x=True),
     3: Orientation(Image.Transpose.ROTATE_180, mirrors_x=True, mirrors_y=True),
@@ -57,9 +60,9 @@ ORIENTATIONS = {
 
 
 def crop_box(width: int, height: int, spec: PreprocessSpec) -> Box:
-    """Return the part of the upright picture that ends up in the model's input, in source pixels.
+    """Return the box of the upright image, of width x height, that becomes the model's input.
 
-    Follows torchvision's Resize (long side rounded down) and CenterCrop (offset rounded half to even).
+    Rounds as torchvision does: Resize rounds the long side down, CenterCrop rounds its offset half to even.
     """
     if spec.resize_mode == "squash":
         return (0.0, 0.0, float(width), float(height))
@@ -74,13 +77,23 @@ def crop_box(width: int, height: int, spec: PreprocessSpec) -> Box:
 
 
 def scale(box: Box, factor: float) -> Box:
-    """Return the box with every coordinate multiplied."""
+    """Return the box with every coordinate multiplied by `factor`."""
     return (box[0] * factor, box[1] * factor, box[2] * factor, box[3] * factor)
 
 
-def draft(image: Image.Image, box: Box, size: tuple[int, int], gap: float) -> float:
-    """Let libjpeg decode at 1/2, 1/4 or 1/8 while `gap` times the input's resolution remains; return the divisor."""
+def draft(image: Image.Image, box: Box, size: tuple[int, int], reducing_gap: float) -> float:
+    """Let libjpeg decode at 1/2, 1/4 or 1/8 of the full size if that leaves enough resolution. JPEG only.
+
+    Args:
+        image: An opened image that is not loaded yet.
+        box: The part of the stored image that will be resized.
+        size: Width and height that `box` will be resized to.
+        reducing_gap: The decoded box must be at least this many times larger than `size`.
+
+    Returns:
+        The divisor by which the decoded image is smaller than the stored one; 1.0 if it is not.
+    """
     width, height = image.size
-    excess = min((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1]) / gap
+    excess = min((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1]) / reducing_gap
     drafted = image.draft(None, (math.ceil(width / excess), math.ceil(height / excess))) if excess > 1 else None
     return width / drafted[1][2] if drafted else 1.0

@@ -1,6 +1,6 @@
-"""Turns the bytes of an image file into the pixels that the model's vision tower takes.
+"""Decodes image files with Pillow into pixels of the model's input size.
 
-Runs inside a decoding process (`worker.decode.child`): what a file makes the decoding libraries do happens there.
+Runs inside a decoding process (`worker.decode.child`), since files from strangers can exploit bugs in the decoders.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, UnidentifiedImageEr
 
 from worker.decode.color import flatten, to_srgb
 from worker.decode.geometry import ORIENTATIONS, UPRIGHT, Orientation, crop_box, draft, scale
-from worker.decode.signatures import describe, is_decoded
 from worker.errors import (
     CorruptImage,
     DecodeTooCostly,
@@ -33,18 +32,20 @@ if TYPE_CHECKING:
 
     from worker.spec import PreprocessSpec
 
-# By content, never by name. What is left out (EPS, PSD, FITS, ...) holds nearly all of Pillow's past holes.
+# Pillow detects formats by content, never by file name. Most of Pillow's past vulnerabilities were in formats that are
+# left out here, such as EPS, PSD and FITS.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP", "HEIF")
-# Those whose header says how many frames there are. Of the others only the first is ever looked for: to count the
-# frames of a GIF or TIFF would be to walk the whole file.
-_COUNT_FRAMES = {"PNG", "WEBP", "AVIF", "HEIF", "MPO"}
-# What Pillow says, in an OSError, where a decoder written in C was given no memory.
-_NO_MEMORY = re.compile(r"decoder error -9|out of memory")
-# Tiles of a TIFF that are larger than the picture cost what they cover, and not what is seen of them.
-_TILE_TAGS = (322, 323)  # TileWidth, TileLength (TIFF 6.0, section 15)
-_LARGEST_SPARE_TILE = 1024
+# These formats give the number of frames in the header. Counting the frames of a GIF or TIFF would mean reading the
+# whole file, so their frames are not counted: only the first is ever decoded.
+_FORMATS_WITH_FRAME_COUNT = {"PNG", "WEBP", "AVIF", "HEIF", "MPO"}
+# Pillow's C decoders report failed allocations as an OSError with one of these texts.
+_OUT_OF_MEMORY = re.compile(r"decoder error -9|out of memory")
+# A TIFF tile is decoded whole, even if most of it lies outside the image.
+_TILE_TAGS = (322, 323)  # TileWidth and TileLength (TIFF 6.0, section 15)
+_MAX_OVERSIZED_TILE = 1024
+_TILE_MULTIPLE = 16  # tile sides are multiples of 16
 
-# What Pillow's plug-ins are known to raise on damaged files (its own fuzz targets tolerate the same).
+# Pillow's plug-ins raise these on damaged files. Pillow's own fuzz targets tolerate the same errors.
 _DAMAGED = (
     OSError,
     SyntaxError,
@@ -61,19 +62,46 @@ _DAMAGED = (
     struct.error,
 )
 
-# Large pictures shrink in whole steps first, while this many times the input's resolution remains for the filter: the
-# result is hardly distinguishable, but a small input shows more of it, since fine texture becomes noise there.
-_GAP = 1.5
-# Pixels of the shorter side that these steps leave at least.
-_LEAST_KEPT = 192
-# A marker with a segment: no stuffed byte, restart, padding or TEM, which have none (T.81, B.1.1.2 and B.1.1.3).
+# Large images are first reduced by a whole factor, as long as they stay this many times larger than the model's input.
+# The result hardly differs from one resize with the full filter.
+_REDUCING_GAP = 1.5
+# For small inputs the reduction must leave more pixels on the shorter side, or fine texture turns into visible noise.
+_MIN_REDUCED_SIDE = 192
+# JPEG markers that start a segment. The excluded ones are stuffed bytes, TEM, restart markers and padding, which have
+# none (ITU-T T.81, B.1.1.2 and B.1.1.3).
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _JPEG_START_OF_SCAN, _JPEG_END = 0xDA, 0xD9
+
+# A file that starts like one of FORMATS but that Pillow does not recognize is damaged.
+_SUPPORTED_SIGNATURE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP|GIF8[79]a|II\*\x00|MM\x00\*|BM"
+    rb"|....ftyp(avi[fs]|hei[cmsx]|hev[cmsx]|mif1|msf1)",
+    re.DOTALL,
+)
+# Common content that is not supported. The names appear in error messages only.
+_OTHER_SIGNATURES = (
+    (rb"\s*(<\?xml[^>]*>\s*)?(<!doctype svg[^>]*>\s*)?<svg\b", "SVG"),
+    (rb"\s*<(!doctype html|html|head|body|script)\b", "a web page"),
+    (rb"%PDF-", "PDF"),
+    (rb"PK\x03\x04", "a ZIP archive"),
+    (rb"\x1f\x8b|BZh|\xfd7zXZ\x00|\x28\xb5\x2f\xfd|Rar!|7z\xbc\xaf", "an archive"),
+    (rb"\xff\x0a|\x00\x00\x00\x0cJXL ", "JPEG XL"),
+    (rb"....ftyp", "a video"),
+)
+_SIGNATURE_BYTES = 1024
 
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """What an image file may be: pixels in all and of one side, frames, scans, and whether it may be cut short."""
+    """Limits on an image file.
+
+    Attributes:
+        max_pixels: Maximum width x height.
+        max_side: Maximum width and maximum height in pixels.
+        max_frames: Maximum number of frames that the header may state.
+        max_scans: Maximum number of scans in a progressive JPEG.
+        allow_truncated: Whether to decode files that end too early, as far as they go.
+    """
 
     max_pixels: int
     max_side: int
@@ -84,13 +112,13 @@ class DecodeLimits:
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """Pixels ready for the encoder, and what the file was.
+    """Pixels for the encoder, and facts about the file.
 
     Attributes:
-        pixels: uint8 of shape (height, width, 3), RGB, of the model's input size.
-        width: Pixels of the whole picture, upright.
-        height: Pixels of the whole picture, upright.
-        format: One of `FORMATS`.
+        pixels: uint8 array of shape (height, width, 3), sRGB, in the model's input size.
+        width: Width in pixels of the original image, turned upright.
+        height: Height in pixels of the original image, turned upright.
+        format: The file format, one of `FORMATS`.
     """
 
     pixels: NDArray[np.uint8]
@@ -100,107 +128,120 @@ class DecodedImage:
 
 
 class Decoder(Protocol):
-    """Turns the bytes of an image file into pixels."""
+    """Decodes image files into pixels."""
 
     def decode(self, content: bytes) -> DecodedImage:
-        """Return the pixels; raises PermanentError or TransientError (`worker.errors`)."""
+        """Decode one image file. Raises PermanentError, TransientError or Requeue (`worker.errors`)."""
         ...
 
 
 class PillowDecoder:
-    """A `Decoder` that runs Pillow in this process. Sets limits of Pillow's that are global to the process."""
+    """A `Decoder` that runs Pillow in this process. Changes global settings of Pillow."""
 
     def __init__(self, spec: PreprocessSpec, limits: DecodeLimits) -> None:
         self._spec = spec
         self._limits = limits
-        self._gap = max(_GAP, _LEAST_KEPT / min(spec.width, spec.height))
+        self._reducing_gap = max(_REDUCING_GAP, _MIN_REDUCED_SIDE / min(spec.width, spec.height))
         self._filter = Image.Resampling[spec.interpolation.upper()]
-        # Ours is the limit that counts; Pillow's own would only warn.
+        # Pillow itself only warns at this limit; the warning becomes an error.
         Image.MAX_IMAGE_PIXELS = limits.max_pixels
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         ImageFile.LOAD_TRUNCATED_IMAGES = limits.allow_truncated
-        # Images are decoded side by side already.
+        # Several processes decode already, so each needs only one thread.
         AvifImagePlugin.DEFAULT_MAX_THREADS = 1
         pillow_heif.register_heif_opener()
         pillow_heif.options.DECODE_THREADS = 1
 
     def decode(self, content: bytes) -> DecodedImage:
-        """Decode the first frame, upright, on white, in sRGB, as open_clip's own transform would resize and crop it.
+        """Decode the first frame: upright, composited on white, in sRGB, resized and cropped as open_clip does.
 
         Raises:
-            UnsupportedFormat: No format that is decoded.
-            TooManyPixels, TooManyFrames, TooManyScans: Larger than the limit.
-            DecodeTooCostly: The process may not have as much memory.
-            CorruptImage: Damaged or cut short.
+            UnsupportedFormat: The format is not one of `FORMATS`.
+            TooManyPixels, TooManyFrames, TooManyScans: The image exceeds this limit.
+            DecodeTooCostly: Decoding needs more memory than the process may use.
+            CorruptImage: The file is damaged or truncated.
         """
         try:
             with Image.open(BytesIO(content), formats=FORMATS) as image:
-                self._check(image, content)
+                self._check_limits(image, content)
                 return self._decode(image)
         except UnidentifiedImageError:
-            raise _unidentified(content) from None
+            raise _unidentified_error(content) from None
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise TooManyPixels(self._too_many()) from None
+            raise TooManyPixels(f"the image has {self._pixel_limit()}") from None
         except MemoryError:
-            raise _too_much_memory() from None
+            raise _out_of_memory_error() from None
         except _DAMAGED as exc:
-            if _NO_MEMORY.search(str(exc)):
-                raise _too_much_memory() from None
+            if _OUT_OF_MEMORY.search(str(exc)):
+                raise _out_of_memory_error() from None
             raise CorruptImage(f"the image cannot be decoded: {exc}") from None
 
-    def _check(self, image: Image.Image, content: bytes) -> None:
-        """Refuse by the header what is too large to decode."""
+    def _check_limits(self, image: Image.Image, content: bytes) -> None:
+        """Raise an error if the header shows that the image exceeds a limit. Decodes no pixels."""
         limits = self._limits
         if image.width * image.height > limits.max_pixels:
-            raise TooManyPixels(f"{image.width}x{image.height}: {self._too_many()}")
+            raise TooManyPixels(f"the image is {image.width}x{image.height}, {self._pixel_limit()}")
         if max(image.size) > limits.max_side:
-            raise TooManyPixels(f"{image.width}x{image.height}: a side above {limits.max_side} (CLIPQUEUE_MAX_SIDE)")
-        if image.format in _COUNT_FRAMES and getattr(image, "n_frames", 1) > limits.max_frames:
-            raise TooManyFrames(f"more than {limits.max_frames} frames (CLIPQUEUE_MAX_FRAMES)")
+            raise TooManyPixels(
+                f"the image is {image.width}x{image.height}; a side may have at most {limits.max_side} pixels"
+                " (CLIPQUEUE_MAX_SIDE)"
+            )
+        if image.format in _FORMATS_WITH_FRAME_COUNT and getattr(image, "n_frames", 1) > limits.max_frames:
+            raise TooManyFrames(f"the image has more than {limits.max_frames} frames (CLIPQUEUE_MAX_FRAMES)")
         if image.format == "TIFF":
             _check_tiles(image)
         if image.format in ("JPEG", "MPO") and _has_more_scans(content, limits.max_scans):
-            raise TooManyScans(f"more than {limits.max_scans} scans (CLIPQUEUE_MAX_SCANS)")
+            raise TooManyScans(f"the image has more than {limits.max_scans} scans (CLIPQUEUE_MAX_SCANS)")
 
     def _decode(self, image: Image.Image) -> DecodedImage:
-        # MPO is what Pillow calls a JPEG with further pictures behind the first, as phones write it.
+        # Phones write JPEG files with more images after the first. Pillow calls them MPO.
         file_format = "JPEG" if image.format == "MPO" else str(image.format)
         profile = image.info.get("icc_profile")
         if file_format != "JPEG":
-            # Before the orientation is asked for: that loads a PNG too, and swallows what is wrong with it.
+            # Reading a PNG's orientation loads the image and hides decoding errors, so load it before that.
             image.load()
-        turn, stored = _turn(image), image.size
-        width, height = turn.size(*stored)
-        box = turn.stored_box(crop_box(width, height, self._spec), *stored)
-        size = turn.size(self._spec.width, self._spec.height)
-        shrunk = draft(image, box, size, self._gap)
+        orientation, stored_size = _read_orientation(image), image.size
+        width, height = orientation.orient_size(*stored_size)
+        box = orientation.to_stored_box(crop_box(width, height, self._spec), *stored_size)
+        size = orientation.orient_size(self._spec.width, self._spec.height)
+        divisor = draft(image, box, size, self._reducing_gap)
         image.load()
-        resized = flatten(image).resize(size, self._filter, box=scale(box, 1 / shrunk), reducing_gap=self._gap)
-        return DecodedImage(np.asarray(turn.apply(to_srgb(resized, profile))), width, height, file_format)
+        resized = flatten(image).resize(
+            size, self._filter, box=scale(box, 1 / divisor), reducing_gap=self._reducing_gap
+        )
+        upright = orientation.apply(to_srgb(resized, profile))
+        return DecodedImage(np.asarray(upright), width, height, file_format)
 
-    def _too_many(self) -> str:
+    def _pixel_limit(self) -> str:
         return f"more than {self._limits.max_pixels} pixels (CLIPQUEUE_MAX_PIXELS)"
 
 
-def _unidentified(content: bytes) -> UnsupportedFormat | CorruptImage:
-    if is_decoded(content):
+def _unidentified_error(content: bytes) -> UnsupportedFormat | CorruptImage:
+    if _SUPPORTED_SIGNATURE.match(content):
         return CorruptImage("the image cannot be decoded: its header is damaged")
-    return UnsupportedFormat(f"the content is {describe(content)}; decoded are {', '.join(FORMATS)}")
+    return UnsupportedFormat(f"the content is {_describe(content)}; supported formats are {', '.join(FORMATS)}")
 
 
-def _too_much_memory() -> DecodeTooCostly:
-    return DecodeTooCostly("the image needs more memory (CLIPQUEUE_DECODE_MEMORY_BYTES)")
+def _describe(content: bytes) -> str:
+    start = content[:_SIGNATURE_BYTES]
+    matches = (name for pattern, name in _OTHER_SIGNATURES if re.match(pattern, start, re.DOTALL | re.IGNORECASE))
+    return next(matches, "not an image")
+
+
+def _out_of_memory_error() -> DecodeTooCostly:
+    return DecodeTooCostly("decoding the image needs more memory (CLIPQUEUE_DECODE_MEMORY_BYTES)")
 
 
 def _check_tiles(image: Image.Image) -> None:
     tags = getattr(image, "tag_v2", {})
     for tag, side in zip(_TILE_TAGS, image.size, strict=True):
-        if int(tags.get(tag, 0)) > max(_LARGEST_SPARE_TILE, side + 15):
-            raise TooManyPixels(f"tiles of {tags[tag]} pixels a side in a picture of {side}")
+        tile_side = int(tags.get(tag, 0))
+        if tile_side > max(_MAX_OVERSIZED_TILE, side + _TILE_MULTIPLE - 1):
+            raise TooManyPixels(f"a tile side has {tile_side} pixels, but the image's side has {side}")
 
 
 def _has_more_scans(content: bytes, limit: int) -> bool:
-    """Count the scans of the first picture of a JPEG file (ITU-T T.81, annex B) without decoding any."""
+    """Return whether the first image of a JPEG file has more than `limit` scans (ITU-T T.81, annex B)."""
     scans, position = 0, 2
     while found := _JPEG_MARKER.search(content, position):
         marker, position = found[0][1], found.end()
@@ -210,14 +251,14 @@ def _has_more_scans(content: bytes, limit: int) -> bool:
             scans += 1
             if scans > limit:
                 return True
-        position += int.from_bytes(content[position : position + 2], "big")  # the segment, with its length
+        position += int.from_bytes(content[position : position + 2], "big")  # the length counts itself
     return False
 
 
-def _turn(image: Image.Image) -> Orientation:
-    if image.format == "TIFF":  # Pillow has turned it while loading
+def _read_orientation(image: Image.Image) -> Orientation:
+    if image.format == "TIFF":  # Pillow turns TIFF images upright when it loads them
         return UPRIGHT
-    # The tag alone, and not ImageOps.exif_transpose, which rewrites the whole EXIF block and fails on broken ones.
+    # ImageOps.exif_transpose is not used: it rewrites the whole EXIF block and fails if the block is damaged.
     try:
         return ORIENTATIONS.get(image.getexif().get(ExifTags.Base.Orientation, 1), UPRIGHT)
     except _DAMAGED:

@@ -1,6 +1,6 @@
-"""Decodes in a bounded number of processes of their own, each of which may be lost without loss of a job.
+"""A pool of decoding processes. A file that crashes or blocks one of them affects no other job.
 
-Knows nothing of image formats: that is `worker.decode.pillow`, which the processes run (`worker.decode.child`).
+This module knows nothing about image formats. The processes run `worker.decode.child`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from worker import errors
-from worker.decode.child import LENGTH, receive, seconds_until
+from worker.decode.framing import receive_exactly, receive_message, send_message
 from worker.decode.pillow import FORMATS, DecodedImage, DecodeLimits
 
 if TYPE_CHECKING:
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# What reading an answer can raise beside OSError, if the process is lost or taken over.
-_LOST = (EOFError, ValueError, TypeError, KeyError, RecursionError, OverflowError)
-# Without it, numpy is not found where it was built with paths of its own.
+# Raised by reading an answer when the process has ended or an attacker controls it.
+_PROCESS_LOST = (OSError, EOFError, ValueError, TypeError, KeyError, RecursionError, OverflowError)
+# Some builds of numpy find their libraries only through this variable.
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH",)
 _MAX_HEADER_BYTES = 65_536
 _MAX_MESSAGE_CHARS = 500
-_LARGEST_SIDE = 2**31
-_START_S = 60.0
-# Of the time for one image: what it may wait for a process. The rest must suffice for what it may cost.
+_MAX_SIDE = 2**31
+_START_TIMEOUT_S = 60.0
+# A job may spend this share of its time waiting for a process. The rest must be enough for the decoding itself.
 _WAIT_SHARE = 1 / 3
-# What a decoding process may answer. One that was taken over can lie about an image, and nothing else.
-_ANSWERS: dict[str, type[errors.PermanentError]] = {
+# The errors that a decoding process may report. Even a compromised process can only lie about its own image.
+_ALLOWED_ERRORS: dict[str, type[errors.PermanentError]] = {
     error.__name__: error
     for error in (
         errors.UnsupportedFormat,
@@ -52,12 +52,18 @@ _ANSWERS: dict[str, type[errors.PermanentError]] = {
         errors.DecodeTooCostly,
     )
 }
-_ONE_PIXEL = b"GIF89a\1\0\1\0\x80\0\0\xff\xff\xff\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
+_ONE_PIXEL_GIF = b"GIF89a\1\0\1\0\x80\0\0\xff\xff\xff\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
 
 
 @dataclass(frozen=True)
 class ProcessLimits:
-    """What decoding one image may cost: processor seconds, bytes of address space, and seconds by the clock."""
+    """Limits for decoding one image.
+
+    Attributes:
+        cpu_s: CPU time in seconds.
+        memory_bytes: Address space of the process in bytes.
+        wall_s: Elapsed time in seconds, including the wait for a free process.
+    """
 
     cpu_s: int
     memory_bytes: int
@@ -65,19 +71,19 @@ class ProcessLimits:
 
 
 class DecodePool:
-    """A `Decoder` (`worker.decode.pillow`) in processes of their own; safe to share between threads.
+    """A `Decoder` (`worker.decode.pillow`) that decodes in child processes. Thread-safe.
 
     Args:
-        spec: The size and manner of the model's input.
-        limits: What a file may be.
-        process_limits: What decoding it may cost.
-        processes: Maximum number of images being decoded at once.
+        spec: The size of the model's input, and how images are resized to it.
+        limits: Limits on the image file.
+        process_limits: Limits on decoding one image.
+        processes: Maximum number of processes, which is the maximum number of images decoded at once.
     """
 
     def __init__(
         self, spec: PreprocessSpec, limits: DecodeLimits, process_limits: ProcessLimits, *, processes: int
     ) -> None:
-        self._pixels = (spec.height, spec.width, 3)
+        self._pixel_shape = (spec.height, spec.width, 3)
         self._limits = process_limits
         self._config = {
             "spec": asdict(spec),
@@ -86,133 +92,129 @@ class DecodePool:
             "memory_bytes": process_limits.memory_bytes,
         }
         self.processes = processes
-        # The last one used is taken first: the others stay idle, and need not be started before they are needed.
+        # Last in, first out: a busy process is reused, so that others start only when they are needed.
         self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
         for _ in range(self.processes):
             self._idle.put(None)
 
     def warm_up(self) -> None:
-        """Start one process and decode one pixel.
+        """Start one process and decode an image of one pixel.
 
         Raises:
-            DecoderUnavailable: It does not start.
+            DecoderUnavailable: The process does not start.
         """
         try:
-            self._decode(_ONE_PIXEL, _START_S)
+            self._decode(_ONE_PIXEL_GIF, _START_TIMEOUT_S)
         except (errors.JobError, errors.Requeue) as exc:
             raise errors.DecoderUnavailable(
                 f"the decoding process does not start ({exc}); CLIPQUEUE_DECODE_MEMORY_BYTES="
-                f"{self._limits.memory_bytes} may be too little for it"
+                f"{self._limits.memory_bytes} may be too low"
             ) from None
 
     def decode(self, content: bytes) -> DecodedImage:
-        """Decode as `worker.decode.pillow.PillowDecoder` does.
+        """Decode an image file as `worker.decode.pillow.PillowDecoder` does.
 
         Raises:
-            UnsupportedFormat, TooManyPixels, TooManyFrames, TooManyScans, CorruptImage: See there.
-            DecodeTooCostly: It took more processor time or memory than one image may.
-            DecodeTimeout: It was not decoded in time.
-            DecoderCrashed: The process that decoded it was lost.
-            DecodersBusy: Every process was busy for a third of that time.
+            UnsupportedFormat, TooManyPixels, TooManyFrames, TooManyScans, CorruptImage: As `PillowDecoder.decode`.
+            DecodeTooCostly: Decoding needs more CPU time or memory than the limits allow.
+            DecodeTimeout: Decoding did not finish in time.
+            DecoderCrashed: The process ended while it decoded the image.
+            DecodersBusy: No process became free in a third of the allowed time, or none can be started.
         """
         return self._decode(content, self._limits.wall_s)
 
     def close(self) -> None:
-        """End every process that is idle; the others end when this process does."""
+        """Stop every idle process. Busy ones stop when this process exits."""
         with suppress(queue.Empty):
             while True:
                 if child := self._idle.get_nowait():
-                    child.end()
+                    child.stop()
 
-    def _decode(self, content: bytes, seconds: float) -> DecodedImage:
-        ends = time.monotonic() + seconds
+    def _decode(self, content: bytes, timeout_s: float) -> DecodedImage:
+        deadline = time.monotonic() + timeout_s
         try:
-            child = self._idle.get(timeout=seconds * _WAIT_SHARE)
+            child = self._idle.get(timeout=timeout_s * _WAIT_SHARE)
         except queue.Empty:
             raise errors.DecodersBusy(
-                f"{self.processes} images are being decoded (CLIPQUEUE_DECODE_PROCESSES)"
+                f"all {self.processes} decoding processes are busy (CLIPQUEUE_DECODE_PROCESSES)"
             ) from None
         try:
             if child is None:
                 child = _Child(self._config)
-            return child.ask(content, ends, self._pixels)
-        except (*_LOST, OSError) as exc:
+            return child.decode(content, deadline, self._pixel_shape)
+        except _PROCESS_LOST as exc:
             lost, child = child, None
-            raise self._explain(lost, exc) from None
+            raise self._stop_lost(lost, exc) from None
         finally:
             self._idle.put(child)
 
-    def _explain(self, child: _Child | None, exc: Exception) -> Exception:
+    def _stop_lost(self, child: _Child | None, exc: Exception) -> Exception:
+        """Stop a process that did not answer properly, and return the error to raise."""
         if child is None:
             return errors.DecodersBusy(f"no decoding process can be started: {type(exc).__name__}")
-        status = child.end()
+        status = child.stop()
         if isinstance(exc, TimeoutError):
             return errors.DecodeTimeout(
                 f"the image was not decoded within {self._limits.wall_s:g} s (CLIPQUEUE_DECODE_S)"
             )
         if status == -signal.SIGXCPU:
             return errors.DecodeTooCostly(
-                f"the image needs more than {self._limits.cpu_s} s of processor time (CLIPQUEUE_DECODE_CPU_S)"
+                f"decoding the image needs more than {self._limits.cpu_s} s of CPU time (CLIPQUEUE_DECODE_CPU_S)"
             )
-        logger.error("a decoding process was lost (exit status %s)", status)
-        return errors.DecoderCrashed(f"the process that decoded the image was lost (exit status {status})")
+        logger.error("decoding process ended unexpectedly (exit status %s)", status)
+        return errors.DecoderCrashed(f"the process that decoded the image ended unexpectedly (exit status {status})")
 
 
 class _Child:
     """One decoding process and the socket to it."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self._sock, theirs = socket.socketpair()
-        with theirs, ExitStack() as on_failure:
+        self._sock, child_sock = socket.socketpair()
+        with child_sock, ExitStack() as on_failure:
             on_failure.callback(self._sock.close)
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "worker.decode.child", json.dumps(config)],
-                stdin=theirs.fileno(),
-                # Libraries print what files tell them to; it would forge lines of the log.
+                stdin=child_sock.fileno(),
+                # Libraries print text from the file, which could forge lines in the log.
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                # None of this process's environment: REDIS_URL and MONGODB_URI hold passwords.
+                # This process's environment is not inherited: REDIS_URL and MONGODB_URI hold passwords.
                 env=_environment(),
-                # Ctrl-C in a terminal is for the worker, which then ends its jobs.
+                # Ctrl-C in a terminal is for the worker alone, which then finishes its jobs.
                 start_new_session=True,
             )
             on_failure.pop_all()
 
-    def ask(self, content: bytes, ends: float, shape: tuple[int, int, int]) -> DecodedImage:
-        """Have one file decoded.
+    def decode(self, content: bytes, deadline: float, pixel_shape: tuple[int, int, int]) -> DecodedImage:
+        """Send one file and wait for the answer.
 
         Raises:
-            JobError: What the process answered.
-            TimeoutError: It did not answer in time.
-            OSError, EOFError, ValueError, TypeError, KeyError, RecursionError: It was lost, or answers nonsense.
+            JobError: The process reported this error.
+            TimeoutError: The answer did not arrive before the deadline.
+            OSError, EOFError, ValueError, TypeError, KeyError, RecursionError, OverflowError: The process ended, or
+                its answer is invalid.
         """
-        if select.select([self._sock], [], [], 0)[0]:  # an answer that nobody asked for must not be the next one's
+        if select.select([self._sock], [], [], 0)[0]:  # an unrequested answer must not count as this file's
             raise EOFError
-        self._send(LENGTH.pack(len(content)), ends)
-        self._send(content, ends)
-        (length,) = LENGTH.unpack(receive(self._sock, LENGTH.size, ends))
-        header = json.loads(receive(self._sock, _checked(length), ends))
+        send_message(self._sock, content, deadline)
+        header = json.loads(receive_message(self._sock, deadline, _MAX_HEADER_BYTES))
         if "error" in header:
-            raise _answered(str(header["error"]), str(header["message"]))
-        pixels = receive(self._sock, shape[0] * shape[1] * shape[2], ends)
+            raise _reported_error(str(header["error"]), str(header["message"]))
+        pixels = receive_exactly(self._sock, pixel_shape[0] * pixel_shape[1] * pixel_shape[2], deadline)
         width, height, file_format = int(header["width"]), int(header["height"]), str(header["format"])
-        if file_format not in FORMATS or not (1 <= width <= _LARGEST_SIDE and 1 <= height <= _LARGEST_SIDE):
+        if file_format not in FORMATS or not (1 <= width <= _MAX_SIDE and 1 <= height <= _MAX_SIDE):
             raise ValueError(file_format)
-        return DecodedImage(np.frombuffer(pixels, np.uint8).reshape(shape), width, height, file_format)
+        return DecodedImage(np.frombuffer(pixels, np.uint8).reshape(pixel_shape), width, height, file_format)
 
-    def end(self) -> int:
-        """Kill the process and return its exit status."""
+    def stop(self) -> int:
+        """Stop the process and return its exit status."""
         self._sock.close()
         with suppress(subprocess.TimeoutExpired):
-            # A process that ended by itself tells why; one that works or waits is killed.
+            # If the process is about to exit on its own, its exit status tells why.
             self._process.wait(0.05)
         with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # it leads a session of its own
+            os.killpg(self._process.pid, signal.SIGKILL)  # start_new_session made it the leader of its group
         return self._process.wait()
-
-    def _send(self, content: bytes, ends: float) -> None:
-        self._sock.settimeout(seconds_until(ends))
-        self._sock.sendall(content)
 
 
 def _environment() -> dict[str, str]:
@@ -220,14 +222,8 @@ def _environment() -> dict[str, str]:
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
 
 
-def _checked(size: int) -> int:
-    if size > _MAX_HEADER_BYTES:
-        raise ValueError(size)
-    return size
-
-
-def _answered(name: str, message: str) -> errors.JobError:
-    if error := _ANSWERS.get(name):
+def _reported_error(name: str, message: str) -> errors.JobError:
+    if error := _ALLOWED_ERRORS.get(name):
         return error(message[:_MAX_MESSAGE_CHARS])
-    logger.error("a decoding process met a defect: %.500r", message)
-    return errors.InternalError("the decoding process met a defect; the worker's log has more")
+    logger.error("unexpected error in a decoding process: %.500r", message)
+    return errors.InternalError("unexpected error in the decoding process; see the worker's log")

@@ -74,12 +74,13 @@ class OpenClipEncoder:
         self.model_id = model_id(config.model, config.pretrained)
         self.spec, mean, std = _read_preprocessing(model.visual.preprocess_cfg, config.model)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        model = move_to_device(model, self.device)  # first, because it names a device that does not exist
         self._name = config.model
         self._tokenize: Callable[[list[str]], Any] | None = None
         self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std, device=self.device).view(1, 3, 1, 1) * 255
         cast = cast_model(
-            move_to_device(model, self.device),
+            model,
             config.precision,
             lambda candidate: self._run(candidate, self._blank_batch(MEASURED_BATCH)),
         )

@@ -1,114 +1,121 @@
-"""The deadline of one download: a watchdog that shuts its socket down, whatever phase it is in.
+"""Deadlines of downloads: a watchdog thread shuts down the socket of a download that takes too long.
 
-One thread watches over all of them; to start one for each would cost more than many a download.
+requests' own timeouts only limit the wait for the next bytes. A server that sends one byte a second never reaches
+them (psf/requests#3099).
 """
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
-from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import Iterator
 
-_LOOK_S = 0.05
+_IDLE_S = 60.0
 
-_running = threading.local()
-_lock = threading.Lock()
-# Whose socket a file descriptor is: that of the download that used it last.
-_watching: dict[int, Deadline] = {}
-# The downloads that run, and what says that there are any.
-_live: set[Deadline] = set()
-_any_live = threading.Event()
-_watchdog: threading.Thread | None = None
-
-
-class Deadline:
-    """Ends a download at a fixed time by shutting its socket down, from another thread.
-
-    requests' timeouts count from the last byte, so a server that sends one byte a second outlives any of them
-    (psf/requests#3099). Use as a context manager around everything one download does.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._has_cut = False
-        self._ends = time.monotonic() + seconds
-        self._twin: socket.socket | None = None
-        self._number = -1
-
-    @property
-    def expired(self) -> bool:
-        """Whether its time is over."""
-        return self._has_cut or not self.remaining_s
-
-    @property
-    def remaining_s(self) -> float:
-        """Seconds that are left, never below zero."""
-        return max(0.0, self._ends - time.monotonic())
-
-    def watch(self, sock: socket.socket) -> None:
-        """Take `sock` as the one to shut down. Holds a duplicate, which survives `sock` being wrapped in TLS."""
-        twin = socket.fromfd(sock.fileno(), sock.family, sock.type)
-        with _lock:
-            self._release()
-            self._twin, self._number = twin, sock.fileno()
-            _watching[self._number] = self
-            if self._has_cut:
-                self._cut()
-
-    def __enter__(self) -> Self:
-        _running.deadline = self
-        with _lock:
-            _live.add(self)
-            _any_live.set()
-            _start_watchdog()
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        _running.deadline = None
-        with _lock:
-            _live.discard(self)
-            self._release()
-
-    def _cut(self) -> None:
-        self._has_cut = True
-        # Read to its end, the connection may serve another download before this one leaves its block.
-        if self._twin is not None and _watching.get(self._number) is self:
-            with suppress(OSError):  # the other side may have closed it already
-                self._twin.shutdown(socket.SHUT_RDWR)
-
-    def _release(self) -> None:
-        if self._twin is not None:
-            self._twin.close()
-            self._twin = None
-            if _watching.get(self._number) is self:
-                del _watching[self._number]
-
-
-def _start_watchdog() -> None:
-    global _watchdog  # noqa: PLW0603  (one for the process, when it is first needed)
-    if _watchdog is None:
-        _watchdog = threading.Thread(target=_watch, name="deadlines", daemon=True)
-        _watchdog.start()
-
-
-def _watch() -> None:
-    while _any_live.wait():
-        time.sleep(_LOOK_S)
-        with _lock:
-            for deadline in _live:
-                if deadline.expired:
-                    deadline._cut()  # noqa: SLF001  (a part of the class)
-            if not _live:
-                _any_live.clear()
+_current: ContextVar[Deadline] = ContextVar("current_deadline")
 
 
 def current_deadline() -> Deadline:
-    """Return the deadline of the download that this thread is doing."""
-    deadline: Deadline = _running.deadline
-    return deadline
+    """Return the deadline of the download that this thread is running."""
+    return _current.get()
+
+
+class Deadline:
+    """The time at which one download must end. `DownloadWatchdog.limit` creates it."""
+
+    def __init__(self, seconds: float, watchdog: DownloadWatchdog) -> None:
+        self.at = time.monotonic() + seconds
+        self._watchdog = watchdog
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether the deadline has passed."""
+        return time.monotonic() >= self.at
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds until the deadline, never negative."""
+        return max(0.0, self.at - time.monotonic())
+
+    def watch(self, sock: socket.socket) -> None:
+        """Have `sock` shut down at the deadline, instead of the socket that was watched before."""
+        self._watchdog.watch(self, sock)
+
+
+class _Connection(NamedTuple):
+    descriptor: int
+    duplicate: socket.socket  # stays usable when TLS wraps the original
+
+
+class DownloadWatchdog:
+    """Enforces the deadlines of all running downloads with one thread. Safe to share between threads.
+
+    A thread for each download would cost more than many downloads do.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._watched: dict[Deadline, _Connection] = {}
+        self._thread: threading.Thread | None = None
+        self._wakes_at = 0.0
+        self._is_closed = False
+
+    @contextmanager
+    def limit(self, seconds: float) -> Iterator[Deadline]:
+        """Limit what the block does on the network to `seconds`."""
+        deadline = Deadline(seconds, self)
+        token = _current.set(deadline)
+        try:
+            yield deadline
+        finally:
+            _current.reset(token)
+            with self._changed:
+                self._release(deadline)
+
+    def watch(self, deadline: Deadline, sock: socket.socket) -> None:
+        """Shut `sock` down at the deadline, and release the socket that this deadline watched before."""
+        descriptor = sock.fileno()
+        duplicate = socket.socket(fileno=os.dup(descriptor))
+        with self._changed:
+            # A connection can return to the pool and serve the next download before the last one ends its block.
+            for other, connection in [*self._watched.items()]:
+                if other is deadline or connection.descriptor == descriptor:
+                    self._release(other)
+            self._watched[deadline] = _Connection(descriptor, duplicate)
+            self._start_thread()
+            if deadline.at < self._wakes_at:
+                self._changed.notify()
+
+    def close(self) -> None:
+        """End the thread once the running downloads have ended. No download may start after this."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+
+    def _release(self, deadline: Deadline) -> None:
+        if connection := self._watched.pop(deadline, None):
+            connection.duplicate.close()
+
+    def _start_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="download-watchdog", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        with self._changed:
+            while self._watched or not self._is_closed:
+                now = time.monotonic()
+                for deadline, connection in self._watched.items():
+                    if deadline.at <= now:
+                        with suppress(OSError):  # the server may have closed the connection
+                            connection.duplicate.shutdown(socket.SHUT_RDWR)
+                pending = [deadline.at for deadline in self._watched if deadline.at > now]
+                self._wakes_at = min(pending, default=now + _IDLE_S)
+                self._changed.wait(self._wakes_at - now)

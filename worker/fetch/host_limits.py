@@ -1,9 +1,9 @@
-"""How many downloads run from one host at once: for its sake, and so that a slow one leaves threads to others."""
+"""Limits the downloads that run at once from one host, so that a slow host cannot take all threads."""
 
 from __future__ import annotations
 
 import threading
-import time
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,43 +14,38 @@ if TYPE_CHECKING:
 
 
 class HostLimits:
-    """Counts downloads by host; safe to share between threads.
+    """Counts the running downloads by host and port. Safe to share between threads.
 
     Args:
-        per_host: Most downloads from one host at once.
-        wait_s: Seconds that one more waits for another to end, before its job goes back to the queue.
+        per_host: Maximum number of downloads at once from one host.
+        wait_s: Seconds that a download waits for a free slot before its job is requeued.
     """
 
     def __init__(self, per_host: int, wait_s: float) -> None:
         self._per_host = per_host
         self._wait_s = wait_s
-        self._running: dict[str, int] = {}
+        self._running: Counter[tuple[str, int]] = Counter()
         self._changed = threading.Condition()
 
     @contextmanager
-    def hold(self, host: str) -> Iterator[None]:
+    def hold(self, host: str, port: int) -> Iterator[None]:
         """Hold one of the host's slots.
 
         Raises:
-            HostBusy: None became free in time.
+            HostBusy: No slot became free in time.
         """
-        self._take(host)
+        key = host, port
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._running[key] < self._per_host, self._wait_s):
+                raise HostBusy(
+                    f"{self._per_host} downloads from {host}:{port} are already running (CLIPQUEUE_FETCH_PER_HOST)"
+                )
+            self._running[key] += 1
         try:
             yield
         finally:
-            self._give_back(host)
-
-    def _take(self, host: str) -> None:
-        ends = time.monotonic() + self._wait_s
-        with self._changed:
-            while self._running.get(host, 0) >= self._per_host:
-                if not self._changed.wait(ends - time.monotonic()):
-                    raise HostBusy(f"{self._per_host} downloads from {host} run already (CLIPQUEUE_FETCH_PER_HOST)")
-            self._running[host] = self._running.get(host, 0) + 1
-
-    def _give_back(self, host: str) -> None:
-        with self._changed:
-            self._running[host] -= 1
-            if not self._running[host]:  # or every host ever seen would be kept
-                del self._running[host]
-            self._changed.notify_all()
+            with self._changed:
+                self._running[key] -= 1
+                if not self._running[key]:  # otherwise the counter would keep every host ever seen
+                    del self._running[key]
+                self._changed.notify_all()

@@ -1,6 +1,6 @@
-"""The seam between requests and the network: every connection goes to a checked address, under a deadline.
+"""Adapts the requests library: a guard opens every connection, and the deadline of the download watches it.
 
-Knows nothing of HTTP status, redirects or images.
+Does not know HTTP statuses, redirects or images.
 """
 
 from __future__ import annotations
@@ -24,41 +24,40 @@ if TYPE_CHECKING:
 
     from worker.fetch.guard import Guard
 
-_HOSTS_KEPT = 8
+_MAX_POOLS = 8  # hosts whose connections are kept
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def host_and_port(url: str) -> tuple[str, int]:
-    """Return the host of an http or https URL in one spelling, and the port that it means."""
+    """Return host and port of an http or https URL, in lower case and without a trailing dot."""
     parts = urlsplit(url)
     return (parts.hostname or "").rstrip("."), parts.port or _DEFAULT_PORTS[parts.scheme]
 
 
 class GuardedAdapter(HTTPAdapter):
-    """requests' connection pool with every connection opened by a `Guard` and watched by the running `Deadline`.
+    """requests' connection pool. A `Guard` opens its connections, and the current `Deadline` watches them.
 
     Args:
-        guard: Where connections may go.
-        connections: Most connections to one host that are kept.
-        proxy: The URL of an egress proxy, which then looks names up and answers for where they lead; else empty.
+        guard: Decides where connections may go.
+        connections: Maximum number of idle connections to keep for each host.
+        proxy: The URL of an egress proxy, which then looks up the host names, or an empty string.
     """
 
     def __init__(self, guard: Guard, connections: int, proxy: str = "") -> None:
         self._guard = guard
         self._proxies = {"http": proxy, "https": proxy} if proxy else None
-        # Connections to a few hosts are kept for the next download, as many as can be in use at once.
-        super().__init__(pool_connections=_HOSTS_KEPT, pool_maxsize=connections)
+        super().__init__(pool_connections=_MAX_POOLS, pool_maxsize=connections)
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:  # type: ignore[override]
-        """Send a request, through the egress proxy if there is one; the environment's proxies are not asked."""
+        """Send a request, through the egress proxy if there is one. Ignores the proxies of the environment."""
         if self._proxies:
             self._guard.check_unresolved(*host_and_port(str(request.url)))
         return super().send(request, **{**kwargs, "proxies": self._proxies})
 
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:
-        """Make requests' response of urllib3's, without its cookies: to parse them can take minutes, for nothing."""
+        """Convert urllib3's response (called by requests). Drops cookies, because parsing them can take minutes."""
         for name in ("Set-Cookie", "Set-Cookie2"):
-            del resp._original_response.msg[name]  # noqa: SLF001  (where requests itself looks for them)
+            del resp._original_response.msg[name]  # noqa: SLF001  (requests reads them from there)
         return super().build_response(req, resp)
 
     def init_poolmanager(self, connections: int, maxsize: int, *_: Any, **kwargs: Any) -> None:
@@ -105,7 +104,7 @@ class _HTTPConnection(HTTPConnection):
         return sock
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        if self.sock is not None:  # from the pool: an earlier download's deadline watched it last
+        if self.sock is not None:  # a pooled connection, last watched by the deadline of an earlier download
             current_deadline().watch(self.sock)
         super().request(*args, **kwargs)
 
@@ -113,5 +112,5 @@ class _HTTPConnection(HTTPConnection):
 class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
     def _tunnel(self) -> None:
         super()._tunnel()
-        if current_deadline().expired:  # headers that were cut read like whole ones
+        if current_deadline().is_expired:  # http.client accepts headers that the shutdown cut off as complete
             raise TimeoutError

@@ -1,4 +1,4 @@
-"""How a worker that was told to stop gives its jobs up: what is nearly done is finished, the rest goes back in time."""
+"""The drain: after SIGTERM a worker finishes the jobs that can end in time and requeues the others."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from worker.errors import WorkerStopping
 
 
 class Drain:
-    """The time that is left to the jobs of this process, without end until `begin` is called. Safe to share.
+    """The time that is left to the jobs of this process: unlimited until `start` is called. Thread-safe.
 
     Args:
-        seconds: What a worker may take from SIGTERM to its end.
+        seconds: How long the process may run after SIGTERM.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._begun = threading.Event()
-        self._ends = float("inf")
+        self._started = threading.Event()
+        self._deadline = float("inf")
 
     @property
-    def has_begun(self) -> bool:
+    def is_draining(self) -> bool:
         """Whether the worker was told to stop."""
-        return self._begun.is_set()
+        return self._started.is_set()
 
-    def begin(self) -> None:
-        """Let the time run. Called in a signal handler."""
-        self._ends = time.monotonic() + self._seconds
-        self._begun.set()
+    def start(self) -> None:
+        """Start the drain. Safe to call in a signal handler."""
+        self._deadline = time.monotonic() + self._seconds
+        self._started.set()
 
-    def start_job(self) -> None:
-        """Raise WorkerStopping if no job may be started any more."""
-        if self.has_begun:
-            raise WorkerStopping("the worker is stopping")
+    def raise_if_draining(self) -> None:
+        """Raise WorkerStopping if no new job may start."""
+        if self.is_draining:
+            raise WorkerStopping("the worker is draining")
 
-    def start_stage(self, seconds: float) -> None:
-        """Raise WorkerStopping if a stage that may take so long might not end in time."""
-        if time.monotonic() + seconds > self._ends:
-            raise WorkerStopping(f"the worker is stopping, and has no {seconds:g} s left for it")
+    def raise_if_no_time_for(self, seconds: float) -> None:
+        """Raise WorkerStopping if a stage that takes up to `seconds` could end after the drain's deadline."""
+        if time.monotonic() + seconds > self._deadline:
+            raise WorkerStopping(f"the worker is draining and has less than {seconds:g} s left")
 
-    def pause(self, seconds: float) -> None:
-        """Wait, but not when the worker is stopping."""
-        self._begun.wait(seconds)
+    def sleep(self, seconds: float) -> None:
+        """Sleep, but wake up when the drain starts."""
+        self._started.wait(seconds)

@@ -1,4 +1,4 @@
-"""How often what Flower shows is sent: a few times a second, and not for each step of each task."""
+"""Sends task events to Flower in batches, a few times a second, instead of one by one."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from typing import Any
 from celery import bootsteps
 from celery.worker.consumer.events import Events
 
-_FLUSH_S = 0.2
+_FLUSH_INTERVAL_S = 0.2
 
 
 class EventFlush(bootsteps.StartStopStep):
-    """Sends the task events that have gathered. By itself Celery wakes its loop and Redis for every one of them."""
+    """A bootstep that flushes buffered task events. Celery alone would wake its loop and Redis for each event."""
 
     requires = (Events,)
     _timer: Any = None
 
     def start(self, parent: Any) -> None:
-        """Begin, each time that the worker has connected to Redis."""
+        """Start the timer. Celery calls this each time that the worker has connected to Redis."""
         parent.event_dispatcher.on_send_buffered = None
-        self._timer = parent.hub.call_repeatedly(_FLUSH_S, parent._flush_events)  # noqa: SLF001  (Celery has no other)
+        flush = parent._flush_events  # noqa: SLF001  (Celery has no public method)
+        self._timer = parent.hub.call_repeatedly(_FLUSH_INTERVAL_S, flush)
 
     def stop(self, _: Any) -> None:
-        """Stop until it has connected again."""
+        """Stop the timer until the next connection."""
         if self._timer:
             self._timer.cancel()

@@ -1,4 +1,4 @@
-"""How the worker logs: one line per event to standard error, one line per job, and no query string of any URL."""
+"""The worker's log: one line for each event, one line for each job, on standard error, with no URL's query string."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from producer.contract.urls import redact_text
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _LEVELS = {
-    # These repeat, per task, what the pipeline's line says better, and a job that goes back with a traceback.
+    # These repeat the pipeline's line for each task, and log a traceback for each requeued job.
     "celery.app.trace": logging.ERROR,
     "celery.worker.strategy": logging.WARNING,
-    # It warns of every strange answer of every server.
+    # It warns about every malformed response.
     "urllib3": logging.ERROR,
 }
 
 
 class RedactingFormatter(logging.Formatter):
-    """Cuts the query off every URL, tracebacks and other libraries' messages included: signatures live there."""
+    """Removes the query string of every URL, which may hold a signature, from all lines, tracebacks included."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line to write."""
+        """Return the formatted line."""
         return redact_text(super().format(record))
 
 
 def configure_logging(level: str) -> None:
-    """Log to standard error: ours from `level` on, libraries their warnings. Safe to call twice."""
+    """Log clipqueue and Celery from `level` on, and the warnings of other libraries. May be called twice."""
     root = logging.getLogger()
     if not any(isinstance(handler.formatter, RedactingFormatter) for handler in root.handlers):
         handler = logging.StreamHandler()
@@ -34,5 +34,5 @@ def configure_logging(level: str) -> None:
     root.setLevel(logging.WARNING)
     for name in ("worker", "celery"):
         logging.getLogger(name).setLevel(level)
-    for name, quiet in _LEVELS.items():
-        logging.getLogger(name).setLevel(quiet)
+    for name, library_level in _LEVELS.items():
+        logging.getLogger(name).setLevel(library_level)

@@ -1,71 +1,58 @@
-"""Writes results into the backend's documents. Only this module and `worker.store.bulk` know motor and bson.
+"""Writes results into the backend's documents. If an image is enqueued more than once, the last enqueue wins.
 
-motor lives on one event loop in a thread of its own.
+Each write is a compare and swap: it matches only while the document's `embedding_job` is the one that was read.
 """
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
-from bson.errors import BSONError
-from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import InsertOne, UpdateOne, WriteConcern
-from pymongo.errors import InvalidName, PyMongoError, WriteError
+from pymongo.errors import WriteError
 
-from producer.contract.job import ImageId, ImageJob, now_ms
-from producer.contract.names import DEFAULT_DATABASE
 from producer.contract.records import (
+    MAX_SWAPS,
     BsonId,
     Document,
     bson_date,
     bson_id,
-    describe_error,
     is_enqueued_later,
     job_record,
     unchanged,
-    vector_fields,
 )
 from worker.errors import StoreRefused, StoreUnavailable
-from worker.store.bulk import BulkReader, BulkWriter, Operation, write_error
+from worker.store.bulk import BulkReader, BulkWriter
+from worker.store.connection import MongoConnection
 from worker.store.results import JobCheck
+from worker.store.updates import failure_update, vector_update
+from worker.store.write_errors import write_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    from producer.contract.fields import EmbeddingJob
+    from producer.contract.job import ImageJob
     from worker.store.results import Failure, Result
-
-T = TypeVar("T")
-
-_SWAP_TRIES = 20
-_SERVER_SELECTION_MS = 5000
-# Beyond it a message is cut: the document is no place for a server's novel.
-_MAX_MESSAGE_CHARS = 500
-_WRITE_CONCERN = WriteConcern(w="majority", wtimeout=5000)
+    from worker.store.updates import Update
 
 
 class Store(Protocol):
-    """Keeps results.
+    """Stores the results of jobs.
 
-    Each method raises StoreUnavailable when nothing is known to be written, and StoreRefused when it never will be.
+    All methods raise StoreUnavailable if nothing is known to be written and a later attempt may succeed, and
+    StoreRefused if no attempt can succeed.
     """
 
     def check(self, job: ImageJob, model: str) -> JobCheck:
-        """Return whether the job still needs doing."""
+        """Return whether the job still needs to run."""
         ...
 
     def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> None:
-        """Write a vector, unless a job enqueued later has been written since `check` was asked for."""
+        """Write a vector, unless a job that was enqueued later is recorded. `check` is the return value of `check`."""
         ...
 
     def save_failure(self, failure: Failure) -> None:
-        """Write why a job failed, unless a job enqueued later has been written; an earlier vector stays."""
+        """Record that a job failed, unless a job that was enqueued later is recorded. An earlier vector is kept."""
         ...
 
     def ping(self) -> None:
-        """Find out whether it answers."""
+        """Raise StoreUnavailable if the store does not answer."""
         ...
 
     def close(self) -> None:
@@ -74,13 +61,14 @@ class Store(Protocol):
 
 
 class MongoStore:
-    """A `Store` in one MongoDB collection, safe to share between threads. Connects on first use.
+    """A `Store` in one MongoDB collection. It connects on first use and is safe to share between threads.
 
     Args:
-        uri: The database is the one in its path, else `clipqueue`.
+        uri: `mongodb://user:password@host:27017/database`; the database is `clipqueue` if the URI names none.
         collection: The collection's name.
         call_s: Seconds that each call may take.
-        upsert: Make a document where there is none. Otherwise a job whose document is gone changes nothing.
+        upsert: Create documents that do not exist. If false, a job without a document changes nothing.
+        timeout_s: Seconds to find the server, and seconds to connect.
 
     Attributes:
         database: The database's name.
@@ -89,181 +77,77 @@ class MongoStore:
         StoreUnavailable: The URI or the collection's name cannot be used.
     """
 
-    def __init__(self, uri: str, collection: str, *, call_s: float, upsert: bool = True) -> None:
-        self._call_s = call_s
+    def __init__(
+        self, uri: str, collection: str, *, call_s: float, upsert: bool = True, timeout_s: float = 5.0
+    ) -> None:
         self._upsert = upsert
-        self._loop = asyncio.new_event_loop()
-        self._client = _connect(uri, self._loop)
-        try:
-            database = self._client.get_default_database(DEFAULT_DATABASE)
-            self.database = database.name
-            self._collection = database.get_collection(collection, write_concern=_WRITE_CONCERN)
-        except InvalidName as exc:
-            raise StoreUnavailable(f"CLIPQUEUE_COLLECTION={collection} cannot be used: {exc}") from None
-        self._reads = BulkReader(self._collection, self._loop, "embedding_job")
-        self._writes = BulkWriter(self._collection, self._loop, upsert=upsert)
-        self._thread = threading.Thread(target=self._loop.run_forever, name="store", daemon=True)
-        self._thread.start()
+        self._connection = MongoConnection(uri, collection, call_s=call_s, timeout_s=timeout_s)
+        self._collection, loop = self._connection.collection, self._connection.loop
+        self.database = self._collection.database.name
+        self._reader = BulkReader(self._collection, loop, "embedding_job")
+        self._writer = BulkWriter(self._collection, loop, upsert=upsert)
 
     def check(self, job: ImageJob, model: str) -> JobCheck:
-        """Return whether the job still needs doing. One that does not counts as its image's last enqueue."""
-        return self._call(self._check(job, model))
+        """Return whether the job still needs to run. If its vector is current, record when it was enqueued."""
+        return self._connection.run(self._check(job, model))
 
     def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> None:
-        """Write a vector; the other fields of the document stay as they are."""
-        embedding_job: EmbeddingJob = {
-            "status": "done",
-            "model": result.model,
-            "dim": len(result.vector),
-            "url": job.url,
-            "sha256": result.sha256,
-            "width": result.width,
-            "height": result.height,
-            "format": result.format,
-            "enqueued_at": bson_date(job.enqueued_at_ms),
-            "finished_at": bson_date(now_ms()),
-            "attempts": attempts,
-        }
-        fields = {"embedding": result.vector.tolist(), "embedding_job": embedding_job}
-        self._call(self._write_last(job.image_id, job.url, job.enqueued_at_ms, lambda _: fields, check))
+        """Write a vector. The document's other fields stay as they are."""
+        self._connection.run(self._swap(vector_update(job, result, attempts), check.stored))
 
     def save_failure(self, failure: Failure) -> None:
-        """Write why a job failed. What describes an earlier vector (model, dim, sha256, ...) stays with it."""
-        embedding_job: EmbeddingJob = {
-            "status": "failed",
-            "enqueued_at": bson_date(failure.enqueued_at_ms),
-            "finished_at": bson_date(now_ms()),
-            "attempts": failure.attempts,
-            "error": {
-                "code": failure.error.code,
-                "stage": failure.error.stage,
-                "message": _printable(str(failure.error)),
-            },
-        }
-        if failure.url is not None:
-            embedding_job["url"] = failure.url
-
-        def change(stored: Document) -> Document | None:
-            same_job = stored.get("url") == failure.url and stored.get("enqueued_at") == bson_date(
-                failure.enqueued_at_ms
-            )
-            if stored.get("status") == "done" and same_job:
-                return None  # it ran twice at once, and the other run has brought the vector
-            return {"embedding_job": {**vector_fields(stored), **embedding_job}}
-
-        self._call(self._write_last(failure.image_id, failure.url, failure.enqueued_at_ms, change))
+        """Record that a job failed. An earlier vector stays, with the fields that describe it."""
+        self._connection.run(self._read_and_swap(failure_update(failure)))
 
     def ping(self) -> None:
-        """Find out whether MongoDB answers."""
-        self._call(self._ping())
+        """Raise StoreUnavailable if MongoDB does not answer."""
+        self._connection.ping()
 
     def close(self) -> None:
         """Close the connections and end the thread."""
-        if self._loop.is_closed():
-            return
-        self._loop.call_soon_threadsafe(self._client.close)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(self._call_s)
-        self._loop.close()
-
-    def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result(self._call_s)
-        except TimeoutError:
-            future.cancel()
-            raise StoreUnavailable(f"MongoDB did not answer within {self._call_s:g} s") from None
-        except PyMongoError as exc:
-            raise StoreUnavailable(f"MongoDB did not answer as it should: {describe_error(exc)}") from None
-        except BSONError as exc:
-            raise StoreRefused(f"the document cannot be read: {type(exc).__name__}") from None
-
-    async def _ping(self) -> None:
-        await self._client.admin.command("ping")
+        self._connection.close()
 
     async def _check(self, job: ImageJob, model: str) -> JobCheck:
-        document_id, enqueued_at = bson_id(job.image_id), bson_date(job.enqueued_at_ms)
-        stored = await self._read_job(document_id)
+        stored = await self._read(bson_id(job.image_id))
         if stored is None:
             return JobCheck("needed" if self._upsert else "deleted", None)
-        if is_enqueued_later(stored, enqueued_at):
+        if is_enqueued_later(stored, bson_date(job.enqueued_at_ms)):
             return JobCheck("superseded", stored)
         if job.force or (stored.get("status"), stored.get("model"), stored.get("url")) != ("done", model, job.url):
             return JobCheck("needed", stored)
-        # The skip is an enqueue like any other: without the new time, an older job for another URL that is
-        # still running would overwrite this one.
-        update = {"$set": {"embedding_job": {**stored, "enqueued_at": enqueued_at}}}
-        matching = {**unchanged(document_id, stored), "embedding": {"$exists": True}}
-        try:
-            found = await self._collection.update_one(matching, update)
-        except WriteError as exc:
-            raise write_error({"code": exc.code}) or StoreUnavailable("a duplicate key") from None
-        return JobCheck("current" if found.matched_count else "needed", stored)
+        return JobCheck("current" if await self._record_skip(job, stored) else "needed", stored)
 
-    async def _write_last(
-        self,
-        image_id: ImageId,
-        url: str | None,
-        enqueued_at_ms: int,
-        change: Callable[[Document], Document | None],
-        check: JobCheck | None = None,
-    ) -> None:
-        """Set what `change` makes of the stored job, if anything, unless a job enqueued later has been written.
+    async def _record_skip(self, job: ImageJob, stored: Document) -> bool:
+        """Record when a skipped job was enqueued. Return False if its vector is gone or the document has changed.
 
-        Compare and swap: the write matches only while the job is the one that was read. Times are compared
-        here, since the embedded server compares dates to the second only, and whole sub-documents are written,
-        since it stores a date set by a dotted name as a string. Real MongoDB minds neither.
+        Otherwise an older job for another URL that is still running would overwrite this vector.
         """
-        document_id = bson_id(image_id)
-        stored = check.stored if check else await self._read_job(document_id)
-        for _ in range(_SWAP_TRIES):
+        matching = {**unchanged(bson_id(job.image_id), stored), "embedding": {"$exists": True}}
+        record = {**stored, "enqueued_at": bson_date(job.enqueued_at_ms)}
+        try:
+            updated = await self._collection.update_one(matching, {"$set": {"embedding_job": record}})
+        except WriteError as exc:
+            raise write_error({"code": exc.code}) or StoreUnavailable("MongoDB reported a duplicate key") from None
+        return updated.matched_count > 0
+
+    async def _read_and_swap(self, update: Update) -> None:
+        await self._swap(update, await self._read(update.document_id))
+
+    async def _swap(self, update: Update, stored: Document | None) -> None:
+        """Apply an update by compare and swap, starting with `stored`; read again and repeat if it does not match."""
+        for _ in range(MAX_SWAPS):
             if stored is None and not self._upsert:
                 return
-            fields = None if is_enqueued_later(stored or {}, bson_date(enqueued_at_ms)) else change(stored or {})
-            if fields is None or await self._writes.write(self._operation(document_id, stored, fields, url)):
+            fields = update.fields(stored)
+            if fields is None or await self._writer.write(update.operation(stored, fields, upsert=self._upsert)):
                 return
-            stored = await self._read_job(
-                document_id
-            )  # another worker wrote in between, or another of its bulk was late
+            stored = await self._read(update.document_id)
             if stored and stored == fields["embedding_job"]:
-                return
-        # As for a document whose `embedding_job` is no sub-document: going on would never end.
-        raise StoreRefused(f"{_SWAP_TRIES} tries to write the document found it changed each time")
+                return  # it was written; another write of the same bulk did not match
+        # This also ends the attempts for a document whose `embedding_job` is not an object, which never matches.
+        raise StoreRefused(f"the document changed during each of {MAX_SWAPS} attempts to write it")
 
-    def _operation(self, document_id: BsonId, stored: Document | None, fields: Document, url: str | None) -> Operation:
-        """Return the write that does nothing, or meets a duplicate key, if the document is no longer as it was read."""
-        on_insert = {} if url is None else {"url": url}
-        if stored is None:
-            # Not an upsert: inserting by one, the embedded server turns an ObjectId into a string.
-            return InsertOne({"_id": document_id, **on_insert, **fields})
-        update = {"$set": fields, **({"$setOnInsert": on_insert} if on_insert and self._upsert else {})}
-        return UpdateOne(unchanged(document_id, stored), update, upsert=self._upsert)
-
-    async def _read_job(self, document_id: BsonId) -> Document | None:
+    async def _read(self, document_id: BsonId) -> Document | None:
         """Return the document's `embedding_job`, empty if it has none; None if there is no document."""
-        document = await self._reads.read(document_id)
+        document = await self._reader.read(document_id)
         return None if document is None else job_record(document)
-
-
-def _connect(uri: str, loop: asyncio.AbstractEventLoop) -> AsyncIOMotorClient[Document]:
-    try:
-        return AsyncIOMotorClient(
-            uri,
-            io_loop=loop,
-            tz_aware=True,
-            datetime_conversion="DATETIME_AUTO",  # a date that Python does not know must not hide the document
-            serverSelectionTimeoutMS=_SERVER_SELECTION_MS,
-            connectTimeoutMS=5000,
-            socketTimeoutMS=10_000,
-            appname="clipqueue-worker",
-        )
-    except (PyMongoError, ValueError):
-        # Without the driver's message, which may repeat the URI and with it the password.
-        raise StoreUnavailable(
-            "MONGODB_URI cannot be read, or its SRV record was not found; it looks like "
-            "mongodb://user:password@host:27017/database"
-        ) from None
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text)[:_MAX_MESSAGE_CHARS]

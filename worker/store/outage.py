@@ -1,4 +1,4 @@
-"""Waits while MongoDB is away, so that no job pays for it: what is in flight keeps its vector, nothing new is taken."""
+"""Waits while MongoDB is unavailable, so that no job loses its vector or a retry to the outage."""
 
 from __future__ import annotations
 
@@ -21,101 +21,124 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-# Of one call: a document that MongoDB cannot write today must not hold a thread for ever.
+# Per call. A document that MongoDB refuses today must not block a thread forever.
 _TRIES = 3
-_PROBE_S = 1.0
-_LONGEST_PROBE_S = 30.0
-_MOST_DOUBLINGS = 10
-_LOOK_S = 0.5
-_SAY_AGAIN_S = 60.0
+_PROBE_INTERVAL_S = 1.0
+_MAX_FIRST_PROBE_S = 30.0
+_POLL_S = 0.5
+_LOG_INTERVAL_S = 60.0
+
+
+class Outage:
+    """Whether MongoDB is unavailable. The rest of the process asks this object and no other. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._is_over = threading.Event()
+        self._is_over.set()
+
+    @property
+    def is_active(self) -> bool:
+        """Whether MongoDB did not answer the last call or probe."""
+        return not self._is_over.is_set()
+
+    def start(self) -> None:
+        """Start the outage."""
+        self._is_over.clear()
+
+    def end(self) -> None:
+        """End the outage and wake up every thread that waits for that."""
+        self._is_over.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait up to `seconds` for the end of the outage; return whether it is over."""
+        return self._is_over.wait(seconds)
 
 
 class ResilientStore:
-    """A `Store` whose calls wait until MongoDB is back; safe to share between threads.
+    """A `Store` whose calls wait out an outage. Thread-safe.
+
+    Each method raises StoreUnavailable if the worker drains meanwhile, or if MongoDB fails three times within one call.
 
     Args:
-        store: What is asked.
-        drain: When it begins, calls wait no longer.
-
-    Its methods raise StoreUnavailable if the worker is to stop meanwhile, or if MongoDB fails three times in between.
+        store: The store that is called.
+        outage: Tells the other parts of the process.
+        drain: Calls stop waiting when the drain starts.
     """
 
-    def __init__(self, store: Store, drain: Drain) -> None:
+    def __init__(self, store: Store, outage: Outage, drain: Drain) -> None:
         self._store = store
+        self._outage = outage
         self._drain = drain
         self._lock = threading.Lock()
-        self._back = threading.Event()
-        self._back.set()
-        self._failures = 0  # since the last write
-        self._said = -_SAY_AGAIN_S
-
-    @property
-    def is_away(self) -> bool:
-        """Whether MongoDB did not answer when it was last asked."""
-        return not self._back.is_set()
+        self._first_probe_s = _PROBE_INTERVAL_S
+        self._logged_at = float("-inf")
 
     def ping(self) -> None:
-        """Find out how it stands, and go on without waiting for it."""
+        """Check MongoDB once, without waiting; an outage starts if it does not answer."""
         try:
             self._store.ping()
         except StoreUnavailable as exc:
-            self._note_absence(exc)
+            self._start_outage(exc)
 
     def close(self) -> None:
         """Close the store."""
         self._store.close()
 
     def check(self, job: ImageJob, model: str) -> JobCheck:
-        """Return whether the job still needs doing."""
-        return self._ask(lambda: self._store.check(job, model))
+        """Return whether the job still needs to run."""
+        return self._call(lambda: self._store.check(job, model))
 
     def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> None:
         """Write a vector."""
-        self._ask(lambda: self._store.save(job, result, attempts, check))
-        self._failures = 0
+        self._call(lambda: self._store.save(job, result, attempts, check))
+        self._first_probe_s = _PROBE_INTERVAL_S
 
     def save_failure(self, failure: Failure) -> None:
         """Write why a job failed."""
-        self._ask(lambda: self._store.save_failure(failure))
-        self._failures = 0
+        self._call(lambda: self._store.save_failure(failure))
+        self._first_probe_s = _PROBE_INTERVAL_S
 
-    def _ask(self, call: Callable[[], T]) -> T:
+    def _call(self, call: Callable[[], T]) -> T:
         for _ in range(_TRIES - 1):
             try:
                 return call()
             except StoreUnavailable as exc:
-                if not self._wait_until_back(exc):
+                self._start_outage(exc)
+                if not self._wait_until_over():
                     raise
         return call()
 
-    def _wait_until_back(self, exc: StoreUnavailable) -> bool:
-        """Return False if the worker is to stop."""
-        self._note_absence(exc)
-        while not self._drain.has_begun and not self._back.wait(_LOOK_S):
+    def _wait_until_over(self) -> bool:
+        """Wait for the end of the outage; return False if the worker drains."""
+        while not self._drain.is_draining and not self._outage.wait(_POLL_S):
             pass
-        return not self._drain.has_begun
+        return not self._drain.is_draining
 
-    def _note_absence(self, exc: StoreUnavailable) -> None:
+    def _start_outage(self, exc: StoreUnavailable) -> None:
         with self._lock:
-            if self.is_away:
+            if self._outage.is_active:
                 return
-            self._back.clear()
-            self._failures += 1
-        threading.Thread(target=self._probe, args=(exc,), name="patience", daemon=True).start()
+            self._outage.start()
+        threading.Thread(target=self._probe, args=(exc,), name="mongodb-probe", daemon=True).start()
 
     def _probe(self, exc: StoreUnavailable) -> None:
-        """Look until MongoDB answers; more and more slowly where it answers and then refuses every write."""
-        began = time.monotonic()
+        """Ping MongoDB until it answers, then end the outage.
+
+        The first ping comes later each time, up to a limit, until a write succeeds: a MongoDB with a full disk answers
+        pings and refuses every write.
+        """
+        start, delay_s = time.monotonic(), self._first_probe_s
+        self._first_probe_s = min(2 * delay_s, _MAX_FIRST_PROBE_S)
         try:
-            self._say("no message is taken and no retry spent until MongoDB is back: %s", exc)
-            self._drain.pause(min(_PROBE_S * 2.0 ** min(self._failures - 1, _MOST_DOUBLINGS), _LONGEST_PROBE_S))
-            while not self._drain.has_begun and not self._answers():
-                self._say("MongoDB has been away for %.0f s", time.monotonic() - began)
-                self._drain.pause(_PROBE_S)
-            if self._failures == 1:
-                logger.warning("MongoDB answers again after %.0f s", time.monotonic() - began)
+            self._log("MongoDB unavailable; consumption paused: %s", exc)
+            self._drain.sleep(delay_s)
+            while not self._drain.is_draining and not self._answers():
+                self._log("MongoDB still unavailable after %.0f s", time.monotonic() - start)
+                self._drain.sleep(_PROBE_INTERVAL_S)
+            if delay_s == _PROBE_INTERVAL_S:
+                logger.warning("MongoDB is available again after %.0f s", time.monotonic() - start)
         finally:
-            self._back.set()
+            self._outage.end()
 
     def _answers(self) -> bool:
         try:
@@ -124,8 +147,8 @@ class ResilientStore:
             return False
         return True
 
-    def _say(self, *line: object) -> None:
-        """Log, but only once a minute."""
-        if time.monotonic() - self._said >= _SAY_AGAIN_S:
-            self._said = time.monotonic()
+    def _log(self, *line: object) -> None:
+        """Log a warning, at most once a minute."""
+        if time.monotonic() - self._logged_at >= _LOG_INTERVAL_S:
+            self._logged_at = time.monotonic()
             logger.warning(*line)

@@ -1,4 +1,4 @@
-"""What the pipeline hands to the store: plain values, without MongoDB."""
+"""The values that the pipeline and the store exchange. They do not depend on MongoDB."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JobCheck:
-    """How a job stands to what its document holds already.
+    """Whether a job still needs to run.
 
     Attributes:
-        verdict: `needed`; `current`, if this model's vector for this URL is there; `superseded`, if a job
-            enqueued later has been written; `deleted`, if there is no document and none is to be made.
-        stored: The document's `embedding_job` as it was read, empty if it has none; None if there is no document.
+        verdict: `needed`; `current` if the document has this model's vector for this URL; `superseded` if a job that
+            was enqueued later is already recorded; `deleted` if there is no document and none may be created.
+        stored: The document's `embedding_job`, which the later write is compared with; empty if the document has none,
+            None if there is no document.
     """
 
     verdict: Literal["needed", "current", "superseded", "deleted"]
@@ -29,7 +30,7 @@ class JobCheck:
 
 @dataclass(frozen=True)
 class Result:
-    """What a finished job writes: the vector, float32 of shape (dim,), and what the image was."""
+    """The result of a job: a float32 vector of shape (dim,), the model's name, and the image's properties."""
 
     vector: NDArray[np.float32]
     model: str
@@ -41,7 +42,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Failure:
-    """What a failed job writes; `url` is None where the message had none that could be read."""
+    """A job that failed. `url` is None if the message had no valid URL."""
 
     image_id: ImageId
     url: str | None

@@ -1,1 +1,1 @@
-"""What `clipqueue doctor` looks at, one subject a module, and how it tells what it finds."""
+"""The checks of `clipqueue doctor`, one subject per module, and the findings that they return."""

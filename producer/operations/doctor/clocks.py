@@ -1,4 +1,4 @@
-"""How far the clocks of this machine, Redis, MongoDB and the workers disagree."""
+"""Checks whether the clocks of this machine, Redis, MongoDB and the workers agree."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from producer.operations.doctor.findings import Finding, printable
+from producer.contract.text import printable
+from producer.operations.doctor.findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_MOST_APART_S = 5.0
-_SHOWN = 10
+_MAX_SKEW_S = 5.0
+_MAX_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Clock:
-    """One machine's clock.
+    """The clock of one machine.
 
     Attributes:
-        name: Whose it is.
-        ahead_s: Seconds that it is ahead of this machine's; negative if it is behind.
+        name: The server or worker.
+        ahead_s: Seconds that it is ahead of this machine's clock; negative if it is behind.
     """
 
     name: str
@@ -36,22 +37,22 @@ def read_clock(name: str, read: Callable[[], float]) -> Clock:
 
 
 def clock_finding(clocks: Sequence[Clock]) -> Finding:
-    """Return whether the clocks, this machine's among them, agree to a few seconds."""
+    """Return whether all clocks, including this machine's, are within 5 seconds of each other."""
     if not clocks:
-        return Finding.well("clocks", "no other clock than this machine's could be read")
-    by_distance = sorted(clocks, key=lambda clock: -abs(clock.ahead_s))[:_SHOWN]
-    shown = "against this machine: " + ", ".join(
-        f"{printable(one.name)} {_signed(one.ahead_s)} s" for one in by_distance
+        return Finding.ok("clocks", "no clock other than this machine's could be read")
+    largest = sorted(clocks, key=lambda clock: -abs(clock.ahead_s))[:_MAX_SHOWN]
+    shown = "relative to this machine: " + ", ".join(
+        f"{printable(clock.name)} {_signed(clock.ahead_s)} s" for clock in largest
     )
     ahead = [0.0, *(clock.ahead_s for clock in clocks)]
-    if max(ahead) - min(ahead) <= _MOST_APART_S:
-        return Finding.well("clocks", shown)
-    return Finding.look(
+    if max(ahead) - min(ahead) <= _MAX_SKEW_S:
+        return Finding.ok("clocks", shown)
+    return Finding.problem(
         "clocks",
         shown,
-        "Of two enqueues of an image the one with the later time wins, and a worker whose clock is ahead takes others' "
-        "jobs too early:",
-        "set these machines' clocks by NTP (chrony, systemd-timesyncd).",
+        "If an image is enqueued twice, the job with the later time wins, and a worker whose clock is ahead redelivers "
+        "other workers' jobs too early:",
+        "synchronize these machines' clocks by NTP (chrony, systemd-timesyncd).",
     )
 
 

@@ -1,6 +1,6 @@
-"""What `clipqueue doctor` asks about the images' documents: are they there, can they be found, how do they stand.
+"""Checks the collection of the images: its name, its index, and the number of failed jobs.
 
-Nothing here reads documents one by one: a collection may hold millions of vectors.
+No check reads documents one by one, since a collection may hold millions of vectors.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import ExecutionTimeout, PyMongoError
 
-from producer.contract.records import describe_error
-from producer.operations.doctor.findings import Finding, printable
+from producer.contract.mongodb import describe_error
+from producer.contract.text import printable
+from producer.operations.doctor.findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,33 +20,33 @@ if TYPE_CHECKING:
 
     Documents = Collection[dict[str, Any]]
 
-_MANY_DOCUMENTS = 10_000
+_MAX_WITHOUT_INDEX = 10_000
 _STATUS = "embedding_job.status"
 _STATUSES = ("done", "failed", "pending")
-# For each status; without an index, counting a large collection takes minutes and slows others down.
+# Maximum time of each count. Without an index, counting a large collection takes minutes and slows other clients down.
 _COUNT_MS = 2000
-_FAILED_SHARE = 0.05
-_MANY_FAILED = 20
-_SHOWN_NAMES = 10
+_MAX_FAILED_SHARE = 0.05
+_MIN_FAILED = 20
+_MAX_NAMES = 10
 
 
 def document_findings(documents: Documents) -> list[Finding]:
-    """Return what is found; what may not be looked at is a finding too."""
-    looks: dict[str, Callable[[Documents], Finding]] = {
-        "collection": _collection,
-        "index": _index,
-        "documents": _counts,
+    """Return the findings; a check that MongoDB refuses is a finding too."""
+    checks: dict[str, Callable[[Documents], Finding]] = {
+        "collection": _check_collection,
+        "index": _check_index,
+        "documents": _check_counts,
     }
-    return [_attempt(subject, look, documents) for subject, look in looks.items()]
+    return [_run(subject, check, documents) for subject, check in checks.items()]
 
 
 def index_finding(collection: str, count: int, indexes: Iterable[Mapping[str, Any]]) -> Finding:
-    """Return whether documents can be found by their status, of about `count` documents with these indexes."""
-    if any(map(_is_of_all_statuses, indexes)):
-        return Finding.well("index", f"there is one on {_STATUS}")
-    if count <= _MANY_DOCUMENTS:
-        return Finding.well("index", f"about {count:,} documents need none on {_STATUS}")
-    return Finding.look(
+    """Return whether queries by status are fast in a collection of about `count` documents with these indexes."""
+    if any(map(_serves_status, indexes)):
+        return Finding.ok("index", f"there is one on {_STATUS}")
+    if count <= _MAX_WITHOUT_INDEX:
+        return Finding.ok("index", f"about {count:,} documents need none on {_STATUS}")
+    return Finding.problem(
         "index",
         f"about {count:,} documents and no index on {_STATUS}: sweep, backfill and failed read all of them",
         f"In mongosh: db.getCollection({collection!r}).createIndex({{'{_STATUS}': 1}})",
@@ -53,54 +54,54 @@ def index_finding(collection: str, count: int, indexes: Iterable[Mapping[str, An
 
 
 def count_finding(counts: Mapping[str, int], total: int) -> Finding:
-    """Return how the documents stand; `counts` are by status, `total` is an estimate."""
-    none = max(total - sum(counts.values()), 0)
-    shown = ", ".join(f"{counts[status]:,} {status}" for status in _STATUSES) + f", about {none:,} without a job"
-    failed, ended = counts["failed"], counts["failed"] + counts["done"]
-    if failed < _MANY_FAILED or failed <= _FAILED_SHARE * ended:
-        return Finding.well("documents", shown)
-    return Finding.look("documents", f"{shown}: many failed", "See why: clipqueue failed")
+    """Return whether many jobs have failed, from the counts by status and an estimate of the total."""
+    without_job = max(total - sum(counts.values()), 0)
+    shown = ", ".join(f"{counts[status]:,} {status}" for status in _STATUSES) + f", about {without_job:,} without a job"
+    failed, finished = counts["failed"], counts["failed"] + counts["done"]
+    if failed < _MIN_FAILED or failed <= _MAX_FAILED_SHARE * finished:
+        return Finding.ok("documents", shown)
+    return Finding.problem("documents", f"{shown}: many failed", "List the reasons: clipqueue failed")
 
 
-def _attempt(subject: str, look: Callable[[Documents], Finding], documents: Documents) -> Finding:
+def _run(subject: str, check: Callable[[Documents], Finding], documents: Documents) -> Finding:
     try:
-        return look(documents)
+        return check(documents)
     except PyMongoError as exc:
-        todo = "See what the user in MONGODB_URI may do."
-        return Finding.look(subject, f"could not be looked at: {describe_error(exc)}", todo)
+        todo = "Check the permissions of the user in MONGODB_URI."
+        return Finding.problem(subject, f"could not be checked: {describe_error(exc)}", todo)
 
 
-def _collection(documents: Documents) -> Finding:
+def _check_collection(documents: Documents) -> Finding:
     place = f"{documents.name!r} in database {documents.database.name!r}"
     names = sorted(documents.database.list_collection_names())
     if documents.name in names:
-        return Finding.well("collection", f"there is {place}")
-    return Finding.look(
+        return Finding.ok("collection", f"there is {place}")
+    return Finding.problem(
         "collection",
         f"there is no {place}, which has {_shown(names)}",
-        "Before the first job this is as it should be; else see the database in MONGODB_URI and CLIPQUEUE_COLLECTION.",
+        "This is normal before the first job; otherwise check the database in MONGODB_URI and CLIPQUEUE_COLLECTION.",
     )
 
 
 def _shown(names: Sequence[str]) -> str:
-    shown = ", ".join(map(printable, names[:_SHOWN_NAMES]))
-    return "no collections" if not names else shown + (", ..." if len(names) > _SHOWN_NAMES else "")
+    shown = ", ".join(map(printable, names[:_MAX_NAMES]))
+    return "no collections" if not names else shown + (", ..." if len(names) > _MAX_NAMES else "")
 
 
-def _index(documents: Documents) -> Finding:
+def _check_index(documents: Documents) -> Finding:
     count = documents.estimated_document_count()
     return index_finding(documents.name, count, documents.index_information().values())
 
 
-def _is_of_all_statuses(index: Mapping[str, Any]) -> bool:
-    # A sparse or partial one does not serve those who look for documents without a status.
-    is_whole = not index.get("sparse") and "partialFilterExpression" not in index
-    return is_whole and index["key"][0][0] == _STATUS
+def _serves_status(index: Mapping[str, Any]) -> bool:
+    # A sparse or partial index does not serve queries for documents without a status.
+    is_complete = not index.get("sparse") and "partialFilterExpression" not in index
+    return is_complete and index["key"][0][0] == _STATUS
 
 
-def _counts(documents: Documents) -> Finding:
+def _check_counts(documents: Documents) -> Finding:
     try:
         counts = {status: documents.count_documents({_STATUS: status}, maxTimeMS=_COUNT_MS) for status in _STATUSES}
     except ExecutionTimeout:
-        return Finding.well("documents", f"not counted by status: that takes longer than {_COUNT_MS / 1e3:g} s")
+        return Finding.ok("documents", f"not counted by status: that takes longer than {_COUNT_MS / 1e3:g} s")
     return count_finding(counts, documents.estimated_document_count())

@@ -1,55 +1,31 @@
-"""What `clipqueue doctor` finds, and how it is shown. The looking is done in the modules beside."""
+"""The result of a check."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
-
-_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
-_SHOWN_CHARS = 80
+from typing import Self
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, whether it is as it should be, and lines that say so and what to do."""
+    """The result of one check.
+
+    Attributes:
+        subject: What was checked, such as `eviction`.
+        is_ok: There is no problem.
+        lines: What was found. The last line of a problem says what to do.
+    """
 
     subject: str
-    is_well: bool
+    is_ok: bool
     lines: tuple[str, ...]
 
     @classmethod
-    def well(cls, subject: str, *lines: str) -> Self:
-        """Make a finding that asks for nothing."""
-        return cls(subject, is_well=True, lines=lines)
+    def ok(cls, subject: str, *lines: str) -> Self:
+        """Make a finding without a problem."""
+        return cls(subject, is_ok=True, lines=lines)
 
     @classmethod
-    def look(cls, subject: str, *lines: str) -> Self:
-        """Make a finding that somebody should look at; its last line says what to do."""
-        return cls(subject, is_well=False, lines=lines)
-
-    def as_text(self) -> str:
-        """Return the finding as lines for people."""
-        return f"{'ok  ' if self.is_well else 'LOOK'}  {self.subject}: " + "\n        ".join(self.lines)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the finding as `--json` prints it."""
-        return {"subject": self.subject, "well": self.is_well, "lines": list(self.lines)}
-
-
-def printable(text: str, most_chars: int = _SHOWN_CHARS) -> str:
-    """Return a text of unknown origin as a terminal may get it: one line, no control characters, cut."""
-    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[: most_chars + 1])
-    return shown if len(shown) <= most_chars else shown[:most_chars] + "..."
-
-
-def duration(seconds: float) -> str:
-    """Return a time span as people say it, such as `12 min`; what is negative counts as none."""
-    for size, unit in ((_DAY_S, "days"), (_HOUR_S, "h"), (_MINUTE_S, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
-
-
-def count_of(number: int, noun: str) -> str:
-    """Return such as `1 message` or `2 messages`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    def problem(cls, subject: str, *lines: str) -> Self:
+        """Make a finding with a problem; its last line says what to do."""
+        return cls(subject, is_ok=False, lines=lines)

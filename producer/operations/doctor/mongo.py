@@ -1,4 +1,4 @@
-"""What `clipqueue doctor` asks of MongoDB as a server: whether it answers, and when a write counts."""
+"""Checks the MongoDB server: whether it answers, and its write concern."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
 
-from producer.contract.records import describe_error
+from producer.contract.mongodb import describe_error
+from producer.contract.text import printable
 from producer.documents.connection import open_collection
 from producer.operations.doctor.clocks import Clock, read_clock
 from producer.operations.doctor.documents import document_findings
-from producer.operations.doctor.findings import Finding, printable
+from producer.operations.doctor.findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,86 +24,86 @@ if TYPE_CHECKING:
     Documents = Collection[dict[str, Any]]
 
 
-def examine_mongodb(uri: str, collection: str) -> tuple[list[Finding], list[Clock], tuple[str, str]]:
-    """Return what is found, MongoDB's clock if it answers, and the names of the database and the collection.
+def check_mongodb(uri: str, collection: str) -> tuple[list[Finding], list[Clock], tuple[str, str]]:
+    """Return the findings, MongoDB's clock if it answers, and the names of the database and the collection.
 
     Raises:
-        ConfigurationError: The URI or the collection's name cannot be used.
+        ConfigurationError: The URI or the collection's name is not valid.
     """
     with open_collection(uri, collection) as documents:
-        here = documents.database.name, documents.name
+        place = documents.database.name, documents.name
         try:
-            server, clock = _ask(documents)
+            server, clock = _check_server(documents)
         except PyMongoError as exc:
-            return [_away(exc)], [], here
-        return [server, _write_concern(documents), *document_findings(documents)], [clock], here
+            return [_unavailable(exc)], [], place
+        return [server, _check_write_concern(documents), *document_findings(documents)], [clock], place
 
 
-def write_concern_finding(asked: Mapping[str, Any], default: Mapping[str, Any]) -> Finding:
-    """Return whether a write counts only when a majority has it.
+def write_concern_finding(requested: Mapping[str, Any], default: Mapping[str, Any]) -> Finding:
+    """Return whether writes wait for a majority.
 
     Args:
-        asked: What the URI asks for.
-        default: What the server does if nothing is asked for; empty if it does not say.
+        requested: The write concern in the URI.
+        default: The server's default write concern; empty if it is unknown.
     """
-    where, effective = ("MONGODB_URI asks for", asked) if "w" in asked else ("the server's default is", default)
+    source, effective = ("MONGODB_URI sets", requested) if "w" in requested else ("the server's default is", default)
     if "w" not in effective:
-        return Finding.well("write concern", "the server's default, which is majority since MongoDB 5.0")
-    shown = f"{where} w={printable(str(effective['w']))}"
+        return Finding.ok("write concern", "the server's default, which is majority since MongoDB 5.0")
+    shown = f"{source} w={printable(str(effective['w']))}"
     if effective["w"] not in (0, 1):
-        return Finding.well("write concern", shown)
-    return Finding.look(
+        return Finding.ok("write concern", shown)
+    return Finding.problem(
         "write concern",
-        f"{shown}: a change of primary can undo what your backend writes (a worker always asks for a majority)",
+        f"{shown}: a failover can undo what your backend writes (a worker always waits for a majority)",
         "Put w=majority in MONGODB_URI.",
     )
 
 
-def kind_of(hello: Mapping[str, Any]) -> str:
-    """Return what kind of deployment answers so to `hello`."""
+def deployment_of(hello: Mapping[str, Any]) -> str:
+    """Return the kind of deployment that gave this answer to `hello`."""
     if "setName" in hello:
         return f"replica set {printable(str(hello['setName']))}"
-    if hello.get("msg") == "isdbgrid":  # mongos says so
+    if hello.get("msg") == "isdbgrid":  # sent by mongos
         return "sharded cluster"
-    return "standalone, so that what is written is on one machine only"
+    return "standalone, so there is no second copy of the data"
 
 
-def _ask(documents: Documents) -> tuple[Finding, Clock]:
+def _check_server(documents: Documents) -> tuple[Finding, Clock]:
     admin = documents.database.client.admin
     answer: dict[str, Any] = {}
 
     def hello() -> float:
         answer.update(admin.command("hello"))
-        return _seconds(answer.get("localTime"))
+        return _to_seconds(answer.get("localTime"))
 
-    admin.command("ping")  # connects, so that the clock is read without that time
+    admin.command("ping")  # opens the connection, so that the clock is read without that delay
     clock = read_clock("MongoDB", hello)
-    return _server(documents, answer), clock
+    return _describe_server(documents, answer), clock
 
 
-def _away(exc: PyMongoError) -> Finding:
-    todo = "See that it runs, can be reached from here, and takes the user and password in MONGODB_URI."
-    return Finding.look("mongodb", f"it did not answer: {describe_error(exc)}", todo)
+def _unavailable(exc: PyMongoError) -> Finding:
+    todo = "Check that it runs, can be reached from here, and accepts the user and password in MONGODB_URI."
+    return Finding.problem("mongodb", f"it did not answer: {describe_error(exc)}", todo)
 
 
-def _server(documents: Documents, hello: Mapping[str, Any]) -> Finding:
+def _describe_server(documents: Documents, hello: Mapping[str, Any]) -> Finding:
     client = documents.database.client
     try:
         version = f" {printable(str(client.admin.command('buildInfo').get('version')))}"
     except PyMongoError:
         version = ""
     hosts = ", ".join(sorted(f"{host}:{port}" for host, port in client.nodes))
-    return Finding.well("mongodb", f"MongoDB{version} answers at {hosts}, {kind_of(hello)}")
+    return Finding.ok("mongodb", f"MongoDB{version} answers at {hosts}, {deployment_of(hello)}")
 
 
-def _write_concern(documents: Documents) -> Finding:
+def _check_write_concern(documents: Documents) -> Finding:
     default: Any = {}
-    with suppress(PyMongoError):  # a standalone server refuses, and not every user may ask
+    with suppress(PyMongoError):  # a standalone server refuses the command, and users need a permission for it
         default = documents.database.client.admin.command("getDefaultRWConcern").get("defaultWriteConcern", {})
     return write_concern_finding(documents.write_concern.document, default)
 
 
-def _seconds(at: Any) -> float:
-    if not isinstance(at, datetime):
-        return time.time()  # what speaks MongoDB's protocol need not say
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+def _to_seconds(date: Any) -> float:
+    if not isinstance(date, datetime):
+        return time.time()  # servers that only speak MongoDB's protocol may not send a time
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()

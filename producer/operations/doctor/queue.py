@@ -1,4 +1,4 @@
-"""How many jobs wait, how many are in flight, for how long, and what came off the queue that was no job."""
+"""Checks the queue: how many jobs wait or are in flight, for how long, and which messages were parked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from producer.contract.job import MAX_TIME_MS
 from producer.contract.names import IMAGE_QUEUE, PARKED_LIST, UNACKED, UNACKED_INDEX
-from producer.operations.doctor.findings import Finding, count_of, duration, printable
+from producer.contract.text import printable
+from producer.operations.doctor.findings import Finding
+from producer.operations.text import count_of, duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,12 +22,13 @@ if TYPE_CHECKING:
 
     from producer.contract.fields import WorkerHeartbeat
 
-_MOST_WAIT_S = 600
-# Workers look for lost jobs every few seconds (CLIPQUEUE_RESTORE_INTERVAL_S).
+_MAX_WAIT_S = 600
+# Workers redeliver lost jobs every few seconds (CLIPQUEUE_RESTORE_INTERVAL_S).
 _RESTORE_GRACE_S = 30
-# A query in any spelling to the item's end, and what may hide one: the item is not of our making.
+# A parked message may contain signed URLs and tokens: everything after `?` is hidden, in any encoding, and so are long
+# runs of token characters.
 _SECRET = re.compile(r"(\?|%3f|\\u003f).*|[A-Za-z0-9+/=_-]{40,}", re.IGNORECASE | re.DOTALL)
-_SHOWN_PARKED = 5
+_MAX_PARKED = 5
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,11 @@ class Queue:
     """The queue at one moment, by the clock of Redis.
 
     Attributes:
-        waiting: Messages that nobody has taken.
-        in_flight: Messages that were taken and are not acked.
-        oldest_s: Seconds since the oldest waiting job was enqueued; None if there is none, or it does not say.
-        longest_in_flight_s: Of the messages in flight, the most seconds since its worker took it or said that it holds
-            it still; None if there is none.
+        waiting: Number of messages that no worker has taken.
+        in_flight: Number of messages that were taken and not acked.
+        oldest_s: Seconds since the oldest waiting job was enqueued; None if no waiting job has a time.
+        longest_in_flight_s: Maximum, over the messages in flight, of the seconds since a worker took the message or
+            last extended its visibility timeout; None if there is none.
     """
 
     waiting: int
@@ -47,79 +50,74 @@ class Queue:
 
 
 def read_queue(redis: Redis) -> Queue:
-    """Look at the queue. Raises what redis-py raises."""
+    """Read the state of the queue. Raises what redis-py raises."""
     pipeline: Any = redis.pipeline()
     pipeline.time().llen(IMAGE_QUEUE).hlen(UNACKED)
-    # The last one is the next to be taken; retries are put in behind, so that either may be the oldest.
+    # The last message is consumed next. Retries are inserted behind newer jobs, so the oldest job is at either end.
     pipeline.lindex(IMAGE_QUEUE, -1).lindex(IMAGE_QUEUE, 0).zrange(UNACKED_INDEX, 0, 0, withscores=True)
     (seconds, _), waiting, in_flight, last, first, taken = pipeline.execute()
     ages = [seconds - at / 1e3 for at in map(_enqueued_at_ms, (last, first)) if at is not None]
     return Queue(waiting, in_flight, max(ages, default=None), seconds - taken[0][1] if taken else None)
 
 
-def queue_findings(queue: Queue, notes: Sequence[WorkerHeartbeat]) -> list[Finding]:
-    """Return whether the queue moves."""
-    return [_waiting(queue, len(notes)), _in_flight(queue, notes)]
+def queue_findings(queue: Queue, heartbeats: Sequence[WorkerHeartbeat]) -> list[Finding]:
+    """Return whether the workers consume the queue and finish their jobs."""
+    return [_check_waiting(queue, len(heartbeats)), _check_in_flight(queue, heartbeats)]
 
 
 def parked_finding(redis: Redis) -> Finding:
-    """Return what came off the queue that was no job. Raises what redis-py raises."""
+    """Return the parked messages, which are not valid jobs. Raises what redis-py raises."""
     count: Any = redis.llen(PARKED_LIST)
-    newest: Any = redis.lrange(PARKED_LIST, 0, _SHOWN_PARKED - 1)
+    newest: Any = redis.lrange(PARKED_LIST, 0, _MAX_PARKED - 1)
     if not count:
-        return Finding.well("parked", "nothing came off the queue that was no job")
-    what = (
-        f"{count} items came off the queue that were no jobs"
-        if count > 1
-        else "1 item came off the queue that was no job"
-    )
-    return Finding.look(
+        return Finding.ok("parked", "no message was parked")
+    return Finding.problem(
         "parked",
-        f"{what}; the newest:",
-        *map(_describe, newest),
-        "Find the program that puts them there, then forget them: clipqueue purge --parked",
+        f"{count_of(count, 'message')} on the queue {'was' if count == 1 else 'were'} not valid; the newest:",
+        *map(_describe_parked, newest),
+        "Find the program that sends them, then delete them: clipqueue purge --parked",
     )
 
 
-def _waiting(queue: Queue, workers: int) -> Finding:
+def _check_waiting(queue: Queue, workers: int) -> Finding:
     shown = f"{count_of(queue.waiting, 'message')} {'waits' if queue.waiting == 1 else 'wait'} on {IMAGE_QUEUE!r}"
     if queue.oldest_s is None:
-        return Finding.well("queue", shown)
+        return Finding.ok("queue", shown)
     shown += f"; the oldest job is {duration(queue.oldest_s)} old"
-    if queue.oldest_s <= _MOST_WAIT_S:
-        return Finding.well("queue", shown)
+    if queue.oldest_s <= _MAX_WAIT_S:
+        return Finding.ok("queue", shown)
+    return Finding.problem("queue", shown, _advice(queue, workers))
+
+
+def _advice(queue: Queue, workers: int) -> str:
     if not workers:
-        return Finding.look("queue", shown, "No worker takes them: see there.")
+        return "No worker is alive: see the finding on workers."
     if not queue.in_flight:
-        return Finding.look(
-            "queue",
-            shown,
-            "The workers take none of them: look into their logs, and start them anew if they are silent.",
-        )
-    return Finding.look(
-        "queue", shown, "More is enqueued than the workers do: start more of them, or wait if this is a backfill."
-    )
+        return "The workers do not consume them: check their logs, and restart those that log nothing."
+    return "Jobs are enqueued faster than the workers finish them: start more workers, or wait if this is a backfill."
 
 
-def _in_flight(queue: Queue, notes: Sequence[WorkerHeartbeat]) -> Finding:
+def _check_in_flight(queue: Queue, heartbeats: Sequence[WorkerHeartbeat]) -> Finding:
     shown = f"{count_of(queue.in_flight, 'message')} taken and not yet acked"
     if queue.longest_in_flight_s is None:
-        return Finding.well("in flight", shown)
-    shown += f"; the one that was longest not heard of, {duration(queue.longest_in_flight_s)} ago"
-    if not notes:
-        return Finding.well("in flight", f"{shown}; the next worker to start gives them back to the queue in time")
-    timeout_s = min(note["visibility_timeout_s"] for note in notes)
+        return Finding.ok("in flight", shown)
+    shown += f"; the oldest was taken or extended {duration(queue.longest_in_flight_s)} ago"
+    if not heartbeats:
+        return Finding.ok(
+            "in flight", f"{shown}; the next worker that starts redelivers them after the visibility timeout"
+        )
+    timeout_s = min(heartbeat["visibility_timeout_s"] for heartbeat in heartbeats)
     if queue.longest_in_flight_s <= timeout_s + _RESTORE_GRACE_S:
-        return Finding.well("in flight", shown)
-    return Finding.look(
+        return Finding.ok("in flight", shown)
+    return Finding.problem(
         "in flight",
-        f"{shown}, but after {timeout_s} s the workers should have given it to another",
-        "Look into their logs, and start them anew if they are silent.",
+        f"{shown}, but the workers should have redelivered it after {timeout_s} s",
+        "Check their logs, and restart those that log nothing.",
     )
 
 
 def _enqueued_at_ms(content: bytes | None) -> float | None:
-    """Return when a message's job was enqueued; None for whatever does not say so, or is no message at all."""
+    """Return when a message's job was enqueued; None if the message has no valid time, or is not valid itself."""
     try:
         message: Any = json.loads(content or b"")
         at: Any = json.loads(base64.b64decode(message["body"]))[1]["enqueued_at"]
@@ -128,7 +126,7 @@ def _enqueued_at_ms(content: bytes | None) -> float | None:
     return at if type(at) in (int, float) and 0 < at <= MAX_TIME_MS else None
 
 
-def _describe(entry: bytes) -> str:
+def _describe_parked(entry: bytes) -> str:
     try:
         parked = json.loads(entry)
         at = datetime.fromtimestamp(parked["parked_at"] / 1e3, UTC)

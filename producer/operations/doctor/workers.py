@@ -1,4 +1,4 @@
-"""What the workers' notes on Redis mean: who is alive, and whether they agree with each other and with this shell."""
+"""Checks the workers' heartbeats: which workers are alive, and whether their settings agree with this shell's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from producer.operations.doctor.findings import Finding, count_of, printable
+from producer.contract.text import printable
+from producer.operations.doctor.findings import Finding
+from producer.operations.text import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,119 +18,119 @@ if TYPE_CHECKING:
 
 Setting = Literal["visibility_timeout_s", "database", "collection", "upsert"]
 
-# What workers of one queue must agree about, its variable, and what comes of it if they do not.
+# The settings that all workers of a queue must share: the variable, and the consequence of different values.
 _SHARED: dict[Setting, tuple[str, str]] = {
-    "visibility_timeout_s": ("CLIPQUEUE_VISIBILITY_TIMEOUT_S", "a job is given to a second worker after the shortest"),
-    "database": ("the database in MONGODB_URI", "which one gets a vector is left to chance"),
-    "collection": ("CLIPQUEUE_COLLECTION", "which one gets a vector is left to chance"),
-    "upsert": ("CLIPQUEUE_UPSERT", "whether an image without a document gets one is left to chance"),
+    "visibility_timeout_s": ("CLIPQUEUE_VISIBILITY_TIMEOUT_S", "the shortest one makes other workers' jobs run twice"),
+    "database": ("the database in MONGODB_URI", "a vector goes to the database of the worker that runs the job"),
+    "collection": ("CLIPQUEUE_COLLECTION", "a vector goes to the collection of the worker that runs the job"),
+    "upsert": ("CLIPQUEUE_UPSERT", "the worker that runs the job decides if a missing document is created"),
 }
-_SHOWN = 10
+_MAX_SHOWN = 10
+_MAX_NAMES = 3
 
 
-def worker_findings(live: LiveWorkers, here: tuple[str, str] | None) -> list[Finding]:
-    """Return what there is to say of the workers.
+def worker_findings(live: LiveWorkers, place: tuple[str, str] | None) -> list[Finding]:
+    """Return the findings on the workers.
 
     Args:
-        live: What they say of themselves.
-        here: The database and the collection that this shell's settings name, if they are known.
+        live: The live workers.
+        place: The database and the collection in this shell's settings, if they are known.
     """
-    notes = [worker.note for worker in live.workers]
-    findings = [_alive(notes)]
+    heartbeats = live.heartbeats
+    findings = [_check_alive(heartbeats)]
     if live.unreadable:
         findings.append(_unreadable(live.unreadable))
-    if notes:
-        findings += [_models(notes), _settings(notes, here), _store(notes)]
+    if heartbeats:
+        findings += [_check_models(heartbeats), _check_settings(heartbeats, place), _check_store(heartbeats)]
     return findings
 
 
-def _alive(notes: Sequence[WorkerHeartbeat]) -> Finding:
-    if not notes:
-        return Finding.look(
+def _check_alive(heartbeats: Sequence[WorkerHeartbeat]) -> Finding:
+    if not heartbeats:
+        return Finding.problem(
             "workers",
-            "none is alive: nothing takes jobs off this queue",
-            "Start one with this REDIS_URL: celery -A worker.app worker. If one should run, look into its log.",
+            "none is alive: nothing consumes this queue",
+            "Start one with this REDIS_URL: celery -A worker.app worker. If one should be running, check its log.",
         )
-    lines = [f"{count_of(len(notes), 'worker')} alive:", *map(_describe, notes[:_SHOWN])]
-    if len(notes) > _SHOWN:
-        lines.append(f"and {len(notes) - _SHOWN} more")
-    return Finding.well("workers", *lines)
+    lines = [f"{count_of(len(heartbeats), 'worker')} alive:", *map(_describe, heartbeats[:_MAX_SHOWN])]
+    if len(heartbeats) > _MAX_SHOWN:
+        lines.append(f"and {len(heartbeats) - _MAX_SHOWN} more")
+    return Finding.ok("workers", *lines)
 
 
-def _describe(note: WorkerHeartbeat) -> str:
-    since = datetime.fromtimestamp(note["started_at"] / 1e3, UTC)
+def _describe(heartbeat: WorkerHeartbeat) -> str:
+    since = datetime.fromtimestamp(heartbeat["started_at"] / 1e3, UTC)
     return (
-        f"{printable(note['node'])} since {since:%Y-%m-%d %H:%M:%S} UTC, {printable(note['model'])}, "
-        f"{note['concurrency']} images at once, clipqueue {printable(note['version'])}"
+        f"{printable(heartbeat['node'])} since {since:%Y-%m-%d %H:%M:%S} UTC, {printable(heartbeat['model'])}, "
+        f"{heartbeat['concurrency']} images at once, clipqueue {printable(heartbeat['version'])}"
     )
 
 
 def _unreadable(count: int) -> Finding:
-    return Finding.look(
+    return Finding.problem(
         "worker notes",
-        f"{count_of(count, 'note')} of workers cannot be read",
-        "Most likely they run another version of clipqueue than this command: install one version everywhere.",
+        f"{count_of(count, 'heartbeat')} of workers cannot be read",
+        "Probably these workers run another version of clipqueue than this command: install one version everywhere.",
     )
 
 
-def _models(notes: Sequence[WorkerHeartbeat]) -> Finding:
+def _check_models(heartbeats: Sequence[WorkerHeartbeat]) -> Finding:
     by_model = defaultdict(list)
-    for note in notes:
-        by_model[note["model"]].append(note["node"])
+    for heartbeat in heartbeats:
+        by_model[heartbeat["model"]].append(heartbeat["node"])
     if len(by_model) == 1:
-        return Finding.well("model", f"all workers make vectors with {printable(notes[0]['model'])}")
-    return Finding.look(
+        return Finding.ok("model", f"all workers run {printable(heartbeats[0]['model'])}")
+    return Finding.problem(
         "model",
         "the workers run different models, whose vectors cannot be compared:",
         *(f"{printable(model)}: {_names(nodes)}" for model, nodes in sorted(by_model.items())),
-        "Give all the same CLIP_MODEL and CLIP_PRETRAINED. If you are changing the model: once all have the new one, "
-        "run clipqueue backfill --url-field FIELD --only stale",
+        "Set the same CLIP_MODEL and CLIP_PRETRAINED for all. During a change of model: once all workers run the new "
+        "one, run clipqueue backfill --url-field FIELD --only stale",
     )
 
 
-def _settings(notes: Sequence[WorkerHeartbeat], here: tuple[str, str] | None) -> Finding:
-    lines = [line for setting in _SHARED for line in _disagreement(notes, setting)]
-    if here:
-        lines += _elsewhere(notes, here)
+def _check_settings(heartbeats: Sequence[WorkerHeartbeat], place: tuple[str, str] | None) -> Finding:
+    lines = [line for setting in _SHARED for line in _differences(heartbeats, setting)]
+    if place:
+        lines += _elsewhere(heartbeats, place)
     if lines:
-        return Finding.look("settings", *lines, "Give all of them the same value, then start them anew.")
-    agreed = f"collection {printable(notes[0]['collection'])!r} of database {printable(notes[0]['database'])!r}"
-    return Finding.well("settings", f"all agree, and write into {agreed}")
+        return Finding.problem("settings", *lines, "Set the same value for all, then restart the workers.")
+    database, collection = printable(heartbeats[0]["database"]), printable(heartbeats[0]["collection"])
+    return Finding.ok("settings", f"all agree, and write to collection {collection!r} of database {database!r}")
 
 
-def _disagreement(notes: Sequence[WorkerHeartbeat], setting: Setting) -> list[str]:
-    nodes = defaultdict(list)
-    for note in notes:
-        nodes[str(note[setting])].append(note["node"])
-    if len(nodes) == 1:
+def _differences(heartbeats: Sequence[WorkerHeartbeat], setting: Setting) -> list[str]:
+    nodes_by_value = defaultdict(list)
+    for heartbeat in heartbeats:
+        nodes_by_value[str(heartbeat[setting])].append(heartbeat["node"])
+    if len(nodes_by_value) == 1:
         return []
     variable, consequence = _SHARED[setting]
-    values = "; ".join(f"{printable(value)} ({_names(who)})" for value, who in sorted(nodes.items()))
-    return [f"the workers disagree about {variable}: {values}. So {consequence}."]
+    values = "; ".join(f"{printable(value)} ({_names(nodes)})" for value, nodes in sorted(nodes_by_value.items()))
+    return [f"the workers have different values of {variable}: {values}. So {consequence}."]
 
 
-def _elsewhere(notes: Sequence[WorkerHeartbeat], here: tuple[str, str]) -> list[str]:
-    others = [note["node"] for note in notes if (note["database"], note["collection"]) != here]
+def _elsewhere(heartbeats: Sequence[WorkerHeartbeat], place: tuple[str, str]) -> list[str]:
+    others = [one["node"] for one in heartbeats if (one["database"], one["collection"]) != place]
     if not others:
         return []
-    database, collection = map(printable, here)
-    place = f"collection {collection!r} of database {database!r}"
-    return [
-        f"this shell's settings (MONGODB_URI, CLIPQUEUE_COLLECTION) mean {place}, but not those of {_names(others)}"
-    ]
+    database, collection = map(printable, place)
+    place_here = f"collection {collection!r} of database {database!r}"
+    verb = "does" if len(others) == 1 else "do"
+    return [f"this shell (MONGODB_URI, CLIPQUEUE_COLLECTION) uses {place_here}, but {_names(others)} {verb} not"]
 
 
-def _store(notes: Sequence[WorkerHeartbeat]) -> Finding:
-    away = [note["node"] for note in notes if note["store_away"]]
-    if not away:
-        return Finding.well("workers' MongoDB", "it answers all of them")
-    return Finding.look(
+def _check_store(heartbeats: Sequence[WorkerHeartbeat]) -> Finding:
+    waiting = [heartbeat["node"] for heartbeat in heartbeats if heartbeat["store_away"]]
+    if not waiting:
+        return Finding.ok("workers' MongoDB", "it answers all of them")
+    return Finding.problem(
         "workers' MongoDB",
-        f"it does not answer {_names(away)}: they take no jobs until it does",
-        "See that MongoDB runs and can be reached from there; they go on by themselves.",
+        f"it does not answer {_names(waiting)}: consumption is paused there",
+        "Check that MongoDB runs and can be reached from there; the workers then continue automatically.",
     )
 
 
 def _names(nodes: Sequence[str]) -> str:
-    shown = ", ".join(map(printable, nodes[:3]))
-    return shown if len(nodes) <= 3 else f"{shown} and {len(nodes) - 3} more"  # noqa: PLR2004
+    shown = ", ".join(map(printable, nodes[:_MAX_NAMES]))
+    return shown if len(nodes) <= _MAX_NAMES else f"{shown} and {len(nodes) - _MAX_NAMES} more"

@@ -1,4 +1,7 @@
-"""Streams the documents of a collection and queues the jobs of those that are wanted, a move of the bookmark each."""
+"""Reads the documents of a collection and enqueues the jobs of those that are selected, in batches.
+
+Each batch and the progress after it are stored in one transaction.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,12 @@ from collections import Counter, deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import click
-
 from producer.contract.errors import InvalidJob
 from producer.contract.job import now_ms
 from producer.contract.records import job_record, to_ms
-from producer.operations.requeue.due import shown_id
-from producer.operations.requeue.progress import Followed, Page
-from producer.operations.requeue.selection import fields_to_read
+from producer.operations.requeue.due import printable_id
+from producer.operations.requeue.progress import Batch, WatchedJob
+from producer.operations.requeue.selection import projection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,25 +23,25 @@ if TYPE_CHECKING:
     from producer.contract.job import ImageJob
     from producer.contract.records import Document
     from producer.documents.documents import ImageDocuments
-    from producer.operations.requeue.bookmark import Bookmark
-    from producer.operations.requeue.pace import Pace
+    from producer.operations.requeue.checkpoint import Checkpoint
     from producer.operations.requeue.progress import Progress
     from producer.operations.requeue.selection import Selection
+    from producer.operations.requeue.throttle import Throttle
 
 WITHOUT_URL, UNUSABLE = "without a URL", "unusable"
-_NAMED = 5
+_MAX_PROBLEMS = 5
 _POLL_S = 0.1
 
 
 @dataclass(frozen=True)
 class BackfillOptions:
-    """What to queue.
+    """What to enqueue.
 
     Attributes:
-        selection: Which documents are wanted.
-        query: What else they must match.
-        limit: Most jobs to queue; None is all.
-        watch: Keep the jobs on Redis, so that they can be followed.
+        selection: Which documents are selected.
+        query: A MongoDB query that they must match too.
+        limit: Maximum number of jobs to enqueue; None is no limit.
+        watch: Store the jobs on Redis, so that their results can be awaited.
     """
 
     selection: Selection
@@ -49,113 +50,129 @@ class BackfillOptions:
     watch: bool
 
     @property
-    def whole_query(self) -> Document:
-        """The query of the documents to read."""
+    def full_query(self) -> Document:
+        """The query for the documents to read."""
         return {"$and": [self.query, self.selection.query()]}
 
 
 class Backfill:
-    """One run over the documents.
+    """One pass over the documents.
+
+    Args:
+        documents: The collection.
+        checkpoint: The checkpoint, already claimed.
+        throttle: Limits the enqueued jobs.
+        options: What to enqueue.
+        report_full: Called once each time the pass has to wait because the queue is full.
 
     Attributes:
-        complaints: What is wrong with the first few documents that no worker could use.
+        problems: The first few problems of unusable documents.
     """
 
-    def __init__(self, documents: ImageDocuments, bookmark: Bookmark, pace: Pace, options: BackfillOptions) -> None:
-        self.complaints: list[str] = []
+    def __init__(
+        self,
+        documents: ImageDocuments,
+        checkpoint: Checkpoint,
+        throttle: Throttle,
+        options: BackfillOptions,
+        report_full: Callable[[], object],
+    ) -> None:
+        self.problems: list[str] = []
         self._documents = documents
-        self._bookmark = bookmark
-        self._pace = pace
+        self._checkpoint = checkpoint
+        self._throttle = throttle
         self._options = options
-        self._left = options.limit
+        self._report_full = report_full
+        self._remaining = options.limit
         self._read_ms = 0
 
     def run(self, progress: Progress, report: Callable[[Progress], object]) -> None:
-        """Queue what is wanted from where `progress` stands; `report` is told of each move.
+        """Enqueue the selected documents after `progress`, until all are handled or the limit is reached.
 
-        In the end the progress is complete or at the limit.
+        Args:
+            progress: The progress to continue from.
+            report: Called with the new progress after each batch, and at the end.
 
         Raises:
-            BackfillElsewhere: Another start with the same options goes on from here.
-            BrokerUnavailable: Redis did not answer.
-            StoreUnavailable: MongoDB did not answer.
+            CheckpointLost: Another run with the same options has claimed the checkpoint.
+            BrokerUnavailable: Redis could not be reached.
+            StoreUnavailable: MongoDB could not be reached.
         """
         options = self._options
         progress = replace(progress, is_at_limit=False)
-        fields = fields_to_read(options.selection.url_field)
+        fields = projection(options.selection.url_field)
         self._read_ms = now_ms()
-        for documents in self._documents.pages(options.whole_query, fields, progress.after):
-            waiting = deque(documents)
-            while waiting:
-                if self._left == 0:
-                    report(self._end(replace(progress, is_at_limit=True)))
+        for page in self._documents.pages(options.full_query, fields, progress.after):
+            documents = deque(page)
+            while documents:
+                if self._remaining == 0:
+                    report(self._save_end(replace(progress, is_at_limit=True)))
                     return
-                progress = self._queue(waiting, progress)
+                progress = self._enqueue_batch(documents, progress)
                 report(progress)
-            self._read_ms = now_ms()  # before the next page is read, which may wait long until it is queued
-        report(self._end(replace(progress, is_complete=True)))
+            # Set before the next page is read: its jobs may wait long, and must not win over newer ones.
+            self._read_ms = now_ms()
+        report(self._save_end(replace(progress, is_complete=True)))
 
-    def _queue(self, waiting: deque[Document], progress: Progress) -> Progress:
-        room = self._wait_for_room()
-        page = Page()
-        while waiting and len(page.jobs) < room:
-            progress = self._weigh(waiting.popleft(), page, progress)
-        self._bookmark.move(progress, page)
-        self._pace.spend(len(page.jobs))
-        if self._left is not None:
-            self._left -= len(page.jobs)
+    def _enqueue_batch(self, documents: deque[Document], progress: Progress) -> Progress:
+        size = self._wait_for_capacity()
+        batch = Batch()
+        while documents and len(batch.jobs) < size:
+            progress = self._add(documents.popleft(), batch, progress)
+        self._checkpoint.save(progress, batch)
+        self._throttle.consume(len(batch.jobs))
+        if self._remaining is not None:
+            self._remaining -= len(batch.jobs)
         return progress
 
-    def _wait_for_room(self) -> int:
-        said = False
-        while not (room := self._pace.room()):
-            self._bookmark.check()
-            if self._pace.is_queue_full and not said:
-                click.echo("waiting: as many jobs wait or are in flight as --max-queued allows", err=True)
-                said = True
+    def _wait_for_capacity(self) -> int:
+        """Return the maximum size of the next batch, once it is at least 1."""
+        is_reported = False
+        while not (available := self._throttle.available()):
+            self._checkpoint.check_owner()
+            if self._throttle.is_queue_full and not is_reported:
+                self._report_full()
+                is_reported = True
             time.sleep(_POLL_S)
-        return room if self._left is None else min(room, self._left)
+        return available if self._remaining is None else min(available, self._remaining)
 
-    def _weigh(self, document: Document, page: Page, progress: Progress) -> Progress:
+    def _add(self, document: Document, batch: Batch, progress: Progress) -> Progress:
         document_id = document["_id"]
-        if not self._options.selection.wants(document):
-            return progress.past(document_id)
+        if not self._options.selection.includes(document):
+            return progress.advance(document_id)
         try:
             job = self._options.selection.job_of(document, self._read_ms)
         except InvalidJob as exc:
-            self._complain(f"{shown_id(document)}: {exc}")
-            return progress.past(document_id, unusable=1)
+            if len(self.problems) < _MAX_PROBLEMS:
+                self.problems.append(f"{printable_id(document)}: {exc}")
+            return progress.advance(document_id, unusable=1)
         if job is None:
-            return progress.past(document_id, without_url=1)
-        page.jobs.append(job)
+            return progress.advance(document_id, without_url=1)
+        batch.jobs.append(job)
         if self._options.watch:
-            page.followed.append(_followed(document, job))
-        return progress.past(document_id, enqueued=1)
+            batch.watched.append(_watched_job(document, job))
+        return progress.advance(document_id, enqueued=1)
 
-    def _end(self, progress: Progress) -> Progress:
-        self._bookmark.move(progress, Page())
+    def _save_end(self, progress: Progress) -> Progress:
+        self._checkpoint.save(progress, Batch())
         return progress
-
-    def _complain(self, complaint: str) -> None:
-        if len(self.complaints) < _NAMED:
-            self.complaints.append(complaint)
 
 
 def count_by_state(documents: ImageDocuments, options: BackfillOptions) -> tuple[Counter[str], int]:
-    """Return how many documents there are of each state, and how many jobs a backfill would queue now.
+    """Return the number of documents in each state, and the number of jobs that a backfill would enqueue now.
 
     Raises:
-        StoreUnavailable: MongoDB did not answer.
+        StoreUnavailable: MongoDB could not be reached.
     """
     selection = options.selection
     states: Counter[str] = Counter()
-    wanted = 0
-    for page in documents.pages(options.query, fields_to_read(selection.url_field)):
+    selected = 0
+    for page in documents.pages(options.query, projection(selection.url_field)):
         for document in page:
             state = _state_of(document, selection)
             states[state] += 1
-            wanted += state not in (WITHOUT_URL, UNUSABLE) and selection.wants(document)
-    return states, wanted if options.limit is None else min(wanted, options.limit)
+            selected += state not in (WITHOUT_URL, UNUSABLE) and selection.includes(document)
+    return states, selected if options.limit is None else min(selected, options.limit)
 
 
 def _state_of(document: Document, selection: Selection) -> str:
@@ -166,5 +183,5 @@ def _state_of(document: Document, selection: Selection) -> str:
     return WITHOUT_URL if job is None else selection.state_of(document)
 
 
-def _followed(document: Document, job: ImageJob) -> Followed:
-    return Followed(document["_id"], job.enqueued_at_ms, to_ms(job_record(document).get("enqueued_at")))
+def _watched_job(document: Document, job: ImageJob) -> WatchedJob:
+    return WatchedJob(document["_id"], job.enqueued_at_ms, to_ms(job_record(document).get("enqueued_at")))

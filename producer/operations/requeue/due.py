@@ -1,4 +1,4 @@
-"""Which of the documents that a sweep reads are due to be queued again. It reads and writes nothing itself."""
+"""Decides which documents of a sweep are due. Pure functions: nothing is read or written here."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from producer.contract.job import ImageJob
     from producer.contract.records import Document
 
-_SHOWN_ID_CHARS = 80
+_MAX_ID_CHARS = 80
 
 
-class Judgement:
-    """The documents of one chunk, sorted by what is to be done with each.
+class SweepPlan:
+    """Sorts the documents of one chunk by what the sweep does with each.
 
     Attributes:
-        due: What to queue, each with its member of the set of what sweeps have seen.
-        noticed: The members that this set is to have from now on.
-        complaints: What is wrong with documents that no sweep has seen before.
-        not_due: Documents that have not been owed a vector for long enough.
-        unusable: Documents whose id or URL no worker could use.
+        due: The jobs to enqueue, each with its document's key in the set of seen documents.
+        newly_seen: The keys to add to that set.
+        problems: The problems of documents that no sweep has seen before.
+        not_due: Number of documents that have not waited long enough.
+        unusable: Number of documents whose id or URL is not valid.
     """
 
     def __init__(self, url_field: str, age_ms: int, now_ms: int, read_ms: int) -> None:
         self.due: list[tuple[str, ImageJob]] = []
-        self.noticed: list[str] = []
-        self.complaints: list[str] = []
+        self.newly_seen: list[str] = []
+        self.problems: list[str] = []
         self.not_due = 0
         self.unusable = 0
         self._url_field = url_field
@@ -40,44 +40,49 @@ class Judgement:
         self._read_ms = read_ms
 
     def add(self, document: Document, seen_ms: float | None) -> None:
-        """Judge one document; `seen_ms` is when a sweep queued it last, or else first saw it. No URL is no matter."""
+        """Sort in one document; one without a URL is ignored.
+
+        Args:
+            document: The document as it was read.
+            seen_ms: When a sweep last enqueued it, or first saw it; None if no sweep has seen it.
+        """
         try:
             job = job_of(document, self._url_field, self._read_ms)
         except InvalidJob as exc:
-            self._refuse(document, str(exc), is_new=seen_ms is None)
+            self._add_unusable(document, str(exc), is_new=seen_ms is None)
             return
         if job is not None:
-            self._weigh(document, job, seen_ms)
+            self._add_job(document, job, seen_ms)
 
-    def _weigh(self, document: Document, job: ImageJob, seen_ms: float | None) -> None:
-        # A time to come is a wrong clock's: it would keep the document waiting until then.
-        known = [at for at in (_owed_since_ms(document), seen_ms) if at is not None and at <= self._now_ms]
-        if self._now_ms - max(known, default=self._now_ms) >= self._age_ms:
-            self.due.append((member_of(document), job))
+    def _add_job(self, document: Document, job: ImageJob, seen_ms: float | None) -> None:
+        # A time in the future comes from a wrong clock. It is ignored, or the document would wait until then.
+        times = [at for at in (_waiting_since_ms(document), seen_ms) if at is not None and at <= self._now_ms]
+        if self._now_ms - max(times, default=self._now_ms) >= self._age_ms:
+            self.due.append((seen_key(document), job))
             return
         self.not_due += 1
-        if not known:
-            self.noticed.append(member_of(document))
+        if not times:
+            self.newly_seen.append(seen_key(document))
 
-    def _refuse(self, document: Document, complaint: str, *, is_new: bool) -> None:
+    def _add_unusable(self, document: Document, problem: str, *, is_new: bool) -> None:
         self.unusable += 1
         if is_new:
-            self.complaints.append(f"{shown_id(document)}: {complaint}")
-            self.noticed.append(member_of(document))
+            self.problems.append(f"{printable_id(document)}: {problem}")
+            self.newly_seen.append(seen_key(document))
 
 
-def member_of(document: Document) -> str:
-    """Return the document's id with its type, as the set of what sweeps have seen has it."""
+def seen_key(document: Document) -> str:
+    """Return the document's key in the set of seen documents: the type of its id and the id."""
     return f"{type(document['_id']).__name__}:{document['_id']}"
 
 
-def shown_id(document: Document) -> str:
-    """Return the document's id as a terminal may show it."""
+def printable_id(document: Document) -> str:
+    """Return the document's id without control characters, truncated."""
     document_id = document["_id"]
-    return str(document_id) if isinstance(document_id, ObjectId) else repr(document_id)[:_SHOWN_ID_CHARS]
+    return str(document_id) if isinstance(document_id, ObjectId) else repr(document_id)[:_MAX_ID_CHARS]
 
 
-def _owed_since_ms(document: Document) -> int | None:
+def _waiting_since_ms(document: Document) -> int | None:
     record = job_record(document)
     at_ms = to_ms(record.get("enqueued_at")) if record.get("status") == "pending" else None
     if at_ms is None and isinstance(document["_id"], ObjectId):

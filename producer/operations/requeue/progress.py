@@ -1,4 +1,4 @@
-"""How far a backfill has come, and the jobs whose end it waits for, as they stand on Redis."""
+"""The state of a backfill, and the jobs that it watches, as they are stored on Redis."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a backfill has come, earlier starts with the same options included.
+    """How far a backfill has come, over all its runs with the same options.
 
     Attributes:
-        after: The `_id` of the last document that it is done with, None before the first.
-        read: Documents that it is done with.
-        enqueued: Jobs that it has put on the queue.
-        unusable: Documents whose id or URL no worker could use.
-        without_url: Documents that have no URL.
-        is_at_limit: The last start has enqueued as many as it was to; what it may have left to do is to follow them.
-        is_complete: All documents are read; the same holds.
+        after: The `_id` of the last document that was handled; None before the first.
+        read: Number of documents that were handled.
+        enqueued: Number of jobs that were enqueued.
+        unusable: Number of documents whose id or URL is not valid.
+        without_url: Number of documents without a URL.
+        is_at_limit: The last run stopped at its limit. Its jobs may still have to be watched.
+        is_complete: All documents were handled. The jobs may still have to be watched.
     """
 
     after: BsonId | None = None
@@ -36,18 +36,18 @@ class Progress:
     is_complete: bool = False
 
     @classmethod
-    def read_from(cls, raw: bytes | None) -> Self:
-        """Return what `written` made; the beginning, if there is nothing."""
+    def from_json(cls, raw: bytes | None) -> Self:
+        """Return the progress that `to_json` wrote; the initial one for None."""
         if raw is None:
             return cls()
         fields = json.loads(raw)
-        return cls(**{**fields, "after": _unwire(fields["after"])})
+        return cls(**{**fields, "after": _decode_id(fields["after"])})
 
-    def written(self) -> str:
-        """Return it as text."""
-        return json.dumps({**asdict(self), "after": _wire(self.after)})
+    def to_json(self) -> str:
+        """Return the progress as JSON."""
+        return json.dumps({**asdict(self), "after": _encode_id(self.after)})
 
-    def past(self, document_id: BsonId, *, enqueued: int = 0, unusable: int = 0, without_url: int = 0) -> Progress:
+    def advance(self, document_id: BsonId, *, enqueued: int = 0, unusable: int = 0, without_url: int = 0) -> Progress:
         """Return the progress after one more document."""
         return replace(
             self,
@@ -60,41 +60,41 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Followed:
-    """A job whose end is waited for.
+class WatchedJob:
+    """An enqueued job whose result is awaited.
 
     Attributes:
         document_id: The document's `_id`.
-        enqueued_at_ms: The job's time.
-        before_ms: The time of the job that was recorded before it, None if there was none.
+        enqueued_at_ms: When the job was enqueued, in milliseconds since the epoch.
+        previous_ms: When the job recorded before it was enqueued; None if there was none.
     """
 
     document_id: BsonId
     enqueued_at_ms: int
-    before_ms: int | None
+    previous_ms: int | None
 
     @classmethod
-    def read_from(cls, raw: bytes) -> Self:
-        """Return what `written` made."""
-        document_id, enqueued_at_ms, before_ms = json.loads(raw)
-        return cls(_unwire(document_id), enqueued_at_ms, before_ms)
+    def from_json(cls, raw: bytes) -> Self:
+        """Return the job that `to_json` wrote."""
+        document_id, enqueued_at_ms, previous_ms = json.loads(raw)
+        return cls(_decode_id(document_id), enqueued_at_ms, previous_ms)
 
-    def written(self) -> str:
-        """Return it as text."""
-        return json.dumps([_wire(self.document_id), self.enqueued_at_ms, self.before_ms])
+    def to_json(self) -> str:
+        """Return the job as JSON."""
+        return json.dumps([_encode_id(self.document_id), self.enqueued_at_ms, self.previous_ms])
 
 
 @dataclass(frozen=True)
-class Page:
-    """What one move puts on Redis."""
+class Batch:
+    """The jobs that are enqueued in one transaction, and those of them that are watched."""
 
     jobs: list[ImageJob] = field(default_factory=list)
-    followed: list[Followed] = field(default_factory=list)
+    watched: list[WatchedJob] = field(default_factory=list)
 
 
-def _wire(document_id: BsonId | None) -> Any:
+def _encode_id(document_id: BsonId | None) -> Any:
     return {"$oid": str(document_id)} if isinstance(document_id, ObjectId) else document_id
 
 
-def _unwire(value: Any) -> Any:
+def _decode_id(value: Any) -> Any:
     return ObjectId(value["$oid"]) if isinstance(value, dict) else value

@@ -1,4 +1,4 @@
-"""Which documents are owed a vector, and the job of each. It reads and writes nothing itself."""
+"""Decides which documents need a vector, and makes the job of each. Pure functions: nothing is read or written here."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from producer.contract.records import Document, job_record, to_ms
 
 MISSING, FAILED, STALE, CURRENT = "missing", "failed", "stale", "current"
 ALL = "all"
-# How documents are selected that lack a current vector and have not failed for good.
-LACKING = "lacking"
-ENDED = ("done", "failed")
+# The default: documents that lack a current vector and have not failed.
+MISSING_OR_STALE = "missing or stale"
+FINISHED = ("done", "failed")
 
-_WANTED = {
-    LACKING: {MISSING, STALE},
+_STATES = {
+    MISSING_OR_STALE: {MISSING, STALE},
     MISSING: {MISSING},
     FAILED: {FAILED},
     STALE: {STALE},
     ALL: {MISSING, FAILED, STALE, CURRENT},
 }
 _QUERIES: dict[str, Document] = {
-    LACKING: {"embedding_job.status": {"$ne": "failed"}},
-    MISSING: {"embedding_job.status": {"$nin": list(ENDED)}},
+    MISSING_OR_STALE: {"embedding_job.status": {"$ne": "failed"}},
+    MISSING: {"embedding_job.status": {"$nin": list(FINISHED)}},
     FAILED: {"embedding_job.status": "failed"},
     STALE: {"embedding_job.status": "done"},
     ALL: {},
@@ -32,58 +32,58 @@ _QUERIES: dict[str, Document] = {
 
 @dataclass(frozen=True)
 class Selection:
-    """Which documents are wanted.
+    """The documents to enqueue.
 
     Attributes:
-        url_field: Where a document has its URL; a dotted name reaches into sub-documents.
-        only: One of the states, `ALL` (and then force), or `LACKING`.
-        model: A vector of another model is stale; None: of no model.
+        url_field: The field of a document's URL; a dotted name reaches into sub-documents.
+        only: `MISSING`, `FAILED`, `STALE`, `MISSING_OR_STALE`, or `ALL`, which also forces a new vector.
+        model: A vector of another model is stale. With None the model is not compared.
     """
 
     url_field: str
-    only: str = LACKING
+    only: str = MISSING_OR_STALE
     model: str | None = None
 
     def query(self) -> Document:
-        """Return what the server can tell of the documents that are wanted."""
+        """Return the part of the selection that MongoDB can evaluate."""
         return _QUERIES[self.only]
 
-    def wants(self, document: Document) -> bool:
-        """Return whether the document is wanted, if it has a URL."""
-        return self.state_of(document) in _WANTED[self.only]
+    def includes(self, document: Document) -> bool:
+        """Return whether the document is selected, provided that it has a URL."""
+        return self.state_of(document) in _STATES[self.only]
 
     def state_of(self, document: Document) -> str:
-        """Return how the document's vector stands to its URL."""
+        """Return `MISSING`, `FAILED`, `STALE` or `CURRENT`."""
         record = job_record(document)
-        if record.get("status") not in ENDED:
+        if record.get("status") not in FINISHED:
             return MISSING
         if record["status"] == "failed":
             return FAILED
-        is_of_model = self.model is None or record.get("model") == self.model
-        return CURRENT if is_of_model and record.get("url") == url_in(document, self.url_field) else STALE
+        is_same_model = self.model is None or record.get("model") == self.model
+        return CURRENT if is_same_model and record.get("url") == read_url(document, self.url_field) else STALE
 
     def job_of(self, document: Document, read_ms: int) -> ImageJob | None:
-        """Return the document's job as `job_of` does, one that is forced if all documents are wanted."""
+        """Return the document's job as `job_of` does; it is forced if all documents are selected."""
         return job_of(document, self.url_field, read_ms, force=self.only == ALL)
 
 
 def job_of(document: Document, url_field: str, read_ms: int, *, force: bool = False) -> ImageJob | None:
-    """Return the job that the document asks for, None if it has no URL.
+    """Return the job for the document, or None if it has no URL.
 
-    A job that was recorded and has not ended is that same job again, its time included. Else the URL is that of the
-    field, and the job's time that of the reading: what is enqueued after that knows better, and wins.
+    A pending job is returned as it was recorded, with its original time. Otherwise the URL comes from the field, and
+    the job's time is `read_ms`, so that a job which a backend enqueues after the document was read wins.
 
     Args:
-        document: As it was read.
-        url_field: Where it has its URL.
-        read_ms: When it was read, or a little before, in milliseconds since the epoch.
-        force: Embed again although the vector is there.
+        document: The document as it was read.
+        url_field: The field of its URL.
+        read_ms: A time not after the document was read, in milliseconds since the epoch.
+        force: Embed again even if the vector is current.
 
     Raises:
-        InvalidJob: No worker could use the id or the URL.
+        InvalidJob: The id or the URL is not valid.
     """
     record = job_record(document)
-    url, at_ms = url_in(document, url_field), None
+    url, at_ms = read_url(document, url_field), None
     if record.get("status") == "pending" and isinstance(record.get("url"), str):
         url, at_ms = record["url"], to_ms(record.get("enqueued_at"))
         force = force or record.get("force") is True
@@ -92,9 +92,9 @@ def job_of(document: Document, url_field: str, read_ms: int, *, force: bool = Fa
     return ImageJob(parse_image_id(document["_id"]), url, read_ms if at_ms is None else at_ms, force)
 
 
-def url_in(document: Document, url_field: str) -> str | None:
-    """Return the string in the document's field, None if there is none."""
-    # The embedded MongoDB server answers a dotted name as one flat name.
+def read_url(document: Document, url_field: str) -> str | None:
+    """Return the string in the document's field, or None."""
+    # The embedded MongoDB server returns a dotted field under its whole name, not as sub-documents.
     value: Any = document.get(url_field)
     if value is None:
         value = document
@@ -103,8 +103,8 @@ def url_in(document: Document, url_field: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def fields_to_read(url_field: str) -> dict[str, int]:
-    """Return the projection with which a document can be judged; never the vector."""
-    # MongoDB refuses a field beside one that contains it.
+def projection(url_field: str) -> dict[str, int]:
+    """Return the projection of the fields that a selection reads; the vector is not among them."""
+    # MongoDB rejects a projection with a field and its parent.
     is_in_record = url_field.partition(".")[0] == "embedding_job"
     return {"embedding_job": 1} if is_in_record else {"embedding_job": 1, url_field: 1}

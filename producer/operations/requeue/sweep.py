@@ -1,12 +1,13 @@
-"""Queues again what is owed a vector and may have been lost by Redis: one sweep over the collection.
+"""Enqueues again the jobs that Redis may have lost: one sweep over a collection.
 
-What sweeps saw and queued stands on Redis in one sorted set, by milliseconds of Redis' own clock, so that several
-sweepers and their successors agree. If that is lost too, documents are just seen anew.
+The documents that sweeps have seen and enqueued are stored on Redis in a sorted set, scored by milliseconds of Redis'
+own clock, so that all sweepers agree. If Redis loses the set, the documents count as unseen.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import LockError
 
 from producer.client.queue import chunked, push, queued
+from producer.contract.errors import BrokerUnavailable, ClipqueueError, ConfigurationError, StoreUnavailable
 from producer.contract.job import now_ms
-from producer.operations.requeue.due import Judgement, member_of
-from producer.operations.requeue.selection import ENDED, fields_to_read
+from producer.operations.requeue.due import SweepPlan, seen_key
+from producer.operations.requeue.selection import FINISHED, projection
+from producer.operations.workers import check_same_collection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from redis import Redis
     from redis.lock import Lock
@@ -30,9 +33,10 @@ if TYPE_CHECKING:
     from producer.documents.documents import ImageDocuments
 
 _KEY = "clipqueue:sweep:"
-# Longer than one chunk can take; after it a sweep that was killed no longer keeps others out.
+# Longer than one chunk takes; the lock of a killed sweep then expires.
 _LOCK_S = 60
 _KEEP_MS = 24 * 3600 * 1000
+_FULL_PAUSE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,9 @@ class SweepOptions:
     """How to sweep.
 
     Attributes:
-        age_s: Seconds that a document must have been owed a vector, and must lie between two times it is queued.
-        max_queued: At this many jobs waiting and in flight nothing is queued.
-        url_field: Where a document without a recorded job has its URL.
+        age_s: Seconds that a document must have waited for a vector, and minimum seconds between two enqueues of it.
+        max_queued: Nothing is enqueued while this many jobs wait or are in flight.
+        url_field: The field of the URL in a document without a recorded job.
     """
 
     age_s: float
@@ -51,29 +55,29 @@ class SweepOptions:
 
 
 @dataclass(frozen=True)
-class Swept:
-    """What one sweep did.
+class SweepResult:
+    """The result of one sweep.
 
     Attributes:
-        queued: Jobs that were queued again.
-        not_due: Documents that are owed a vector, but not for long enough.
-        unusable: Documents whose id or URL no worker could use.
-        complaints: What is wrong with those of them that no sweep has seen before.
-        is_full: The queue was full before all documents were seen.
+        queued: Number of jobs that were enqueued again.
+        not_due: Number of documents that have not waited long enough for a vector.
+        unusable: Number of documents whose id or URL is not valid.
+        problems: The problems of those unusable documents that no sweep has seen before.
+        is_full: The queue was full before all documents were read.
     """
 
     queued: int = 0
     not_due: int = 0
     unusable: int = 0
-    complaints: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
     is_full: bool = False
 
-    def __add__(self, other: Swept) -> Swept:
-        return Swept(
+    def __add__(self, other: SweepResult) -> SweepResult:
+        return SweepResult(
             self.queued + other.queued,
             self.not_due + other.not_due,
             self.unusable + other.unusable,
-            self.complaints + other.complaints,
+            self.problems + other.problems,
             self.is_full or other.is_full,
         )
 
@@ -87,13 +91,15 @@ class Sweeper:
         self._options = options
         self._key = f"{_KEY}{documents.database}.{documents.name}"
 
-    def sweep(self) -> Swept | None:
+    def sweep(self) -> SweepResult | None:
         """Sweep once; return None if another sweep of the collection is running.
 
         Raises:
-            BrokerUnavailable: Redis did not answer.
-            StoreUnavailable: MongoDB did not answer.
+            ConfigurationError: All live workers write to another collection.
+            BrokerUnavailable: Redis could not be reached.
+            StoreUnavailable: MongoDB could not be reached.
         """
+        check_same_collection(self._broker, self._documents)
         with self._broker.commands("did not answer the sweep") as redis:
             lock = redis.lock(f"{self._key}:lock", timeout=_LOCK_S)
             if not lock.acquire(blocking=False):
@@ -101,52 +107,80 @@ class Sweeper:
             try:
                 return self._sweep(redis, lock)
             finally:
-                with contextlib.suppress(LockError):  # it expired, and may be another's by now
+                with contextlib.suppress(LockError):  # it has expired, and another sweep may hold it
                     lock.release()
 
-    def _sweep(self, redis: Redis, lock: Lock) -> Swept:
-        swept, read_ms = Swept(), now_ms()
-        self._forget_old(redis)
-        room = self._options.max_queued - queued(redis)
-        if room <= 0:
-            return Swept(is_full=True)
-        for documents in chunked(self._owed()):
-            lock.reacquire()
-            swept += self._sweep_chunk(redis, documents, room - swept.queued, read_ms)
-            if swept.is_full:
-                break
-        return swept
+    def sweep_forever(
+        self,
+        every_s: float,
+        report: Callable[[SweepResult | None], object],
+        report_outage: Callable[[ClipqueueError], object],
+    ) -> None:
+        """Sweep again and again with a pause of `every_s` seconds; a full queue shortens it.
 
-    def _owed(self) -> Iterator[Document]:
-        """Yield documents that are owed a vector, recorded jobs first; an index on the status serves both queries."""
+        Args:
+            every_s: Seconds between two sweeps.
+            report: Called with each result of `sweep`.
+            report_outage: Called once for each outage or wrong configuration; the sweeps continue.
+        """
+        outage: type[ClipqueueError] | None = None
+        while True:
+            pause_s = every_s
+            try:
+                result = self.sweep()
+                report(result)
+                outage = None
+                if result and result.is_full and result.queued:  # the rest of the lost jobs must not wait long
+                    pause_s = min(every_s, _FULL_PAUSE_S)
+            except (BrokerUnavailable, StoreUnavailable, ConfigurationError) as exc:
+                if type(exc) is not outage:
+                    report_outage(exc)
+                outage = type(exc)
+            time.sleep(pause_s)
+
+    def _sweep(self, redis: Redis, lock: Lock) -> SweepResult:
+        result, read_ms = SweepResult(), now_ms()
+        self._delete_expired(redis)
+        capacity = self._options.max_queued - queued(redis)
+        if capacity <= 0:
+            return SweepResult(is_full=True)
+        for documents in chunked(self._candidates()):
+            lock.reacquire()
+            result += self._sweep_chunk(redis, documents, capacity - result.queued, read_ms)
+            if result.is_full:
+                break
+        return result
+
+    def _candidates(self) -> Iterator[Document]:
+        """Yield the documents without a result, recorded jobs first; an index on the status serves both queries."""
         url_field = self._options.url_field
-        fields = fields_to_read(url_field)
-        unrecorded = {"embedding_job.status": {"$nin": [*ENDED, "pending"]}}
+        fields = projection(url_field)
+        unrecorded = {"embedding_job.status": {"$nin": [*FINISHED, "pending"]}}
         return chain(
             self._documents.stream({"embedding_job.status": "pending"}, fields),
             self._documents.stream({"$and": [unrecorded, {url_field: {"$type": "string"}}]}, fields),
         )
 
-    def _sweep_chunk(self, redis: Redis, documents: list[Document], room: int, read_ms: int) -> Swept:
+    def _sweep_chunk(self, redis: Redis, documents: list[Document], capacity: int, read_ms: int) -> SweepResult:
         at_ms = _time_ms(redis)
-        seen: Any = redis.zmscore(self._key, [member_of(document) for document in documents])
-        judged = Judgement(self._options.url_field, int(self._options.age_s * 1e3), at_ms, read_ms)
+        seen: Any = redis.zmscore(self._key, [seen_key(document) for document in documents])
+        plan = SweepPlan(self._options.url_field, int(self._options.age_s * 1e3), at_ms, read_ms)
         for document, seen_ms in zip(documents, seen, strict=True):
-            judged.add(document, seen_ms)
-        due = judged.due[:room]
-        self._queue(redis, due, judged.noticed, at_ms)
-        return Swept(len(due), judged.not_due, judged.unusable, tuple(judged.complaints), len(judged.due) >= room)
+            plan.add(document, seen_ms)
+        due = plan.due[:capacity]
+        self._enqueue(redis, due, plan.newly_seen, at_ms)
+        return SweepResult(len(due), plan.not_due, plan.unusable, tuple(plan.problems), len(plan.due) >= capacity)
 
-    def _queue(self, redis: Redis, due: list[tuple[str, ImageJob]], noticed: list[str], at_ms: int) -> None:
+    def _enqueue(self, redis: Redis, due: list[tuple[str, ImageJob]], newly_seen: list[str], at_ms: int) -> None:
         with redis.pipeline() as pipeline:
-            if noticed:
-                pipeline.zadd(self._key, dict.fromkeys(noticed, at_ms), nx=True)
+            if newly_seen:
+                pipeline.zadd(self._key, dict.fromkeys(newly_seen, at_ms), nx=True)
             if due:
-                pipeline.zadd(self._key, {member: at_ms for member, _ in due})
+                pipeline.zadd(self._key, {key: at_ms for key, _ in due})
                 push(pipeline, [job for _, job in due])
             pipeline.execute()
 
-    def _forget_old(self, redis: Redis) -> None:
+    def _delete_expired(self, redis: Redis) -> None:
         keep_ms = max(_KEEP_MS, 10 * self._options.age_s * 1e3)
         redis.zremrangebyscore(self._key, 0, _time_ms(redis) - keep_ms)
 

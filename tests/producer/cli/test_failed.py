@@ -1,4 +1,4 @@
-"""`clipqueue failed`: the codes of what failed, with counts and samples, whatever stands in the documents."""
+"""`clipqueue failed`: counts and samples of each error code, also for documents with invalid records."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from producer.cli.failed import failed
-from tests.support.commands import run
+from tests.support.commands import invoke
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ NEWEST = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 @pytest.fixture
 def collection(stack: Stack) -> Iterator[Collection[Document]]:
-    """An empty collection of the test's own."""
+    """A new, empty collection."""
     with pymongo.MongoClient[Document](stack.mongodb_uri) as client:
         collection = client["clipqueue"][f"failed_{uuid.uuid4().hex}"]
         yield collection
@@ -52,14 +52,14 @@ def failure(image_id: str, code: Any, *, hours_ago: int = 0, **error: Any) -> Do
 
 @pytest.fixture
 def some(collection: Collection[Document]) -> None:
-    """One failure of one code, four of another, and what is no failure."""
+    """One failure of one code, four of another, and documents without a failure."""
     collection.insert_many([failure(f"photo-{number}", "http_404", hours_ago=number) for number in (2, 0, 3, 1)])
     collection.insert_one(failure("photo-9", "corrupt_image", hours_ago=9, stage="decode"))
     done = {"status": "done", "error": {"code": "http_404"}}
     collection.insert_many([{"_id": "done", "embedding_job": done}, {"_id": "new"}, {"_id": "odd", "embedding_job": 5}])
 
 
-def test_codes_are_listed_by_how_often_with_their_newest_images(
+def test_codes_are_sorted_by_count_with_their_newest_images(
     stack: Stack, collection: Collection[Document], some: None
 ) -> None:
     done = show(stack, collection)
@@ -89,7 +89,7 @@ def test_each_code_is_one_json_object(stack: Stack, collection: Collection[Docum
 
 
 @pytest.mark.parametrize(("most", "shown"), [("0", 0), ("2", 2), ("9", 4)])
-def test_samples_are_as_many_as_asked_for(
+def test_the_option_samples_limits_the_images_of_a_code(
     stack: Stack, collection: Collection[Document], some: None, most: str, shown: int
 ) -> None:
     group = read_json(stack, collection, "--samples", most)[0]
@@ -97,13 +97,13 @@ def test_samples_are_as_many_as_asked_for(
     assert group["newest"] == NEWEST.isoformat()
 
 
-def test_one_code_alone(stack: Stack, collection: Collection[Document], some: None) -> None:
+def test_the_option_code_shows_one_code(stack: Stack, collection: Collection[Document], some: None) -> None:
     assert [group["code"] for group in read_json(stack, collection, "--code", "corrupt_image")] == ["corrupt_image"]
     none = show(stack, collection, "--code", "http_\x1b500")
     assert (none.exit_code, none.stdout) == (0, "no image has failed with code 'http_\N{REPLACEMENT CHARACTER}500'\n")
 
 
-def test_no_failure_is_said_and_exits_with_0(stack: Stack, collection: Collection[Document]) -> None:
+def test_without_failures_the_exit_code_is_0(stack: Stack, collection: Collection[Document]) -> None:
     done = show(stack, collection)
     assert (done.exit_code, done.stdout) == (0, "no image has failed\n")
     assert read_json(stack, collection) == []
@@ -115,11 +115,11 @@ def test_the_option_names_another_collection(stack: Stack, collection: Collectio
     assert show(stack, collection, "--collection", f"{collection.name}_none").stdout == "no image has failed\n"
 
 
-def test_no_signature_of_a_url_is_shown(stack: Stack, collection: Collection[Document], some: None) -> None:
+def test_the_query_of_a_url_is_not_printed(stack: Stack, collection: Collection[Document], some: None) -> None:
     assert "deadbeef" not in show(stack, collection).stdout + show(stack, collection, "--json").stdout
 
 
-ODD_ERRORS: list[Any] = [
+INVALID_ERRORS: list[Any] = [
     None,
     "gone",
     [],
@@ -135,10 +135,10 @@ ODD_ERRORS: list[Any] = [
 ]
 
 
-def test_whatever_documents_hold_is_counted_and_printed_without_control_characters(
+def test_invalid_records_are_counted_and_printed_without_control_characters(
     stack: Stack, collection: Collection[Document]
 ) -> None:
-    jobs: list[Any] = [{"status": "failed", "error": error} for error in ODD_ERRORS]
+    jobs: list[Any] = [{"status": "failed", "error": error} for error in INVALID_ERRORS]
     jobs += [{"status": "failed", "url": url} for url in (5, "http://[::1", "a\x1b[2J", "http://host/\n?a=1")]
     jobs += [{"status": "failed", "finished_at": at} for at in ("now", 5, None)]
     for number, job in enumerate(jobs):
@@ -150,8 +150,8 @@ def test_whatever_documents_hold_is_counted_and_printed_without_control_characte
     assert sum(group["count"] for group in read_json(stack, collection)) == len(jobs)
 
 
-def test_a_mongodb_that_is_away_or_unset_is_a_message_without_the_password() -> None:
-    away = run("failed", MONGODB_URI="mongodb://user:hunter2@127.0.0.1:1/")
-    assert away.returncode == 1
-    assert away.stderr == "clipqueue: MongoDB did not answer: 127.0.0.1:1: [Errno 111] Connection refused\n"
-    assert "MONGODB_URI is not set" in run("failed").stderr
+def test_an_unavailable_or_missing_mongodb_is_a_message_without_the_password() -> None:
+    unavailable = invoke("failed", MONGODB_URI="mongodb://user:hunter2@127.0.0.1:1/")
+    assert unavailable.returncode == 1
+    assert unavailable.stderr == "clipqueue: MongoDB did not answer: 127.0.0.1:1: [Errno 111] Connection refused\n"
+    assert "MONGODB_URI is not set" in invoke("failed").stderr

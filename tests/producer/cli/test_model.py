@@ -1,4 +1,4 @@
-"""`clipqueue model`: what a worker here would run, and why."""
+"""`clipqueue model`: the properties of the model that a worker on this machine runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.commands import run
+from tests.support.commands import invoke, run
 from worker.encode.weights import BUNDLED, model_id
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
         ("auto", r"(fp32|bf16) \(measured: a batch of 4 takes \d+\.\d ms in fp32, \d+\.\d ms in bf16\)"),
     ],
 )
-def test_show_prints_what_a_worker_here_would_run(precision: str, reason: str) -> None:
+def test_show_prints_the_properties_of_the_model(precision: str, reason: str) -> None:
     env = {"CLIPQUEUE_PRECISION": precision, "CLIPQUEUE_DEVICE": "cpu"}
-    done = run("model", "show", "--model", "emoji-clip", **env)
+    done = invoke("model", "show", "--model", "emoji-clip", **env)
     assert done.returncode == 0, done.stderr
     shown = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
     assert re.fullmatch(reason, shown.pop("precision"))
@@ -36,9 +36,9 @@ def test_show_prints_what_a_worker_here_would_run(precision: str, reason: str) -
     }
 
 
-def test_show_and_pull_take_the_workers_settings() -> None:
+def test_pull_reads_the_settings_of_the_worker() -> None:
     env = {"CLIP_MODEL": "ViT-S-32-alt", "CLIP_PRETRAINED": "untrained"}
-    done = run("model", "pull", **env)
+    done = invoke("model", "pull", **env)
     assert re.fullmatch(r"ViT-S-32-alt/untrained: [\d,]+ parameters, ready to load here\n", done.stdout), done.stderr
 
 
@@ -50,18 +50,18 @@ def test_show_and_pull_take_the_workers_settings() -> None:
         ((), {"CLIPQUEUE_PRECISION": "int8"}, 1, "CLIPQUEUE_PRECISION"),
     ],
 )
-def test_what_cannot_be_shown_is_explained(
+def test_errors_are_messages_without_a_traceback(
     options: tuple[str, ...], env: dict[str, str], code: int, complaint: str
 ) -> None:
-    done = run("model", "show", *options, **env)
+    done = invoke("model", "show", *options, **env)
     assert done.returncode == code
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
 
-def test_without_the_worker_it_says_what_to_install(tmp_path: Path) -> None:
-    """As in the image of Flower, which has Celery and pydantic but no torch."""
+def test_the_message_names_the_extra_if_torch_is_not_installed(tmp_path: Path) -> None:
+    """The Docker image of Flower has Celery and pydantic but no torch."""
     for module in ("torch", "open_clip"):
         (tmp_path / f"{module}.py").write_text("raise ImportError('not installed')")
     done = run("model", "show", PYTHONPATH=str(tmp_path))

@@ -1,4 +1,4 @@
-"""`clipqueue purge`: asks, deletes what waits or what was parked, and nothing else."""
+"""`clipqueue purge`: asks, then deletes the waiting or the parked messages and nothing else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from producer.contract.names import IMAGE_QUEUE, PARKED_LIST
-from tests.support.commands import COMMAND, run
+from tests.support.commands import COMMAND, invoke
 
 if TYPE_CHECKING:
     import redis
@@ -23,8 +23,6 @@ def broker(queue: redis.Redis) -> redis.Redis:
     queue.hset("unacked", mapping={"tag-1": "d", "tag-2": "e"})
     queue.lpush(PARKED_LIST, "f")
     return queue
-    queue.flushdb()
-    return None
 
 
 def lengths(broker: redis.Redis) -> tuple[object, object, object]:
@@ -32,7 +30,7 @@ def lengths(broker: redis.Redis) -> tuple[object, object, object]:
 
 
 def answer(text: str, redis_url: str, *arguments: str) -> tuple[int, str]:
-    """Run the command on a terminal, where `text` is typed; return its exit code and what it printed."""
+    """Run the command on a terminal, type `text`, and return the exit code and the output."""
     typing, terminal = pty.openpty()
     env = {**os.environ, "REDIS_URL": redis_url}
     os.write(typing, text.encode())
@@ -53,45 +51,45 @@ def answer(text: str, redis_url: str, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def test_waiting_messages_go_and_those_in_flight_stay(broker: redis.Redis, redis_url: str) -> None:
-    done = run("purge", "--yes", REDIS_URL=redis_url)
+def test_waiting_messages_are_deleted_and_those_in_flight_stay(broker: redis.Redis, redis_url: str) -> None:
+    done = invoke("purge", "--yes", REDIS_URL=redis_url)
     assert (done.returncode, done.stdout) == (0, "deleted 3 waiting messages\n")
     assert "clipqueue backfill" in done.stderr
     assert lengths(broker) == (0, 2, 1)
 
 
-def test_parked_messages_go_alone(broker: redis.Redis, redis_url: str) -> None:
-    done = run("purge", "--parked", "--yes", REDIS_URL=redis_url)
+def test_the_option_parked_deletes_only_parked_messages(broker: redis.Redis, redis_url: str) -> None:
+    done = invoke("purge", "--parked", "--yes", REDIS_URL=redis_url)
     assert (done.returncode, done.stdout, done.stderr) == (0, "deleted 1 parked message\n", "")
     assert lengths(broker) == (3, 2, 0)
 
 
 @pytest.mark.parametrize(("typed", "exit_code", "left"), [("y\n", 0, 0), ("n\n", 1, 3), ("\n", 1, 3), ("\x04", 1, 3)])
-def test_it_asks_on_a_terminal(broker: redis.Redis, redis_url: str, typed: str, exit_code: int, left: int) -> None:
+def test_on_a_terminal_it_asks(broker: redis.Redis, redis_url: str, typed: str, exit_code: int, left: int) -> None:
     code, output = answer(typed, redis_url)
-    assert "Delete 3 waiting messages of 127.0.0.1:" in output
+    assert "Delete 3 waiting messages at 127.0.0.1:" in output
     assert "Traceback" not in output
     assert (code, lengths(broker)) == (exit_code, (left, 2, 1))
 
 
-def test_without_a_terminal_it_refuses_unless_told(broker: redis.Redis, redis_url: str) -> None:
-    done = run("purge", stdin="y\n", REDIS_URL=redis_url)
+def test_without_a_terminal_it_needs_the_option_yes(broker: redis.Redis, redis_url: str) -> None:
+    done = invoke("purge", stdin="y\n", REDIS_URL=redis_url)
     assert (done.returncode, done.stdout) == (1, "")
     assert "3 waiting messages" in done.stderr
     assert "give --yes" in done.stderr
     assert lengths(broker) == (3, 2, 1)
 
 
-def test_nothing_to_delete_is_said_without_asking(broker: redis.Redis, redis_url: str) -> None:
+def test_an_empty_list_is_reported_without_asking(broker: redis.Redis, redis_url: str) -> None:
     broker.delete(IMAGE_QUEUE)
-    done = run("purge", REDIS_URL=redis_url)
+    done = invoke("purge", REDIS_URL=redis_url)
     assert done.returncode == 0
     assert done.stdout.startswith("there is no waiting message at 127.0.0.1:")
 
 
-def test_a_redis_that_is_away_or_unset_is_a_message_without_the_password() -> None:
-    away = run("purge", "--yes", REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
-    assert away.returncode == 1
-    assert away.stderr.startswith("clipqueue: Redis at 127.0.0.1:1 did not purge: ")
-    assert "hunter2" not in away.stderr
-    assert "REDIS_URL is not set" in run("purge").stderr
+def test_an_unavailable_or_missing_redis_is_a_message_without_the_password() -> None:
+    unavailable = invoke("purge", "--yes", REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
+    assert unavailable.returncode == 1
+    assert unavailable.stderr.startswith("clipqueue: Redis at 127.0.0.1:1 did not purge: ")
+    assert "hunter2" not in unavailable.stderr
+    assert "REDIS_URL is not set" in invoke("purge").stderr

@@ -1,4 +1,4 @@
-"""The producer's client against a real Redis: what it puts there, and how it fails."""
+"""The client against a real Redis: the messages that it enqueues, and its errors."""
 
 from __future__ import annotations
 
@@ -24,22 +24,24 @@ if TYPE_CHECKING:
     from producer.local.stack import Stack
 
 
-def test_enqueue_puts_one_message_and_returns_its_task_id(own: Stack, own_broker: redis.Redis) -> None:
+def test_enqueue_pushes_one_message_and_returns_its_task_id(own: Stack, own_broker: redis.Redis) -> None:
     with EmbeddingClient(own.redis_url) as client:
         task_id = client.enqueue("a", "http://host/a.jpg")
     (raw,) = own_broker.lrange("images", 0, -1)
     assert json.loads(raw)["headers"]["id"] == task_id
 
 
-def test_enqueue_many_puts_all_in_order(own: Stack, own_broker: redis.Redis) -> None:
-    """More than one chunk; the queue is read from its right end."""
+def test_enqueue_many_pushes_all_messages_in_order(own: Stack, own_broker: redis.Redis) -> None:
+    """There are several chunks. Workers read the queue from its right end."""
     with EmbeddingClient(own.redis_url) as client:
         assert client.enqueue_many((f"id-{n}", f"http://host/{n}.jpg") for n in range(1201)) == 1201
     shown = [json.loads(raw)["headers"]["kwargsrepr"] for raw in reversed(own_broker.lrange("images", 0, -1))]
-    assert ["id-0'" in shown[0], "id-1200'" in shown[-1], len(shown)] == [True, True, 1201]
+    assert len(shown) == 1201
+    assert "id-0'" in shown[0]
+    assert "id-1200'" in shown[-1]
 
 
-def test_a_job_that_cannot_be_used_is_refused_at_the_call(own: Stack, own_broker: redis.Redis) -> None:
+def test_enqueue_refuses_an_invalid_job(own: Stack, own_broker: redis.Redis) -> None:
     with EmbeddingClient(own.redis_url) as client:
         for image_id, url in [("", "http://host/"), ("a", "ftp://host/"), ("a", "http://host/" + "x" * 2048)]:
             with pytest.raises(InvalidJob):
@@ -47,7 +49,7 @@ def test_a_job_that_cannot_be_used_is_refused_at_the_call(own: Stack, own_broker
     assert own_broker.llen("images") == 0
 
 
-def test_a_broker_that_is_away_is_named_without_its_password() -> None:
+def test_an_unreachable_redis_is_named_without_its_password() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound but not listening: refuses connections
         port = unused.getsockname()[1]
@@ -58,13 +60,13 @@ def test_a_broker_that_is_away_is_named_without_its_password() -> None:
     assert isinstance(caught.value, ConnectionError)
 
 
-def test_a_host_name_that_is_none_is_a_broker_that_is_away() -> None:
+def test_an_invalid_host_name_is_an_unreachable_redis() -> None:
     with EmbeddingClient("redis://no..such/0") as client, pytest.raises(BrokerUnavailable, match=r"no\.\.such"):
         client.enqueue("a", "http://host/")
 
 
-def test_a_broker_that_refuses_is_an_error_of_the_same_kind(own: Stack, own_broker: redis.Redis) -> None:
-    """A full Redis (noeviction) must not look like success."""
+def test_a_redis_that_refuses_the_message_raises_the_same_error(own: Stack, own_broker: redis.Redis) -> None:
+    """Redis refuses writes when it is full and its policy is noeviction."""
     own_broker.config_set("maxmemory", "1")
     try:
         with EmbeddingClient(own.redis_url) as client, pytest.raises(BrokerUnavailable, match="memory"):
@@ -76,7 +78,7 @@ def test_a_broker_that_refuses_is_an_error_of_the_same_kind(own: Stack, own_brok
 @pytest.mark.parametrize(
     "url", ["http://user:hunter2@host", "redis://:hunter2@host:port/0", "redis://:hunter2@host/0?no_such=1", "nonsense"]
 )
-def test_a_url_that_cannot_be_read_says_what_one_looks_like(url: str) -> None:
+def test_an_unreadable_redis_url_is_named_without_its_password(url: str) -> None:
     with pytest.raises(ConfigurationError, match="REDIS_URL") as caught:
         EmbeddingClient(url)
     assert "hunter2" not in str(caught.value)
@@ -93,10 +95,10 @@ def test_from_env_needs_redis_url(monkeypatch: pytest.MonkeyPatch, own: Stack, o
 
 
 @pytest.mark.parametrize("module", ["producer", "worker.health"])
-def test_rediss_checks_the_certificate_before_the_password_is_sent(module: str) -> None:
-    """On both sides of the queue; kombu by itself would check nothing."""
+def test_rediss_verifies_the_certificate_before_it_sends_the_password(module: str) -> None:
+    """The client and the worker do. By default, kombu would verify nothing."""
     received: list[bytes] = []
-    context = tls_context(trustme.CA(), "127.0.0.1")  # by an authority that nobody trusts
+    context = tls_context(trustme.CA(), "127.0.0.1")  # signed by an authority that is not trusted
     arguments = ["enqueue", "http://host/a.jpg"] if module == "producer" else []
     with SocketServer(lambda connection: received.append(connection.recv(1000)), context) as server:
         env = {**os.environ, "REDIS_URL": f"rediss://:hunter2@127.0.0.1:{server.port}/0"}
@@ -107,8 +109,8 @@ def test_rediss_checks_the_certificate_before_the_password_is_sent(module: str) 
     assert received == []
 
 
-# What the base install does not have; an import of any of these there would be an ImportError.
-HEAVY = (
+# The base install lacks these packages, so importing one of them there would fail.
+NOT_IN_BASE = (
     "celery",
     "kombu",
     "torch",
@@ -126,48 +128,67 @@ BLOCK_AND_ENQUEUE = """
 import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {heavy!r}:
+        if name.partition(".")[0] in {absent!r}:
             raise ImportError(name + " is not in the base install")
 sys.meta_path.insert(0, Absent())
 import producer, producer.cli.main
 with producer.EmbeddingClient({url!r}) as client:
     client.enqueue("a", "http://host/a.jpg")
-print(sorted(set({heavy!r}) & set(sys.modules)))
+print(sorted(set({absent!r}) & set(sys.modules)))
 """
 
 
 def test_the_base_install_is_enough_to_enqueue(own: Stack, own_broker: redis.Redis) -> None:
-    script = BLOCK_AND_ENQUEUE.format(heavy=HEAVY, url=own.redis_url)
+    script = BLOCK_AND_ENQUEUE.format(absent=NOT_IN_BASE, url=own.redis_url)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert own_broker.llen("images") == 1
 
 
-@pytest.mark.parametrize("absent", ["pymongo", "tqdm"])
-@pytest.mark.parametrize("command", [["backfill", "--url-field", "url"], ["retry"], ["sweep"], ["status", "a"]])
-def test_a_command_that_needs_an_extra_names_it(absent: str, command: list[str], own: Stack) -> None:
-    """Each needs pymongo, and those with a progress bar tqdm."""
-    needs_tqdm = command[0] in ("backfill", "retry")
-    hidden = f"import sys; sys.modules[{absent!r}] = None; sys.argv[1:] = {command!r}"
-    script = f"{hidden}; from producer.cli.main import main; main()"
+# Each needs pymongo. `backfill` and `retry` show a progress bar and also need tqdm.
+COMMANDS = [["backfill", "--url-field", "url"], ["retry"], ["sweep"], ["status", "a"]]
+RUN_WITHOUT = """
+import contextlib, io, json, sys
+sys.modules[{absent!r}] = None
+from producer.cli.main import main
+errors = {{}}
+for command in {commands!r}:
+    sys.argv[1:] = command
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()) as stderr,
+        contextlib.suppress(SystemExit),
+    ):
+        main()
+    errors[command[0]] = stderr.getvalue()
+print(json.dumps(errors))
+"""
+
+
+@pytest.mark.parametrize(
+    ("absent", "failing"), [("pymongo", {"backfill", "retry", "sweep", "status"}), ("tqdm", {"backfill", "retry"})]
+)
+def test_a_command_names_the_extra_that_it_needs(absent: str, failing: set[str], own: Stack) -> None:
+    script = RUN_WITHOUT.format(absent=absent, commands=COMMANDS)
     env = {**os.environ, "REDIS_URL": own.redis_url, "MONGODB_URI": own.mongodb_uri}
-    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False)
-    assert ("extra 'mongo'" in done.stderr) == (absent == "pymongo" or needs_tqdm)
-    assert "Traceback" not in done.stderr
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
+    errors = json.loads(done.stdout)
+    assert {name for name, error in errors.items() if "extra 'mongo'" in error} == failing
+    assert "Traceback" not in done.stderr + "".join(errors.values())
 
 
-def test_the_base_install_requires_redis_and_click_alone() -> None:
+def test_the_base_install_requires_only_redis_and_click() -> None:
     needed = [line for line in requires("clipqueue") or [] if "extra ==" not in line]
     assert sorted(line.split(">")[0].split("<")[0] for line in needed) == ["click", "redis"]
 
 
 def test_the_producer_does_not_import_the_worker() -> None:
-    """But for the two commands that load a model in their own process, and those only once they are asked to."""
+    """Except the two commands that load a model in their own process. They import it inside of functions."""
     sources = (Path(__file__).parents[3] / "producer").rglob("*.py")
     imports = re.compile(r"^( *)(from|import) worker", re.MULTILINE)
     found = {path.name: imports.findall(path.read_text()) for path in sources}
-    assert {name for name, lines in found.items() if lines} == {"model.py", "demo.py"}
+    assert {name for name, lines in found.items() if lines} == {"model.py", "demo_tables.py"}
     type_only = re.compile(r"^if TYPE_CHECKING:\n(?:    .*\n|\n)+", re.MULTILINE)
-    for name in ("cli/model.py", "local/demo.py"):
+    for name in ("cli/model.py", "local/demo_tables.py"):
         text = type_only.sub("", (Path(__file__).parents[3] / "producer" / name).read_text())
         assert all(len(indent) >= 4 for indent, _ in imports.findall(text)), name

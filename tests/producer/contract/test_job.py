@@ -1,4 +1,4 @@
-"""The job: what is accepted, what is refused and why, and how it looks on the wire."""
+"""Which jobs are valid, why others are refused, and what a job looks like in a message and in a log."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ OID = "65f0c0ffee65f0c0ffee65f0"
         (OID, OID),
     ],
 )
-def test_ids_keep_their_type_on_the_wire(given: object, wire: object) -> None:
-    """A string of 24 hex digits stays a string: only the caller knows which of the two the document has."""
+def test_an_id_keeps_its_type_in_the_message(given: object, wire: object) -> None:
+    """A string of 24 hex digits stays a string: only the caller knows the type of the document's `_id`."""
     job = ImageJob.new(given, "https://host/a.jpg")
     assert job.to_kwargs()["image_id"] == wire
     assert ImageJob.from_kwargs(job.to_kwargs()) == job
@@ -52,13 +52,13 @@ def test_ids_keep_their_type_on_the_wire(given: object, wire: object) -> None:
         {"$oid": 7},
     ],
 )
-def test_ids_that_no_document_should_have_are_refused(image_id: object) -> None:
+def test_an_invalid_id_is_refused(image_id: object) -> None:
     with pytest.raises(InvalidJob):
         parse_image_id(image_id)
 
 
 @pytest.mark.parametrize(
-    ("url", "complaint"),
+    ("url", "message"),
     [
         ("ftp://host/a.jpg", "scheme"),
         ("file:///etc/passwd", "scheme"),
@@ -79,13 +79,13 @@ def test_ids_that_no_document_should_have_are_refused(image_id: object) -> None:
         ("http://host/" + "x" * 2037, "2049 characters"),
     ],
 )
-def test_urls_that_no_worker_could_fetch_are_refused(url: Any, complaint: str) -> None:
-    with pytest.raises(InvalidJob, match=complaint):
+def test_a_url_that_no_worker_could_fetch_is_refused(url: Any, message: str) -> None:
+    with pytest.raises(InvalidJob, match=message):
         ImageJob.new("id", url)
 
 
 @pytest.mark.parametrize("url", ["http://u:hunter2@h\u2100/", "http://host:hunter2/", "ftp://u:hunter2@host/"])
-def test_no_complaint_repeats_the_url(url: str) -> None:
+def test_the_error_does_not_repeat_the_url(url: str) -> None:
     with pytest.raises(InvalidJob) as caught:
         ImageJob.new("id", url)
     assert "hunter2" not in str(caught.value)
@@ -116,7 +116,7 @@ def test_a_message_with_missing_or_wrong_keys_is_refused(kwargs: dict[str, Any])
         ImageJob.from_kwargs(kwargs)
 
 
-def test_unknown_keys_are_ignored_and_optional_ones_have_defaults() -> None:
+def test_unknown_keys_are_ignored_and_optional_keys_have_defaults() -> None:
     before = now_ms()
     job = ImageJob.from_kwargs({"image_id": "a", "url": "http://host/", "color": "red", "force": False})
     assert job.force is False
@@ -124,18 +124,18 @@ def test_unknown_keys_are_ignored_and_optional_ones_have_defaults() -> None:
 
 
 @pytest.mark.parametrize("enqueued_at", [10**18, float(10**15)])
-def test_a_time_in_the_future_is_taken_as_now(enqueued_at: float) -> None:
-    """Microseconds by mistake, or a clock ahead, must not win over every later job."""
+def test_a_time_in_the_future_is_replaced_by_the_current_time(enqueued_at: float) -> None:
+    """A time in microseconds, or from a clock that is ahead, would win over every later job."""
     job = ImageJob.from_kwargs({"image_id": "a", "url": "http://host/", "enqueued_at": enqueued_at})
     assert job.enqueued_at_ms <= now_ms()
 
 
-def test_javascript_numbers_are_whole_numbers() -> None:
+def test_a_float_with_a_whole_value_is_accepted() -> None:
     job = ImageJob.from_kwargs({"image_id": "a", "url": "http://host/", "enqueued_at": 1.7e12})
     assert job.enqueued_at_ms == 1_700_000_000_000
 
 
-def test_force_is_on_the_wire_only_when_set() -> None:
+def test_the_message_contains_force_only_if_it_is_true() -> None:
     assert "force" not in ImageJob.new("a", "http://host/").to_kwargs()
     assert ImageJob.new("a", "http://host/", force=True).to_kwargs()["force"] is True
 
@@ -149,14 +149,14 @@ def test_force_is_on_the_wire_only_when_set() -> None:
         ("photo-1", "photo-1"),
     ],
 )
-def test_redaction_leaves_scheme_host_and_path(url: str, shown: str) -> None:
+def test_a_redacted_url_has_only_scheme_host_and_path(url: str, shown: str) -> None:
     assert redact_url(url) == shown
 
 
-def test_the_description_has_no_query() -> None:
+def test_the_description_of_a_job_contains_no_query() -> None:
     assert "secret" not in ImageJob.new("a", "https://host/a.jpg?sig=secret").describe()
 
 
-def test_text_is_redacted_wherever_a_url_stands_in_it() -> None:
+def test_every_url_in_a_text_is_redacted() -> None:
     text = "GET https://host/it's.jpg?a='b&sig=secret failed, 'HTTP://x/#secret' and \"http://y?secret\", too"
     assert redact_text(text) == "GET https://host/it's.jpg failed, 'HTTP://x/ and \"http://y too"

@@ -1,4 +1,4 @@
-"""The golden test: our message, field by field against the one that Celery's own producer puts on the queue."""
+"""The golden test: each field of our message equals the one of the message that Celery's own producer sends."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     from producer.local.stack import Stack
 
-# Differ from message to message, in Celery's as in ours. reply_to names the reply queue of Celery's RPC result
-# backend, which does not exist here; ours is empty.
+# These differ between any two messages. Celery's reply_to names the queue of its RPC result backend, which is not used
+# here; ours is empty.
 VOLATILE = ("delivery_tag", "reply_to")
 
 
-def opened(raw: bytes) -> dict[str, Any]:
-    """Return the message with its body decoded, and check the fields that cannot be equal."""
+def decoded(raw: bytes) -> dict[str, Any]:
+    """Return the message with its body decoded, without the fields that cannot be equal."""
     message: dict[str, Any] = json.loads(raw)
     message["body"] = json.loads(base64.b64decode(message["body"]))
     for name in VOLATILE:
@@ -36,9 +36,9 @@ def opened(raw: bytes) -> dict[str, Any]:
 
 @pytest.fixture
 def celery_message(stack: Stack, broker: redis.Redis) -> Any:
-    """A function that sends a job with Celery's own producer and takes the raw message off the queue."""
+    """A function that sends a job with Celery's own producer and returns the raw message."""
     app = Celery(broker=stack.redis_url, set_as_current=False)
-    # A queue of its own: the worker of other tests may be listening on the real one.
+    # A separate queue, because the worker of other tests consumes the real one.
     app.conf.task_queues = [Queue("golden")]  # type: ignore[no-untyped-call]
 
     def send(job: ImageJob, task_id: str) -> bytes:
@@ -59,42 +59,42 @@ def celery_message(stack: Stack, broker: redis.Redis) -> Any:
 
 @pytest.mark.parametrize("image_id", ["photo-1", {"$oid": "65f0c0ffee65f0c0ffee65f0"}], ids=["string", "ObjectId"])
 @pytest.mark.parametrize("force", [False, True])
-def test_our_message_is_celerys(image_id: object, force: bool, celery_message: Any) -> None:
+def test_our_message_equals_celerys(image_id: object, force: bool, celery_message: Any) -> None:
     """Every field of the envelope, the headers, the properties and the body."""
-    # Without a query, which Celery would show in kwargsrepr and ours does not.
+    # The URL has no query: Celery's kwargsrepr would contain it, ours does not.
     job = ImageJob.new(image_id, "https://host/ü.jpg", force=force)
     task_id = str(uuid.uuid4())
 
-    theirs, ours = opened(celery_message(job, task_id)), opened(image_message(job, task_id))
+    theirs, ours = decoded(celery_message(job, task_id)), decoded(image_message(job, task_id))
 
-    theirs["properties"]["delivery_info"]["routing_key"] = "images"  # the golden queue's only difference
+    theirs["properties"]["delivery_info"]["routing_key"] = "images"  # the only difference
     assert ours == theirs
     assert {name: type(value) for name, value in ours["headers"].items()} == {
         name: type(value) for name, value in theirs["headers"].items()
     }
 
 
-def test_each_message_has_a_delivery_tag_of_its_own() -> None:
-    """kombu keeps unacked messages by this tag: two with the same would overwrite each other."""
+def test_each_message_has_its_own_delivery_tag() -> None:
+    """kombu stores unacked messages by this tag, so two messages with one tag would overwrite each other."""
     job = ImageJob.new("a", "http://host/")
     tags = {json.loads(image_message(job, "t"))["properties"]["delivery_tag"] for _ in range(100)}
     assert len(tags) == 100
 
 
-def test_the_text_that_flower_shows_has_no_query() -> None:
+def test_the_text_that_flower_shows_contains_no_query() -> None:
     job = ImageJob.new("a", "http://host/a.jpg?sig=secret")
     assert "secret" not in json.loads(image_message(job, "t"))["headers"]["kwargsrepr"]
 
 
-def test_the_longest_job_is_a_message_that_workers_read() -> None:
-    """Characters beyond the basic plane take twelve in JSON, and stand in the body and in the description."""
+def test_workers_accept_the_message_of_the_longest_job() -> None:
+    """JSON escapes each of these characters as 12 bytes, in the body and in the description."""
     job = ImageJob.new("\N{GRINNING FACE}" * 1024, "http://h/" + "\N{GRINNING FACE}" * 2039)
     clean = validate_message(image_message(job, str(uuid.uuid4())), 10.0)
     assert json.loads(base64.b64decode(clean["body"]))[1] == job.to_kwargs()
 
 
-def test_no_url_is_described_with_its_query() -> None:
-    """Whatever keyword argument holds it: some backends use URLs as ids."""
+def test_the_description_of_keyword_arguments_contains_no_query() -> None:
+    """Any argument may be a URL: some backends use URLs as ids."""
     url = "https://host/a.jpg?sig=deadbeef"
     described = describe_kwargs({"image_id": url, "url": url, "enqueued_at": url, "force": url})
     assert "https://host/a.jpg" in described

@@ -1,4 +1,4 @@
-"""Messages are taken and told of together, no more of them than have room, and none is lost where Redis refuses."""
+"""The transport pops, records and acks messages in batches, within its limits, and loses none when Redis refuses."""
 
 from __future__ import annotations
 
@@ -11,37 +11,40 @@ import redis as redis_client
 
 from tests.support.messages import hand_made_message
 from worker.broker import transport
-from worker.broker.deliveries import Deliveries
-from worker.broker.processing_list import ProcessingList
+from worker.broker.deliveries import Consumption
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import redis
 
     from producer.local.stack import Stack
 
-ROOM = 8
+SLOTS = 8
 untyped: Any = kombu
 
 
-@pytest.fixture(autouse=True)
-def process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker process that has taken nothing yet."""
-    monkeypatch.setattr(transport.Channel, "holdings", Deliveries())
-    monkeypatch.setattr(transport.Channel, "taker", ProcessingList())
-    transport.install()
+@pytest.fixture
+def consumption() -> Consumption:
+    """The state of a worker process that has consumed nothing yet."""
+    return Consumption()
 
 
 @pytest.fixture
-def connection(redis_url: str, queue: redis.Redis) -> Iterator[Any]:
-    with untyped.Connection(redis_url, transport_options={"max_countdown_s": 1.0}) as connection:
+def connect(consumption: Consumption) -> Callable[[str], Any]:
+    transport.install()
+    return lambda url: untyped.Connection(url, transport_options={"max_countdown_s": 1.0, "consumption": consumption})
+
+
+@pytest.fixture
+def connection(redis_url: str, queue: redis.Redis, connect: Callable[[str], Any]) -> Iterator[Any]:
+    with connect(redis_url) as connection:
         yield connection
 
 
 @pytest.fixture
-def taken(connection: Any) -> Iterator[list[Any]]:
-    """What a consumer with room for `ROOM` messages has been given."""
+def delivered(connection: Any) -> Iterator[list[Any]]:
+    """The messages that were delivered to a consumer with `SLOTS` free slots."""
     messages: list[Any] = []
     consumer = untyped.Consumer(
         connection.channel(),
@@ -49,7 +52,7 @@ def taken(connection: Any) -> Iterator[list[Any]]:
         callbacks=[lambda _, message: messages.append(message)],
         accept=["json"],
     )
-    consumer.qos(prefetch_count=ROOM)
+    consumer.qos(prefetch_count=SLOTS)
     with consumer:
         yield messages
 
@@ -63,103 +66,115 @@ def ids(messages: list[Any]) -> list[str]:
     return [message.payload[1]["image_id"] for message in messages]
 
 
-def commands(queue: redis.Redis) -> int:
+def count_commands(queue: redis.Redis) -> int:
     stats: Any = queue.info("commandstats")
     return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("blmove", "exec"))
 
 
-def test_all_that_has_room_is_taken_in_order_and_nothing_more(
-    connection: Any, taken: list[Any], queue: redis.Redis
+def test_it_delivers_as_many_messages_as_there_are_free_slots_in_order(
+    connection: Any, delivered: list[Any], queue: redis.Redis, consumption: Consumption
 ) -> None:
     enqueue(queue, 20)
     connection.drain_events(timeout=5)
-    assert ids(taken) == [f"image-{number}" for number in range(ROOM)]
-    assert (queue.llen("images"), queue.hlen("unacked"), queue.zcard("unacked_index")) == (12, ROOM, ROOM)
-    assert not queue.exists(transport.Channel.taker.key)
+    assert ids(delivered) == [f"image-{number}" for number in range(SLOTS)]
+    assert (queue.llen("images"), queue.hlen("unacked"), queue.zcard("unacked_index")) == (12, SLOTS, SLOTS)
+    assert not queue.exists(consumption.processing.key)
     with pytest.raises(TimeoutError):
         connection.drain_events(timeout=0.2)
-    assert len(taken) == ROOM
+    assert len(delivered) == SLOTS
 
 
-def test_many_messages_cost_few_round_trips(connection: Any, taken: list[Any], queue: redis.Redis) -> None:
-    enqueue(queue, ROOM)
-    before = commands(queue)
+def test_many_messages_cost_few_round_trips(connection: Any, delivered: list[Any], queue: redis.Redis) -> None:
+    enqueue(queue, SLOTS)
+    before = count_commands(queue)
     connection.drain_events(timeout=5)
-    assert len(taken) == ROOM
-    assert commands(queue) - before == 3  # the first is taken and noted, then all others are noted
+    assert len(delivered) == SLOTS
+    assert count_commands(queue) - before == 3  # pop the first, record it, record all others
 
 
-def test_what_is_no_message_among_many_is_parked_and_the_others_are_taken(
-    connection: Any, taken: list[Any], queue: redis.Redis
+def test_invalid_messages_are_parked_and_valid_ones_among_them_delivered(
+    connection: Any, delivered: list[Any], queue: redis.Redis, consumption: Consumption
 ) -> None:
     enqueue(queue, 2)
     queue.lpush("images", "no message", "")
     enqueue(queue, 2)
     connection.drain_events(timeout=5)
-    assert ids(taken) == ["image-0", "image-1", "image-0", "image-1"]
+    assert ids(delivered) == ["image-0", "image-1", "image-0", "image-1"]
     assert queue.llen("clipqueue:parked") == 2
-    assert not queue.exists(transport.Channel.taker.key)
+    assert not queue.exists(consumption.processing.key)
 
 
-def test_a_message_twice_to_the_letter_is_two_messages(connection: Any, taken: list[Any], queue: redis.Redis) -> None:
+def test_identical_messages_are_delivered_separately(connection: Any, delivered: list[Any], queue: redis.Redis) -> None:
     queue.lpush("images", *[hand_made_message({"image_id": "twin", "url": "http://a.example/"})] * 3)
     connection.drain_events(timeout=5)
-    assert ids(taken) == ["twin"] * 3
+    assert ids(delivered) == ["twin"] * 3
     assert queue.hlen("unacked") == 3
 
 
-def test_where_redis_refuses_to_note_them_none_is_lost(own: Stack, own_broker: redis.Redis) -> None:
-    """It fills up just when they are taken."""
-    taker = transport.Channel.taker
-    enqueue(own_broker, ROOM)
-    items: Any = [own_broker.lmove("images", taker.key, "RIGHT", "LEFT") for _ in range(ROOM)]
+def test_nothing_is_consumed_while_consumption_is_paused(redis_url: str, queue: redis.Redis) -> None:
+    transport.install()
+    enqueue(queue, 1)
+    options = {"consumption": Consumption(is_paused=lambda: True)}
+    with untyped.Connection(redis_url, transport_options=options) as connection:
+        assert not connection.channel().qos.can_consume()
+
+
+def test_a_full_redis_that_refuses_to_record_messages_loses_none(
+    own: Stack, own_broker: redis.Redis, connect: Callable[[str], Any], consumption: Consumption
+) -> None:
+    """It fills up just after they are popped."""
+    key = consumption.processing.key
+    enqueue(own_broker, SLOTS)
+    items: Any = [own_broker.lmove("images", key, "RIGHT", "LEFT") for _ in range(SLOTS)]
     own_broker.config_set("maxmemory", 1)
     try:
-        with untyped.Connection(own.redis_url) as connection, pytest.raises(Empty):
-            connection.channel().admit(items)
+        with connect(own.redis_url) as connection, pytest.raises(Empty):
+            connection.channel().accept(items)
     finally:
         own_broker.config_set("maxmemory", 0)
-    assert (own_broker.llen(taker.key), own_broker.hlen("unacked")) == (ROOM, 0)
-    assert not transport.Channel.holdings.tags
-    taker.sign_in(own_broker)
-    assert own_broker.llen("images") == ROOM
+    assert (own_broker.llen(key), own_broker.hlen("unacked")) == (SLOTS, 0)
+    assert not consumption.deliveries.tags
+    consumption.processing.heartbeat_and_reclaim(own_broker)
+    assert own_broker.llen("images") == SLOTS
 
 
-def test_redis_is_told_of_all_jobs_that_have_ended_together(
-    connection: Any, taken: list[Any], queue: redis.Redis
-) -> None:
-    enqueue(queue, ROOM)
+def test_acks_are_sent_together(connection: Any, delivered: list[Any], queue: redis.Redis) -> None:
+    enqueue(queue, SLOTS)
     connection.drain_events(timeout=5)
-    before = commands(queue)
-    for message in taken[:6]:
+    before = count_commands(queue)
+    for message in delivered[:6]:
         message.ack()
-    assert queue.hlen("unacked") == ROOM
+    assert queue.hlen("unacked") == SLOTS
     for _ in range(2):
-        connection.transport._settle()
-    assert commands(queue) - before == 1
-    assert set(queue.hkeys("unacked")) == {message.delivery_tag.encode() for message in taken[6:]}
+        connection.transport._flush()
+    assert count_commands(queue) - before == 1
+    assert set(queue.hkeys("unacked")) == {message.delivery_tag.encode() for message in delivered[6:]}
     assert queue.zcard("unacked_index") == 2
 
 
-def test_what_redis_was_not_told_makes_room_and_is_told_by_the_watch(
-    connection: Any, taken: list[Any], queue: redis.Redis
+def test_a_deferred_ack_frees_its_slot_at_once_and_is_sent_by_the_heartbeat(
+    connection: Any, delivered: list[Any], queue: redis.Redis, consumption: Consumption
 ) -> None:
-    enqueue(queue, 2 * ROOM)
+    enqueue(queue, 2 * SLOTS)
     connection.drain_events(timeout=5)
-    for message in list(taken):
+    for message in list(delivered):
         message.ack()
     connection.drain_events(timeout=5)
-    assert len(taken) == 2 * ROOM
-    transport.Channel.holdings.settle(queue)
-    assert queue.hlen("unacked") == ROOM
+    assert len(delivered) == 2 * SLOTS
+    consumption.deliveries.flush(queue)
+    assert queue.hlen("unacked") == SLOTS
 
 
-def test_what_could_not_be_delivered_goes_back_and_the_rest_is_held(
-    connection: Any, taken: list[Any], queue: redis.Redis, monkeypatch: pytest.MonkeyPatch
+def test_messages_that_cannot_be_delivered_are_requeued(
+    connection: Any,
+    delivered: list[Any],
+    queue: redis.Redis,
+    consumption: Consumption,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As when no thread can be started."""
+    """A thread that cannot be started stops the delivery in the middle of a batch."""
     real = connection.transport._deliver
-    deliveries = iter(range(ROOM))
+    deliveries = iter(range(SLOTS))
 
     def deliver(*args: Any) -> None:
         if next(deliveries) == 3:
@@ -167,22 +182,22 @@ def test_what_could_not_be_delivered_goes_back_and_the_rest_is_held(
         real(*args)
 
     monkeypatch.setattr(connection.transport, "_deliver", deliver)
-    enqueue(queue, ROOM)
+    enqueue(queue, SLOTS)
     with pytest.raises(RuntimeError):
         connection.drain_events(timeout=5)
-    transport.Channel.holdings.settle(queue)
-    assert len(taken) == 3
-    assert queue.llen("images") == ROOM - 4
-    assert set(transport.Channel.holdings.tags) >= {message.delivery_tag for message in taken}
+    consumption.deliveries.flush(queue)
+    assert len(delivered) == 3
+    assert queue.llen("images") == SLOTS - 4
+    assert set(consumption.deliveries.tags) >= {message.delivery_tag for message in delivered}
 
 
-def test_messages_that_may_be_noted_though_redis_went_away_go_back(
+def test_messages_are_requeued_if_the_reply_to_their_transaction_is_lost(
     connection: Any, queue: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer to the transaction was lost."""
+    """Redis may have recorded them as unacked."""
     enqueue(queue, 1)
     channel = connection.channel()
-    item: Any = queue.lmove("images", channel.taker.key, "RIGHT", "LEFT")
+    item: Any = queue.lmove("images", channel.consumption.processing.key, "RIGHT", "LEFT")
     real = redis_client.client.Pipeline.execute
 
     def execute(pipe: Any) -> Any:
@@ -192,14 +207,14 @@ def test_messages_that_may_be_noted_though_redis_went_away_go_back(
     with monkeypatch.context() as patch:
         patch.setattr(redis_client.client.Pipeline, "execute", execute)
         with pytest.raises(redis_client.ConnectionError):
-            channel.admit([item])
+            channel.accept([item])
     assert queue.hlen("unacked") == 1
-    channel.settle()
+    channel.flush()
     assert (queue.llen("images"), queue.hlen("unacked")) == (1, 0)
 
 
-def test_a_message_got_by_kombus_own_way_is_noted_too(connection: Any, queue: redis.Redis) -> None:
-    """As by `celery amqp basic.get`."""
+def test_a_message_from_basic_get_is_recorded_as_unacked(connection: Any, queue: redis.Redis) -> None:
+    """`celery amqp basic.get` uses kombu's own way to pop."""
     enqueue(queue, 1)
     channel = connection.channel()
     message = channel.basic_get("images")
@@ -208,10 +223,17 @@ def test_a_message_got_by_kombus_own_way_is_noted_too(connection: Any, queue: re
     assert queue.llen("images") == 1
 
 
-def test_a_channel_that_closes_tells_what_has_ended(connection: Any, taken: list[Any], queue: redis.Redis) -> None:
+def test_a_closing_channel_sends_its_acks(connection: Any, delivered: list[Any], queue: redis.Redis) -> None:
     enqueue(queue, 2)
     connection.drain_events(timeout=5)
-    taken[0].ack()
-    taken[0].channel.close()
+    delivered[0].ack()
+    delivered[0].channel.close()
     assert queue.hlen("unacked") == 0
     assert queue.llen("images") == 1
+
+
+def test_two_processes_share_no_state(redis_url: str, queue: redis.Redis) -> None:
+    """The state comes with the connection's options; nothing is set on the class."""
+    transport.install()
+    with untyped.Connection(redis_url) as one, untyped.Connection(redis_url) as other:
+        assert one.channel().consumption is not other.channel().consumption

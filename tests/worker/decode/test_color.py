@@ -1,4 +1,4 @@
-"""Colour: every mode and profile ends as the sRGB that a viewer shows."""
+"""Color: images of every mode and profile are converted to the sRGB that a viewer shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.pictures import encoded, photo
 from worker.spec import PreprocessSpec
 
 SPEC = PreprocessSpec(64, 64)
-# The primaries of sRGB, adapted to D50 (IEC 61966-2-1, as ICC profiles have them).
+# The primaries of sRGB, adapted to D50 as in ICC profiles (IEC 61966-2-1).
 RED, GREEN, BLUE = (0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)
 
 
@@ -22,7 +22,7 @@ def fixed(*values: float) -> bytes:
 
 
 def profile(*primaries: tuple[float, float, float], description: str = "test") -> bytes:
-    """Return a monitor's profile of three primaries and a gamma of 2.2 (ICC.1:2001-04, sections 6.1 and 6.3)."""
+    """Return a display profile with three primaries and a gamma of 2.2 (ICC.1:2001-04, sections 6.1 and 6.3)."""
     text = description.encode() + b"\0"
     tags = {
         b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(79),
@@ -49,15 +49,15 @@ def pixels(content: bytes) -> np.ndarray:
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
-def test_a_colour_profile_is_followed(file_format: str) -> None:
-    """This one's red is sRGB's green: what is stored red is shown green."""
+def test_a_color_profile_is_applied(file_format: str) -> None:
+    """The red of this profile is the green of sRGB, so a red pixel must become green."""
     options = {"quality": 100} if file_format in ("JPEG", "WEBP", "AVIF") else {}
     swapped = encoded(Image.new("RGB", (64, 64), "red"), file_format, icc_profile=profile(GREEN, RED, BLUE), **options)
     assert np.abs(pixels(swapped) - (0, 255, 0)).max() < 12
 
 
-def test_a_profile_that_is_srgb_changes_nothing() -> None:
-    """By its description: most pictures have it, and it is not worth a conversion."""
+def test_an_srgb_profile_changes_nothing() -> None:
+    """Most images have it. The decoder detects it by its description and skips the conversion."""
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     plain = encoded(photo(), "PNG")
     assert np.array_equal(pixels(encoded(photo(), "PNG", icc_profile=srgb)), pixels(plain))
@@ -66,18 +66,18 @@ def test_a_profile_that_is_srgb_changes_nothing() -> None:
 @pytest.mark.parametrize(
     "broken",
     [b"x", b"", profile(RED, GREEN, BLUE)[:200], bytes(128), profile(RED, GREEN, BLUE) + bytes(5_000_000)],
-    ids=["one byte", "nothing", "cut", "zeros", "too long"],
+    ids=["one byte", "empty", "truncated", "zeros", "too long"],
 )
-def test_a_profile_that_cannot_be_used_is_left_out(broken: bytes) -> None:
+def test_an_unusable_profile_is_ignored(broken: bytes) -> None:
     assert np.array_equal(pixels(encoded(photo(), "TIFF", icc_profile=broken)), pixels(encoded(photo(), "TIFF")))
 
 
-def test_a_profile_of_another_colour_space_is_left_out() -> None:
-    grey = encoded(photo().convert("L"), "PNG", icc_profile=profile(GREEN, RED, BLUE))
-    assert np.array_equal(pixels(grey), pixels(encoded(photo().convert("L"), "PNG")))
+def test_a_profile_of_another_color_space_is_ignored() -> None:
+    gray = encoded(photo().convert("L"), "PNG", icc_profile=profile(GREEN, RED, BLUE))
+    assert np.array_equal(pixels(gray), pixels(encoded(photo().convert("L"), "PNG")))
 
 
-def test_lab_shows_the_same_picture() -> None:
+def test_a_lab_image_looks_the_same() -> None:
     to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
     lab = to_lab.apply(photo())
     assert lab.mode == "LAB"
@@ -85,15 +85,14 @@ def test_lab_shows_the_same_picture() -> None:
 
 
 @pytest.mark.parametrize("top", [1.0, 255.0, 65_535.0, 1e6])
-def test_floats_show_the_same_picture_whatever_their_range(top: float) -> None:
-    grey = photo().convert("L")
-    greys = np.asarray(grey).astype(np.float32)
-    floats = Image.fromarray(greys / greys.max() * top)
-    brightest = Image.fromarray((greys / greys.max() * 255).astype(np.uint8))
-    assert np.abs(pixels(encoded(floats, "TIFF")) - pixels(encoded(brightest, "PNG"))).mean() < 2
+def test_a_float_image_looks_the_same_in_every_range(top: float) -> None:
+    grays = np.asarray(photo().convert("L")).astype(np.float32)
+    floats = Image.fromarray(grays / grays.max() * top)
+    integers = Image.fromarray((grays / grays.max() * 255).astype(np.uint8))
+    assert np.abs(pixels(encoded(floats, "TIFF")) - pixels(encoded(integers, "PNG"))).mean() < 2
 
 
-def test_floats_that_are_no_numbers_are_black() -> None:
+def test_nan_and_infinity_are_black() -> None:
     values = np.full((64, 64), np.nan, np.float32)
     values[:32] = np.inf
     assert not pixels(encoded(Image.fromarray(values), "TIFF")).any()

@@ -1,4 +1,4 @@
-"""What a worker that was told to stop still begins."""
+"""The drain: which jobs and stages may still start after SIGTERM."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from worker.errors import WorkerStopping
 from worker.lifecycle.drain import Drain
 
 
-def test_until_it_begins_everything_may_be_started() -> None:
+def test_before_the_drain_every_job_and_stage_may_start() -> None:
     drain = Drain(0.0)
-    drain.start_job()
-    drain.start_stage(1e6)
+    drain.raise_if_draining()
+    drain.raise_if_no_time_for(1e6)
 
 
-def test_no_job_is_started_any_more() -> None:
+def test_no_job_starts_during_the_drain() -> None:
     drain = Drain(1e6)
-    drain.begin()
+    drain.start()
     with pytest.raises(WorkerStopping):
-        drain.start_job()
+        drain.raise_if_draining()
 
 
-def test_a_stage_is_started_if_it_ends_in_time() -> None:
+def test_a_stage_starts_only_if_it_can_end_before_the_deadline() -> None:
     drain = Drain(1000.0)
-    drain.begin()
-    drain.start_stage(900.0)
+    drain.start()
+    drain.raise_if_no_time_for(900.0)
     with pytest.raises(WorkerStopping, match="1001 s"):
-        drain.start_stage(1001.0)
+        drain.raise_if_no_time_for(1001.0)
 
 
-def test_a_pause_ends_when_it_begins() -> None:
+def test_the_drain_ends_a_sleep() -> None:
     drain = Drain(1e6)
-    drain.begin()
-    drain.pause(1e6)
+    drain.start()
+    drain.sleep(1e6)

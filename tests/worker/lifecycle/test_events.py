@@ -1,4 +1,4 @@
-"""What Flower sees: every task's events, sent in groups."""
+"""Flower gets every event of every task, in batches."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from tests.support.servers import ImageServer
 
 
-def test_every_task_is_seen_to_begin_and_to_end(
+def test_flower_gets_the_events_of_every_task(
     worker_log: Path, broker: redis.Redis, client: EmbeddingClient, images: ImageServer, new_id: str
 ) -> None:
-    url = images.add("/picture.jpg", small_jpeg())
+    url = images.add("/photo.jpg", small_jpeg())
     seen: dict[str, set[str]] = defaultdict(set)
     with broker.pubsub() as events:  # type: ignore[no-untyped-call]
         events.psubscribe("/0.celeryev/task.multi")
         tasks = [client.enqueue(f"{new_id}-{number}", url) for number in range(10)]
 
-        def have_ended() -> bool:
+        def have_arrived() -> bool:
             if (message := events.get_message(timeout=1.0)) and message["type"] == "pmessage":
                 for event in json.loads(base64.b64decode(json.loads(message["data"])["body"])):
                     seen[event["uuid"]].add(event["type"])
             return all(seen[task] >= {"task-received", "task-started", "task-succeeded"} for task in tasks)
 
-        wait_for(have_ended, "the events of all tasks")
+        wait_for(have_arrived, "the events of all tasks")

@@ -1,4 +1,4 @@
-"""A store that is away is waited for; one that answers and refuses holds no thread for ever."""
+"""Calls wait while MongoDB is unavailable, and give up on a MongoDB that answers pings and refuses writes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from producer.contract.job import ImageJob
 from tests.support.waiting import wait_for
 from worker.errors import HttpRefused, StoreRefused, StoreUnavailable
 from worker.lifecycle.drain import Drain
-from worker.store.outage import ResilientStore
+from worker.store.outage import Outage, ResilientStore
 from worker.store.results import Failure, JobCheck
 
 if TYPE_CHECKING:
@@ -22,16 +22,16 @@ JOB = ImageJob("photo-1", "http://host/a.jpg", 1)
 FAILURE = Failure("photo-1", None, 1, 1, HttpRefused(404, "gone"))
 
 
-class MovedStore:
-    """A store whose server the test moves away, and makes refuse."""
+class FlakyStore:
+    """A store that the test makes unavailable, and that refuses every write."""
 
     def __init__(self) -> None:
-        self.is_there = threading.Event()
+        self.is_available = threading.Event()
         self.calls = 0
 
     def ping(self) -> None:
-        if not self.is_there.is_set():
-            raise StoreUnavailable("not there")
+        if not self.is_available.is_set():
+            raise StoreUnavailable("connection refused")
 
     def check(self, job: ImageJob, model: str) -> JobCheck:
         self.calls += 1
@@ -50,8 +50,8 @@ class MovedStore:
 
 
 @pytest.fixture
-def store() -> MovedStore:
-    return MovedStore()
+def store() -> FlakyStore:
+    return FlakyStore()
 
 
 @pytest.fixture
@@ -59,67 +59,78 @@ def drain() -> Drain:
     return Drain(60.0)
 
 
-def test_calls_wait_until_it_is_back_and_it_says_so_once(
-    store: MovedStore, drain: Drain, caplog: pytest.LogCaptureFixture
+@pytest.fixture
+def outage() -> Outage:
+    return Outage()
+
+
+@pytest.fixture
+def resilient(store: FlakyStore, outage: Outage, drain: Drain) -> ResilientStore:
+    return ResilientStore(store, outage, drain)
+
+
+def test_calls_wait_for_the_end_of_the_outage_which_is_logged_once(
+    store: FlakyStore, outage: Outage, resilient: ResilientStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    patient = ResilientStore(store, drain)
     with ThreadPoolExecutor(8) as pool:
-        waiting = [pool.submit(patient.check, JOB, "m") for _ in range(8)]
-        wait_for(lambda: store.calls == 8 and patient.is_away, "all to have asked once")
-        assert not any(one.done() for one in waiting)
-        store.is_there.set()
-        assert {one.result().verdict for one in waiting} == {"needed"}
-    assert not patient.is_away
+        calls = [pool.submit(resilient.check, JOB, "m") for _ in range(8)]
+        wait_for(lambda: store.calls == 8 and outage.is_active, "every call to fail once")
+        assert not any(call.done() for call in calls)
+        store.is_available.set()
+        assert {call.result().verdict for call in calls} == {"needed"}
+    assert not outage.is_active
     assert store.calls == 16
-    assert caplog.text.count("no message is taken") == 1
-    assert caplog.text.count("answers again") == 1
+    assert caplog.text.count("MongoDB unavailable; consumption paused: connection refused") == 1
+    assert caplog.text.count("MongoDB is available again") == 1
 
 
-def test_a_worker_that_stops_waits_no_longer(store: MovedStore, drain: Drain) -> None:
-    patient = ResilientStore(store, drain)
+def test_a_draining_worker_does_not_wait(outage: Outage, drain: Drain, resilient: ResilientStore) -> None:
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(patient.check, JOB, "m")
-        wait_for(lambda: patient.is_away, "the absence to be seen")
-        drain.begin()
+        call = pool.submit(resilient.check, JOB, "m")
+        wait_for(lambda: outage.is_active, "the outage to start")
+        drain.start()
         with pytest.raises(StoreUnavailable):
-            waiting.result()
+            call.result()
     with pytest.raises(StoreUnavailable):
-        patient.check(JOB, "m")
+        resilient.check(JOB, "m")
 
 
-def test_what_is_refused_each_time_goes_back_after_three_tries(
-    store: MovedStore, drain: Drain, caplog: pytest.LogCaptureFixture
+def test_a_write_that_is_refused_each_time_fails_after_three_tries(
+    store: FlakyStore, resilient: ResilientStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And neither says so each time, nor asks at full speed."""
-    store.is_there.set()
-    patient = ResilientStore(store, drain)
+    """It is logged once, and the tries are spaced out."""
+    store.is_available.set()
     with pytest.raises(StoreUnavailable, match="the disk is full"):
-        patient.save_failure(FAILURE)
+        resilient.save_failure(FAILURE)
     assert store.calls == 3
     assert caplog.text.count("the disk is full") == 1
-    assert patient.check(JOB, "m").verdict == "needed"
+    assert resilient.check(JOB, "m").verdict == "needed"
 
 
-def test_a_store_that_refuses_for_hours_is_still_waited_for(store: MovedStore, drain: Drain) -> None:
-    """Pauses double up to a limit; 2 to the power of thousands is no number of seconds."""
-    patient = ResilientStore(store, drain)
-    patient._failures = 5000
-    patient.ping()
-    assert patient.is_away
-    drain.begin()
-    wait_for(lambda: not patient.is_away, "the wait to end")
+def test_the_first_probe_is_delayed_longer_each_time_up_to_a_limit(
+    outage: Outage, drain: Drain, resilient: ResilientStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until a write succeeds. The limit holds for an outage of hours, too."""
+    delays: list[float] = []
+    monkeypatch.setattr(drain, "sleep", delays.append)
+    monkeypatch.setattr(resilient, "_answers", lambda: True)
+    for _ in range(100):
+        resilient.ping()
+        wait_for(lambda: not outage.is_active, "the outage to end")
+    assert delays[:6] == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0]
+    assert set(delays[6:]) == {30.0}
 
 
-def test_a_document_that_is_refused_for_good_is_news_of_its_own(store: MovedStore, drain: Drain) -> None:
-    patient = ResilientStore(store, drain)
+def test_a_rejected_document_does_not_start_an_outage(outage: Outage, resilient: ResilientStore) -> None:
     with pytest.raises(StoreRefused):
-        patient.save(JOB, None, 1, JobCheck("needed", None))  # type: ignore[arg-type]
-    assert not patient.is_away
+        resilient.save(JOB, None, 1, JobCheck("needed", None))  # type: ignore[arg-type]
+    assert not outage.is_active
 
 
-def test_a_worker_that_starts_without_it_knows_before_it_takes_a_job(store: MovedStore, drain: Drain) -> None:
-    patient = ResilientStore(store, drain)
-    patient.ping()
-    assert patient.is_away
-    store.is_there.set()
-    wait_for(lambda: not patient.is_away, "its return to be seen")
+def test_a_ping_at_start_finds_the_outage_before_the_first_job(
+    store: FlakyStore, outage: Outage, resilient: ResilientStore
+) -> None:
+    resilient.ping()
+    assert outage.is_active
+    store.is_available.set()
+    wait_for(lambda: not outage.is_active, "the outage to end")

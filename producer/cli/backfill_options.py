@@ -1,0 +1,87 @@
+"""The options that `clipqueue backfill` and `clipqueue retry` share, and their connections."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from producer.cli.collection import collection_option, open_documents_for
+from producer.cli.output import fail
+from producer.client.broker import Broker
+from producer.client.environment import redis_url_from_env
+from producer.contract.errors import BrokerUnavailable, ClipqueueError, StoreUnavailable
+from producer.operations.workers import check_same_collection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from producer.documents.documents import ImageDocuments
+
+
+@dataclass(frozen=True)
+class SharedOptions:
+    """The values of the shared options."""
+
+    collection: str
+    query: str
+    limit: int | None
+    rate: float | None
+    max_queued: int
+    restart: bool
+    watch: bool = False
+    dry_run: bool = False
+
+
+def shared_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the shared options to a command."""
+    options = (
+        click.option("--query", default="{}", help='Only documents that match this extended JSON: {"kind": "photo"}.'),
+        click.option(
+            "--limit", type=click.IntRange(min=1), help="Maximum number of jobs; the same command continues later."
+        ),
+        click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Maximum number of jobs per second."),
+        click.option(
+            "--max-queued",
+            type=click.IntRange(min=1),
+            default=10_000,
+            show_default=True,
+            help="Pause while this many jobs wait or are in flight.",
+        ),
+        click.option("--restart", is_flag=True, help="Start from the beginning, not where an earlier run stopped."),
+        collection_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@contextmanager
+def open_connections(command: str, options: SharedOptions) -> Iterator[tuple[ImageDocuments, Broker, Any]]:
+    """Give a block the documents, Redis and the parsed query; print an error of the block and exit with 1."""
+    try:
+        with (
+            open_documents_for(f"clipqueue {command}", options.collection) as documents,
+            closing(Broker(redis_url_from_env())) as broker,
+        ):
+            check_same_collection(broker, documents)
+            yield documents, broker, _read_query(options.query)
+    except (BrokerUnavailable, StoreUnavailable) as exc:
+        fail(f"{exc}; the same command continues from here")
+    except ClipqueueError as exc:
+        fail(str(exc))
+
+
+def _read_query(text: str) -> Any:
+    from bson import json_util  # noqa: PLC0415  (not part of the base install)
+    from bson.errors import BSONError  # noqa: PLC0415
+
+    try:
+        query = json_util.loads(text)
+    except (ValueError, TypeError, BSONError) as exc:
+        raise click.UsageError(f"--query is not valid extended JSON: {exc}") from None
+    if not isinstance(query, dict):
+        raise click.UsageError('--query must be a JSON object, such as {"kind": "photo"}')
+    return query

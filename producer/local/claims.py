@@ -1,0 +1,50 @@
+"""Claims the folder and the ports of an embedded stack, so that two stacks do not share them."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+from typing import IO, TYPE_CHECKING
+
+from ephemeral_port_reserve import reserve
+
+from producer.local.servers import HOST
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class StackError(Exception):
+    """A part of the stack could not be started or has ended; the message names it and has its last log lines."""
+
+
+def lock_folder(folder: Path) -> IO[str]:
+    """Lock a folder until the returned file is closed.
+
+    Raises:
+        StackError: Another process has locked it.
+    """
+    lock = (folder / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise StackError(f"{folder} is in use by another `clipqueue up`") from None
+    return lock
+
+
+def claim_port(port: int, option: str) -> int:
+    """Return `port`, or a free one if it is 0.
+
+    Raises:
+        StackError: The port is in use; the message names `option`.
+    """
+    if not port:
+        return int(reserve(HOST))  # kept in TIME_WAIT, so that no connection gets it meanwhile
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as exc:
+            raise StackError(f"port {port} cannot be used ({exc.strerror}); choose another with {option}") from None
+    return port

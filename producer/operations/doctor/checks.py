@@ -1,0 +1,71 @@
+"""Runs all checks with the settings of this environment.
+
+A server that is unavailable is a finding; the other checks still run.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from producer.client.broker import Broker
+from producer.client.environment import collection_name, mongodb_uri, redis_url_from_env
+from producer.contract.errors import ClipqueueError
+from producer.operations.doctor.clocks import Clock, clock_finding, read_clock
+from producer.operations.doctor.findings import Finding
+from producer.operations.doctor.queue import parked_finding, queue_findings, read_queue
+from producer.operations.doctor.redis import server_findings
+from producer.operations.doctor.workers import worker_findings
+from producer.operations.workers import read_workers
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+Place = tuple[str, str]  # database and collection
+
+
+def run_checks() -> list[Finding]:
+    """Check Redis, MongoDB, the workers and the queue. Reads `REDIS_URL`, `MONGODB_URI` and `CLIPQUEUE_COLLECTION`."""
+    mongodb_findings, mongodb_clocks, place = _check_mongodb()
+    redis_findings, redis_clocks = _check_redis(place)
+    return [*redis_findings, *mongodb_findings, clock_finding([*redis_clocks, *mongodb_clocks])]
+
+
+def _check_redis(place: Place | None) -> tuple[list[Finding], list[Clock]]:
+    try:
+        with closing(Broker(redis_url_from_env())) as broker, broker.commands("did not answer") as redis:
+            return _check_on_redis(redis, broker.host, place)
+    except ClipqueueError as exc:
+        consequence = "Until it answers, the queue and the workers cannot be checked."
+        return [Finding.problem("redis", str(exc), consequence)], []
+
+
+def _check_on_redis(redis: Redis, host: str, place: Place | None) -> tuple[list[Finding], list[Clock]]:
+    server: Any = redis.info()
+
+    def now() -> float:
+        seconds, micros = redis.time()
+        return seconds + micros / 1e6
+
+    clock = read_clock("Redis", now)
+    live = read_workers(redis)
+    clocks = [clock, *(Clock(one.heartbeat["node"], clock.ahead_s + one.ahead_s) for one in live.workers)]
+    queue = queue_findings(read_queue(redis), live.heartbeats)
+    return [*server_findings(server, host), *worker_findings(live, place), *queue, parked_finding(redis)], clocks
+
+
+def _check_mongodb() -> tuple[list[Finding], list[Clock], Place | None]:
+    """Return the findings, MongoDB's clock, and the collection in this environment's settings."""
+    uri = mongodb_uri()
+    if uri is None:
+        todo = "Set MONGODB_URI as for the workers, such as mongodb://host:27017/database."
+        return [Finding.problem("mongodb", "not checked: MONGODB_URI is not set", todo)], [], None
+    try:
+        from producer.operations.doctor.mongo import check_mongodb  # noqa: PLC0415  (needs pymongo)
+    except ImportError:
+        todo = "Install clipqueue's extra 'mongo' here: pip install '.[mongo]' in its folder."
+        return [Finding.problem("mongodb", "not checked: pymongo is not installed", todo)], [], None
+    try:
+        return check_mongodb(uri, collection_name())
+    except ClipqueueError as exc:
+        return [Finding.problem("mongodb", f"not checked: {exc}")], [], None

@@ -1,0 +1,57 @@
+"""`python -m tests.check worker/fetch/dns.py` or `fetch`: lint, type-check and test one file or room."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> int:
+    """Return the exit code: 0 if every check passed."""
+    if len(sys.argv) == 1:
+        sys.stderr.write("name a room or a file: make check fetch, or make check FILE=worker/fetch/dns.py\n")
+        return 2
+    sources = [source for argument in sys.argv[1:] for source in find_sources(argument)]
+    tests = sorted({test for source in sources for test in find_tests(source)})
+    paths = sorted({str(path.relative_to(ROOT)) for path in (*sources, *tests)})
+    commands = [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]]
+    if any(_run(*command, *paths) for command in commands):
+        return 1
+    return _run("pytest", "-q", *(str(test.relative_to(ROOT)) for test in tests)) if tests else 0
+
+
+def find_sources(argument: str) -> list[Path]:
+    """Return the file or folder of that path, or the room of that name in `worker` or `producer`."""
+    candidates = [ROOT / argument, ROOT / "worker" / argument, ROOT / "producer" / argument]
+    found = [path for path in candidates if path.exists()]
+    if not found:
+        sys.exit(f"{argument} is neither a file nor a room")
+    return found
+
+
+def find_tests(source: Path) -> list[Path]:
+    """Return the tests of a source: those named after it, else all tests of its room."""
+    path = source.relative_to(ROOT)
+    if path.parts[0] == "tests":
+        return [source]
+    room = ROOT / "tests" / (path if source.is_dir() else path.parent)
+    named = sorted((room if room.is_dir() else room.parent).glob(f"test_{path.stem}*.py"))
+    if named or len(path.parts) == 2:
+        return named or ([room] if source.is_dir() else [])
+    while not room.is_dir():  # a folder inside a room
+        named = sorted(room.parent.glob(f"test_{room.name}*.py"))
+        if named:
+            return named
+        room = room.parent
+    return [room]
+
+
+def _run(program: str, *arguments: str) -> int:
+    return subprocess.run([Path(sys.executable).parent / program, *arguments], cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""`clipqueue status`: the state of each image, as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from bson import ObjectId
+
+from tests.support.commands import invoke
+
+if TYPE_CHECKING:
+    from pymongo.collection import Collection
+
+    from producer.local.stack import Stack
+
+
+@pytest.fixture
+def env(stack: Stack) -> dict[str, str]:
+    return {"MONGODB_URI": stack.mongodb_uri}
+
+
+def test_status_shows_each_state(env: dict[str, str], collection: Collection[dict[str, Any]], new_id: str) -> None:
+    done_id = ObjectId()
+    done_job = {"status": "done", "model": "m", "dim": 2, "finished_at": datetime(2026, 1, 2, tzinfo=UTC)}
+    error = {"code": "http_404", "stage": "fetch", "message": "gone"}
+    collection.insert_many(
+        [
+            {"_id": f"{new_id}-odd", "embedding_job": "queued"},
+            {"_id": f"{new_id}-odder", "embedding_job": {"status": "failed", "error": "gone"}},
+            {"_id": done_id, "embedding_job": done_job},
+            {"_id": f"{new_id}-failed", "embedding_job": {"status": "failed", "error": error}},
+            {"_id": f"{new_id}-new", "url": "http://host/"},
+        ]
+    )
+    asked = [str(done_id), f"{new_id}-failed", f"{new_id}-new", f"{new_id}-none", f"{new_id}-odd", f"{new_id}-odder"]
+
+    lines = invoke("status", *asked, **env)
+    assert lines.returncode == 1
+    assert [line.split("\t")[:2] for line in lines.stdout.splitlines()] == [
+        [asked[0], "done"],
+        [asked[1], "failed"],
+        [asked[2], "pending"],
+        [asked[3], "unknown"],
+        [asked[4], "pending"],
+        [asked[5], "failed"],
+    ]
+    assert "http_404 at fetch: gone" in lines.stdout
+
+    as_json = invoke("status", "--json", str(done_id), **env)
+    assert as_json.returncode == 0
+    assert json.loads(as_json.stdout) == {"id": str(done_id), **done_job, "finished_at": "2026-01-02T00:00:00+00:00"}

@@ -1,0 +1,104 @@
+"""No process of the embedded stack outlives the process that started it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from producer.local import guardian, tied
+from tests.producer.local.up import ENV, run_up, still_running
+from tests.support.commands import COMMAND
+from tests.support.waiting import wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Each is a program for `sh`, with the path of a file as $1; it prints a line once it is ready.
+LOOP = "echo ready; while :; do sleep 0.05; done"
+LEAVES_TRACE = f'trap "echo stopped > $1; exit" TERM; {LOOP}'
+IGNORES_SIGTERM = f'trap "" TERM; {LOOP}'
+
+START_CHILD = """
+import sys
+from producer.local.guardian import start_guarded
+
+child = start_guarded(["sh", "-c", *sys.argv[1:]], stdout=-1)
+child.stdout.readline()
+print(child.pid, flush=True)
+"""
+DIE = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+FREEZE_AND_DIE = "import os, signal; os.kill(child.pid, signal.SIGSTOP); os.kill(os.getpid(), signal.SIGKILL)"
+
+
+def pids_with(text: str) -> list[int]:
+    """Return the processes whose command line contains `text`."""
+    found = psutil.process_iter(["pid", "cmdline"])
+    return [one.pid for one in found if text in " ".join(one.info["cmdline"] or ())]
+
+
+@pytest.mark.parametrize(
+    ("script", "end", "is_told"),
+    [(LEAVES_TRACE, DIE, True), (LEAVES_TRACE, FREEZE_AND_DIE, True), (IGNORES_SIGTERM, DIE, False)],
+    ids=["handles-sigterm", "frozen", "ignores-sigterm"],
+)
+def test_a_child_of_a_killed_process_is_stopped(script: str, end: str, *, is_told: bool, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    command = [sys.executable, "-c", START_CHILD + end, script, "sh", str(trace)]
+    parent = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert parent.returncode == -signal.SIGKILL, parent.stderr
+    child = int(parent.stdout)
+    wait_for(lambda: not psutil.pid_exists(child), "the child to end", guardian.GRACE_S + 20)
+    wait_for(lambda: not pids_with(str(trace)), "its process group to end")
+    assert trace.exists() == is_told
+
+
+def test_a_normal_exit_waits_until_forgotten_children_have_ended(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    command = [sys.executable, "-c", START_CHILD, LEAVES_TRACE, "sh", str(trace)]
+    parent = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert not psutil.pid_exists(int(parent.stdout))
+    assert trace.read_text() == "stopped\n"
+
+
+def test_no_process_outlives_a_killed_up() -> None:
+    """The servers, the worker, its decoders and the guardian end."""
+    with run_up() as up:
+        processes = psutil.Process(up.process.pid).children(recursive=True)
+        up.process.kill()
+        wait_for(lambda: not still_running(processes), f"{still_running(processes)} to end")
+    assert len(processes) >= len(["redis", "mongo", "worker", "decoder", "guardian"])
+
+
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
+def test_no_process_outlives_a_demo_that_is_stopped_while_it_starts(by: signal.Signals) -> None:
+    with guardian.start_guarded(
+        [*COMMAND, "demo"], env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as demo:
+
+        def children() -> list[psutil.Process]:
+            found = psutil.Process(demo.pid).children(recursive=True)
+            return found if {process.pid for process in found} & set(pids_with("worker.app")) else []
+
+        processes = wait_for(children, "the worker to be started")
+        demo.send_signal(by)
+    assert len(processes) >= len(["redis", "mongo", "worker", "guardian"])
+    wait_for(lambda: not still_running(processes), f"{still_running(processes)} to end")
+
+
+def test_a_command_of_make_ends_when_make_is_killed() -> None:
+    command = [sys.executable, str(tied.__file__), *COMMAND, "up", "--no-worker"]
+    # The shell stands for make: it starts the command, and waits for it.
+    with guardian.start_guarded(
+        ["/bin/sh", "-c", '"$@"; true', "sh", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as shell:
+        assert shell.stdout is not None
+        assert next((line for line in shell.stdout if line.startswith("ready")), None)
+        processes = psutil.Process(shell.pid).children(recursive=True)
+        shell.kill()
+    assert len(processes) >= len(["up", "redis", "mongo", "guardian"])
+    wait_for(lambda: not still_running(processes), f"{still_running(processes)} to end")

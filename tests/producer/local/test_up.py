@@ -1,0 +1,117 @@
+"""`clipqueue up`: jobs, signals, ports and folders."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from functools import partial
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from ephemeral_port_reserve import reserve
+
+from tests.producer.local.up import ENV, WITHOUT_MODEL, is_open, run_up, still_running
+from tests.support.commands import invoke, run
+from tests.support.pictures import small_jpeg
+from tests.support.waiting import wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.producer.local.up import Up
+    from tests.support.servers import ImageServer
+
+
+def finished(image_id: str, env: dict[str, str]) -> str:
+    """Return the line that `clipqueue status` prints for an image, or nothing while it has no result."""
+    shown = invoke("status", image_id, **env).stdout
+    return shown if shown.split("\t")[1] in ("done", "failed") else ""
+
+
+def assert_stopped_by(number: signal.Signals, up: Up) -> None:
+    """Stop `clipqueue up` by a signal, and check that no process of it is left."""
+    processes = psutil.Process(up.process.pid).children(recursive=True)
+    up.process.send_signal(number)
+    _, errors = up.process.communicate(timeout=60)
+    assert up.process.returncode == 0
+    assert "stopped" in errors
+    assert not any(is_open(port) for port in up.ports())
+    wait_for(lambda: not still_running(processes), "all processes to end")
+
+
+def test_up_runs_jobs_until_sigterm_stops_everything(images: ImageServer) -> None:
+    """Without settings, the model is the small one that ships with the project."""
+    good, bad = images.add("/good.jpg", small_jpeg()), images.add("/bad.jpg", b"not a photo")
+    with run_up(env=WITHOUT_MODEL) as up:
+        enqueued = invoke("enqueue", good, bad, **up.exports)
+        assert enqueued.returncode == 0
+        done, failed = (
+            wait_for(partial(finished, one, up.exports), "the job to end") for one in enqueued.stdout.split()
+        )
+        assert "done\temoji-clip/emoji-clip.safetensors@" in done
+        assert "unsupported_format at decode" in failed
+        assert_stopped_by(signal.SIGTERM, up)
+
+
+def test_up_runs_the_chosen_model_until_ctrl_c_stops_everything(images: ImageServer) -> None:
+    """The option overrides the environment."""
+    url = images.add("/a.jpg", small_jpeg())
+    with run_up("--model", "ViT-S-32-alt/untrained", env={**ENV, "CLIP_MODEL": "no-such-model"}) as up:
+        assert invoke("enqueue", url, "--id", "a", **up.exports).returncode == 0
+        done = wait_for(lambda: finished("a", up.exports), "the image to be done")
+        assert_stopped_by(signal.SIGINT, up)
+    assert "ViT-S-32-alt/untrained" in done
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_second_signal_does_not_interrupt_the_stop(by: signal.Signals) -> None:
+    with run_up("--no-worker") as up:
+        up.process.send_signal(by)
+        up.process.send_signal(signal.SIGINT)
+        up.process.communicate(timeout=60)
+        assert up.process.returncode == 0
+        assert not any(is_open(port) for port in up.ports())
+
+
+def test_up_ends_and_names_a_part_that_has_ended() -> None:
+    with run_up("--no-worker") as up:
+        with up.redis() as client:
+            os.kill(client.info()["process_id"], signal.SIGKILL)
+        _, errors = up.process.communicate(timeout=60)
+        assert up.process.returncode == 1
+        assert "clipqueue: redis has ended (exit code -9)" in errors
+        assert not any(is_open(port) for port in up.ports())
+
+
+def test_up_ends_with_the_reason_of_a_worker_that_does_not_start() -> None:
+    done = run("up", **{**ENV, "CLIP_PRETRAINED": "/no/such/weights.pt"})
+    assert done.returncode == 1
+    assert "cannot be loaded, so this worker does not start" in done.stderr
+    assert "clipqueue: worker has ended (exit code 1)" in done.stderr
+
+
+def test_two_stacks_do_not_share_a_folder(tmp_path: Path) -> None:
+    with run_up("--no-worker", "--data-dir", str(tmp_path)):
+        second = run("up", "--no-worker", "--data-dir", str(tmp_path))
+    assert second.returncode == 1
+    assert f"{tmp_path} is in use" in second.stderr
+
+
+def test_up_uses_the_given_port_and_folder(tmp_path: Path) -> None:
+    taken = reserve()
+    with socket.create_server(("127.0.0.1", taken)):
+        done = run("up", "--redis-port", str(taken))
+    assert done.returncode == 1
+    assert f"port {taken} cannot be used" in done.stderr
+
+    options = ("--no-worker", "--redis-port", str(taken), "--data-dir", str(tmp_path / "new"))
+    for expected in (0, 1):
+        with run_up(*options) as up:
+            assert up.ports()[0] == taken
+            with up.redis() as client:
+                assert client.llen("images") == expected
+                client.lpush("images", "kept")
+            up.process.terminate()
+            up.process.communicate(timeout=60)

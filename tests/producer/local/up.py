@@ -1,0 +1,75 @@
+"""Runs `clipqueue up` in a process."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+import redis
+
+from producer.cli.model import SMALL_MODEL
+from tests.support.commands import COMMAND, start
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+ENV = {**os.environ, **SMALL_MODEL, "CLIPQUEUE_PRECISION": "fp32", "COLUMNS": "140"}
+WITHOUT_MODEL = {key: value for key, value in ENV.items() if key not in SMALL_MODEL}
+
+
+class Up:
+    """A running `clipqueue up`: its process, and the variables that it printed."""
+
+    def __init__(self, process: subprocess.Popen[str], exports: dict[str, str]) -> None:
+        self.process = process
+        self.exports = exports
+
+    def redis(self) -> redis.Redis:
+        return redis.Redis.from_url(self.exports["REDIS_URL"])
+
+    def ports(self) -> list[int]:
+        return [int(re.findall(r":(\d+)/", url)[0]) for url in self.exports.values()]
+
+
+@contextmanager
+def run_up(*options: str, until: str = "ready", env: dict[str, str] | None = None) -> Iterator[Up]:
+    """Start `clipqueue up` and wait until it prints a line that starts with `until`."""
+    process = start([*COMMAND, "up", *options], env or ENV)
+    assert process.stderr is not None
+    assert process.stdout is not None
+    try:
+        lines: list[str] = []
+        for line in process.stderr:
+            lines.append(line)
+            if line.startswith(until):
+                break
+        else:
+            pytest.fail("".join(lines))
+        exports = dict(process.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in range(2))
+        yield Up(process, exports)
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def still_running(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Return those processes that have not ended."""
+    return [process for process in processes if _is_running(process)]
+
+
+def _is_running(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

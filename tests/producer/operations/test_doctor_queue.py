@@ -1,0 +1,108 @@
+"""`clipqueue doctor`: findings on the queue, the parked messages and the clocks."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from producer.contract.job import now_ms
+from producer.contract.names import PARKED_LIST, WORKER_KEY
+from producer.operations.doctor.clocks import Clock, clock_finding
+from tests.support.doctor import run_doctor, write_heartbeat
+from tests.support.messages import hand_made_message
+
+if TYPE_CHECKING:
+    import redis
+
+    from producer.local.stack import Stack
+
+
+def waiting_for(minutes: float) -> str:
+    return hand_made_message({"image_id": "a", "url": "http://host/", "enqueued_at": now_ms() - int(60_000 * minutes)})
+
+
+def test_a_workers_clock_is_compared_at_the_time_of_its_heartbeat(own: Stack, own_broker: redis.Redis) -> None:
+    write_heartbeat(own_broker, "celery@a")
+    own_broker.expire(WORKER_KEY + "celery@a", 12)  # written 18 s ago
+    is_ok, text = run_doctor(own)["clocks"]
+    assert not is_ok
+    assert "celery@a +18.0 s" in text or "celery@a +17.9 s" in text
+    write_heartbeat(own_broker, "celery@a", at=now_ms() - 18_000)
+    own_broker.expire(WORKER_KEY + "celery@a", 12)
+    is_ok, text = run_doctor(own)["clocks"]
+    assert is_ok
+    assert all(name in text for name in ("celery@a", "Redis", "MongoDB"))
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "is_ok"),
+    [((), True), ((4.9,), True), ((-4.9, 0.0), True), ((5.1,), False), ((-5.1,), False), ((3.0, -3.0), False)],
+)
+def test_clocks_may_be_five_seconds_apart(ahead_s: tuple[float, ...], is_ok: bool) -> None:
+    finding = clock_finding([Clock(f"server-{number}", ahead) for number, ahead in enumerate(ahead_s)])
+    assert finding.is_ok is is_ok
+    assert ("NTP" in "\n".join(finding.lines)) is not is_ok
+
+
+def test_the_queue_finding_has_the_length_and_the_oldest_job(own: Stack, own_broker: redis.Redis) -> None:
+    assert run_doctor(own)["queue"] == (True, "0 messages wait on 'images'")
+    own_broker.lpush("images", waiting_for(minutes=5))
+    assert run_doctor(own)["queue"] == (True, "1 message waits on 'images'; the oldest job is 5 min old")
+
+
+def test_the_oldest_job_may_be_at_either_end(own: Stack, own_broker: redis.Redis) -> None:
+    """A retry is inserted behind newer jobs."""
+    own_broker.lpush("images", waiting_for(minutes=3), waiting_for(minutes=5))
+    assert "the oldest job is 5 min old" in run_doctor(own).text["queue"]
+    own_broker.rpush("images", waiting_for(minutes=7))
+    assert "the oldest job is 7 min old" in run_doctor(own).text["queue"]
+
+
+@pytest.mark.parametrize("odd", [b"", b"\xff", b"{}", b"[]", b'{"body": 5}', b'{"body": "W10="}'])
+def test_a_message_that_is_not_a_job_has_no_age(own: Stack, own_broker: redis.Redis, odd: bytes) -> None:
+    own_broker.rpush("images", odd)
+    assert run_doctor(own)["queue"] == (True, "1 message waits on 'images'")
+    own_broker.lpush("images", waiting_for(minutes=3))
+    assert run_doctor(own)["queue"] == (True, "2 messages wait on 'images'; the oldest job is 3 min old")
+
+
+@pytest.mark.parametrize("enqueued_at", [True, "now", -1, 10**30, None])
+def test_a_job_with_an_invalid_time_has_no_age(own: Stack, own_broker: redis.Redis, enqueued_at: Any) -> None:
+    own_broker.lpush("images", hand_made_message({"enqueued_at": enqueued_at}))
+    assert run_doctor(own)["queue"] == (True, "1 message waits on 'images'")
+
+
+def test_a_job_that_waits_for_ten_minutes_is_a_problem_with_the_likely_reason(
+    own: Stack, own_broker: redis.Redis
+) -> None:
+    own_broker.lpush("images", waiting_for(minutes=11))
+    assert "No worker is alive" in run_doctor(own).text["queue"]
+    write_heartbeat(own_broker, "celery@a")
+    assert "The workers do not consume them" in run_doctor(own).text["queue"]
+    own_broker.hset("unacked", "tag", "message")
+    is_ok, text = run_doctor(own)["queue"]
+    assert not is_ok
+    assert "start more workers" in text
+
+
+def test_a_job_in_flight_beyond_the_visibility_timeout_is_a_problem(own: Stack, own_broker: redis.Redis) -> None:
+    own_broker.hset("unacked", "tag", "message")
+    own_broker.zadd("unacked_index", {"tag": time.time() - 100})
+    assert "the next worker that starts redelivers them" in run_doctor(own).text["in flight"]
+    write_heartbeat(own_broker, "celery@a")
+    assert run_doctor(own).is_ok["in flight"]  # 80 s and the interval between two redeliveries
+    write_heartbeat(own_broker, "celery@b", visibility_timeout_s=60)
+    is_ok, text = run_doctor(own)["in flight"]
+    assert not is_ok
+    assert "the workers should have redelivered it after 60 s" in text
+
+
+def test_parked_messages_are_a_problem(own: Stack, own_broker: redis.Redis) -> None:
+    assert run_doctor(own).is_ok["parked"]
+    own_broker.lpush(PARKED_LIST, "not written by a worker")
+    is_ok, text = run_doctor(own)["parked"]
+    assert not is_ok
+    assert "an entry that no worker wrote" in text
+    assert "clipqueue purge --parked" in text

@@ -1,0 +1,78 @@
+"""Replaces `worker.encode.open_clip` where the model is not the subject of a test: the same names, without torch.
+
+A worker with this encoder starts with 2 s of CPU time instead of 10 s. Its vectors differ from image to image and from
+model to model. CLIP_MODEL may be any name; with NAN_MODEL every vector is NaN.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from worker.spec import PreprocessSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from worker.settings import Settings
+
+NAN_MODEL = "fake/nan"
+# Environment variables: the seconds that a forward pass takes, and a file that blocks every forward pass while it
+# exists.
+FORWARD_PASS_S = "FAKE_ENCODER_FORWARD_PASS_S"
+BLOCKED_BY = "FAKE_ENCODER_BLOCKED_BY"
+
+_SIDE = 32
+_CELL = 8
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The name of the model; a fake encoder needs no other setting."""
+
+    model: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> EncoderConfig:
+        return cls(settings.clip_model)
+
+
+class OpenClipEncoder:
+    """Returns the mean colors of a grid, rotated by a matrix that depends on the model's name."""
+
+    spec = PreprocessSpec(_SIDE, _SIDE)
+    dim = 3 * (_SIDE // _CELL) ** 2
+    device, threads, precision, precision_reason, parameters = "cpu", 1, "fp32", "it has no weights", 0
+
+    def __init__(self, config: EncoderConfig) -> None:
+        self.model_id = config.model
+        rng = np.random.default_rng(zlib.crc32(config.model.encode()))
+        rotation = np.linalg.qr(rng.standard_normal((self.dim, self.dim)))[0].astype(np.float32)
+        self._rotation = np.full_like(rotation, np.nan) if config.model == NAN_MODEL else rotation
+
+    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        time.sleep(float(os.environ.get(FORWARD_PASS_S, "0")))
+        while os.path.exists(os.environ.get(BLOCKED_BY, "")):  # noqa: PTH110  (Path("") exists)
+            time.sleep(0.05)
+        count, cells = len(pixels), _SIDE // _CELL
+        grid = pixels.reshape(count, cells, _CELL, cells, _CELL, 3).mean(axis=(2, 4), dtype=np.float32)
+        # White, the background of most test images, becomes almost zero: vectors differ more. Never the zero vector,
+        # which the worker rejects.
+        colors = 255.5 - grid.reshape(count, self.dim)
+        vectors = (colors / np.linalg.norm(colors, axis=1, keepdims=True)) @ self._rotation
+        return np.asarray(vectors, dtype=np.float32)
+
+    def warm_up(self, batch_size: int) -> float:
+        self.encode(np.zeros((batch_size, _SIDE, _SIDE, 3), np.uint8))
+        return 1e-4
+
+    def describe(self) -> str:
+        return f"dim={self.dim} fake"
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"the fake encoder has no {name!r}: add it to tests/support/fake_encoder.py")

@@ -1,0 +1,125 @@
+"""Makes docs/settings.md from the worker's settings class: `python -m tests.support.settings_page` writes it."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+from pydantic import AliasChoices
+
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+COMMAND = "python -m tests.support.settings_page"
+
+GROUPS = {
+    "Connections": ("redis_url", "mongodb_uri", "collection", "upsert"),
+    "Model": ("clip_model", "clip_pretrained", "device", "precision", "concurrency", "batch_size", "model_threads"),
+    "Downloads": tuple(name for name in Settings.model_fields if name.startswith("fetch_")),
+    "Decoding": tuple(
+        name
+        for name in Settings.model_fields
+        if name.startswith(("max_", "allow_", "decode_")) and name != "max_retries"
+    ),
+    "Retries and time": (
+        *("max_retries", "retry_base_s", "retry_cap_s", "encode_s", "store_s"),
+        *("visibility_timeout_s", "restore_interval_s", "drain_s"),
+    ),
+    "Log": ("log_level",),
+}
+
+_HEAD = """# Settings
+
+Which variables does clipqueue read? A worker reads those in the first tables once, when it starts. If a value is
+invalid, the worker exits and names the variable.
+"""
+_TAIL = """## Rules between settings
+
+- A job must end before it is redelivered. `CLIPQUEUE_RETRY_CAP_S` + `CLIPQUEUE_FETCH_TOTAL_S` + `CLIPQUEUE_DECODE_S` +
+  `CLIPQUEUE_ENCODE_S` + 3 x `CLIPQUEUE_STORE_S` + 3 must stay below `CLIPQUEUE_VISIBILITY_TIMEOUT_S`.
+- A stage must end before the drain does. `CLIPQUEUE_FETCH_TOTAL_S`, `CLIPQUEUE_DECODE_S`, `CLIPQUEUE_ENCODE_S` and
+  `CLIPQUEUE_STORE_S` must not exceed `CLIPQUEUE_DRAIN_S`.
+- All workers of a queue need the same `CLIPQUEUE_COLLECTION`, `CLIPQUEUE_UPSERT` and `CLIPQUEUE_VISIBILITY_TIMEOUT_S`.
+  `clipqueue doctor` checks this.
+- A batch holds at most half of the images in flight. The other half is fetched and decoded meanwhile.
+- The variables `http_proxy` and `https_proxy` are ignored; only `CLIPQUEUE_FETCH_PROXY` counts.
+
+## Clients and commands
+
+| Variable | Default | Meaning |
+|---|---|---|
+| `REDIS_URL` | | The Redis of the queue. Required. |
+| `MONGODB_URI`, `MONGO_URL` | | The MongoDB of the documents, for commands that read documents and for `record=True`. |
+| `CLIPQUEUE_COLLECTION` | `images` | The collection of the documents. |
+| `CLIPQUEUE_URL_FIELD` | `url` for the sweep | The field that holds a document's URL, such as `media.imageUrl`. |
+| `CLIPQUEUE_SWEEP_EVERY_S` | | Seconds between two sweeps. Without it, `clipqueue sweep` sweeps once. |
+| `CLIPQUEUE_SWEEP_AGE_S` | `300` | A document that has waited this many seconds for its vector is enqueued again. |
+| `CLIPQUEUE_SWEEP_MAX_QUEUED` | `1000` | The sweep enqueues nothing while this many jobs wait or are in flight. |
+
+## Read by libraries
+
+| Variable | Meaning |
+|---|---|
+| `HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE` | The model hub: address, cache, token, offline mode. |
+| `FLOWER_BASIC_AUTH`, `FLOWER_READ_ONLY`, `PORT` | Flower: login, read-only mode, and the port. |
+| `CUDA_VISIBLE_DEVICES` | The GPUs that PyTorch sees. |
+"""
+
+
+def render() -> str:
+    """Return the page."""
+    tables = (f"## {title}\n\n{_table(names)}" for title, names in GROUPS.items())
+    return "\n".join((_HEAD, *tables, _TAIL))
+
+
+def _table(names: tuple[str, ...]) -> str:
+    rows = (_row(name, Settings.model_fields[name]) for name in names)
+    return "\n".join(("| Variable | Values | Default | Meaning |", "|---|---|---|---|", *rows)) + "\n"
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    default = "" if field.default in ("", ()) else f"`{_shown(field.default)}`"
+    default = default.replace(version("clipqueue"), "<version>")
+    return f"| `{_variable(name, field)}` | {_values(field)} | {default} | {field.description} |"
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _variable(name: str, field: FieldInfo) -> str:
+    alias = field.validation_alias
+    if isinstance(alias, AliasChoices):
+        return "`, `".join(map(str, alias.choices))
+    return str(alias) if alias else f"CLIPQUEUE_{name.upper()}"
+
+
+def _values(field: FieldInfo) -> str:
+    kind = field.annotation
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(kind))
+    if kind is bool:
+        return "`true`, `false`"
+    name = {int: "integer", float: "number"}.get(kind, "text") if isinstance(kind, type) else "list"
+    return name + _bounds(field)
+
+
+def _bounds(field: FieldInfo) -> str:
+    bounds: dict[str, Any] = {}
+    for bound in field.metadata:
+        bounds |= {name: getattr(bound, name) for name in ("gt", "ge", "le") if hasattr(bound, name)}
+    if "gt" in bounds:
+        return f" above {bounds['gt']}"
+    if "le" in bounds:
+        return f" from {bounds['ge']} to {bounds['le']}"
+    return f" of at least {bounds['ge']}" if "ge" in bounds else ""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render())

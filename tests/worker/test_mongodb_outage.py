@@ -1,0 +1,102 @@
+"""A worker whose MongoDB is unavailable for longer than the visibility timeout."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from celery import Celery
+
+from producer.client.client import EmbeddingClient
+from tests.support.pictures import small_jpeg
+from tests.support.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import redis
+    from pymongo.collection import Collection
+
+    from producer.local.stack import Stack
+    from tests.conftest import StartWorker
+    from tests.support.servers import ImageServer
+
+Document = dict[str, Any]
+
+ENV = {
+    "CLIPQUEUE_CONCURRENCY": "8",
+    "CLIPQUEUE_FETCH_TOTAL_S": "1",
+    "CLIPQUEUE_DECODE_S": "1",
+    "CLIPQUEUE_ENCODE_S": "1",
+    "CLIPQUEUE_STORE_S": "0.5",
+    "CLIPQUEUE_VISIBILITY_TIMEOUT_S": "8",
+    "CLIPQUEUE_RESTORE_INTERVAL_S": "1",
+}
+OUTAGE_S = 10.0
+
+
+def test_during_an_outage_a_worker_consumes_nothing_and_keeps_its_jobs(
+    start_worker: StartWorker,
+    own: Stack,
+    own_dir: Path,
+    own_broker: redis.Redis,
+    own_collection: Collection[Document],
+    images: ImageServer,
+    new_id: str,
+) -> None:
+    """No job is delivered to another worker, loses a retry or is downloaded again."""
+    worker = start_worker(**ENV)
+    jobs = [(f"{new_id}-{n}", images.add(f"/{n}.jpg", small_jpeg(n))) for n in range(40)]
+    with frozen_mongodb(own_dir):
+        with EmbeddingClient(own.redis_url) as client:
+            client.enqueue_many(jobs)
+        wait_for(lambda: "MongoDB unavailable; consumption paused" in worker.log, "the worker to notice the outage")
+        wait_for(lambda: heartbeat(own_broker)["store_away"], "the heartbeat to report the outage")
+        unacked = set(own_broker.hkeys("unacked"))
+        assert 8 <= len(unacked) <= 9, "one for each thread, and one that was on its way"
+        cpu_s = cpu_seconds(worker.process.pid)
+        time.sleep(OUTAGE_S)
+        assert set(own_broker.hkeys("unacked")) == unacked
+        assert own_broker.llen("images") == 40 - len(unacked)
+        assert cpu_seconds(worker.process.pid) - cpu_s < OUTAGE_S / 4, "the event loop does not spin"
+        assert answers_ping(own, worker.log_path.stem), "the health check of its container would pass"
+    wait_for(lambda: own_collection.count_documents({}) == 40, "every job to be done")
+    results = [document["embedding_job"] for document in own_collection.find()]
+    assert {(job["status"], job["attempts"]) for job in results} == {("done", 1)}
+    assert set(images.hits.values()) == {1}, "no image is downloaded again"
+    assert "Traceback" not in worker.log
+    assert "MongoDB is available again" in worker.log
+
+
+@contextmanager
+def frozen_mongodb(folder: Path) -> Iterator[None]:
+    pid = int((folder / "mongo" / "server.pid").read_text())
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def heartbeat(broker: redis.Redis) -> Any:
+    """Return the heartbeat of the only worker."""
+    (key,) = broker.scan_iter("clipqueue:worker:*")
+    return json.loads(str((broker.get(key) or b"").decode()))  # type: ignore[union-attr]
+
+
+def cpu_seconds(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
+def answers_ping(stack: Stack, name: str) -> bool:
+    """Return whether the worker with this node name answers, as its health check asks."""
+    control = Celery(broker=stack.redis_url, set_as_current=False).control
+    return bool(control.ping(destination=[f"{name}@{socket.gethostname()}"], timeout=5.0))

@@ -1,0 +1,120 @@
+"""Properties of the worker that hold for every address, message and file, tested with generated ones."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from producer.contract.job import JOB_KEYS
+from tests.hostile.corpus import SPECIMENS
+from tests.support.decoding import decoder_for
+from tests.support.generated import JSON
+from tests.support.messages import hand_made_message
+from worker.broker.validation import LOST_HEADER, InvalidMessage, validate_message
+from worker.errors import JobError
+from worker.fetch.dns import parse_address
+from worker.fetch.guard import is_allowed
+from worker.spec import PreprocessSpec
+
+IPV4 = st.ip_addresses(v=4)
+IPV6 = st.ip_addresses(v=6)
+SPEC = PreprocessSpec(32, 32)
+# Those that are neither large nor slow.
+SMALL = [content for one in SPECIMENS if one.code in ("done", "corrupt_image") and len(content := one.build()) < 20_000]
+
+
+@given(IPV4 | IPV6)
+def test_what_is_allowed_is_public_to_python_too(address: Any) -> None:
+    if is_allowed(address, ()):
+        assert address.is_global
+        assert not address.is_multicast
+
+
+@given(IPV6)
+def test_no_ipv6_address_outside_global_unicast_is_allowed(address: Any) -> None:
+    if int(address) >> 125 != 1 and not address.ipv4_mapped:
+        assert not is_allowed(address, ())
+
+
+@given(IPV4)
+def test_an_address_inside_another_is_judged_as_itself_or_refused(address: Any) -> None:
+    number = int(address)
+    mapped = ipaddress.IPv6Address(0xFFFF << 32 | number)
+    assert is_allowed(mapped, ()) == is_allowed(address, ())
+    for carrier in (
+        number,  # IPv4-compatible
+        0xFFFF << 48 | number,  # IPv4-translated
+        0x64FF9B << 96 | number,  # NAT64
+        0x2002 << 112 | number << 80,  # 6to4
+        0x20010000 << 96 | (number ^ 0xFFFFFFFF),  # Teredo
+        0x2A00 << 112 | 0x5EFE << 32 | number,  # ISATAP
+    ):
+        assert not is_allowed(ipaddress.IPv6Address(carrier), ())
+
+
+@given(IPV4, st.sampled_from(["{}", "0x{:x}", "0{:o}"]), st.integers(1, 4))
+def test_every_spelling_is_the_address_itself(address: Any, form: str, parts: int) -> None:
+    """As inet_aton has it: one to four numbers, the last of which fills the rest."""
+    packed = address.packed
+    numbers = [*packed[: parts - 1], int.from_bytes(packed[parts - 1 :], "big")]
+    spelled = ".".join(form.format(number) for number in numbers)
+    assert parse_address(spelled) == address
+
+
+@given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
+def test_any_item_is_a_message_or_none(item: bytes) -> None:
+    with suppress(InvalidMessage):
+        assert validate_message(item, 10.0)
+
+
+@given(st.sampled_from(["headers", "properties", "body", "envelope", "kwargs"]), st.text(max_size=12), JSON, JSON)
+def test_a_message_is_what_the_contract_knows_and_nothing_else(where: str, key: str, value: Any, url: Any) -> None:
+    """One strange value in one place of a message that is otherwise right."""
+    kwargs = {"image_id": "a", "url": url}
+    if where == "kwargs":
+        kwargs[key] = value
+    message = json.loads(hand_made_message(kwargs))
+    if where in ("headers", "properties"):
+        message[where][key] = value
+    elif where == "body":
+        message["body"] = base64.b64encode(json.dumps(value).encode()).decode()
+    elif where == "envelope":
+        message[key] = value
+    try:
+        clean = validate_message(json.dumps(message).encode(), 10.0)
+    except InvalidMessage:
+        return
+    assert clean["properties"]["delivery_info"] == {"exchange": "", "routing_key": "images"}
+    args, passed, options = json.loads(base64.b64decode(clean["body"]))
+    assert (args, options) == ([], {})
+    assert set(passed) <= set(JOB_KEYS)
+    assert clean["headers"][LOST_HEADER] >= 0
+    again = validate_message(json.dumps(clean).encode(), 10.0)
+    assert json.dumps({**again, "properties": 0}) == json.dumps({**clean, "properties": 0})
+
+
+@cache
+def decoder() -> Any:
+    return decoder_for(SPEC, max_pixels=1_000_000)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged EXIF
+@settings(max_examples=300)
+@given(st.sampled_from(SMALL), st.lists(st.tuples(st.integers(0, 2**31), st.integers(0, 255)), max_size=8), st.data())
+def test_any_file_is_an_image_or_an_error_with_a_code(
+    content: bytes, changes: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    mutated = bytearray(content)
+    for position, value in changes:
+        mutated[position % len(mutated)] = value
+    cut = data.draw(st.integers(0, len(mutated)) | st.just(len(mutated)))
+    with suppress(JobError):
+        assert decoder().decode(bytes(mutated[:cut])).pixels.shape == (32, 32, 3)

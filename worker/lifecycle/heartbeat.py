@@ -1,0 +1,83 @@
+"""What a worker process tells Redis every few seconds: that it is alive, and what it still holds.
+
+It has a connection of its own, so that no other part of the process delays it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from producer.contract.errors import BrokerUnavailable
+from producer.contract.job import now_ms
+from producer.contract.names import HEARTBEAT_TTL_S, WORKER_KEY
+from worker.broker.deliveries import requeue_unacked
+
+if TYPE_CHECKING:
+    from producer.client.broker import Broker
+    from producer.contract.fields import WorkerHeartbeat
+    from worker.broker.deliveries import Consumption
+    from worker.store.outage import Outage
+
+_HEARTBEAT_INTERVAL_S = 10.0
+_EXTEND_INTERVAL_S = 2.0
+_FAILURE = "did not answer"
+
+
+class Heartbeat:
+    """Keeps Redis informed about one worker process. Not thread-safe: the watchdog's thread calls it.
+
+    Args:
+        broker: Redis.
+        consumption: What the process holds.
+        outage: Whether MongoDB is unavailable.
+        about: The heartbeat to write; `at` and `store_away` are filled in.
+    """
+
+    def __init__(self, broker: Broker, consumption: Consumption, outage: Outage, about: WorkerHeartbeat) -> None:
+        self._broker = broker
+        self._consumption = consumption
+        self._outage = outage
+        self._about = about
+        self._written_at = self._extended_at = float("-inf")
+
+    def beat(self) -> None:
+        """Send what is due: deferred acks, longer visibility timeouts, the heartbeat. Raises BrokerUnavailable."""
+        now = time.monotonic()
+        with self._broker.commands(_FAILURE) as redis:
+            # First, because a full Redis still accepts commands that only delete.
+            self._consumption.deliveries.flush(redis)
+        # While consumption is paused, jobs wait for MongoDB or for the drain, and must not be redelivered meanwhile.
+        if self._consumption.is_paused() and now - self._extended_at >= _EXTEND_INTERVAL_S:
+            with self._broker.commands(_FAILURE) as redis:
+                self._consumption.deliveries.extend_visibility(redis)
+            self._extended_at = now
+        if now - self._written_at >= _HEARTBEAT_INTERVAL_S:
+            self._write()
+            self._written_at = now
+
+    def requeue_all(self) -> int:
+        """Requeue every unacked message and remove the heartbeat; return their number. Raises BrokerUnavailable."""
+        with self._broker.commands(_FAILURE) as redis:
+            count = requeue_unacked(redis, self._consumption.deliveries.tags)
+        self._sign_off()
+        return count
+
+    def close(self) -> None:
+        """Remove the heartbeat from Redis, and close the connection."""
+        with suppress(BrokerUnavailable):
+            self._sign_off()
+        self._broker.close()
+
+    def _write(self) -> None:
+        heartbeat: WorkerHeartbeat = {**self._about, "at": now_ms(), "store_away": self._outage.is_active}
+        with self._broker.commands(_FAILURE) as redis:
+            redis.set(WORKER_KEY + heartbeat["node"], json.dumps(heartbeat), ex=HEARTBEAT_TTL_S)
+
+    def _sign_off(self) -> None:
+        with self._broker.commands(_FAILURE) as redis:
+            self._consumption.deliveries.flush(redis)
+            self._consumption.processing.reclaim(redis)
+            redis.delete(WORKER_KEY + self._about["node"])

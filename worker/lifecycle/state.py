@@ -1,0 +1,27 @@
+"""The state of one worker process: whether it drains, whether MongoDB is unavailable, and what it holds unacked.
+
+Created once, and passed to every part that needs it: the consumer, the tasks, the store and the heartbeat.
+"""
+
+from __future__ import annotations
+
+from worker.broker.deliveries import Consumption
+from worker.lifecycle.drain import Drain
+from worker.store.outage import Outage
+
+
+class ProcessState:
+    """The state that the parts of one process share. Thread-safe.
+
+    Args:
+        drain_s: How long the process may run after SIGTERM.
+    """
+
+    def __init__(self, drain_s: float) -> None:
+        self.drain = Drain(drain_s)
+        self.outage = Outage()
+        self.consumption = Consumption(is_paused=self.is_paused)
+
+    def is_paused(self) -> bool:
+        """Return whether consumption is paused: MongoDB is unavailable, or the process drains."""
+        return self.outage.is_active or self.drain.is_draining

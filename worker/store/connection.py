@@ -1,0 +1,103 @@
+"""A motor client on an event loop in a thread of its own. Other threads run coroutines there and wait for them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bson.errors import BSONError
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo.errors import InvalidName, PyMongoError
+
+from producer.contract.mongodb import UNUSABLE_URI, WRITE_CONCERN, client_options, failed_request
+from producer.contract.names import DEFAULT_DATABASE
+from worker.errors import StoreRefused, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from motor.motor_asyncio import AsyncIOMotorCollection
+
+    from producer.contract.records import Document
+
+T = TypeVar("T")
+
+
+class MongoConnection:
+    """One collection, from many threads. It connects on first use.
+
+    Args:
+        uri: `mongodb://user:password@host:27017/database`; the database is `clipqueue` if the URI names none.
+        collection: The collection's name.
+        call_s: Seconds that `run` waits.
+        timeout_s: Seconds to find the server, and seconds to connect.
+
+    Attributes:
+        collection: The collection. Use it on the event loop only.
+        loop: The event loop.
+
+    Raises:
+        StoreUnavailable: The URI or the collection's name cannot be used.
+    """
+
+    def __init__(self, uri: str, collection: str, *, call_s: float, timeout_s: float) -> None:
+        self._call_s = call_s
+        self.loop = asyncio.new_event_loop()
+        try:
+            self.collection = _connect(uri, collection, self.loop, timeout_s)
+        except StoreUnavailable:
+            self.loop.close()
+            raise
+        self._thread = threading.Thread(target=self.loop.run_forever, name="store", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the event loop and return its result.
+
+        Raises:
+            StoreUnavailable: MongoDB cannot be reached, failed, or did not answer in time.
+            StoreRefused: The document cannot be decoded.
+        """
+        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        try:
+            return future.result(self._call_s)
+        except TimeoutError:
+            future.cancel()
+            raise StoreUnavailable(f"MongoDB did not answer within {self._call_s:g} s") from None
+        except PyMongoError as exc:
+            raise StoreUnavailable(failed_request(exc)) from None
+        except BSONError as exc:
+            raise StoreRefused(f"the document cannot be decoded: {type(exc).__name__}") from None
+
+    def ping(self) -> None:
+        """Raise StoreUnavailable if MongoDB does not answer."""
+        self.run(self._ping())
+
+    def close(self) -> None:
+        """Close the connections and end the thread."""
+        if self.loop.is_closed():
+            return
+        self.loop.call_soon_threadsafe(self.collection.database.client.close)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(self._call_s)
+        self.loop.close()
+
+    async def _ping(self) -> None:
+        await self.collection.database.client.admin.command("ping")
+
+
+def _connect(
+    uri: str, collection: str, loop: asyncio.AbstractEventLoop, timeout_s: float
+) -> AsyncIOMotorCollection[Document]:
+    try:
+        client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+            uri, io_loop=loop, **client_options("clipqueue-worker", timeout_s)
+        )
+    except (PyMongoError, ValueError):
+        raise StoreUnavailable(UNUSABLE_URI) from None
+    try:
+        return client.get_default_database(DEFAULT_DATABASE).get_collection(collection, write_concern=WRITE_CONCERN)
+    except InvalidName as exc:
+        client.close()
+        raise StoreUnavailable(f"CLIPQUEUE_COLLECTION={collection} cannot be used: {exc}") from None

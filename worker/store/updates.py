@@ -1,0 +1,116 @@
+"""Which fields a finished job sets in its document, and when the document must stay as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pymongo import InsertOne, UpdateOne
+
+from producer.contract.job import now_ms
+from producer.contract.records import (
+    BsonId,
+    Document,
+    bson_date,
+    bson_id,
+    is_enqueued_later,
+    unchanged,
+    vector_fields,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from producer.contract.fields import EmbeddingJob
+    from producer.contract.job import ImageJob
+    from worker.store.bulk import Operation
+    from worker.store.results import Failure, Result
+
+_MAX_MESSAGE_CHARS = 500  # longer messages are truncated
+
+
+@dataclass(frozen=True)
+class Update:
+    """An update of one document, computed from the `embedding_job` that was read from it.
+
+    Attributes:
+        document_id: The document's `_id`.
+        url: The field `url` of a document that the update creates; None creates it without one.
+        enqueued_at: When the job was enqueued.
+        change: Returns the fields to set; None leaves the document as it is.
+    """
+
+    document_id: BsonId
+    url: str | None
+    enqueued_at: datetime
+    change: Callable[[Document], Document | None]
+
+    def fields(self, stored: Document | None) -> Document | None:
+        """Return the fields to set; None if a job that was enqueued later is recorded, or nothing is to change.
+
+        Python compares the dates, because the embedded server compares them only to the second.
+        """
+        stored = stored or {}
+        return None if is_enqueued_later(stored, self.enqueued_at) else self.change(stored)
+
+    def operation(self, stored: Document | None, fields: Document, *, upsert: bool) -> Operation:
+        """Return the write. If the document has changed, it matches nothing or fails with a duplicate `_id`.
+
+        `fields` must hold the whole `embedding_job`: the embedded server stores a date as a string if it is set by a
+        dotted name.
+        """
+        on_insert = {} if self.url is None else {"url": self.url}
+        if stored is None:
+            # Not an upsert: the embedded server turns the ObjectId of an upsert into a string.
+            return InsertOne({"_id": self.document_id, **on_insert, **fields})
+        update = {"$set": fields, **({"$setOnInsert": on_insert} if on_insert and upsert else {})}
+        return UpdateOne(unchanged(self.document_id, stored), update, upsert=upsert)
+
+
+def vector_update(job: ImageJob, result: Result, attempts: int) -> Update:
+    """Return the update that writes a vector."""
+    record: EmbeddingJob = {
+        "status": "done",
+        "model": result.model,
+        "dim": len(result.vector),
+        "url": job.url,
+        "sha256": result.sha256,
+        "width": result.width,
+        "height": result.height,
+        "format": result.format,
+        "enqueued_at": bson_date(job.enqueued_at_ms),
+        "finished_at": bson_date(now_ms()),
+        "attempts": attempts,
+    }
+    fields = {"embedding": result.vector.tolist(), "embedding_job": record}
+    return Update(bson_id(job.image_id), job.url, bson_date(job.enqueued_at_ms), lambda _: fields)
+
+
+def failure_update(failure: Failure) -> Update:
+    """Return the update that records a failure. An earlier vector stays, with the fields that describe it."""
+    enqueued_at = bson_date(failure.enqueued_at_ms)
+    record: EmbeddingJob = {
+        "status": "failed",
+        "enqueued_at": enqueued_at,
+        "finished_at": bson_date(now_ms()),
+        "attempts": failure.attempts,
+        "error": {
+            "code": failure.error.code,
+            "stage": failure.error.stage,
+            "message": _one_line(str(failure.error)),
+        },
+    }
+    if failure.url is not None:
+        record["url"] = failure.url
+
+    def change(stored: Document) -> Document | None:
+        if (stored.get("status"), stored.get("url"), stored.get("enqueued_at")) == ("done", failure.url, enqueued_at):
+            return None  # the same job ran twice, and the other run succeeded
+        return {"embedding_job": {**vector_fields(stored), **record}}
+
+    return Update(bson_id(failure.image_id), failure.url, enqueued_at, change)
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)[:_MAX_MESSAGE_CHARS]
