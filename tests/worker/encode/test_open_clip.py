@@ -12,7 +12,7 @@ import torch
 
 from worker.encode.device import choose_threads
 from worker.encode.open_clip import EncoderConfig, OpenClipEncoder, _classify
-from worker.errors import EncoderBroken, OutOfMemory
+from worker.errors import EncoderBroken, ModelUnavailable, OutOfMemory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,3 +99,9 @@ def test_a_lone_batch_gets_all_cores_and_concurrent_ones_a_share(monkeypatch: py
 
 def test_a_gpu_runs_one_batch_at_a_time() -> None:
     assert choose_threads("cuda") == 1
+
+
+def test_an_unavailable_device_is_named_with_the_setting() -> None:
+    device = "mps" if torch.cuda.is_available() else "cuda"
+    with pytest.raises(ModelUnavailable, match=f"CLIPQUEUE_DEVICE={device} cannot be used on this machine"):
+        OpenClipEncoder(EncoderConfig("emoji-clip", "bundled", device, "fp32"))
