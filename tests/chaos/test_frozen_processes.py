@@ -28,6 +28,7 @@ def test_a_server_that_freezes_for_a_while_fails_no_job(
     wait_for_report(ledger).assert_complete()
 
 
+@pytest.mark.chaos
 def test_a_worker_that_freezes_beyond_the_visibility_timeout_does_no_harm(cluster: Cluster, ledger: Ledger) -> None:
     """When it continues, another worker has done its jobs."""
     frozen, _ = cluster.workers

@@ -20,6 +20,7 @@ SEED = 20
 KILLS = 5
 
 
+@pytest.mark.chaos
 def test_the_jobs_of_a_killed_worker_are_done_by_another(cluster: Cluster, ledger: Ledger) -> None:
     """No sweep is running, and the killed worker does not come back before the end."""
     victim, _ = cluster.workers

@@ -65,6 +65,7 @@ def test_a_normal_exit_waits_until_forgotten_children_have_ended(tmp_path: Path)
     assert trace.read_text() == "stopped\n"
 
 
+@pytest.mark.chaos
 def test_no_process_outlives_a_killed_up() -> None:
     """The servers, the worker, its decoders and the guardian end."""
     with run_up() as up:

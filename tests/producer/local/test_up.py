@@ -41,6 +41,7 @@ def assert_stopped_by(number: signal.Signals, up: Up) -> None:
     wait_for(lambda: not still_running(processes), "all processes to end")
 
 
+@pytest.mark.chaos
 def test_up_runs_jobs_until_sigterm_stops_everything(images: ImageServer) -> None:
     """Without settings, the model is the small one that ships with the project."""
     good, bad = images.add("/good.jpg", small_jpeg()), images.add("/bad.jpg", b"not a photo")
