@@ -55,7 +55,10 @@ class ProcessingList:
             _move(redis, queue, to_end_of_queue=True)
 
     def reclaim(self, redis: redis.Redis) -> None:
-        """Requeue the list. If Redis executes a pending pop later, `reclaim_lost` of another process requeues that message."""
+        """Requeue the list.
+
+        If Redis executes a pending pop later, `reclaim_lost` of another process requeues that message.
+        """
         _move(redis, self.key)
 
 

@@ -91,8 +91,8 @@ class Watchdog:
             logger.warning("second stop signal: requeued %d unfinished jobs", self._heartbeat.requeue_all())
         except BrokerUnavailable as exc:
             logger.warning(
-                "second stop signal: cannot requeue the unfinished jobs (%s); they are redelivered after the visibility "
-                "timeout",
+                "second stop signal: cannot requeue the unfinished jobs (%s); they are redelivered after the "
+                "visibility timeout",
                 exc,
             )
         finally:
