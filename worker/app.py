@@ -64,7 +64,7 @@ def create_app(settings: Settings) -> WorkerApp:
         broker_connection_max_retries=None,
         # A Redis that refuses writes, because its disk is full, must not end the worker.
         broker_channel_error_retry=True,
-        # Both need a pool that can kill a task. The threads pool cannot; with them, the worker would crash.
+        # Both need a pool that can kill a task, which the threads pool cannot. The worker would crash with them on.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_soft_shutdown_timeout=0,
         broker_transport_options={
@@ -73,7 +73,7 @@ def create_app(settings: Settings) -> WorkerApp:
             "unacked_restore_interval": settings.restore_interval_s,
             "unacked_restore_throttle": 1,
             "unacked_mutex_expire": 30,
-            # All threads may ack at once. kombu's pool has ten connections by default and refuses the eleventh.
+            # All threads may ack at the same time. By default, kombu's pool refuses the eleventh connection.
             "max_connections": settings.concurrency + 8,
             "socket_timeout": 10,
             "socket_connect_timeout": 5,
@@ -112,7 +112,7 @@ def _configure_logging(**_: Any) -> None:
 @worker_init.connect
 def _start(sender: Any, **_: Any) -> None:
     configure_logging(_settings.log_level)
-    # Celery installs its own handler later. Until then, process 1 of a container would ignore SIGTERM.
+    # Celery installs its own handler later. Until then, a worker that is PID 1 of a container would ignore SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # PyTorch's threads spin while they wait for each other, and for some milliseconds after a forward pass, which slows
     # down the write of the vector to MongoDB. libgomp reads this variable when torch is imported.

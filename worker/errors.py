@@ -1,4 +1,6 @@
-"""The worker's errors. A failed document shows the `code` and the `stage` of one of them; codes never change.
+"""The worker's errors. The document of a failed job stores the `code` and the `stage` of its error.
+
+Codes never change.
 
 JobError
 ├── PermanentError              recorded as failed and acked; never retried
@@ -37,7 +39,7 @@ Requeue                         not caused by the job: it goes back to the queue
 ├── ResolverBusy                all resolver threads are busy
 ├── DecodersBusy                all decoding processes are busy
 ├── HostBusy                    CLIPQUEUE_FETCH_PER_HOST downloads from this host are running
-├── IsolationBusy               another job that may kill workers is running alone
+├── IsolationBusy               another job of a lost worker is running; such jobs run one at a time
 └── WorkerStopping              the worker is draining and cannot finish the job in time
 
 EncoderError                    handled by the batcher; never reaches a job
@@ -201,7 +203,7 @@ class HostBusy(Requeue):
 
 
 class ResolverBusy(Requeue):
-    pass  # as above
+    pass  # the lookup has already waited for a resolver thread
 
 
 class DecodersBusy(Requeue):
@@ -209,7 +211,7 @@ class DecodersBusy(Requeue):
 
 
 class IsolationBusy(Requeue):
-    pass  # the job has already waited for the other one
+    pass  # the job has already waited for the other job to end
 
 
 class WorkerStopping(Requeue):

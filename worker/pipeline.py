@@ -1,4 +1,4 @@
-"""One image from URL to vector, in a straight line. Retries are the task's policy, not the pipeline's."""
+"""Takes one image from URL to vector, stage by stage. It never retries; `worker.tasks` retries the job."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StageLimits:
-    """Maximum seconds of each stage that may still start during the drain. A download never does."""
+    """Maximum seconds of each stage. During a drain, a stage starts only if it can end in time; no download starts."""
 
     decode_s: float
     encode_s: float
@@ -63,7 +63,7 @@ class Pipeline:
         try:
             outcome = self._run(job, attempts, clock)
         except JobError as exc:
-            logger.warning("job=%s stopped at %s: %s", job.image_id, clock, exc)
+            logger.warning("job=%s error after %s: %s", job.image_id, clock, exc)
             raise
         logger.info("job=%s %s %s url=%s", job.image_id, outcome, clock, redact_url(job.url))
 

@@ -16,7 +16,8 @@ Nameserver = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
 
 _DNS_PORT = 53
 _MAX_PORT = 65_535
-# The longest a job waits for a slot of its host, for another job of a lost worker, and before it is requeued.
+# The sum of three waits of at most 1 s each: for a download slot of the host and for another job of a lost worker
+# (`worker.wiring._WAIT_S`), and before the job is requeued (`worker.errors.Requeue.delay_s`).
 _WAITS_S = 3.0
 
 
@@ -28,12 +29,13 @@ class Settings(BaseSettings):
     redis_url: str = Field(
         "redis://localhost:6379/0",
         validation_alias="REDIS_URL",
-        description="The Redis of the queue; `rediss://` for TLS.",
+        description="URL of the Redis server that holds the queue. Use `rediss://` for TLS.",
     )
     mongodb_uri: str = Field(
         "mongodb://localhost:27017/clipqueue",
         validation_alias=AliasChoices("MONGODB_URI", "MONGO_URL"),
-        description="The MongoDB of the documents; the database is the one in the path, else `clipqueue`.",
+        description="URI of the MongoDB server that holds the documents. Its path names the database, by default "
+        "`clipqueue`.",
     )
     collection: str = Field(DEFAULT_COLLECTION, min_length=1, description="The MongoDB collection of the documents.")
     upsert: bool = Field(default=True, description="Create the document if it is missing. With `false`, drop its job.")
@@ -58,11 +60,17 @@ class Settings(BaseSettings):
     )
 
     concurrency: int = Field(
-        64, ge=1, le=1024, description="Images in flight in a worker process; fewer for a slow model."
+        64,
+        ge=1,
+        le=1024,
+        description="Number of images in flight in a worker process. A worker with a slow model lowers it at startup.",
     )
     batch_size: int = Field(32, ge=1, le=1024, description="Maximum number of images in one forward pass.")
     model_threads: int = Field(
-        0, ge=0, le=64, description="Forward passes at once. 0 is one for each CPU core, up to 4, and 1 on a GPU."
+        0,
+        ge=0,
+        le=64,
+        description="Number of concurrent forward passes. 0 is one for each CPU core, up to 4, and 1 on a GPU.",
     )
 
     fetch_total_s: float = Field(15.0, gt=0, description="Timeout of one download in seconds, redirects included.")
@@ -206,7 +214,10 @@ def parse_nameserver(text: str) -> Nameserver:
 
 
 def _variable(loc: tuple[int | str, ...]) -> str:
-    """Return the environment variable of a pydantic error location, which is empty if several settings conflict."""
+    """Return the name of the environment variable at a pydantic error location.
+
+    The location is empty if several settings conflict.
+    """
     if not loc:
         return "conflicting settings"
     name = str(loc[0])

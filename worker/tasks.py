@@ -1,4 +1,4 @@
-"""Celery's task: one message, one image, one ack, one retry. The only place with a retry policy."""
+"""The Celery task: processes the image of one message, and retries, requeues or fails the job after an error."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-# `throws`: Celery logs a failed job without a traceback. `worker.broker.validation` has removed all other arguments.
+# `throws`: Celery logs a failed job without a traceback. `kwargs` holds only arguments of the job contract, because
+# `worker.broker.validation` has removed all others.
 @app.task(bind=True, name=IMAGE_TASK, max_retries=None, throws=(JobError,))
 def embed_image(self: Task, /, **kwargs: object) -> None:
     """Embed one image and write the vector or the failure into its document.
@@ -78,7 +79,7 @@ def _embed(task: Task, job: ImageJob) -> None:
         raise
     except Requeue:
         raise
-    except Exception as exc:  # the task's edge: an unexpected error must not lose the job
+    except Exception as exc:  # a job with an unexpected error must be recorded as failed, not lost
         logger.exception("job=%s unexpected error", job.image_id)
         error = InternalError(f"{type(exc).__name__}; the worker's log has the traceback")
         _save_failure(_failure(task, job, error))
@@ -89,8 +90,8 @@ def _retry(task: Task, job: ImageJob, error: TransientError) -> Exception:
     countdown_s = app.runtime.retries.countdown_s(task.request.retries, error)
     logger.info("job=%s retries in %.1f s (%s)", job.image_id, countdown_s, error.code)
     try:
-        # The job's own arguments keep the time of the first enqueue. Its own description keeps the URL's query string
-        # out of Flower; Celery would build one with it.
+        # With `kwargs`, the retry keeps the time of the first enqueue. With `kwargsrepr`, Flower does not show the
+        # URL's query string, which the repr that Celery builds by default contains.
         retry: Exception = task.retry(
             args=(),
             kwargs=job.to_kwargs(),

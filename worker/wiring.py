@@ -105,8 +105,8 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         drain=state.drain,
         limits=StageLimits(settings.decode_s, settings.encode_s, settings.store_s),
     )
-    about = _describe(settings, node, encoder.model_id, mongo.database, concurrency)
-    heartbeat = Heartbeat(Broker(settings.redis_url), state.consumption, state.outage, about)
+    template = _describe(settings, node, encoder.model_id, mongo.database, concurrency)
+    heartbeat = Heartbeat(Broker(settings.redis_url), state.consumption, state.outage, template)
     store.ping()
     return Runtime(
         pipeline=pipeline,
@@ -116,7 +116,7 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         fetcher=fetcher,
         decoder=decoder,
         quarantine=Quarantine(Broker(settings.redis_url), wait_s=_WAIT_S),
-        # After twice the deadline of an image, no job waits for that forward pass any more.
+        # A job waits at most `encode_s` for its vector. Twice that leaves a margin.
         watchdog=Watchdog(heartbeat, batcher, hang_s=2 * settings.encode_s, on_exit=decoder.close),
         concurrency=concurrency,
     )
@@ -167,9 +167,9 @@ def fit_concurrency(per_image_s: float, encode_s: float, wanted: int) -> int:
 
 
 def fit_batch_size(wanted: int, concurrency: int, threads: int) -> int:
-    """Return the largest batch size at which the model holds half of the images in flight.
+    """Return the largest batch size, up to `wanted`, at which the model holds at most half of the images in flight.
 
-    The other half is fetched and decoded meanwhile.
+    The images are those of all model threads. The other half is fetched and decoded meanwhile.
     """
     return max(1, min(wanted, concurrency // (2 * threads)))
 

@@ -43,7 +43,7 @@ ENV = {
     "CLIPQUEUE_FETCH_PORTS": "80,443,1024-65000",
 }
 
-_STAGES = re.compile(r"job=(\S+) (?:stopped at|done batch=\d+) (.*)")
+_STAGES = re.compile(r"job=(\S+) (?:error after|done batch=\d+) (.*)")
 _STAGE = re.compile(r"(\w+)=([\d.]+)ms")
 
 

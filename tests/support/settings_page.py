@@ -52,8 +52,8 @@ _TAIL = """## Rules between settings
 
 | Variable | Default | Meaning |
 |---|---|---|
-| `REDIS_URL` | | The Redis of the queue. Required. |
-| `MONGODB_URI`, `MONGO_URL` | | The MongoDB of the documents, for commands that read documents and for `record=True`. |
+| `REDIS_URL` | | URL of the Redis server that holds the queue. Required. |
+| `MONGODB_URI`, `MONGO_URL` | | URI of the MongoDB server. For commands that read documents, and for `record=True`. |
 | `CLIPQUEUE_COLLECTION` | `images` | The collection of the documents. |
 | `CLIPQUEUE_URL_FIELD` | `url` for the sweep | The field that holds a document's URL, such as `media.imageUrl`. |
 | `CLIPQUEUE_SWEEP_EVERY_S` | | Seconds between two sweeps. Without it, `clipqueue sweep` sweeps once. |

@@ -44,9 +44,10 @@ class ProcessingList:
         self.key = _PROCESSING_KEY + self._process
 
     def heartbeat_and_reclaim(self, redis: redis.Redis) -> None:
-        """Show that the process is alive, and requeue what a lost reply left on its list.
+        """Show that the process is alive, and requeue its list.
 
-        Call it only while no pop is in progress. Messages on priority queues move to the end of the queue.
+        A message stays on the list if the connection broke before Redis's reply to the pop arrived. Call this
+        method only while no pop is in progress. Messages on priority queues move to the end of the queue.
         """
         redis.zadd(_PROCESSES_KEY, {self._process: time.time()})
         self.reclaim(redis)
@@ -54,7 +55,10 @@ class ProcessingList:
             _move(redis, queue, to_end_of_queue=True)
 
     def reclaim(self, redis: redis.Redis) -> None:
-        """Requeue the list. If Redis still answers a pop later, `reclaim_lost` of another process finds the message."""
+        """Requeue the list.
+
+        If Redis executes a pending pop later, `reclaim_lost` of another process requeues that message.
+        """
         _move(redis, self.key)
 
 
@@ -69,7 +73,7 @@ def reclaim_lost(redis: redis.Redis, timeout_s: float) -> int:
 
 
 def _move(redis: redis.Redis, source: str, *, to_end_of_queue: bool = False) -> int:
-    """Move a list to the queue, one message at a time, so that two processes that do it at once duplicate none."""
+    """Move a list to the queue, one message at a time, so that no message is duplicated if two processes do this."""
     for count in range(_MAX_MOVED):
         # LEFT, RIGHT moves the newest first, so the oldest is the next to be consumed.
         ends = ("RIGHT", "LEFT") if to_end_of_queue else ("LEFT", "RIGHT")
@@ -82,7 +86,7 @@ class Deliveries:
     """The delivery tags that this process holds unacked, across reconnects. Thread-safe.
 
     Attributes:
-        has_pending: An ack or a requeue waits for the next `flush`.
+        has_pending: Whether an ack or a requeue was deferred since the last `flush` started.
     """
 
     def __init__(self) -> None:
@@ -121,7 +125,11 @@ class Deliveries:
         self._defer(tag, self._requeues)
 
     def flush(self, redis: redis.Redis) -> None:
-        """Send the deferred acks and requeues. On an error, which is redis-py's own, all of them stay deferred."""
+        """Send the deferred acks and requeues.
+
+        Raises:
+            RedisError: Redis did not answer or refused a command. What may not have been sent stays deferred.
+        """
         with self._lock:
             self.has_pending = False
             acks, requeues = list(self._acks), list(self._requeues)
@@ -177,11 +185,11 @@ def _requeue(redis: redis.Redis, tag: str) -> bool:
 
 
 @dataclass(frozen=True, repr=False)
-class Consumption:
-    """What the channels of one process share; kombu creates a new channel at each reconnect.
+class ConsumerState:
+    """State that the channels of one process share; kombu creates a new channel at each reconnect.
 
     Attributes:
-        is_paused: Returns whether no message may be consumed now.
+        is_paused: Returns whether consumption is paused.
     """
 
     is_paused: Callable[[], bool] = lambda: False

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from producer.client.broker import Broker
 
-# At this delivery a job is given up.
+# The earliest delivery at which a job fails instead of running again.
 MAX_DELIVERIES = 3
 _KEEP_S = 24 * 3600
+_NO_ANSWER = "did not answer"
 
 
 class Quarantine:
@@ -43,8 +44,8 @@ class Quarantine:
 
         Args:
             task_id: The job's task.
-            times_lost: How often a worker was lost with the job. Redis keeps a set of these numbers, so a start that is
-                recorded twice, or requeued and run again, counts once.
+            times_lost: How many workers died while they held the job. Redis keeps a set of these numbers, so a job that
+                starts again counts once if no other worker has died.
 
         Raises:
             WorkerLost: This is the third delivery, and the job was running when the second worker died.
@@ -54,13 +55,14 @@ class Quarantine:
         if not self._running.acquire(timeout=self._wait_s):
             raise IsolationBusy("another job of a lost worker is running")
         try:
-            # The record of a job that is given up stays: its failure may have to be saved at another delivery.
+            # Outside the inner `try`, so that WorkerLost keeps the record: if the failure cannot be saved now, the next
+            # delivery must fail too.
             self._record_start(f"clipqueue:suspect:{task_id}", times_lost)
             try:
                 yield
             finally:
                 # If Redis is unavailable, the record expires after a day.
-                with suppress(BrokerUnavailable), self._broker.commands("did not answer") as redis:
+                with suppress(BrokerUnavailable), self._broker.commands(_NO_ANSWER) as redis:
                     redis.delete(f"clipqueue:suspect:{task_id}")
         finally:
             self._running.release()
@@ -71,7 +73,7 @@ class Quarantine:
 
     def _record_start(self, key: str, times_lost: int) -> None:
         try:
-            with self._broker.commands("did not answer") as redis, redis.pipeline() as pipe:
+            with self._broker.commands(_NO_ANSWER) as redis, redis.pipeline() as pipe:
                 pipe.sadd(key, times_lost)
                 pipe.expire(key, _KEEP_S)
                 pipe.scard(key)

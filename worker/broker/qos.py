@@ -30,11 +30,11 @@ class QoS(kombu_redis.QoS):
         return self.free_slots() > 0
 
     def free_slots(self) -> int:
-        """Return how many messages may be popped now; 1 at a time without a limit, below 1 for none.
+        """Return how many messages may be popped now: none if it is 0 or less, and 1 if there is no limit.
 
         Retries wait for their ETA unacked. Without a limit, an outage of one image host would fill the memory.
-        `worker_eta_task_limit` is no alternative: each wave of retries beyond it costs worker threads for good, because
-        kombu clips what it adds to the prefetch count and not what it subtracts.
+        `worker_eta_task_limit` is no alternative: each burst of retries above that limit lowers the prefetch count for
+        good, because kombu applies the limit when it raises the count and not when it lowers it again.
         """
         # Channels of remote control and gossip never pause: the container's health check needs an answer, and the event
         # loop would spin as long as their messages are not read.
@@ -70,7 +70,8 @@ class QoS(kombu_redis.QoS):
                 self.channel.back_off(exc)
                 raise Empty from exc
             except (RedisError, OSError):
-                # The transaction may have run. Without this, nobody would ack them before the visibility timeout.
+                # The transaction may have run, but Celery never gets these messages. Requeue them, or they would wait
+                # for the visibility timeout.
                 for tag in tags:
                     deliveries.defer_requeue(tag)
                 raise
@@ -79,7 +80,7 @@ class QoS(kombu_redis.QoS):
         return queue_length
 
     def append(self, message: Any, delivery_tag: str) -> None:
-        """Remember a message. Record it too if kombu popped it itself: from another queue, or by `basic_get`."""
+        """Track a message. Record it as unacked if kombu popped it itself, from another queue or by `basic_get`."""
         deliveries = self.channel.consumption.deliveries
         if delivery_tag in deliveries:
             VirtualQoS.append(self, message, delivery_tag)  # type: ignore[no-untyped-call]

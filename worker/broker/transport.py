@@ -1,7 +1,8 @@
 """kombu's Redis transport, changed so that no message is lost and only valid messages reach Celery.
 
 `install` registers it for `redis://` and `rediss://`. A message is popped into a list of the process (`deliveries`),
-validated (`validation`) and recorded as unacked (`qos`) before Celery sees it. Invalid messages are parked.
+validated (`validation`) and recorded as unacked (`qos`) before Celery sees it. Invalid messages are parked, which
+means moved to a dead-letter list (`PARKED_LIST`).
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
-from redis.exceptions import ConnectionError as LostConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from producer.contract.job import now_ms
 from producer.contract.names import IMAGE_QUEUE, PARKED_LIST
-from worker.broker.deliveries import Consumption
+from worker.broker.deliveries import ConsumerState
 from worker.broker.qos import QoS
 from worker.broker.validation import LOST_HEADER, InvalidMessage, validate_message
 
@@ -34,7 +35,8 @@ _MAX_PARKED_BYTES = 16_384
 _HEARTBEAT_INTERVAL_S = 5.0
 # After Redis refused a write. It is most likely full; retrying at once would not help.
 _BACK_OFF_S = 5.0
-# A valid message has up to 128 KiB, an invalid one may have any size.
+# Maximum number of messages popped at a time. It limits the memory: a valid message has up to 128 KiB, an invalid one
+# any size.
 _MAX_POPPED = 32
 
 
@@ -51,7 +53,8 @@ class Channel(kombu_redis.Channel):
         consumption: Transport option: what all channels of the process share.
         max_countdown_s: Transport option: maximum seconds that a message may ask to wait.
         max_unacked: Transport option: maximum number of unacked messages; 0 is no limit.
-        restoring_thread: The thread that requeues messages of lost workers now; other threads requeue their own.
+        restoring_thread: The thread that is requeuing messages of lost workers. Other threads requeue those of this
+            process.
     """
 
     QoS = QoS
@@ -73,12 +76,12 @@ class Channel(kombu_redis.Channel):
     _paused_until = 0.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.consumption = Consumption()  # replaced by the transport option in a worker
+        self.consumption = ConsumerState()  # replaced by the transport option in a worker
         super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         """Send the next blocking pop. kombu reads the reply through `parse_response` of the client below."""
-        # Celery's reply queues, for `celery inspect`, are consumed as kombu does it.
+        # kombu's own BRPOP consumes Celery's reply queues, which `celery inspect` uses.
         self._consumes_jobs = IMAGE_QUEUE in self.active_queues
         if not self._consumes_jobs:
             super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
@@ -115,11 +118,11 @@ class Channel(kombu_redis.Channel):
             super()._queue_bind(*args)  # type: ignore[no-untyped-call]
         except ResponseError as exc:
             self.back_off(exc)
-            time.sleep(_BACK_OFF_S)  # Celery would retry at once, five times a second
+            time.sleep(_BACK_OFF_S)  # Celery would retry five times a second
             raise
 
     def _brpop_read(self, **options: Any) -> Any:
-        """Deliver the popped message, and as many more as wait and have a free slot."""
+        """Deliver the popped message, then pop and deliver more while messages are queued and slots are free."""
         delivered = super()._brpop_read(**options)  # type: ignore[no-untyped-call]
         if self._consumes_jobs and not self._closing and IMAGE_QUEUE in self.active_queues:
             self._pop_more(min(self.qos.free_slots(), self._queue_length, _MAX_POPPED))
@@ -204,7 +207,7 @@ class Channel(kombu_redis.Channel):
         # Late acks, and the requeues of a closing channel, still use a channel whose connection was lost. kombu reads
         # an attribute of None there, and the AttributeError would end the worker.
         if self.connection is None or self.connection.client is None:
-            raise LostConnection("the connection to Redis was lost")
+            raise RedisConnectionError("the connection to Redis was lost")
         return super()._connparams(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def _get_client(self) -> Any:

@@ -1,8 +1,8 @@
-"""Validates what comes off the queue, whoever sent it, and rebuilds it as a message that Celery can process safely.
+"""Validates each item popped from the queue, and rebuilds it as a message that Celery can process safely.
 
 Celery and kombu trust their messages. An item that is not JSON, a body that is not base64 or a header of the wrong type
-ends a stock worker, and callbacks, exchanges and ETAs in a message are obeyed. So only a task id, four keyword
-arguments, a retry count and an ETA are taken over.
+crashes an unmodified worker, and Celery follows any callback, exchange and ETA in a message. So only a task id, four
+keyword arguments, a retry count and an ETA with a limit are copied.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from producer.contract.names import IMAGE_TASK
 
 # The longest URL and id, in characters that JSON escapes as twelve bytes, make a message of about 87,000 bytes.
 MAX_MESSAGE_BYTES = 131_072
-# How often a worker was lost with this message. Only `worker.broker.transport` increments it.
+# How many workers died while they held this message. Only `worker.broker.transport` increments it.
 LOST_HEADER = "clipqueue_lost"
 
 _MAX_COUNT = 1_000_000
@@ -104,7 +104,8 @@ def _read_kwargs(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_containers(value: Any) -> Any:
-    # kombu turns dictionaries with certain keys into objects, at any depth. No argument of ours is a container.
+    # kombu turns dictionaries with certain keys into Python objects, at any depth. So every object or list becomes an
+    # empty one. Only `image_id` may be an object, and the caller rebuilds it.
     return type(value)() if isinstance(value, dict | list) else value
 
 

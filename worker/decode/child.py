@@ -43,7 +43,7 @@ def main(config: dict[str, Any]) -> None:
             content = receive_message(sock)
             _limit_cpu(config["cpu_s"])
             header, pixels = _decode(decoder, content)
-            _limit_cpu(None)  # receiving the next file must not count against its image
+            _limit_cpu(None)  # this image's limit must not end the process while it waits for the next file
             send_message(sock, json.dumps(header).encode())
             sock.sendall(pixels)
 

@@ -66,11 +66,11 @@ def crop_box(width: int, height: int, spec: PreprocessSpec) -> Box:
     """
     if spec.resize_mode == "squash":
         return (0.0, 0.0, float(width), float(height))
-    short = max(spec.width, spec.height)
+    short_side = max(spec.width, spec.height)  # of the resized image
     if width <= height:
-        new_width, new_height = short, int(short * height / width)
+        new_width, new_height = short_side, int(short_side * height / width)
     else:
-        new_width, new_height = int(short * width / height), short
+        new_width, new_height = int(short_side * width / height), short_side
     left, top = round((new_width - spec.width) / 2), round((new_height - spec.height) / 2)
     step_x, step_y = width / new_width, height / new_height
     return (left * step_x, top * step_y, (left + spec.width) * step_x, (top + spec.height) * step_y)
@@ -91,7 +91,7 @@ def draft(image: Image.Image, box: Box, size: tuple[int, int], reducing_gap: flo
         reducing_gap: The decoded box must be at least this many times larger than `size`.
 
     Returns:
-        The divisor by which the decoded image is smaller than the stored one; 1.0 if it is not.
+        The stored width divided by the decoded width; 1.0 if the image is decoded at full size.
     """
     width, height = image.size
     excess = min((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1]) / reducing_gap

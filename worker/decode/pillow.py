@@ -42,7 +42,7 @@ _FORMATS_WITH_FRAME_COUNT = {"PNG", "WEBP", "AVIF", "HEIF", "MPO"}
 _OUT_OF_MEMORY = re.compile(r"decoder error -9|out of memory")
 # A TIFF tile is decoded whole, even if most of it lies outside the image.
 _TILE_TAGS = (322, 323)  # TileWidth and TileLength (TIFF 6.0, section 15)
-_MAX_OVERSIZED_TILE = 1024
+_ALWAYS_ALLOWED_TILE_SIDE = 1024  # tiles up to this side may be larger than the image
 _TILE_MULTIPLE = 16  # tile sides are multiples of 16
 
 # Pillow's plug-ins raise these on damaged files. Pillow's own fuzz targets tolerate the same errors.
@@ -65,10 +65,11 @@ _DAMAGED = (
 # Large images are first reduced by a whole factor, as long as they stay this many times larger than the model's input.
 # The result hardly differs from one resize with the full filter.
 _REDUCING_GAP = 1.5
-# For small inputs the reduction must leave more pixels on the shorter side, or fine texture turns into visible noise.
+# If the model's input is small, the reduced image must keep at least this many pixels on its shorter side, or fine
+# texture turns into visible noise.
 _MIN_REDUCED_SIDE = 192
-# JPEG markers that start a segment. The excluded ones are stuffed bytes, TEM, restart markers and padding, which have
-# none (ITU-T T.81, B.1.1.2 and B.1.1.3).
+# JPEG markers that start a segment. The excluded codes (stuffed bytes, TEM, restart markers and padding) start none
+# (ITU-T T.81, B.1.1.2 and B.1.1.3).
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _JPEG_START_OF_SCAN, _JPEG_END = 0xDA, 0xD9
 
@@ -236,7 +237,7 @@ def _check_tiles(image: Image.Image) -> None:
     tags = getattr(image, "tag_v2", {})
     for tag, side in zip(_TILE_TAGS, image.size, strict=True):
         tile_side = int(tags.get(tag, 0))
-        if tile_side > max(_MAX_OVERSIZED_TILE, side + _TILE_MULTIPLE - 1):
+        if tile_side > max(_ALWAYS_ALLOWED_TILE_SIDE, side + _TILE_MULTIPLE - 1):
             raise TooManyPixels(f"a tile side has {tile_side} pixels, but the image's side has {side}")
 
 

@@ -92,7 +92,7 @@ class DecodePool:
             "memory_bytes": process_limits.memory_bytes,
         }
         self.processes = processes
-        # Last in, first out: a busy process is reused, so that others start only when they are needed.
+        # Last in, first out: the most recently used process is reused, so that others start only when they are needed.
         self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
         for _ in range(self.processes):
             self._idle.put(None)

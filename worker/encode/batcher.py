@@ -1,7 +1,7 @@
 """Collects the images in flight into batches for the threads that run the model.
 
-There is no fixed wait: a free model thread takes all images that wait, and the next batch forms while it runs.
-Nothing else in the program knows about batching.
+There is no fixed wait: a free model thread takes all waiting images, up to the maximum batch size, and the next batch
+forms while it runs.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Batcher:
                 self._encode(active)
 
     def _next_batch(self, index: int) -> list[_Request]:
-        """Wait for an image, then take all that have arrived. Return an empty list when the batcher closes.
+        """Wait for an image, then take a batch of waiting images. Return an empty list when the batcher closes.
 
         A thread takes a batch only while all threads with a lower index are busy. So images that come one at a time
         always run in the first thread, and reuse its OpenMP threads.

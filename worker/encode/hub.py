@@ -30,14 +30,14 @@ class HubError(Exception):
 def download(repository: str, files: Sequence[tuple[str, ...]]) -> None:
     """Ensure that the cache holds every file. If the hub is unreachable, the cached files are used as they are.
 
-    A failed download leaves the cache as it was.
+    After a failed download, the cache still points to the previous revision.
 
     Args:
         repository: `organisation/repository`.
         files: For each file the names that it may have, the preferred one first.
 
     Raises:
-        HubError: The hub is unreachable, refuses, has no such file, or the download broke off.
+        HubError: The hub is unreachable, denies access or has no such file, or the download was interrupted.
     """
     try:
         with _restore_revision_on_failure(repository):
@@ -48,7 +48,7 @@ def download(repository: str, files: Sequence[tuple[str, ...]]) -> None:
 
 
 def revision(repository: str) -> str:
-    """Return the commit that the cache holds of a repository."""
+    """Return the commit hash of a repository's cached revision."""
     return _revision_file(repository).read_text().strip()
 
 
@@ -69,7 +69,8 @@ def _download_first(repository: str, names: Sequence[str]) -> None:
             hf_hub_download(repository, name)
         except EntryNotFoundError as exc:
             missing = exc
-        except Exception as exc:  # huggingface_hub passes on its HTTP library's errors, and has changed that twice
+        # huggingface_hub lets the exceptions of its HTTP library through, and has switched that library twice.
+        except Exception as exc:
             raise HubError(exc, _advise(exc, name)) from exc
         else:
             return
@@ -77,7 +78,8 @@ def _download_first(repository: str, names: Sequence[str]) -> None:
         missing, LocalEntryNotFoundError
     ):  # the hub is unreachable or offline mode is set, and nothing cached
         advice = (
-            f"To download it, {_reach()}, or run `clipqueue model pull` where it is reached, with the same HF_HOME."
+            f"To download it, {_reach()}, or run `clipqueue model pull` on a machine that can reach the hub, with "
+            "HF_HOME set to the same folder."
         )
         raise HubError(missing.__cause__ or missing, advice)
     raise HubError(missing, f"The repository has no file {' or '.join(names)}; choose another.")
@@ -85,7 +87,7 @@ def _download_first(repository: str, names: Sequence[str]) -> None:
 
 def _advise(exc: Exception, filename: str) -> str:
     if isinstance(exc, HfHubHTTPError) and exc.response.status_code in _REFUSED:
-        return f"{constants.ENDPOINT} has no such model, or wants a token that may read it: set HF_TOKEN."
+        return f"{constants.ENDPOINT} has no such model, or requires an access token for it: set HF_TOKEN."
     if isinstance(exc, HfHubHTTPError):
         return f"To download it, {_reach()}."
     if isinstance(exc, OSError):
@@ -99,7 +101,7 @@ def _reach() -> str:
 
 @contextmanager
 def _restore_revision_on_failure(repository: str) -> Iterator[None]:
-    """Restore the cache's pointer to the newest commit if the block fails: the files of the older one are complete."""
+    """If the block fails, restore `refs/main` to the previous commit, whose files are complete."""
     pointer = _revision_file(repository)
     before = pointer.read_text() if pointer.is_file() else None
     try:

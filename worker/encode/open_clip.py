@@ -74,7 +74,8 @@ class OpenClipEncoder:
         self.model_id = model_id(config.model, config.pretrained)
         self.spec, mean, std = _read_preprocessing(model.visual.preprocess_cfg, config.model)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
-        model = move_to_device(model, self.device)  # first, because it names a device that does not exist
+        # Before anything else uses the device, because this error message says that the device is unavailable.
+        model = move_to_device(model, self.device)
         self._name = config.model
         self._tokenize: Callable[[list[str]], Any] | None = None
         self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1) * 255
@@ -169,7 +170,10 @@ def _normalize(features: torch.Tensor) -> NDArray[np.float32]:
 
 
 def _classify(exc: RuntimeError | MemoryError) -> OutOfMemory | EncoderBroken | None:
-    """Return what PyTorch's error means for the batcher, or None. PyTorch tells most errors apart by text only."""
+    """Return what PyTorch's error means for the batcher, or None.
+
+    Most PyTorch errors have the same type, so only their texts tell them apart.
+    """
     reason = str(exc).partition("\n")[0]
     if (
         isinstance(exc, MemoryError | torch.OutOfMemoryError)

@@ -131,7 +131,7 @@ def _repository(name: str, pretrained: str) -> str | None:
 
 
 def _files(name: str, pretrained: str) -> list[tuple[str, ...]]:
-    """Return the files to download from that repository, each with the names that it may have."""
+    """Return the files to download from the model's repository; for each, its possible names."""
     if name.startswith(_HUB):
         return [(_CONFIG,), _WEIGHTS]
     filename = _hub_path(name, pretrained).rpartition("/")[2]
@@ -139,7 +139,10 @@ def _files(name: str, pretrained: str) -> list[tuple[str, ...]]:
 
 
 def _hub_path(name: str, pretrained: str) -> str:
-    """Return open_clip's `organisation/repository/file` for a tag. The file is empty if it has the usual name."""
+    """Return open_clip's `organisation/repository/file` for a tag.
+
+    The file part is empty if the file has open_clip's default name.
+    """
     path: str = (open_clip.get_pretrained_cfg(name, pretrained) or {}).get("hf_hub", "")
     return path
 

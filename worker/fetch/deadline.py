@@ -57,7 +57,7 @@ class _Connection(NamedTuple):
 class DownloadWatchdog:
     """Enforces the deadlines of all running downloads with one thread. Safe to share between threads.
 
-    A thread for each download would cost more than many downloads do.
+    One thread per download would often cost more than the download itself.
     """
 
     def __init__(self) -> None:
@@ -84,7 +84,8 @@ class DownloadWatchdog:
         descriptor = sock.fileno()
         duplicate = socket.socket(fileno=os.dup(descriptor))
         with self._changed:
-            # A connection can return to the pool and serve the next download before the last one ends its block.
+            # A connection can return to the pool and serve the next download before the previous one leaves its `with`
+            # block.
             for other, connection in [*self._watched.items()]:
                 if other is deadline or connection.descriptor == descriptor:
                     self._release(other)

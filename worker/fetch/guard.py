@@ -60,7 +60,7 @@ _IPV6_REFUSED = tuple(
         "3ffe::/16",  # 6bone, returned (RFC 3701)
     )
 )
-# Interface identifiers of ISATAP (RFC 5214, section 6.1). The last four bytes of such an address are an IPv4 address.
+# The first four bytes of an ISATAP interface identifier (RFC 5214, section 6.1). The last four are an IPv4 address.
 _ISATAP = {0x00005EFE, 0x02005EFE}
 
 _MAX_ADDRESSES_TRIED = 4

@@ -11,7 +11,7 @@ _FLUSH_INTERVAL_S = 0.2
 
 
 class EventFlush(bootsteps.StartStopStep):
-    """A bootstep that flushes buffered task events. Celery alone would wake its loop and Redis for each event."""
+    """A bootstep that flushes buffered task events. By default, Celery writes to Redis for each one."""
 
     requires = (Events,)
     _timer: Any = None

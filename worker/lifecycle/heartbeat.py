@@ -18,12 +18,12 @@ from worker.broker.deliveries import requeue_unacked
 if TYPE_CHECKING:
     from producer.client.broker import Broker
     from producer.contract.fields import WorkerHeartbeat
-    from worker.broker.deliveries import Consumption
+    from worker.broker.deliveries import ConsumerState
     from worker.store.outage import Outage
 
 _HEARTBEAT_INTERVAL_S = 10.0
 _EXTEND_INTERVAL_S = 2.0
-_FAILURE = "did not answer"
+_NO_ANSWER = "did not answer"
 
 
 class Heartbeat:
@@ -33,25 +33,25 @@ class Heartbeat:
         broker: Redis.
         consumption: What the process holds.
         outage: Whether MongoDB is unavailable.
-        about: The heartbeat to write; `at` and `store_away` are filled in.
+        template: The heartbeat to write; `at` and `store_away` are replaced at each write.
     """
 
-    def __init__(self, broker: Broker, consumption: Consumption, outage: Outage, about: WorkerHeartbeat) -> None:
+    def __init__(self, broker: Broker, consumption: ConsumerState, outage: Outage, template: WorkerHeartbeat) -> None:
         self._broker = broker
         self._consumption = consumption
         self._outage = outage
-        self._about = about
+        self._template = template
         self._written_at = self._extended_at = float("-inf")
 
     def beat(self) -> None:
         """Send what is due: deferred acks, longer visibility timeouts, the heartbeat. Raises BrokerUnavailable."""
         now = time.monotonic()
-        with self._broker.commands(_FAILURE) as redis:
-            # First, because a full Redis still accepts commands that only delete.
+        with self._broker.commands(_NO_ANSWER) as redis:
+            # Flush first: a full Redis refuses the writes below, but accepts acks, which only delete.
             self._consumption.deliveries.flush(redis)
         # While consumption is paused, jobs wait for MongoDB or for the drain, and must not be redelivered meanwhile.
         if self._consumption.is_paused() and now - self._extended_at >= _EXTEND_INTERVAL_S:
-            with self._broker.commands(_FAILURE) as redis:
+            with self._broker.commands(_NO_ANSWER) as redis:
                 self._consumption.deliveries.extend_visibility(redis)
             self._extended_at = now
         if now - self._written_at >= _HEARTBEAT_INTERVAL_S:
@@ -59,8 +59,12 @@ class Heartbeat:
             self._written_at = now
 
     def requeue_all(self) -> int:
-        """Requeue every unacked message and remove the heartbeat; return their number. Raises BrokerUnavailable."""
-        with self._broker.commands(_FAILURE) as redis:
+        """Requeue every unacked message and remove the heartbeat. Raises BrokerUnavailable.
+
+        Returns:
+            The number of requeued messages.
+        """
+        with self._broker.commands(_NO_ANSWER) as redis:
             count = requeue_unacked(redis, self._consumption.deliveries.tags)
         self._sign_off()
         return count
@@ -72,12 +76,12 @@ class Heartbeat:
         self._broker.close()
 
     def _write(self) -> None:
-        heartbeat: WorkerHeartbeat = {**self._about, "at": now_ms(), "store_away": self._outage.is_active}
-        with self._broker.commands(_FAILURE) as redis:
+        heartbeat: WorkerHeartbeat = {**self._template, "at": now_ms(), "store_away": self._outage.is_active}
+        with self._broker.commands(_NO_ANSWER) as redis:
             redis.set(WORKER_KEY + heartbeat["node"], json.dumps(heartbeat), ex=HEARTBEAT_TTL_S)
 
     def _sign_off(self) -> None:
-        with self._broker.commands(_FAILURE) as redis:
+        with self._broker.commands(_NO_ANSWER) as redis:
             self._consumption.deliveries.flush(redis)
             self._consumption.processing.reclaim(redis)
-            redis.delete(WORKER_KEY + self._about["node"])
+            redis.delete(WORKER_KEY + self._template["node"])

@@ -1,4 +1,4 @@
-"""The worker's log: one line for each event, one line for each job, on standard error, with no URL's query string."""
+"""The worker's log on standard error: at least one line for each job, and no query string of any URL."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RedactingFormatter(logging.Formatter):
 
 
 def configure_logging(level: str) -> None:
-    """Log clipqueue and Celery from `level` on, and the warnings of other libraries. May be called twice."""
+    """Log clipqueue and Celery at `level` and above, other libraries at WARNING and above. May be called twice."""
     root = logging.getLogger()
     if not any(isinstance(handler.formatter, RedactingFormatter) for handler in root.handlers):
         handler = logging.StreamHandler()

@@ -5,7 +5,7 @@ Created once, and passed to every part that needs it: the consumer, the tasks, t
 
 from __future__ import annotations
 
-from worker.broker.deliveries import Consumption
+from worker.broker.deliveries import ConsumerState
 from worker.lifecycle.drain import Drain
 from worker.store.outage import Outage
 
@@ -20,7 +20,7 @@ class ProcessState:
     def __init__(self, drain_s: float) -> None:
         self.drain = Drain(drain_s)
         self.outage = Outage()
-        self.consumption = Consumption(is_paused=self.is_paused)
+        self.consumption = ConsumerState(is_paused=self.is_paused)
 
     def is_paused(self) -> bool:
         """Return whether consumption is paused: MongoDB is unavailable, or the process drains."""

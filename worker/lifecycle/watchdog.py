@@ -76,7 +76,7 @@ class Watchdog:
     def _check_model(self) -> None:
         """Exit if the model is broken or hangs, so that the jobs are redelivered to another worker.
 
-        Counts ticks instead of reading the clock, which runs on while a process is stopped.
+        Counts ticks, because the clock keeps running while the process is suspended (SIGSTOP, a frozen container).
         """
         if self._batcher.is_broken:
             self._exit(_EXIT_CODE)
@@ -90,7 +90,11 @@ class Watchdog:
         try:
             logger.warning("second stop signal: requeued %d unfinished jobs", self._heartbeat.requeue_all())
         except BrokerUnavailable as exc:
-            logger.warning("second stop signal: the unfinished jobs will be redelivered, because %s", exc)
+            logger.warning(
+                "second stop signal: cannot requeue the unfinished jobs (%s); they are redelivered after the "
+                "visibility timeout",
+                exc,
+            )
         finally:
             self._exit(0)
 

@@ -1,4 +1,7 @@
-"""Combines the reads and writes of many jobs into bulks. Requests that arrive while a bulk is sent go into the next."""
+"""Combines the reads and writes of many jobs into bulk requests.
+
+Requests that arrive while one batch is being sent go into the next batch.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ Operation = InsertOne[Document] | UpdateOne
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
-_MAX_BULK = 256
+_MAX_BATCH = 256
 
 
 class BulkReader:
@@ -45,19 +48,19 @@ class BulkReader:
         """
         return await self._queue.submit(document_id)
 
-    async def _send(self, bulk: list[_Pending[BsonId, Document | None]]) -> None:
+    async def _send(self, batch: list[_Pending[BsonId, Document | None]]) -> None:
         try:
-            found = await self._find({pending.request for pending in bulk})
+            found = await self._find({pending.request for pending in batch})
         except BSONError as exc:
-            if len(bulk) > 1:
-                await _send_separately(bulk, self._send)  # one document cannot be decoded, the others can
+            if len(batch) > 1:
+                await _send_separately(batch, self._send)  # one document cannot be decoded, the others can
             else:
-                bulk[0].fail(exc)
+                batch[0].fail(exc)
         except PyMongoError as exc:
-            for pending in bulk:
+            for pending in batch:
                 pending.fail(exc)
         else:
-            for pending in bulk:
+            for pending in batch:
                 pending.resolve(found.get(pending.request))
 
     async def _find(self, ids: set[BsonId]) -> dict[BsonId, Document]:
@@ -71,8 +74,8 @@ class BulkWriter:
     Args:
         collection: The collection.
         loop: Its event loop.
-        upsert: Whether the updates are upserts: an upsert that matches no document inserts one, and so fails with a
-            duplicate `_id` if the document exists.
+        upsert: Whether updates are upserts. If the document has changed, the filter of an upsert matches nothing, so
+            MongoDB tries to insert the document, which fails with a duplicate `_id`.
     """
 
     def __init__(
@@ -92,23 +95,23 @@ class BulkWriter:
         """
         return await self._queue.submit(operation)
 
-    async def _send(self, bulk: list[_Pending[Operation, bool]]) -> None:
+    async def _send(self, batch: list[_Pending[Operation, bool]]) -> None:
         errors: dict[int, Exception | None] = {}
         try:
-            written = await self._collection.bulk_write([pending.request for pending in bulk], ordered=False)
-            if not self._upsert and written.matched_count < len(bulk):
+            written = await self._collection.bulk_write([pending.request for pending in batch], ordered=False)
+            if not self._upsert and written.matched_count < len(batch):
                 # Some documents were changed or deleted since. MongoDB does not say which, so all are read again.
-                errors = dict.fromkeys(range(len(bulk)))
+                errors = dict.fromkeys(range(len(batch)))
         except BulkWriteError as exc:
-            errors = errors_by_index(dict(exc.details), len(bulk))
+            errors = errors_by_index(dict(exc.details), len(batch))
         except PyMongoError as exc:
-            errors = dict.fromkeys(range(len(bulk)), exc)
+            errors = dict.fromkeys(range(len(batch)), exc)
         except (BSONError, OverflowError) as exc:
-            if len(bulk) > 1:
-                await _send_separately(bulk, self._send)  # one document cannot be encoded, the others can
+            if len(batch) > 1:
+                await _send_separately(batch, self._send)  # one document cannot be encoded, the others can
                 return
             errors = {0: StoreRefused(f"the document cannot be encoded: {type(exc).__name__}")}
-        for index, pending in enumerate(bulk):
+        for index, pending in enumerate(batch):
             if error := errors.get(index):
                 pending.fail(error)
             else:
@@ -116,11 +119,11 @@ class BulkWriter:
 
 
 class _BulkQueue(Generic[Request, Response]):
-    """Collects requests and sends them in bulks of at most _MAX_BULK, one bulk at a time.
+    """Collects requests and sends them in batches of at most _MAX_BATCH, one batch at a time.
 
     Args:
         loop: The event loop.
-        send: Sends a bulk and resolves each of its requests. Never raises.
+        send: Sends a batch and resolves each of its requests. Never raises.
     """
 
     def __init__(
@@ -132,7 +135,7 @@ class _BulkQueue(Generic[Request, Response]):
         self._flushing: asyncio.Task[None] | None = None
 
     async def submit(self, request: Request) -> Response:
-        """Send a request with the next bulk, and return its response."""
+        """Send a request with the next batch, and return its response."""
         pending = _Pending[Request, Response](request, self._loop.create_future())
         self._pending.append(pending)
         if self._flushing is None or self._flushing.done():
@@ -141,8 +144,8 @@ class _BulkQueue(Generic[Request, Response]):
 
     async def _flush(self) -> None:
         while self._pending:
-            bulk, self._pending = self._pending[:_MAX_BULK], self._pending[_MAX_BULK:]
-            await self._send(bulk)
+            batch, self._pending = self._pending[:_MAX_BATCH], self._pending[_MAX_BATCH:]
+            await self._send(batch)
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,7 @@ class _Pending(Generic[Request, Response]):
 
 
 async def _send_separately(
-    bulk: list[_Pending[Request, Response]], send: Callable[[list[_Pending[Request, Response]]], Awaitable[None]]
+    batch: list[_Pending[Request, Response]], send: Callable[[list[_Pending[Request, Response]]], Awaitable[None]]
 ) -> None:
-    for pending in bulk:
+    for pending in batch:
         await send([pending])

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class MongoConnection:
-    """One collection, from many threads. It connects on first use.
+    """Gives many threads access to one collection. Connects on first use.
 
     Args:
         uri: `mongodb://user:password@host:27017/database`; the database is `clipqueue` if the URI names none.

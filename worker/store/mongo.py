@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 class Store(Protocol):
     """Stores the results of jobs.
 
-    All methods raise StoreUnavailable if nothing is known to be written and a later attempt may succeed, and
-    StoreRefused if no attempt can succeed.
+    All methods raise StoreUnavailable if the call failed, or its result is unknown, and a later attempt may succeed.
+    They raise StoreRefused if no attempt can succeed.
     """
 
     def check(self, job: ImageJob, model: str) -> JobCheck:
@@ -44,7 +44,10 @@ class Store(Protocol):
         ...
 
     def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> None:
-        """Write a vector, unless a job that was enqueued later is recorded. `check` is the return value of `check`."""
+        """Write a vector, unless a job that was enqueued later is recorded.
+
+        The argument `check` is what the method `check` returned for this job.
+        """
         ...
 
     def save_failure(self, failure: Failure) -> None:
@@ -88,7 +91,7 @@ class MongoStore:
         self._writer = BulkWriter(self._collection, loop, upsert=upsert)
 
     def check(self, job: ImageJob, model: str) -> JobCheck:
-        """Return whether the job still needs to run. If its vector is current, record when it was enqueued."""
+        """Return whether the job needs to run. If the stored vector is current, record when the job was enqueued."""
         return self._connection.run(self._check(job, model))
 
     def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> None:
@@ -120,7 +123,7 @@ class MongoStore:
     async def _record_skip(self, job: ImageJob, stored: Document) -> bool:
         """Record when a skipped job was enqueued. Return False if its vector is gone or the document has changed.
 
-        Otherwise an older job for another URL that is still running would overwrite this vector.
+        Without this record, an older job for another URL that is still running would overwrite the vector.
         """
         matching = {**unchanged(bson_id(job.image_id), stored), "embedding": {"$exists": True}}
         record = {**stored, "enqueued_at": bson_date(job.enqueued_at_ms)}
@@ -143,8 +146,8 @@ class MongoStore:
                 return
             stored = await self._read(update.document_id)
             if stored and stored == fields["embedding_job"]:
-                return  # it was written; another write of the same bulk did not match
-        # This also ends the attempts for a document whose `embedding_job` is not an object, which never matches.
+                return  # it was written; another write of the same batch did not match
+        # A document whose `embedding_job` is not an object never matches, so its attempts end here too.
         raise StoreRefused(f"the document changed during each of {MAX_SWAPS} attempts to write it")
 
     async def _read(self, document_id: BsonId) -> Document | None:

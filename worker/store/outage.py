@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-# Per call. A document that MongoDB refuses today must not block a thread forever.
+# Attempts per call. A document that MongoDB keeps rejecting with a temporary error must not block a thread forever.
 _TRIES = 3
 _PROBE_INTERVAL_S = 1.0
 _MAX_FIRST_PROBE_S = 30.0
@@ -38,7 +38,7 @@ class Outage:
 
     @property
     def is_active(self) -> bool:
-        """Whether MongoDB did not answer the last call or probe."""
+        """Whether an outage has started and not ended."""
         return not self._is_over.is_set()
 
     def start(self) -> None:
@@ -57,11 +57,12 @@ class Outage:
 class ResilientStore:
     """A `Store` whose calls wait out an outage. Thread-safe.
 
-    Each method raises StoreUnavailable if the worker drains meanwhile, or if MongoDB fails three times within one call.
+    `check`, `save` and `save_failure` raise StoreUnavailable if the worker starts to drain while they wait, or if
+    MongoDB fails three times within one call.
 
     Args:
         store: The store that is called.
-        outage: Tells the other parts of the process.
+        outage: Active while MongoDB is unavailable. Other parts of the process read it.
         drain: Calls stop waiting when the drain starts.
     """
 
@@ -122,20 +123,21 @@ class ResilientStore:
         threading.Thread(target=self._probe, args=(exc,), name="mongodb-probe", daemon=True).start()
 
     def _probe(self, exc: StoreUnavailable) -> None:
-        """Ping MongoDB until it answers, then end the outage.
+        """Ping MongoDB until it answers or the worker drains, then end the outage.
 
-        The first ping comes later each time, up to a limit, until a write succeeds: a MongoDB with a full disk answers
-        pings and refuses every write.
+        The delay before the first ping doubles with each outage, up to a limit, and a successful write resets it: a
+        MongoDB with a full disk answers pings and refuses every write.
         """
         start, delay_s = time.monotonic(), self._first_probe_s
         self._first_probe_s = min(2 * delay_s, _MAX_FIRST_PROBE_S)
         try:
             self._log("MongoDB unavailable; consumption paused: %s", exc)
             self._drain.sleep(delay_s)
-            while not self._drain.is_draining and not self._answers():
+            has_answered = False
+            while not self._drain.is_draining and not (has_answered := self._answers()):
                 self._log("MongoDB still unavailable after %.0f s", time.monotonic() - start)
                 self._drain.sleep(_PROBE_INTERVAL_S)
-            if delay_s == _PROBE_INTERVAL_S:
+            if has_answered and delay_s == _PROBE_INTERVAL_S:
                 logger.warning("MongoDB is available again after %.0f s", time.monotonic() - start)
         finally:
             self._outage.end()

@@ -49,20 +49,20 @@ class Update:
     def fields(self, stored: Document | None) -> Document | None:
         """Return the fields to set; None if a job that was enqueued later is recorded, or nothing is to change.
 
-        Python compares the dates, because the embedded server compares them only to the second.
+        Python compares the dates, because nx-27017, the embedded server of `clipqueue up`, compares them only to the
+        second.
         """
         stored = stored or {}
         return None if is_enqueued_later(stored, self.enqueued_at) else self.change(stored)
 
     def operation(self, stored: Document | None, fields: Document, *, upsert: bool) -> Operation:
-        """Return the write. If the document has changed, it matches nothing or fails with a duplicate `_id`.
+        """Return the write operation. If the document has changed, it matches nothing or fails with a duplicate `_id`.
 
-        `fields` must hold the whole `embedding_job`: the embedded server stores a date as a string if it is set by a
-        dotted name.
+        `fields` must hold the whole `embedding_job`: nx-27017 stores a date as a string if it is set by a dotted name.
         """
         on_insert = {} if self.url is None else {"url": self.url}
         if stored is None:
-            # Not an upsert: the embedded server turns the ObjectId of an upsert into a string.
+            # Not an upsert: nx-27017 turns the ObjectId of an upsert into a string.
             return InsertOne({"_id": self.document_id, **on_insert, **fields})
         update = {"$set": fields, **({"$setOnInsert": on_insert} if on_insert and upsert else {})}
         return UpdateOne(unchanged(self.document_id, stored), update, upsert=upsert)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _PERMANENT_CODES = {
     2: "bad value",
     66: "immutable field",
-    121: "the collection's validator",
+    121: "rejected by the collection's validator",
     10334: "too large",
     17419: "too large",
 }

@@ -11,7 +11,7 @@ import redis as redis_client
 
 from tests.support.messages import hand_made_message
 from worker.broker import transport
-from worker.broker.deliveries import Consumption
+from worker.broker.deliveries import ConsumerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,13 +25,13 @@ untyped: Any = kombu
 
 
 @pytest.fixture
-def consumption() -> Consumption:
+def consumption() -> ConsumerState:
     """The state of a worker process that has consumed nothing yet."""
-    return Consumption()
+    return ConsumerState()
 
 
 @pytest.fixture
-def connect(consumption: Consumption) -> Callable[[str], Any]:
+def connect(consumption: ConsumerState) -> Callable[[str], Any]:
     transport.install()
     return lambda url: untyped.Connection(url, transport_options={"max_countdown_s": 1.0, "consumption": consumption})
 
@@ -72,7 +72,7 @@ def count_commands(queue: redis.Redis) -> int:
 
 
 def test_it_delivers_as_many_messages_as_there_are_free_slots_in_order(
-    connection: Any, delivered: list[Any], queue: redis.Redis, consumption: Consumption
+    connection: Any, delivered: list[Any], queue: redis.Redis, consumption: ConsumerState
 ) -> None:
     enqueue(queue, 20)
     connection.drain_events(timeout=5)
@@ -93,7 +93,7 @@ def test_many_messages_cost_few_round_trips(connection: Any, delivered: list[Any
 
 
 def test_invalid_messages_are_parked_and_valid_ones_among_them_delivered(
-    connection: Any, delivered: list[Any], queue: redis.Redis, consumption: Consumption
+    connection: Any, delivered: list[Any], queue: redis.Redis, consumption: ConsumerState
 ) -> None:
     enqueue(queue, 2)
     queue.lpush("images", "no message", "")
@@ -114,13 +114,13 @@ def test_identical_messages_are_delivered_separately(connection: Any, delivered:
 def test_nothing_is_consumed_while_consumption_is_paused(redis_url: str, queue: redis.Redis) -> None:
     transport.install()
     enqueue(queue, 1)
-    options = {"consumption": Consumption(is_paused=lambda: True)}
+    options = {"consumption": ConsumerState(is_paused=lambda: True)}
     with untyped.Connection(redis_url, transport_options=options) as connection:
         assert not connection.channel().qos.can_consume()
 
 
 def test_a_full_redis_that_refuses_to_record_messages_loses_none(
-    own: Stack, own_broker: redis.Redis, connect: Callable[[str], Any], consumption: Consumption
+    own: Stack, own_broker: redis.Redis, connect: Callable[[str], Any], consumption: ConsumerState
 ) -> None:
     """It fills up just after they are popped."""
     key = consumption.processing.key
@@ -153,7 +153,7 @@ def test_acks_are_sent_together(connection: Any, delivered: list[Any], queue: re
 
 
 def test_a_deferred_ack_frees_its_slot_at_once_and_is_sent_by_the_heartbeat(
-    connection: Any, delivered: list[Any], queue: redis.Redis, consumption: Consumption
+    connection: Any, delivered: list[Any], queue: redis.Redis, consumption: ConsumerState
 ) -> None:
     enqueue(queue, 2 * SLOTS)
     connection.drain_events(timeout=5)
@@ -169,7 +169,7 @@ def test_messages_that_cannot_be_delivered_are_requeued(
     connection: Any,
     delivered: list[Any],
     queue: redis.Redis,
-    consumption: Consumption,
+    consumption: ConsumerState,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A thread that cannot be started stops the delivery in the middle of a batch."""

@@ -119,7 +119,7 @@ def test_a_wrong_token_is_refused_with_the_variable_to_set(
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     refused = reason(MODEL)
     assert "401" in refused
-    assert "wants a token that may read it: set HF_TOKEN" in refused
+    assert "requires an access token for it: set HF_TOKEN" in refused
     assert "hf_wrong" not in refused
     assert files_in(cache) == []
     monkeypatch.setenv("HF_TOKEN", hub.token)

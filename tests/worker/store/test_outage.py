@@ -95,6 +95,17 @@ def test_a_draining_worker_does_not_wait(outage: Outage, drain: Drain, resilient
         resilient.check(JOB, "m")
 
 
+def test_a_drain_that_ends_the_wait_is_not_logged_as_the_end_of_the_outage(
+    outage: Outage, drain: Drain, resilient: ResilientStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    resilient.ping()
+    assert outage.is_active
+    drain.start()
+    wait_for(lambda: not outage.is_active, "the probe to end")
+    assert "MongoDB unavailable; consumption paused: connection refused" in caplog.text
+    assert "available again" not in caplog.text
+
+
 def test_a_write_that_is_refused_each_time_fails_after_three_tries(
     store: FlakyStore, resilient: ResilientStore, caplog: pytest.LogCaptureFixture
 ) -> None:
