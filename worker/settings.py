@@ -58,7 +58,10 @@ class Settings(BaseSettings):
     )
 
     concurrency: int = Field(
-        64, ge=1, le=1024, description="Images in flight in a worker process; fewer for a slow model."
+        64,
+        ge=1,
+        le=1024,
+        description="Maximum number of images in flight per worker process. A worker with a slow model lowers it.",
     )
     batch_size: int = Field(32, ge=1, le=1024, description="Maximum number of images in one forward pass.")
     model_threads: int = Field(

@@ -156,9 +156,9 @@ def test_the_default_model_is_that_of_the_workers(
     [
         (["backfill"], "--url-field"),
         (["backfill", *FIELD, "--only", "some"], "'some' is not one of"),
-        (["backfill", *FIELD, "--query", "{'a': 1}"], "--query is not valid extended JSON"),
+        (["backfill", *FIELD, "--query", "{'a': 1}"], "--query is not valid Extended JSON"),
         (["backfill", *FIELD, "--query", "[1]"], "--query must be a JSON object"),
-        (["retry", "--query", '{"_id": {"$oid": "12"}}'], "--query is not valid extended JSON"),
+        (["retry", "--query", '{"_id": {"$oid": "12"}}'], "--query is not valid Extended JSON"),
         (["retry", "--rate", "0"], "0"),
     ],
 )
