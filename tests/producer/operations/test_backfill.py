@@ -133,7 +133,7 @@ def test_the_default_model_is_that_of_the_workers(
 ) -> None:
     shop.insert_many([photo("of-a", record=done(model="a")), photo("of-b", record=done(model="b"))])
     alone = invoke("backfill", *FIELD, "--only", "stale", **env)
-    assert (alone.returncode, "give the current one with --model" in alone.stderr) == (1, True)
+    assert (alone.returncode, "no live worker reports its model; set it with --model" in alone.stderr) == (1, True)
     assert "only URLs are compared" in invoke("backfill", *FIELD, **env).stderr
     assert queued_ids(queue) == []
     write_worker(queue, "one@host", "a")
