@@ -1,4 +1,4 @@
-# `make demo` shows it working and `make test` runs every test. Both need Python 3.11 or newer and pip.
+# `make demo` shows it working. `make test` runs all tests except the chaos tests. Both need Python 3.11 or newer and pip.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,10 +10,10 @@ DEV_INSTALLED := $(VENV)/.installed-dev
 TIED := $(BIN)/python producer/local/tied.py
 # Most tests wait for other processes, so three run at the same time on two cores; see tests/support/scheduling.py.
 PYTEST := $(TIED) $(BIN)/pytest -n 3
-ROOMS := broker fetch decode encode store lifecycle contract client documents operations cli local
+PACKAGES := broker fetch decode encode store lifecycle contract client documents operations cli local
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check lint chaos soak bench fuzz docs clean $(ROOMS)
+.PHONY: help demo up test check lint chaos soak bench fuzz docs clean $(PACKAGES)
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,10 +27,10 @@ up: $(DEMO_INSTALLED) ## Start Redis, MongoDB and a worker here, and keep them r
 test: lint ## Lint, check types and run the tests, without those of `make chaos`
 	@$(PYTEST) -m 'not chaos'
 
-check: $(DEV_INSTALLED) ## Lint, check types and test one room: make check fetch, or FILE=worker/fetch/dns.py
-	@$(BIN)/python -m tests.check $(FILE) $(filter $(ROOMS),$(MAKECMDGOALS))
+check: $(DEV_INSTALLED) ## Lint, check types and test one package: make check fetch, or FILE=worker/fetch/dns.py
+	@$(BIN)/python -m tests.check $(FILE) $(filter $(PACKAGES),$(MAKECMDGOALS))
 
-$(ROOMS): # arguments of `make check`
+$(PACKAGES): # arguments of `make check`
 	@test -n '$(filter check,$(MAKECMDGOALS))' || { echo "use: make check $@"; exit 2; }
 
 lint: $(DEV_INSTALLED) ## Lint and check types only
@@ -50,7 +50,7 @@ bench: $(DEV_INSTALLED) ## Measure speed and memory side by side with references
 fuzz: $(DEV_INSTALLED) ## Fuzz the code that parses untrusted input: SECONDS (60) for each of four targets
 	@$(TIED) $(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)
 
-docs: $(DEV_INSTALLED) ## Make the generated parts of docs again: settings, diagram, demo, benchmark table
+docs: $(DEV_INSTALLED) ## Regenerate the generated parts of docs: settings, diagram, demo, benchmark table
 	@$(BIN)/python -m tests.support.settings_page
 	@$(BIN)/python -m tests.support.draw_flow
 	@$(BIN)/python -m tests.support.record_demo

@@ -1,4 +1,4 @@
-"""`python -m tests.check worker/fetch/dns.py` or `fetch`: lint, type-check and test one file or room."""
+"""`python -m tests.check worker/fetch/dns.py` or `fetch`: lint, type-check and test one file or package."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 def main() -> int:
     """Return the exit code: 0 if every check passed."""
     if len(sys.argv) == 1:
-        sys.stderr.write("name a room or a file: make check fetch, or make check FILE=worker/fetch/dns.py\n")
+        sys.stderr.write("name a package or a file: make check fetch, or make check FILE=worker/fetch/dns.py\n")
         return 2
     sources = [source for argument in sys.argv[1:] for source in find_sources(argument)]
     tests = sorted({test for source in sources for test in find_tests(source)})
@@ -24,29 +24,29 @@ def main() -> int:
 
 
 def find_sources(argument: str) -> list[Path]:
-    """Return the file or folder of that path, or the room of that name in `worker` or `producer`."""
+    """Return the file or folder of that path, or the package of that name in `worker` or `producer`."""
     candidates = [ROOT / argument, ROOT / "worker" / argument, ROOT / "producer" / argument]
     found = [path for path in candidates if path.exists()]
     if not found:
-        sys.exit(f"{argument} is neither a file nor a room")
+        sys.exit(f"{argument} is neither a file nor a package")
     return found
 
 
 def find_tests(source: Path) -> list[Path]:
-    """Return the tests of a source: those named after it, else all tests of its room."""
+    """Return the tests of a source: those named after it, else all tests of its package."""
     path = source.relative_to(ROOT)
     if path.parts[0] == "tests":
         return [source]
-    room = ROOT / "tests" / (path if source.is_dir() else path.parent)
-    named = sorted((room if room.is_dir() else room.parent).glob(f"test_{path.stem}*.py"))
+    package = ROOT / "tests" / (path if source.is_dir() else path.parent)
+    named = sorted((package if package.is_dir() else package.parent).glob(f"test_{path.stem}*.py"))
     if named or len(path.parts) == 2:
-        return named or ([room] if source.is_dir() else [])
-    while not room.is_dir():  # a folder inside a room
-        named = sorted(room.parent.glob(f"test_{room.name}*.py"))
+        return named or ([package] if source.is_dir() else [])
+    while not package.is_dir():  # a folder inside a package
+        named = sorted(package.parent.glob(f"test_{package.name}*.py"))
         if named:
             return named
-        room = room.parent
-    return [room]
+        package = package.parent
+    return [package]
 
 
 def _run(program: str, *arguments: str) -> int:

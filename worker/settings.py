@@ -63,7 +63,7 @@ class Settings(BaseSettings):
         64,
         ge=1,
         le=1024,
-        description="Number of images in flight in a worker process. A worker with a slow model lowers it at startup.",
+        description="Maximum number of images in flight per worker process. A worker with a slow model lowers it.",
     )
     batch_size: int = Field(32, ge=1, le=1024, description="Maximum number of images in one forward pass.")
     model_threads: int = Field(

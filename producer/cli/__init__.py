@@ -1,1 +1,1 @@
-"""The command `clipqueue`: options, output and exit codes. The work is done in the packages beside."""
+"""The command `clipqueue`: options, output and exit codes. The logic is in the sibling packages."""

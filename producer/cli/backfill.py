@@ -1,4 +1,4 @@
-"""`clipqueue backfill`: enqueues the documents of a collection that lack a current vector."""
+"""`clipqueue backfill`: enqueues the documents of a collection without a result, or with a stale vector."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 @click.option(
     "--only",
     type=click.Choice(("missing", "failed", "stale", "all")),
-    help="Only documents without a result, with a failed job, or with a vector of another URL or model; or all "
-    "documents, even those with a current vector. By default those that are missing or stale.",
+    help="missing: no result. failed: the job failed. stale: the vector is for another URL or model. all: every "
+    "document, even with a current vector. Default: missing and stale.",
 )
 @click.option("--model", help="A vector of another model is stale; by default the model that the workers run.")
 @shared_options
 @click.option("--dry-run", is_flag=True, help="Only count the documents by state.")
 @click.option("--watch", is_flag=True, help="Wait until all jobs have finished, and count the results.")
 def backfill(url_field: str, only: str | None, model: str | None, **shared: Any) -> None:
-    """Enqueue the documents of a collection that lack a current vector.
+    """Enqueue the documents of a collection without a result, or with a stale vector.
 
     After an interruption, the same command continues where it stopped. The exit code is 1 if a document has an
     invalid URL, or, with --watch, if a job failed.
@@ -51,7 +51,8 @@ def backfill(url_field: str, only: str | None, model: str | None, **shared: Any)
         from producer.operations.requeue.backfill import BackfillOptions  # noqa: PLC0415  (needs bson)
 
         selection = _select(url_field, only, model, documents, broker)
-        # The model identifies the backfill, also if it was found on Redis: another model needs a new backfill.
+        # The model is part of the checkpoint's key, even if it was read from the workers' heartbeats, so a new model
+        # starts a new backfill.
         identity = ("backfill", url_field, only, selection.model)
         options = BackfillOptions(selection, query, given.limit, given.watch)
         sys.exit(run_backfill(documents, broker, options, given, identity))
@@ -66,7 +67,9 @@ def _select(
     if model is None and chosen in (MISSING_OR_STALE, STALE):
         model = find_worker_model(broker, documents)
         if model is None and chosen == STALE:
-            raise ConfigurationError("no live worker tells its model: give the current one with --model")
+            raise ConfigurationError("no live worker reports its model; set it with --model")
         if model is None:
-            click.echo("no live worker tells its model, so only URLs are compared; or give --model", err=True)
+            click.echo(
+                "no live worker reports its model: only URLs are compared. Set --model to compare models too.", err=True
+            )
     return Selection(url_field, chosen, model)

@@ -38,7 +38,11 @@ class SharedOptions:
 def shared_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the shared options to a command."""
     options = (
-        click.option("--query", default="{}", help='Only documents that match this extended JSON: {"kind": "photo"}.'),
+        click.option(
+            "--query",
+            default="{}",
+            help='Only documents that match this MongoDB query (Extended JSON): {"kind": "photo"}.',
+        ),
         click.option(
             "--limit", type=click.IntRange(min=1), help="Maximum number of jobs; the same command continues later."
         ),
@@ -60,7 +64,10 @@ def shared_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def open_connections(command: str, options: SharedOptions) -> Iterator[tuple[ImageDocuments, Broker, Any]]:
-    """Give a block the documents, Redis and the parsed query; print an error of the block and exit with 1."""
+    """Yield the documents, the Redis connection and the parsed query.
+
+    An error in the block is printed, and the command exits with 1.
+    """
     try:
         with (
             open_documents_for(f"clipqueue {command}", options.collection) as documents,
@@ -69,7 +76,7 @@ def open_connections(command: str, options: SharedOptions) -> Iterator[tuple[Ima
             check_same_collection(broker, documents)
             yield documents, broker, _read_query(options.query)
     except (BrokerUnavailable, StoreUnavailable) as exc:
-        fail(f"{exc}; the same command continues from here")
+        fail(f"{exc} (run the same command again to continue)")
     except ClipqueueError as exc:
         fail(str(exc))
 
@@ -81,7 +88,7 @@ def _read_query(text: str) -> Any:
     try:
         query = json_util.loads(text)
     except (ValueError, TypeError, BSONError) as exc:
-        raise click.UsageError(f"--query is not valid extended JSON: {exc}") from None
+        raise click.UsageError(f"--query is not valid Extended JSON: {exc}") from None
     if not isinstance(query, dict):
         raise click.UsageError('--query must be a JSON object, such as {"kind": "photo"}')
     return query

@@ -44,7 +44,8 @@ def run_backfill(
         broker: The Redis of the queue.
         options: Which documents to enqueue.
         shared: The shared options.
-        identity: The command and its other options; with the same ones an earlier run is resumed.
+        identity: The command and the options that identify the backfill. A run with the same ones resumes the
+            earlier run.
     """
     if shared.dry_run:
         _print_states(documents, options)
@@ -72,7 +73,9 @@ class _TerminalReporter:
         )
 
     def show_unwatched(self, jobs: int) -> None:
-        click.echo(f"{jobs} jobs of earlier runs without --watch are not watched", err=True)
+        click.echo(
+            f"{jobs} jobs were enqueued by earlier runs without --watch; their results are not counted", err=True
+        )
 
     def show_queue_full(self) -> None:
         click.echo("waiting: the queue is full (--max-queued)", err=True)

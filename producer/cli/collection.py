@@ -34,7 +34,7 @@ def require_mongodb_uri(command: str) -> str:
         fail_without_extra(command, "mongo")
     uri = mongodb_uri()
     if uri is None:
-        fail("MONGODB_URI is not set; it looks like mongodb://host:27017/database")
+        fail("MONGODB_URI is not set; expected format: mongodb://host:27017/database")
     return uri
 
 

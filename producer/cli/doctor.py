@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array of {subject, well, lines}.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON array of {subject, well, lines}.",
+)
 def doctor(*, as_json: bool) -> None:
     """Check Redis, MongoDB, the workers and the queue, and print what is wrong and what to do.
 
-    The exit code is 0 if there is no problem, else 1.
+    The exit code is 0 if there is no problem, else 1. With --json, `well` is true for a finding without a problem.
     """
     findings = run_checks()
     if as_json:
@@ -30,7 +35,7 @@ def doctor(*, as_json: bool) -> None:
 
 
 def _as_text(finding: Finding) -> str:
-    return f"{'ok  ' if finding.is_ok else 'LOOK'}  {finding.subject}: " + "\n        ".join(finding.lines)
+    return f"{'ok  ' if finding.is_ok else 'FAIL'}  {finding.subject}: " + "\n        ".join(finding.lines)
 
 
 def _as_json(finding: Finding) -> dict[str, Any]:

@@ -62,11 +62,11 @@ def enqueue(  # noqa: PLR0913  (one for each option)
                 count += client.enqueue_many(pairs, force=force, record=record)
                 _print_ids(row.image_id for row, _ in chunk)
     except (BrokerUnavailable, StoreUnavailable) as exc:
-        fail(f"{exc} (enqueued before: {count}, refused: {rows.refused})")
+        fail(f"{exc} (enqueued so far: {count}, invalid rows: {rows.invalid})")
     except ClipqueueError as exc:
         fail(str(exc))
-    click.echo(f"enqueued {count}, refused {rows.refused}", err=True)
-    sys.exit(1 if rows.refused else 0)
+    click.echo(f"enqueued {count}, invalid rows {rows.invalid}", err=True)
+    sys.exit(1 if rows.invalid else 0)
 
 
 class _RowReader:
@@ -75,13 +75,13 @@ class _RowReader:
     def __init__(self, rows: Iterable[Row], *, object_ids: bool) -> None:
         self._rows = rows
         self._object_ids = object_ids
-        self.refused = 0
+        self.invalid = 0
 
     def __iter__(self) -> Iterator[tuple[Row, Any]]:
-        return check_rows(self._rows, self._refuse, object_ids=self._object_ids)
+        return check_rows(self._rows, self._reject, object_ids=self._object_ids)
 
-    def _refuse(self, row: Row, error: InvalidJob) -> None:
-        self.refused += 1
+    def _reject(self, row: Row, error: InvalidJob) -> None:
+        self.invalid += 1
         click.echo(f"{row.source}: {error}", err=True)
 
 

@@ -20,7 +20,7 @@ _HEADINGS = ("code", "stage", "count", "newest (UTC)")
 
 @click.command()
 @click.option("--code", help="Show only this code, such as http_404.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line and code.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per error code, one per line.")
 @collection_option
 @click.option(
     "--samples",

@@ -23,7 +23,7 @@ from producer.cli.up import up
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="clipqueue")
 def cli() -> None:
-    """Put image URLs on the queue, and find their CLIP vectors in MongoDB.
+    """Enqueue image URLs for embedding, and manage the jobs.
 
     Reads REDIS_URL, and MONGODB_URI for the commands that read documents.
     """

@@ -69,7 +69,8 @@ def pull(model_env: dict[str, str]) -> None:
 
         loaded = load_model(settings.clip_model, settings.clip_pretrained)
     count = sum(parameter.numel() for parameter in loaded.parameters())
-    click.echo(f"{model_id(settings.clip_model, settings.clip_pretrained)}: {count:,} parameters, ready to load here")
+    name = model_id(settings.clip_model, settings.clip_pretrained)
+    click.echo(f"{name}: {count:,} parameters, downloaded; a worker on this machine can load it offline")
 
 
 @model.command()

@@ -16,4 +16,4 @@ def fail(message: str) -> NoReturn:
 
 def fail_without_extra(command: str, extra: str) -> NoReturn:
     """Name the extra that the command needs, and exit with 1."""
-    fail(f"{command} needs clipqueue's extra {extra!r}: run pip install '.[{extra}]' in its folder")
+    fail(f"{command} needs clipqueue's extra {extra!r}: run pip install '.[{extra}]' in the clipqueue checkout")

@@ -17,7 +17,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 @contextmanager
 def until_stopped() -> Iterator[None]:
-    """Run a block until it ends or a signal stops it; its cleanup runs, and the command then goes on normally."""
+    """Run a block until it ends or a signal stops it.
+
+    After a signal, the block's cleanup runs, "stopped" is printed, and the code after the block continues.
+    """
     handled = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores SIGHUP
 
     def stop(*_: object) -> NoReturn:

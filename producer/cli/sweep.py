@@ -40,7 +40,7 @@ _MAX_PROBLEMS = 5
     default=300,
     show_default=True,
     metavar="SECONDS",
-    help="Enqueue documents that have waited this long for a vector, and none of them again within that time.",
+    help="Enqueue documents that have waited this long for a vector; wait as long before enqueuing one again.",
 )
 @click.option(
     "--max-queued",
@@ -88,7 +88,7 @@ def _exit_on_signals() -> None:
 
 
 def _print_outage(exc: ClipqueueError) -> None:
-    click.echo(f"{exc}; sweeping continues afterwards", err=True)
+    click.echo(f"{exc}; the next sweep tries again", err=True)
 
 
 def _print_result(result: SweepResult | None) -> None:

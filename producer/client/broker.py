@@ -41,15 +41,16 @@ class Broker:
         except (ValueError, TypeError):
             # redis-py's message may repeat the URL, and with it the password.
             raise ConfigurationError(
-                "REDIS_URL cannot be read; it looks like redis://:password@host:6379/0 (or rediss:// for TLS)"
+                "REDIS_URL is invalid; expected format: redis://:password@host:6379/0 (or rediss:// for TLS)"
             ) from None
 
     @contextmanager
-    def commands(self, failure: str) -> Iterator[redis.Redis]:
+    def commands(self, failure: str, note: str = "") -> Iterator[redis.Redis]:
         """Yield the Redis client, and turn its errors into BrokerUnavailable.
 
         Args:
-            failure: What the error says after the host's name, such as `did not take the job`.
+            failure: What the error says after the host's name, such as `did not accept the job`.
+            note: What the error says after the reason.
 
         Raises:
             BrokerUnavailable: Redis could not be reached, or refused a command.
@@ -59,7 +60,7 @@ class Broker:
         except (redis.RedisError, UnicodeError) as exc:  # UnicodeError: an invalid host name
             password = self._redis.get_connection_kwargs().get("password")
             reason = str(exc).replace(password or "\0", "***")
-            raise BrokerUnavailable(f"Redis at {self.host} {failure}: {reason}") from None
+            raise BrokerUnavailable(f"Redis at {self.host} {failure}: {reason}{note}") from None
 
     def close(self) -> None:
         """Close the connections."""

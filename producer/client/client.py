@@ -50,7 +50,7 @@ class EmbeddingClient:
         self._collection = collection
         self._timeout_s = timeout_s
         self._recorder: JobRecorder | None = None
-        self._connecting = threading.Lock()
+        self._recorder_lock = threading.Lock()
 
     @classmethod
     def from_env(cls) -> Self:
@@ -121,16 +121,17 @@ class EmbeddingClient:
         self.close()
 
     def _send(self, jobs: list[ImageJob], task_ids: list[str] | None, *, record: bool) -> None:
-        # Record first: a sweep enqueues a job that is only recorded, but nothing would find one that is only enqueued.
-        failure = "did not take the job"
+        # Record first: if the push fails, a sweep finds the record. A job that was pushed but not recorded could not be
+        # found if Redis lost it.
+        note = ""
         if record:
             self._connected_recorder().record(jobs)
-            failure += ", which is recorded: a sweep (clipqueue sweep) will queue it"
-        with self._broker.commands(failure) as redis:
+            note = " (the job is recorded; clipqueue sweep will enqueue it)"
+        with self._broker.commands("did not accept the job", note) as redis:
             push(redis, jobs, task_ids)
 
     def _connected_recorder(self) -> JobRecorder:
-        with self._connecting:
+        with self._recorder_lock:
             if self._recorder is None:
                 self._recorder = self._connect()
             return self._recorder
@@ -138,7 +139,7 @@ class EmbeddingClient:
     def _connect(self) -> JobRecorder:
         if not self._mongodb_uri:
             raise ConfigurationError(
-                "record=True needs MongoDB: set MONGODB_URI, or pass mongodb_uri to EmbeddingClient; it looks like "
+                "record=True needs MongoDB: set MONGODB_URI, or pass mongodb_uri to EmbeddingClient; expected format: "
                 "mongodb://user:password@host:27017/database"
             )
         try:

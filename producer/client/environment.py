@@ -16,7 +16,7 @@ def redis_url_from_env() -> str:
     """
     url = os.environ.get("REDIS_URL")
     if not url:
-        raise ConfigurationError("REDIS_URL is not set; it looks like redis://:password@host:6379/0")
+        raise ConfigurationError("REDIS_URL is not set; expected format: redis://:password@host:6379/0")
     return url
 
 

@@ -22,8 +22,8 @@ T = TypeVar("T")
 PUSH_CHUNK = 500
 
 
-def queued(redis: Redis) -> int:
-    """Return how many jobs are queued or in flight.
+def count_unfinished(redis: Redis) -> int:
+    """Return how many jobs are count_unfinished or in flight.
 
     Raises:
         RedisError: Redis did not answer.

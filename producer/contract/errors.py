@@ -2,7 +2,7 @@
 
 ClipqueueError
 ├── InvalidJob            the id or the URL cannot be used; nothing was enqueued
-├── ConfigurationError    a setting is missing or cannot be used
+├── ConfigurationError    a setting or an extra is missing or cannot be used
 ├── BrokerUnavailable     Redis did not accept the message
 └── StoreUnavailable      MongoDB did not answer, or refused the request
 """
@@ -19,7 +19,7 @@ class InvalidJob(ClipqueueError, ValueError):
 
 
 class ConfigurationError(ClipqueueError):
-    """A setting is missing or cannot be used. The message names the setting."""
+    """A setting or an extra is missing or cannot be used. The message says what is missing or wrong."""
 
 
 class BrokerUnavailable(ClipqueueError, ConnectionError):
@@ -27,4 +27,4 @@ class BrokerUnavailable(ClipqueueError, ConnectionError):
 
 
 class StoreUnavailable(ClipqueueError, ConnectionError):
-    """MongoDB could not be reached or refused the request. The message names the host, never the password."""
+    """MongoDB could not be reached or refused the request. The message never contains the password."""

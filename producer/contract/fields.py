@@ -1,4 +1,4 @@
-"""The fields that workers write: `embedding_job` in a document, and a worker's heartbeat on Redis."""
+"""The fields of `embedding_job`, which workers and clients write, and of a worker's heartbeat on Redis."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ class EmbeddingJob(TypedDict):
 
 
 class WorkerHeartbeat(TypedDict):
-    """A worker process's report on Redis. `clipqueue doctor` reads it, and so do clients that need the model's name.
+    """The heartbeat that a worker process stores in Redis.
+
+    `clipqueue doctor` reads it, and so do clients that need the model's name.
 
     `started_at` and `at` (when the heartbeat was written) are milliseconds since the epoch by the worker's clock.
     `store_away` is true while MongoDB is unavailable to the worker, which then consumes no messages.

@@ -19,14 +19,15 @@ from .names import IMAGE_QUEUE, IMAGE_TASK
 if TYPE_CHECKING:
     from .job import ImageJob
 
-_NO_EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+# The third part of the body, which Celery calls "embed".
+_NO_CALLBACKS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
 def image_message(job: ImageJob, task_id: str) -> bytes:
     """Return the message for a job, as bytes to LPUSH on the queue."""
     kwargs = job.to_kwargs()
     message = _template(os.getpid()) % {
-        "body": _body(kwargs, _NO_EMBED),
+        "body": _body(kwargs, _NO_CALLBACKS),
         "task_id": task_id,
         "kwargsrepr": json.dumps(describe_kwargs(kwargs)),
         "delivery_tag": _new_tag(),
@@ -38,7 +39,7 @@ def image_message(job: ImageJob, task_id: str) -> bytes:
 def _template(pid: int) -> str:
     """Return the parts that all messages of a process share, with placeholders for the rest.
 
-    Building each message from the start takes three times as long.
+    Building each message from scratch takes three times as long.
     """
     message = task_message({}, "%(task_id)s", {})
     message["body"] = "%(body)s"
@@ -52,7 +53,7 @@ def task_message(kwargs: dict[str, Any], task_id: str, options: dict[str, Any]) 
     """Return the message that kombu's Redis transport reads.
 
     Args:
-        kwargs: The task's keyword arguments; JSON must be able to hold them.
+        kwargs: The task's keyword arguments; must be JSON-serializable.
         task_id: The task's id.
         options: The third part of the body: Celery's callbacks and chains.
     """

@@ -12,29 +12,29 @@ if TYPE_CHECKING:
 
     from pymongo.errors import PyMongoError
 
-# The time limit of the majority must be shorter than the socket's (`client_options`).
+# `wtimeout` must be shorter than `socketTimeoutMS` (`client_options`).
 WRITE_CONCERN = WriteConcern(w="majority", wtimeout=5000)
 # pymongo's own message may repeat the URI, and with it the password.
 UNUSABLE_URI = (
-    "MONGODB_URI cannot be read, or its SRV record was not found; it looks like "
+    "MONGODB_URI is invalid, or its SRV record was not found; expected format: "
     "mongodb://user:password@host:27017/database"
 )
 _DUPLICATE_KEY = 11000
 
 
-def client_options(app_name: str, timeout_s: float = 5.0, answer_s: float = 10.0) -> dict[str, Any]:
+def client_options(app_name: str, timeout_s: float = 5.0, socket_timeout_s: float = 10.0) -> dict[str, Any]:
     """Return the options of a pymongo or motor client.
 
     Args:
         app_name: The name that the server's logs show.
         timeout_s: Seconds to find the server, and seconds to connect.
-        answer_s: Seconds to wait for each answer.
+        socket_timeout_s: Seconds to wait for each answer.
     """
     timeout_ms = int(timeout_s * 1e3)
     return {
         "serverSelectionTimeoutMS": timeout_ms,
         "connectTimeoutMS": timeout_ms,
-        "socketTimeoutMS": int(answer_s * 1e3),
+        "socketTimeoutMS": int(socket_timeout_s * 1e3),
         "tz_aware": True,
         "datetime_conversion": "DATETIME_AUTO",  # a date outside of Python's range must not make a document unreadable
         "appname": app_name,
@@ -42,7 +42,7 @@ def client_options(app_name: str, timeout_s: float = 5.0, answer_s: float = 10.0
 
 
 def is_duplicate_key(error: Mapping[str, Any]) -> bool:
-    """Return whether a write error of MongoDB's comes from a unique index."""
+    """Return whether a MongoDB write error comes from a unique index."""
     return bool(error["code"] == _DUPLICATE_KEY)
 
 
@@ -52,21 +52,22 @@ def unique_fields(error: Mapping[str, Any]) -> list[str]:
 
 
 def is_duplicate_id(error: Mapping[str, Any]) -> bool:
-    """Return whether a write failed because a document with this `_id` exists. Reading it again then helps.
+    """Return whether a write failed because a document with this `_id` exists.
 
+    The caller should then read the document again and retry.
     A duplicate in another unique index is different: every further attempt would fail.
     """
     return is_duplicate_key(error) and unique_fields(error) == ["_id"]
 
 
-def failed_request(exc: PyMongoError) -> str:
+def describe_failed_request(exc: PyMongoError) -> str:
     """Return a sentence for a failed request that is safe to show."""
     what = "MongoDB did not answer" if isinstance(exc, ConnectionFailure) else "the request to MongoDB failed"
     return f"{what}: {describe_error(exc)}"
 
 
 def describe_error(exc: PyMongoError) -> str:
-    """Return a text for an error of MongoDB's that is safe to show.
+    """Return a text for a MongoDB error that is safe to show.
 
     The error's own text may repeat a document, and with it a signed URL.
     """

@@ -20,7 +20,7 @@ BsonId = str | ObjectId
 
 # These describe the vector, not the last job. They stay when a later job is pending or fails.
 VECTOR_FIELDS = ("model", "dim", "sha256", "width", "height", "format")
-# No two writes of a job have the same values in all of these fields.
+# Together these fields identify one version of `embedding_job`: every write changes at least one of them.
 VERSION_FIELDS = ("status", "url", "sha256", "enqueued_at", "finished_at")
 # How often a compare and swap is tried before it is an error.
 MAX_SWAPS = 20
@@ -59,7 +59,7 @@ def vector_fields(stored: Document) -> Document:
     return {key: stored[key] for key in VECTOR_FIELDS if key in stored}
 
 
-def unchanged(document_id: BsonId, stored: Document) -> Document:
+def unchanged_filter(document_id: BsonId, stored: Document) -> Document:
     """Return the compare part of a compare and swap.
 
     Returns:
@@ -73,8 +73,8 @@ def pending_record(stored: Document, job: ImageJob) -> Document | None:
     """Return the `embedding_job` that records a job as pending.
 
     Returns:
-        None if `stored` must stay: its job was enqueued later, or it is done for the same URL, so that a worker would
-        skip the new job; or if the job is recorded already.
+        None if nothing is to be written: the stored job was enqueued later, is done for the same URL (and the new job
+        is not forced), or is this job.
     """
     enqueued_at = bson_date(job.enqueued_at_ms)
     is_done = not job.force and (stored.get("status"), stored.get("url")) == ("done", job.url)

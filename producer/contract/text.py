@@ -1,4 +1,4 @@
-"""Rules for text from strangers: whether it can be stored, and how it is shown on a terminal."""
+"""Rules for untrusted text: whether it can be stored, and how it is shown on a terminal."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def check_url(url: str) -> None:
     """Check that workers would fetch a URL: a string, http or https, with a host, at most 2,048 characters.
 
     Raises:
-        InvalidJob: They would not. The message says why, without repeating the URL.
+        InvalidJob: Workers would refuse the URL. The message says why, without repeating the URL.
     """
     if not isinstance(url, str):  # callers of the client may have no type checker
         raise InvalidJob(f"url must be a string, not {type(url).__name__}")

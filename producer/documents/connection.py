@@ -11,7 +11,7 @@ from pymongo import ReadPreference
 from pymongo.errors import BulkWriteError, InvalidName, PyMongoError
 
 from ..contract.errors import ConfigurationError, StoreUnavailable
-from ..contract.mongodb import UNUSABLE_URI, WRITE_CONCERN, client_options, failed_request
+from ..contract.mongodb import UNUSABLE_URI, WRITE_CONCERN, client_options, describe_failed_request
 from ..contract.names import DEFAULT_DATABASE
 from ..contract.records import Document
 
@@ -24,7 +24,7 @@ Client = pymongo.MongoClient[Document]
 
 
 def connect_collection(
-    mongodb_uri: str, name: str, timeout_s: float = 5.0, answer_s: float = 10.0
+    mongodb_uri: str, name: str, timeout_s: float = 5.0, socket_timeout_s: float = 10.0
 ) -> Collection[Document]:
     """Return a collection that reads from the primary and writes with a majority, even if the URI says otherwise.
 
@@ -34,12 +34,12 @@ def connect_collection(
         mongodb_uri: `mongodb://user:password@host:27017/database`; the database is `clipqueue` if the URI names none.
         name: The collection's name.
         timeout_s: Seconds to find the server, and seconds to connect.
-        answer_s: Seconds to wait for each answer.
+        socket_timeout_s: Seconds to wait for each answer.
 
     Raises:
         ConfigurationError: The URI or the collection's name cannot be used.
     """
-    client = _connect(mongodb_uri, timeout_s, answer_s)
+    client = _connect(mongodb_uri, timeout_s, socket_timeout_s)
     try:
         collection = _collection_of(client, name)
     except ConfigurationError:
@@ -61,7 +61,7 @@ def open_collection(mongodb_uri: str, name: str) -> Iterator[Collection[Document
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Turn the errors of a block into StoreUnavailable, except those of single writes in a bulk.
+    """Convert the errors of a block to StoreUnavailable, except BulkWriteError, which is re-raised.
 
     Raises:
         StoreUnavailable: MongoDB could not be reached, refused a command, or returned an unreadable document.
@@ -72,16 +72,16 @@ def store_errors() -> Iterator[None]:
     except BulkWriteError:
         raise
     except UnicodeError:
-        raise StoreUnavailable("an id is not valid Unicode text") from None
+        raise StoreUnavailable("a value in the query is not valid Unicode text") from None
     except PyMongoError as exc:
-        raise StoreUnavailable(failed_request(exc)) from None
+        raise StoreUnavailable(describe_failed_request(exc)) from None
     except BSONError as exc:
         raise StoreUnavailable(f"a document in MongoDB cannot be decoded: {type(exc).__name__}") from None
 
 
-def _connect(mongodb_uri: str, timeout_s: float = 5.0, answer_s: float = 10.0) -> Client:
+def _connect(mongodb_uri: str, timeout_s: float = 5.0, socket_timeout_s: float = 10.0) -> Client:
     try:
-        return Client(mongodb_uri, **client_options("clipqueue", timeout_s, answer_s))
+        return Client(mongodb_uri, **client_options("clipqueue", timeout_s, socket_timeout_s))
     except (PyMongoError, ValueError):
         raise ConfigurationError(UNUSABLE_URI) from None
 
@@ -90,4 +90,4 @@ def _collection_of(client: Client, name: str) -> Collection[Document]:
     try:
         return client.get_default_database(DEFAULT_DATABASE)[name]
     except InvalidName:
-        raise ConfigurationError(f"CLIPQUEUE_COLLECTION={name} is not a valid name for a collection") from None
+        raise ConfigurationError(f"{name!r} is not a valid collection name") from None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PAGE = 500
 _HEX_CHARS = 24
-_LONG_ANSWER_S = 300.0
+_LONG_SOCKET_TIMEOUT_S = 300.0
 # The smallest id of each type. MongoDB's $gt compares only values of one type, so each type is read separately.
 _SMALLEST_IDS: tuple[BsonId, ...] = ("", ObjectId("0" * _HEX_CHARS))
 
@@ -102,9 +102,11 @@ class ImageDocuments:
             return list(self._collection.find(query, fields).sort("_id", 1).limit(PAGE))
 
 
-def connect(mongodb_uri: str, collection: str, timeout_s: float = 5.0, answer_s: float = 10.0) -> ImageDocuments:
+def connect(
+    mongodb_uri: str, collection: str, timeout_s: float = 5.0, socket_timeout_s: float = 10.0
+) -> ImageDocuments:
     """Return a collection's documents; `connect_collection` describes the arguments and the errors."""
-    return ImageDocuments(connect_collection(mongodb_uri, collection, timeout_s, answer_s))
+    return ImageDocuments(connect_collection(mongodb_uri, collection, timeout_s, socket_timeout_s))
 
 
 @contextmanager
@@ -116,7 +118,7 @@ def open_documents(mongodb_uri: str, collection: str) -> Iterator[ImageDocuments
     Raises:
         ConfigurationError: The URI or the collection's name cannot be used.
     """
-    with closing(connect(mongodb_uri, collection, answer_s=_LONG_ANSWER_S)) as documents:
+    with closing(connect(mongodb_uri, collection, socket_timeout_s=_LONG_SOCKET_TIMEOUT_S)) as documents:
         yield documents
 
 

@@ -12,7 +12,7 @@ from pymongo.errors import BulkWriteError
 
 from ..contract.errors import StoreUnavailable
 from ..contract.mongodb import is_duplicate_id
-from ..contract.records import MAX_SWAPS, Document, bson_id, pending_record, unchanged
+from ..contract.records import MAX_SWAPS, Document, bson_id, pending_record, unchanged_filter
 from .connection import connect_collection, store_errors
 from .documents import ImageDocuments
 
@@ -81,7 +81,10 @@ class JobRecorder:
 
 
 def raise_unless_duplicates(details: Mapping[str, Any]) -> None:
-    """Raise StoreUnavailable if a bulk write failed for another reason than documents that were created meanwhile."""
+    """Raise StoreUnavailable, unless all errors of a bulk write are duplicate `_id`s.
+
+    A duplicate means that another program has created the document in the meantime.
+    """
     if details["writeConcernErrors"]:
         raise StoreUnavailable("a majority of MongoDB's replica set did not confirm the write in time")
     for error in details["writeErrors"]:
@@ -96,4 +99,4 @@ def _operation(document_id: BsonId, stored: Document | None, job: ImageJob) -> O
     if stored is None:
         # Not an upsert: the embedded server turns the ObjectId of an upsert into a string.
         return InsertOne({"_id": document_id, "url": job.url, "embedding_job": record})
-    return UpdateOne(unchanged(document_id, stored), {"$set": {"embedding_job": record}})
+    return UpdateOne(unchanged_filter(document_id, stored), {"$set": {"embedding_job": record}})

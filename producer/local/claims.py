@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class StackError(Exception):
-    """A part of the stack could not be started or has ended; the message names it and has its last log lines."""
+    """The stack could not be started, or a part of it has ended. The message says why."""
 
 
 def lock_folder(folder: Path) -> IO[str]:
@@ -40,7 +40,8 @@ def claim_port(port: int, option: str) -> int:
         StackError: The port is in use; the message names `option`.
     """
     if not port:
-        return int(reserve(HOST))  # kept in TIME_WAIT, so that no connection gets it meanwhile
+        # The port stays in TIME_WAIT, so the kernel does not give it to another process before the server binds it.
+        return int(reserve(HOST))
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

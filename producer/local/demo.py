@@ -32,7 +32,7 @@ _POLL_S = 0.1
 _SAMPLES_PER_ROW = 5
 
 # These override the shell's variables, which may be meant for other workers.
-_SAMPLES_ENV = {**LOOPBACK_ALLOWED, "CLIPQUEUE_COLLECTION": DEFAULT_COLLECTION}
+_DEMO_ENV = {**LOOPBACK_ALLOWED, "CLIPQUEUE_COLLECTION": DEFAULT_COLLECTION}
 
 
 def run_demo(urls: Sequence[str], console: Console, model_env: Mapping[str, str]) -> bool:
@@ -54,7 +54,7 @@ def run_demo(urls: Sequence[str], console: Console, model_env: Mapping[str, str]
         stack = cleanup.enter_context(Stack(data_dir))
         with console.status("Starting Redis, MongoDB and a worker; loading the model takes a few seconds"):
             stack.start_servers()
-            stack.start_worker({**model_env, **_SAMPLES_ENV})
+            stack.start_worker({**model_env, **_DEMO_ENV})
         console.print(f"Redis    {stack.redis_url}\nMongoDB  {stack.mongodb_uri}\nWorker   ready")
         jobs = [(id_of_url(url), url) for url in dict.fromkeys(urls)] or _sample_jobs(
             cleanup.enter_context(serve_folder(SAMPLES))

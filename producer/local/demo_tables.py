@@ -27,7 +27,7 @@ def is_done(document: Document) -> bool:
 
 
 def print_results(jobs: Sequence[tuple[str, str]], documents: list[Document], console: Console, every: int) -> None:
-    """Print all failed images, and of the others one in `every`; `jobs` are pairs of id and URL."""
+    """Print all failed images, and every `every`-th of the others; `jobs` are pairs of id and URL."""
     table = _table("image", "status", "format", "size", "ms", "nearest other", "cosine")
     names = {image_id: redact_url(url).rpartition("/")[2] or redact_url(url) for image_id, url in jobs}
     found = {document["_id"]: document for document in documents}

@@ -123,13 +123,13 @@ def _watch(pids: IO[str]) -> None:
     """Read one pid a line until the pipe is closed, then stop the groups that are still running."""
     groups: list[_Group] = []
     for line in pids:
-        groups = [*_without_ended(groups), _Group(int(line))]
+        groups = [*_running_groups(groups), _Group(int(line))]
     deadline = time.monotonic() + GRACE_S
-    for group in reversed(_without_ended(groups)):
+    for group in reversed(_running_groups(groups)):
         group.stop(deadline)
 
 
-def _without_ended(groups: list[_Group]) -> list[_Group]:
+def _running_groups(groups: list[_Group]) -> list[_Group]:
     running = [group for group in groups if group.is_running()]
     for group in set(groups) - set(running):
         group.close()

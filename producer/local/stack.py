@@ -45,7 +45,7 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 @dataclass
 class _Part:
-    """One child process and its log file; None if it logs to this process's standard error."""
+    """One child process. `log` is None if it logs to this process's standard error."""
 
     name: str
     process: subprocess.Popen[bytes]

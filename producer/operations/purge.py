@@ -25,7 +25,7 @@ def delete_messages(broker: Broker, key: str) -> int:
     Raises:
         BrokerUnavailable: Redis could not be reached.
     """
-    with broker.commands("did not purge") as redis:
+    with broker.commands("failed during the purge") as redis:
         # One transaction, so that the count is right while others enqueue. UNLINK frees a long list without blocking
         # other clients, unlike DEL.
         pipeline = redis.pipeline(transaction=True)

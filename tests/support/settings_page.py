@@ -34,8 +34,8 @@ GROUPS = {
 
 _HEAD = """# Settings
 
-Which variables does clipqueue read? A worker reads those in the first tables once, when it starts. If a value is
-invalid, the worker exits and names the variable.
+Which variables does clipqueue read? A worker reads the variables in the tables from Connections to Log once, at
+startup. If a value is invalid, the worker exits and names the variable.
 """
 _TAIL = """## Rules between settings
 
@@ -43,8 +43,8 @@ _TAIL = """## Rules between settings
   `CLIPQUEUE_ENCODE_S` + 3 x `CLIPQUEUE_STORE_S` + 3 must stay below `CLIPQUEUE_VISIBILITY_TIMEOUT_S`.
 - A stage must end before the drain does. `CLIPQUEUE_FETCH_TOTAL_S`, `CLIPQUEUE_DECODE_S`, `CLIPQUEUE_ENCODE_S` and
   `CLIPQUEUE_STORE_S` must not exceed `CLIPQUEUE_DRAIN_S`.
-- All workers of a queue need the same `CLIPQUEUE_COLLECTION`, `CLIPQUEUE_UPSERT` and `CLIPQUEUE_VISIBILITY_TIMEOUT_S`.
-  `clipqueue doctor` checks this.
+- All workers of a queue need the same model, the same database in `MONGODB_URI`, and the same `CLIPQUEUE_COLLECTION`,
+  `CLIPQUEUE_UPSERT` and `CLIPQUEUE_VISIBILITY_TIMEOUT_S`. `clipqueue doctor` checks this.
 - A batch holds at most half of the images in flight. The other half is fetched and decoded meanwhile.
 - The variables `http_proxy` and `https_proxy` are ignored; only `CLIPQUEUE_FETCH_PROXY` counts.
 
@@ -52,13 +52,13 @@ _TAIL = """## Rules between settings
 
 | Variable | Default | Meaning |
 |---|---|---|
-| `REDIS_URL` | | URL of the Redis server that holds the queue. Required. |
+| `REDIS_URL` | | URL of the Redis server that holds the queue. Required by commands that use the queue. |
 | `MONGODB_URI`, `MONGO_URL` | | URI of the MongoDB server. For commands that read documents, and for `record=True`. |
 | `CLIPQUEUE_COLLECTION` | `images` | The collection of the documents. |
-| `CLIPQUEUE_URL_FIELD` | `url` for the sweep | The field that holds a document's URL, such as `media.imageUrl`. |
+| `CLIPQUEUE_URL_FIELD` | `url` (`sweep` only) | The URL's field, such as `media.imageUrl`; `backfill` requires it. |
 | `CLIPQUEUE_SWEEP_EVERY_S` | | Seconds between two sweeps. Without it, `clipqueue sweep` sweeps once. |
-| `CLIPQUEUE_SWEEP_AGE_S` | `300` | A document that has waited this many seconds for its vector is enqueued again. |
-| `CLIPQUEUE_SWEEP_MAX_QUEUED` | `1000` | The sweep enqueues nothing while this many jobs wait or are in flight. |
+| `CLIPQUEUE_SWEEP_AGE_S` | `300` | Enqueue a document again that has waited this many seconds for its vector. |
+| `CLIPQUEUE_SWEEP_MAX_QUEUED` | `1000` | The sweep enqueues nothing while this many jobs are waiting or in flight. |
 
 ## Read by libraries
 

@@ -50,7 +50,7 @@ def test_a_worker_without_weights_exits_and_consumes_nothing(stack: Stack, broke
     [
         ({"CLIPQUEUE_CONCURRENCY": "many"}, "CLIPQUEUE_CONCURRENCY"),
         ({"CLIPQUEUE_VISIBILITY_TIMEOUT_S": "30"}, "CLIPQUEUE_VISIBILITY_TIMEOUT_S"),
-        ({"MONGODB_URI": "mongodb://user:hunter2@host:port/"}, "MONGODB_URI cannot be read"),
+        ({"MONGODB_URI": "mongodb://user:hunter2@host:port/"}, "MONGODB_URI is invalid"),
         ({"CLIPQUEUE_COLLECTION": "a$b"}, "CLIPQUEUE_COLLECTION=a$b cannot be used"),
     ],
 )

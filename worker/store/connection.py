@@ -10,7 +10,7 @@ from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.errors import InvalidName, PyMongoError
 
-from producer.contract.mongodb import UNUSABLE_URI, WRITE_CONCERN, client_options, failed_request
+from producer.contract.mongodb import UNUSABLE_URI, WRITE_CONCERN, client_options, describe_failed_request
 from producer.contract.names import DEFAULT_DATABASE
 from worker.errors import StoreRefused, StoreUnavailable
 
@@ -66,7 +66,7 @@ class MongoConnection:
             future.cancel()
             raise StoreUnavailable(f"MongoDB did not answer within {self._call_s:g} s") from None
         except PyMongoError as exc:
-            raise StoreUnavailable(failed_request(exc)) from None
+            raise StoreUnavailable(describe_failed_request(exc)) from None
         except BSONError as exc:
             raise StoreRefused(f"the document cannot be decoded: {type(exc).__name__}") from None
 

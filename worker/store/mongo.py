@@ -17,7 +17,7 @@ from producer.contract.records import (
     bson_id,
     is_enqueued_later,
     job_record,
-    unchanged,
+    unchanged_filter,
 )
 from worker.errors import StoreRefused, StoreUnavailable
 from worker.store.bulk import BulkReader, BulkWriter
@@ -125,7 +125,7 @@ class MongoStore:
 
         Without this record, an older job for another URL that is still running would overwrite the vector.
         """
-        matching = {**unchanged(bson_id(job.image_id), stored), "embedding": {"$exists": True}}
+        matching = {**unchanged_filter(bson_id(job.image_id), stored), "embedding": {"$exists": True}}
         record = {**stored, "enqueued_at": bson_date(job.enqueued_at_ms)}
         try:
             updated = await self._collection.update_one(matching, {"$set": {"embedding_job": record}})

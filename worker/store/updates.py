@@ -14,7 +14,7 @@ from producer.contract.records import (
     bson_date,
     bson_id,
     is_enqueued_later,
-    unchanged,
+    unchanged_filter,
     vector_fields,
 )
 
@@ -65,7 +65,7 @@ class Update:
             # Not an upsert: nx-27017 turns the ObjectId of an upsert into a string.
             return InsertOne({"_id": self.document_id, **on_insert, **fields})
         update = {"$set": fields, **({"$setOnInsert": on_insert} if on_insert and upsert else {})}
-        return UpdateOne(unchanged(self.document_id, stored), update, upsert=upsert)
+        return UpdateOne(unchanged_filter(self.document_id, stored), update, upsert=upsert)
 
 
 def vector_update(job: ImageJob, result: Result, attempts: int) -> Update:

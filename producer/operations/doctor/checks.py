@@ -21,26 +21,26 @@ from producer.operations.workers import read_workers
 if TYPE_CHECKING:
     from redis import Redis
 
-Place = tuple[str, str]  # database and collection
+Namespace = tuple[str, str]  # database and collection
 
 
 def run_checks() -> list[Finding]:
     """Check Redis, MongoDB, the workers and the queue. Reads `REDIS_URL`, `MONGODB_URI` and `CLIPQUEUE_COLLECTION`."""
-    mongodb_findings, mongodb_clocks, place = _check_mongodb()
-    redis_findings, redis_clocks = _check_redis(place)
+    mongodb_findings, mongodb_clocks, namespace = _check_mongodb()
+    redis_findings, redis_clocks = _check_redis(namespace)
     return [*redis_findings, *mongodb_findings, clock_finding([*redis_clocks, *mongodb_clocks])]
 
 
-def _check_redis(place: Place | None) -> tuple[list[Finding], list[Clock]]:
+def _check_redis(namespace: Namespace | None) -> tuple[list[Finding], list[Clock]]:
     try:
         with closing(Broker(redis_url_from_env())) as broker, broker.commands("did not answer") as redis:
-            return _check_on_redis(redis, broker.host, place)
+            return _check_on_redis(redis, broker.host, namespace)
     except ClipqueueError as exc:
         consequence = "Until it answers, the queue and the workers cannot be checked."
         return [Finding.problem("redis", str(exc), consequence)], []
 
 
-def _check_on_redis(redis: Redis, host: str, place: Place | None) -> tuple[list[Finding], list[Clock]]:
+def _check_on_redis(redis: Redis, host: str, namespace: Namespace | None) -> tuple[list[Finding], list[Clock]]:
     server: Any = redis.info()
 
     def now() -> float:
@@ -51,10 +51,10 @@ def _check_on_redis(redis: Redis, host: str, place: Place | None) -> tuple[list[
     live = read_workers(redis)
     clocks = [clock, *(Clock(one.heartbeat["node"], clock.ahead_s + one.ahead_s) for one in live.workers)]
     queue = queue_findings(read_queue(redis), live.heartbeats)
-    return [*server_findings(server, host), *worker_findings(live, place), *queue, parked_finding(redis)], clocks
+    return [*server_findings(server, host), *worker_findings(live, namespace), *queue, parked_finding(redis)], clocks
 
 
-def _check_mongodb() -> tuple[list[Finding], list[Clock], Place | None]:
+def _check_mongodb() -> tuple[list[Finding], list[Clock], Namespace | None]:
     """Return the findings, MongoDB's clock, and the collection in this environment's settings."""
     uri = mongodb_uri()
     if uri is None:
@@ -63,7 +63,7 @@ def _check_mongodb() -> tuple[list[Finding], list[Clock], Place | None]:
     try:
         from producer.operations.doctor.mongo import check_mongodb  # noqa: PLC0415  (needs pymongo)
     except ImportError:
-        todo = "Install clipqueue's extra 'mongo' here: pip install '.[mongo]' in its folder."
+        todo = "Install clipqueue's extra 'mongo' here: pip install '.[mongo]' in the clipqueue checkout."
         return [Finding.problem("mongodb", "not checked: pymongo is not installed", todo)], [], None
     try:
         return check_mongodb(uri, collection_name())

@@ -37,7 +37,7 @@ def read_clock(name: str, read: Callable[[], float]) -> Clock:
 
 
 def clock_finding(clocks: Sequence[Clock]) -> Finding:
-    """Return whether all clocks, including this machine's, are within 5 seconds of each other."""
+    """Check whether all clocks, including this machine's, are within 5 seconds of each other."""
     if not clocks:
         return Finding.ok("clocks", "no clock other than this machine's could be read")
     largest = sorted(clocks, key=lambda clock: -abs(clock.ahead_s))[:_MAX_SHOWN]

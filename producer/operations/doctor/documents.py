@@ -41,20 +41,20 @@ def document_findings(documents: Documents) -> list[Finding]:
 
 
 def index_finding(collection: str, count: int, indexes: Iterable[Mapping[str, Any]]) -> Finding:
-    """Return whether queries by status are fast in a collection of about `count` documents with these indexes."""
+    """Check the index for queries by status, in a collection of about `count` documents with these indexes."""
     if any(map(_serves_status, indexes)):
         return Finding.ok("index", f"there is one on {_STATUS}")
     if count <= _MAX_WITHOUT_INDEX:
         return Finding.ok("index", f"about {count:,} documents need none on {_STATUS}")
     return Finding.problem(
         "index",
-        f"about {count:,} documents and no index on {_STATUS}: sweep, backfill and failed read all of them",
+        f"about {count:,} documents and no index on {_STATUS}: sweep, failed and retry read all of them",
         f"In mongosh: db.getCollection({collection!r}).createIndex({{'{_STATUS}': 1}})",
     )
 
 
 def count_finding(counts: Mapping[str, int], total: int) -> Finding:
-    """Return whether many jobs have failed, from the counts by status and an estimate of the total."""
+    """Check whether many jobs have failed, from the counts by status and an estimate of the total."""
     without_job = max(total - sum(counts.values()), 0)
     shown = ", ".join(f"{counts[status]:,} {status}" for status in _STATUSES) + f", about {without_job:,} without a job"
     failed, finished = counts["failed"], counts["failed"] + counts["done"]
@@ -72,20 +72,20 @@ def _run(subject: str, check: Callable[[Documents], Finding], documents: Documen
 
 
 def _check_collection(documents: Documents) -> Finding:
-    place = f"{documents.name!r} in database {documents.database.name!r}"
+    collection, database = f"collection {documents.name!r}", f"database {documents.database.name!r}"
     names = sorted(documents.database.list_collection_names())
     if documents.name in names:
-        return Finding.ok("collection", f"there is {place}")
+        return Finding.ok("collection", f"{collection} exists in {database}")
     return Finding.problem(
         "collection",
-        f"there is no {place}, which has {_shown(names)}",
+        f"{collection} does not exist in {database}; existing collections: {_shown(names)}",
         "This is normal before the first job; otherwise check the database in MONGODB_URI and CLIPQUEUE_COLLECTION.",
     )
 
 
 def _shown(names: Sequence[str]) -> str:
     shown = ", ".join(map(printable, names[:_MAX_NAMES]))
-    return "no collections" if not names else shown + (", ..." if len(names) > _MAX_NAMES else "")
+    return "none" if not names else shown + (", ..." if len(names) > _MAX_NAMES else "")
 
 
 def _check_index(documents: Documents) -> Finding:

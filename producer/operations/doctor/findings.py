@@ -13,7 +13,8 @@ class Finding:
     Attributes:
         subject: What was checked, such as `eviction`.
         is_ok: There is no problem.
-        lines: What was found. The last line of a problem says what to do.
+        lines: What was found. For a problem, the last line says what to do or what the consequence is, unless the only
+            line says both.
     """
 
     subject: str
@@ -27,5 +28,5 @@ class Finding:
 
     @classmethod
     def problem(cls, subject: str, *lines: str) -> Self:
-        """Make a finding with a problem; its last line says what to do."""
+        """Make a finding with a problem."""
         return cls(subject, is_ok=False, lines=lines)

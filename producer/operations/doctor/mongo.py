@@ -31,16 +31,16 @@ def check_mongodb(uri: str, collection: str) -> tuple[list[Finding], list[Clock]
         ConfigurationError: The URI or the collection's name is not valid.
     """
     with open_collection(uri, collection) as documents:
-        place = documents.database.name, documents.name
+        namespace = documents.database.name, documents.name
         try:
             server, clock = _check_server(documents)
         except PyMongoError as exc:
-            return [_unavailable(exc)], [], place
-        return [server, _check_write_concern(documents), *document_findings(documents)], [clock], place
+            return [_unavailable(exc)], [], namespace
+        return [server, _check_write_concern(documents), *document_findings(documents)], [clock], namespace
 
 
 def write_concern_finding(requested: Mapping[str, Any], default: Mapping[str, Any]) -> Finding:
-    """Return whether writes wait for a majority.
+    """Check whether writes wait for a majority.
 
     Args:
         requested: The write concern in the URI.
@@ -105,5 +105,5 @@ def _check_write_concern(documents: Documents) -> Finding:
 
 def _to_seconds(date: Any) -> float:
     if not isinstance(date, datetime):
-        return time.time()  # servers that only speak MongoDB's protocol may not send a time
+        return time.time()  # MongoDB-compatible servers may not send localTime
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()

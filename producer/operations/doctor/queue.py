@@ -39,8 +39,8 @@ class Queue:
         waiting: Number of messages that no worker has taken.
         in_flight: Number of messages that were taken and not acked.
         oldest_s: Seconds since the oldest waiting job was enqueued; None if no waiting job has a time.
-        longest_in_flight_s: Maximum, over the messages in flight, of the seconds since a worker took the message or
-            last extended its visibility timeout; None if there is none.
+        longest_in_flight_s: Age in seconds of the message that has been in flight longest, since a worker took it or
+            last extended its visibility timeout; None if no message is in flight.
     """
 
     waiting: int
@@ -53,7 +53,7 @@ def read_queue(redis: Redis) -> Queue:
     """Read the state of the queue. Raises what redis-py raises."""
     pipeline: Any = redis.pipeline()
     pipeline.time().llen(IMAGE_QUEUE).hlen(UNACKED)
-    # The last message is consumed next. Retries are inserted behind newer jobs, so the oldest job is at either end.
+    # Workers pop from the right. Retries are pushed on the left, so the oldest job may be at either end.
     pipeline.lindex(IMAGE_QUEUE, -1).lindex(IMAGE_QUEUE, 0).zrange(UNACKED_INDEX, 0, 0, withscores=True)
     (seconds, _), waiting, in_flight, last, first, taken = pipeline.execute()
     ages = [seconds - at / 1e3 for at in map(_enqueued_at_ms, (last, first)) if at is not None]
@@ -61,7 +61,7 @@ def read_queue(redis: Redis) -> Queue:
 
 
 def queue_findings(queue: Queue, heartbeats: Sequence[WorkerHeartbeat]) -> list[Finding]:
-    """Return whether the workers consume the queue and finish their jobs."""
+    """Check whether the workers consume the queue and finish their jobs."""
     return [_check_waiting(queue, len(heartbeats)), _check_in_flight(queue, heartbeats)]
 
 
@@ -101,7 +101,7 @@ def _check_in_flight(queue: Queue, heartbeats: Sequence[WorkerHeartbeat]) -> Fin
     shown = f"{count_of(queue.in_flight, 'message')} taken and not yet acked"
     if queue.longest_in_flight_s is None:
         return Finding.ok("in flight", shown)
-    shown += f"; the oldest was taken or extended {duration(queue.longest_in_flight_s)} ago"
+    shown += f"; the longest-running one was last renewed {duration(queue.longest_in_flight_s)} ago"
     if not heartbeats:
         return Finding.ok(
             "in flight", f"{shown}; the next worker that starts redelivers them after the visibility timeout"
@@ -133,5 +133,5 @@ def _describe_parked(entry: bytes) -> str:
         content = base64.b64decode(parked["item"]).decode("utf-8", "replace")
         size, reason = int(parked["bytes"]), str(parked["reason"])
     except (ValueError, TypeError, KeyError, OverflowError, OSError):
-        return "an entry that no worker wrote"
+        return "an unreadable entry"
     return f"{at:%Y-%m-%d %H:%M:%S} UTC, {size} bytes, {printable(reason)}: {printable(_SECRET.sub('...', content))}"

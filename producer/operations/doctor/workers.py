@@ -29,19 +29,19 @@ _MAX_SHOWN = 10
 _MAX_NAMES = 3
 
 
-def worker_findings(live: LiveWorkers, place: tuple[str, str] | None) -> list[Finding]:
+def worker_findings(live: LiveWorkers, namespace: tuple[str, str] | None) -> list[Finding]:
     """Return the findings on the workers.
 
     Args:
         live: The live workers.
-        place: The database and the collection in this shell's settings, if they are known.
+        namespace: The database and the collection in this shell's settings, if they are known.
     """
     heartbeats = live.heartbeats
     findings = [_check_alive(heartbeats)]
     if live.unreadable:
         findings.append(_unreadable(live.unreadable))
     if heartbeats:
-        findings += [_check_models(heartbeats), _check_settings(heartbeats, place), _check_store(heartbeats)]
+        findings += [_check_models(heartbeats), _check_settings(heartbeats, namespace), _check_store(heartbeats)]
     return findings
 
 
@@ -68,7 +68,7 @@ def _describe(heartbeat: WorkerHeartbeat) -> str:
 
 def _unreadable(count: int) -> Finding:
     return Finding.problem(
-        "worker notes",
+        "heartbeats",
         f"{count_of(count, 'heartbeat')} of workers cannot be read",
         "Probably these workers run another version of clipqueue than this command: install one version everywhere.",
     )
@@ -89,10 +89,10 @@ def _check_models(heartbeats: Sequence[WorkerHeartbeat]) -> Finding:
     )
 
 
-def _check_settings(heartbeats: Sequence[WorkerHeartbeat], place: tuple[str, str] | None) -> Finding:
+def _check_settings(heartbeats: Sequence[WorkerHeartbeat], namespace: tuple[str, str] | None) -> Finding:
     lines = [line for setting in _SHARED for line in _differences(heartbeats, setting)]
-    if place:
-        lines += _elsewhere(heartbeats, place)
+    if namespace:
+        lines += _elsewhere(heartbeats, namespace)
     if lines:
         return Finding.problem("settings", *lines, "Set the same value for all, then restart the workers.")
     database, collection = printable(heartbeats[0]["database"]), printable(heartbeats[0]["collection"])
@@ -110,14 +110,14 @@ def _differences(heartbeats: Sequence[WorkerHeartbeat], setting: Setting) -> lis
     return [f"the workers have different values of {variable}: {values}. So {consequence}."]
 
 
-def _elsewhere(heartbeats: Sequence[WorkerHeartbeat], place: tuple[str, str]) -> list[str]:
-    others = [one["node"] for one in heartbeats if (one["database"], one["collection"]) != place]
+def _elsewhere(heartbeats: Sequence[WorkerHeartbeat], namespace: tuple[str, str]) -> list[str]:
+    others = [one["node"] for one in heartbeats if (one["database"], one["collection"]) != namespace]
     if not others:
         return []
-    database, collection = map(printable, place)
-    place_here = f"collection {collection!r} of database {database!r}"
+    database, collection = map(printable, namespace)
+    used = f"collection {collection!r} of database {database!r}"
     verb = "does" if len(others) == 1 else "do"
-    return [f"this shell (MONGODB_URI, CLIPQUEUE_COLLECTION) uses {place_here}, but {_names(others)} {verb} not"]
+    return [f"this shell (MONGODB_URI, CLIPQUEUE_COLLECTION) uses {used}, but {_names(others)} {verb} not"]
 
 
 def _check_store(heartbeats: Sequence[WorkerHeartbeat]) -> Finding:

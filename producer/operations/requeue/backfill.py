@@ -110,7 +110,8 @@ class Backfill:
                     return
                 progress = self._enqueue_batch(documents, progress)
                 report(progress)
-            # Set before the next page is read: its jobs may wait long, and must not win over newer ones.
+            # Set before the next page is read: its jobs may wait for capacity, and a job that a backend enqueues
+            # meanwhile must win.
             self._read_ms = now_ms()
         report(self._save_end(replace(progress, is_complete=True)))
 

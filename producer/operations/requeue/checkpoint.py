@@ -63,7 +63,7 @@ class Checkpoint:
         Raises:
             CheckpointLost: The checkpoint has another owner. Nothing was enqueued.
         """
-        with self._broker.commands("did not take the jobs") as redis, redis.pipeline() as pipe:
+        with self._broker.commands("did not accept the jobs") as redis, redis.pipeline() as pipe:
             # After WATCH redis-py does not send the transaction again when the connection is lost.
             pipe.watch(self._key)  # type: ignore[no-untyped-call]
             self._check_owner(pipe.hget(self._key, "owner"))
@@ -94,7 +94,7 @@ class Checkpoint:
         """Check that this run still owns the checkpoint.
 
         Raises:
-            CheckpointLost: It does not.
+            CheckpointLost: Another run owns it, or Redis has lost it.
         """
         with self._broker.commands("did not return the backfill's checkpoint") as redis:
             self._check_owner(redis.hget(self._key, "owner"))

@@ -40,7 +40,7 @@ class SweepPlan:
         self._read_ms = read_ms
 
     def add(self, document: Document, seen_ms: float | None) -> None:
-        """Sort in one document; one without a URL is ignored.
+        """Classify one document; one without a URL is ignored.
 
         Args:
             document: The document as it was read.

@@ -66,7 +66,8 @@ class WatchedJob:
     Attributes:
         document_id: The document's `_id`.
         enqueued_at_ms: When the job was enqueued, in milliseconds since the epoch.
-        previous_ms: When the job recorded before it was enqueued; None if there was none.
+        previous_ms: Enqueue time of the job that the document had before this one, in milliseconds since the epoch;
+            None if it had none.
     """
 
     document_id: BsonId

@@ -85,7 +85,7 @@ class BackfillRun:
             restart: Start from the beginning, and not from the checkpoint.
         """
         self._start(restart=restart)
-        if not self._has_only_to_watch():
+        if not self._is_only_watching_left():
             self._enqueue()
         results = self._watch() if self.options.watch else None
         self._delete_checkpoint()
@@ -97,7 +97,7 @@ class BackfillRun:
     def _start(self, *, restart: bool) -> None:
         progress = self.checkpoint.claim(restart=restart)
         if progress.is_complete and not self.options.watch:
-            # The earlier run was interrupted while it watched its jobs. Without `watch` this is a new backfill.
+            # The earlier run had enqueued everything and was only watching. This run does not watch, so it starts over.
             progress = self.checkpoint.claim(restart=True)
         if progress.read:
             self.reporter.show_resumed(progress)
@@ -105,7 +105,7 @@ class BackfillRun:
             self.reporter.show_unwatched(jobs)
         self.progress = progress
 
-    def _has_only_to_watch(self) -> bool:
+    def _is_only_watching_left(self) -> bool:
         """Return whether an earlier run has enqueued its jobs and was interrupted while it watched them."""
         has_jobs_left = self.progress.is_at_limit and self.options.watch and self.checkpoint.count_watched_jobs() > 0
         return self.progress.is_complete or has_jobs_left

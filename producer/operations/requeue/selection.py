@@ -76,7 +76,7 @@ def job_of(document: Document, url_field: str, read_ms: int, *, force: bool = Fa
     Args:
         document: The document as it was read.
         url_field: The field of its URL.
-        read_ms: A time not after the document was read, in milliseconds since the epoch.
+        read_ms: A time at or before the read of the document, in milliseconds since the epoch.
         force: Embed again even if the vector is current.
 
     Raises:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import LockError
 
-from producer.client.queue import chunked, push, queued
+from producer.client.queue import chunked, count_unfinished, push
 from producer.contract.errors import BrokerUnavailable, ClipqueueError, ConfigurationError, StoreUnavailable
 from producer.contract.job import now_ms
 from producer.operations.requeue.due import SweepPlan, seen_key
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from producer.documents.documents import ImageDocuments
 
 _KEY = "clipqueue:sweep:"
-# Longer than one chunk takes; the lock of a killed sweep then expires.
+# Must be longer than one chunk takes. The lock of a killed sweep expires after this time.
 _LOCK_S = 60
 _KEEP_MS = 24 * 3600 * 1000
 _FULL_PAUSE_S = 2.0
@@ -100,7 +100,7 @@ class Sweeper:
             StoreUnavailable: MongoDB could not be reached.
         """
         check_same_collection(self._broker, self._documents)
-        with self._broker.commands("did not answer the sweep") as redis:
+        with self._broker.commands("failed during the sweep") as redis:
             lock = redis.lock(f"{self._key}:lock", timeout=_LOCK_S)
             if not lock.acquire(blocking=False):
                 return None
@@ -141,7 +141,7 @@ class Sweeper:
     def _sweep(self, redis: Redis, lock: Lock) -> SweepResult:
         result, read_ms = SweepResult(), now_ms()
         self._delete_expired(redis)
-        capacity = self._options.max_queued - queued(redis)
+        capacity = self._options.max_queued - count_unfinished(redis)
         if capacity <= 0:
             return SweepResult(is_full=True)
         for documents in chunked(self._candidates()):

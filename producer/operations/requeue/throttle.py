@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from producer.client.queue import PUSH_CHUNK, queued
+from producer.client.queue import PUSH_CHUNK, count_unfinished
 
 if TYPE_CHECKING:
     from producer.client.broker import Broker
@@ -40,7 +40,7 @@ class Throttle:
         if time.monotonic() < self._next_at:
             return 0
         with self._broker.commands("did not return the length of the queue") as redis:
-            available = max(0, min(self._max_batch, self._max_queued - queued(redis)))
+            available = max(0, min(self._max_batch, self._max_queued - count_unfinished(redis)))
         self.is_queue_full = not available
         return available
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from producer.operations.requeue.progress import WatchedJob
 
 DONE, DELETED = "done", "deleted"
-# A worker never records a time in its own future. If its clock is behind, the recorded time is before the job's, by up
-# to the difference of the clocks.
+# A worker replaces an `enqueued_at` in the future by its own time. If its clock is behind, the recorded time is
+# therefore earlier than the job's, by up to the clock skew.
 _MAX_CLOCK_SKEW_MS = 60_000
 
 

@@ -1,4 +1,4 @@
-"""`clipqueue enqueue`: ids, files and refused rows."""
+"""`clipqueue enqueue`: ids, files and invalid rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def env(stack: Stack) -> dict[str, str]:
 def test_without_an_id_the_id_is_made_from_the_url(env: dict[str, str]) -> None:
     first = invoke("enqueue", "http://host/a.jpg", "http://host/b.jpg", **env)
     again = invoke("enqueue", "http://host/b.jpg", **env)
-    assert (first.returncode, first.stderr) == (0, "enqueued 2, refused 0\n")
+    assert (first.returncode, first.stderr) == (0, "enqueued 2, invalid rows 0\n")
     assert first.stdout.splitlines()[1] == again.stdout.strip()
     assert len(set(first.stdout.split())) == 2
 
@@ -51,7 +51,7 @@ def test_an_empty_id_is_refused(env: dict[str, str]) -> None:
 def test_ids_are_printed_only_after_their_jobs_are_enqueued() -> None:
     done = invoke("enqueue", "http://host/a.jpg", REDIS_URL="redis://127.0.0.1:1/0")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "(enqueued before: 0, refused: 0)" in done.stderr
+    assert "(enqueued so far: 0, invalid rows: 0)" in done.stderr
 
 
 def test_a_closed_pipe_loses_no_job(stack: Stack) -> None:
@@ -62,7 +62,7 @@ def test_a_closed_pipe_loses_no_job(stack: Stack) -> None:
     env = {**os.environ, "REDIS_URL": redis_url}
     done = subprocess.run(["/bin/sh", "-c", command], input=rows, env=env, capture_output=True, text=True, check=True)
     assert len(done.stdout.splitlines()) == 1
-    assert done.stderr == "enqueued 20000, refused 0\n"
+    assert done.stderr == "enqueued 20000, invalid rows 0\n"
     with redis.Redis.from_url(redis_url) as client:
         assert client.llen("images") == 20_000
         client.flushdb()
@@ -90,4 +90,4 @@ def test_invalid_rows_of_a_file_or_standard_input_are_reported_and_skipped(env: 
         assert "line 7: the URL's scheme is 'ftp'" in done.stderr
         assert "line 8: the URL has no scheme" in done.stderr
         assert "line 9: the URL is not valid Unicode" in done.stderr
-        assert done.stderr.endswith("enqueued 3, refused 3\n")
+        assert done.stderr.endswith("enqueued 3, invalid rows 3\n")

@@ -129,7 +129,7 @@ INVALID_ERRORS: list[Any] = [
     {"code": {"$gt": ""}},
     {"code": {"a": 1}},
     {"code": ["a"]},
-    {"code": "a\x1b[2J\nLOOK", "stage": "b\x07", "message": "c\x1b]0;x\x07\u202e"},
+    {"code": "a\x1b[2J\nFAIL", "stage": "b\x07", "message": "c\x1b]0;x\x07\u202e"},
     {"code": "x" * 5000, "stage": 5, "message": ["m"]},
     {"code": "long", "message": "m" * 100_000},
 ]

@@ -39,7 +39,10 @@ def test_show_prints_the_properties_of_the_model(precision: str, reason: str) ->
 def test_pull_reads_the_settings_of_the_worker() -> None:
     env = {"CLIP_MODEL": "ViT-S-32-alt", "CLIP_PRETRAINED": "untrained"}
     done = invoke("model", "pull", **env)
-    assert re.fullmatch(r"ViT-S-32-alt/untrained: [\d,]+ parameters, ready to load here\n", done.stdout), done.stderr
+    assert re.fullmatch(
+        r"ViT-S-32-alt/untrained: [\d,]+ parameters, downloaded; a worker on this machine can load it offline\n",
+        done.stdout,
+    ), done.stderr
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,6 @@ def test_an_empty_list_is_reported_without_asking(broker: redis.Redis, redis_url
 def test_an_unavailable_or_missing_redis_is_a_message_without_the_password() -> None:
     unavailable = invoke("purge", "--yes", REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
     assert unavailable.returncode == 1
-    assert unavailable.stderr.startswith("clipqueue: Redis at 127.0.0.1:1 did not purge: ")
+    assert unavailable.stderr.startswith("clipqueue: Redis at 127.0.0.1:1 failed during the purge: ")
     assert "hunter2" not in unavailable.stderr
     assert "REDIS_URL is not set" in invoke("purge").stderr

@@ -133,7 +133,7 @@ def test_the_default_model_is_that_of_the_workers(
 ) -> None:
     shop.insert_many([photo("of-a", record=done(model="a")), photo("of-b", record=done(model="b"))])
     alone = invoke("backfill", *FIELD, "--only", "stale", **env)
-    assert (alone.returncode, "give the current one with --model" in alone.stderr) == (1, True)
+    assert (alone.returncode, "no live worker reports its model; set it with --model" in alone.stderr) == (1, True)
     assert "only URLs are compared" in invoke("backfill", *FIELD, **env).stderr
     assert queued_ids(queue) == []
     write_worker(queue, "one@host", "a")
@@ -156,9 +156,9 @@ def test_the_default_model_is_that_of_the_workers(
     [
         (["backfill"], "--url-field"),
         (["backfill", *FIELD, "--only", "some"], "'some' is not one of"),
-        (["backfill", *FIELD, "--query", "{'a': 1}"], "--query is not valid extended JSON"),
+        (["backfill", *FIELD, "--query", "{'a': 1}"], "--query is not valid Extended JSON"),
         (["backfill", *FIELD, "--query", "[1]"], "--query must be a JSON object"),
-        (["retry", "--query", '{"_id": {"$oid": "12"}}'], "--query is not valid extended JSON"),
+        (["retry", "--query", '{"_id": {"$oid": "12"}}'], "--query is not valid Extended JSON"),
         (["retry", "--rate", "0"], "0"),
     ],
 )

@@ -193,8 +193,8 @@ def test_after_a_lost_answer_the_transaction_is_not_repeated(
     with SocketServer(lose_the_answer) as proxy:
         broken = invoke("backfill", *FIELD, **{**env, "REDIS_URL": f"redis://127.0.0.1:{proxy.port}/8"})
     assert broken.returncode == 1
-    assert "did not take the jobs" in broken.stderr
-    assert "the same command continues" in broken.stderr
+    assert "did not accept the jobs" in broken.stderr
+    assert "(run the same command again to continue)" in broken.stderr
     done = invoke("backfill", *FIELD, **env)
     assert done.stdout == "enqueued 3, skipped 0, unusable 0\n"
     assert sorted(queued_ids(queue)) == sorted(ids)

@@ -81,10 +81,10 @@ def test_an_unavailable_server_is_a_finding_without_a_password(own: Stack, own_b
     ("setting", "value", "subject", "advice"),
     [
         ("REDIS_URL", None, "redis", "REDIS_URL is not set"),
-        ("REDIS_URL", "redis://:hunter2@host:port/", "redis", "REDIS_URL cannot be read"),
+        ("REDIS_URL", "redis://:hunter2@host:port/", "redis", "REDIS_URL is invalid"),
         ("MONGODB_URI", None, "mongodb", "MONGODB_URI is not set"),
-        ("MONGODB_URI", "mongodb://user:hunter2@host:port/", "mongodb", "MONGODB_URI cannot be read"),
-        ("CLIPQUEUE_COLLECTION", "a$b", "mongodb", "CLIPQUEUE_COLLECTION=a$b is not a valid name"),
+        ("MONGODB_URI", "mongodb://user:hunter2@host:port/", "mongodb", "MONGODB_URI is invalid"),
+        ("CLIPQUEUE_COLLECTION", "a$b", "mongodb", "'a$b' is not a valid collection name"),
     ],
 )
 def test_a_missing_or_invalid_setting_is_a_finding(
@@ -173,11 +173,11 @@ def test_the_collection_must_exist(own: Stack, database: Database[Document]) -> 
     database["photos"].insert_one({"_id": "photo-1"})
     is_ok, text = run_doctor(own, CLIPQUEUE_COLLECTION="misnamed")["collection"]
     assert not is_ok
-    assert "there is no 'misnamed' in database 'clipqueue', which has " in text
+    assert "collection 'misnamed' does not exist in database 'clipqueue'; existing collections: " in text
     assert "photos" in text
     assert run_doctor(own, CLIPQUEUE_COLLECTION="photos")["collection"] == (
         True,
-        "there is 'photos' in database 'clipqueue'",
+        "collection 'photos' exists in database 'clipqueue'",
     )
 
 

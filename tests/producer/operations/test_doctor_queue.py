@@ -104,5 +104,5 @@ def test_parked_messages_are_a_problem(own: Stack, own_broker: redis.Redis) -> N
     own_broker.lpush(PARKED_LIST, "not written by a worker")
     is_ok, text = run_doctor(own)["parked"]
     assert not is_ok
-    assert "an entry that no worker wrote" in text
+    assert "an unreadable entry" in text
     assert "clipqueue purge --parked" in text

@@ -94,7 +94,7 @@ def test_sweeping_continues_after_an_outage(shop: Collection[Document], stack: S
         sweeping = start_sweeping({**env, "CLIPQUEUE_SWEEP_EVERY_S": "0.1"})
         try:
             assert sweeping.stderr is not None
-            assert "sweeping continues afterwards" in sweeping.stderr.readline()
+            assert "the next sweep tries again" in sweeping.stderr.readline()
             later.start("redis", later._redis_command())
             assert sweeping.stdout is not None
             assert sweeping.stdout.readline().startswith("queued again: 1,")

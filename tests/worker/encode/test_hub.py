@@ -86,7 +86,10 @@ def test_the_pull_command_reads_the_hub_variables(hub: HubServer, tmp_path: Path
     folders = {"HF_HOME": str(home), "HF_HUB_CACHE": str(home / "hub"), "HF_TOKEN_PATH": str(home / "token")}
     env = {**folders, "HF_ENDPOINT": hub.url, "HF_TOKEN": "", "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}
     done = run("model", "pull", "--model", MODEL, **env)
-    assert done.stdout == f"{MODEL}@111111111111: 5,740,625 parameters, ready to load here\n", done.stderr
+    assert (
+        done.stdout
+        == f"{MODEL}@111111111111: 5,740,625 parameters, downloaded; a worker on this machine can load it offline\n"
+    ), done.stderr
     assert files_in(home / "hub") == ["open_clip_config.json", "open_clip_model.safetensors"]
 
 

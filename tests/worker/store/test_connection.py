@@ -46,8 +46,8 @@ def test_a_call_has_a_deadline() -> None:
 @pytest.mark.parametrize(
     ("uri", "collection", "message"),
     [
-        ("mongodb://user:hunter2@host:port/", "images", "MONGODB_URI cannot be read"),
-        ("http://user:hunter2@host/", "images", "MONGODB_URI cannot be read"),
+        ("mongodb://user:hunter2@host:port/", "images", "MONGODB_URI is invalid"),
+        ("http://user:hunter2@host/", "images", "MONGODB_URI is invalid"),
         ("mongodb://127.0.0.1:1/", "a$b", r"CLIPQUEUE_COLLECTION=a\$b cannot be used"),
     ],
 )
