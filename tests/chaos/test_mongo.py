@@ -42,7 +42,7 @@ def test_a_worker_that_is_killed_between_write_and_ack_changes_nothing(cluster: 
     """While Redis is frozen, results are written and no job is acked. Then the workers are killed."""
     cluster.control_images(min_ms=500, max_ms=1000)
     ledger.enqueue(200)
-    # Up to 32 messages of each worker may be recorded whose reply is lost in the freeze. The other 40 are being worked on.
+    # The freeze may hide up to 32 recorded messages from each worker. The workers have the other 40.
     wait_for(lambda: cluster.queued()["unacked"] >= 104, "jobs to be in flight")
     with cluster.redis.frozen():
         wait_for(lambda: cluster.collection.count_documents(ENDED) >= 40, "their results")
