@@ -73,7 +73,7 @@ def create_app(settings: Settings) -> WorkerApp:
             "unacked_restore_interval": settings.restore_interval_s,
             "unacked_restore_throttle": 1,
             "unacked_mutex_expire": 30,
-            # All threads may ack at the same time. By default, kombu's pool refuses the eleventh connection.
+            # All threads may requeue at the same time. By default, kombu's pool refuses the eleventh connection.
             "max_connections": settings.concurrency + 8,
             "socket_timeout": 10,
             "socket_connect_timeout": 5,

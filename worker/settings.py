@@ -171,7 +171,7 @@ class Settings(BaseSettings):
 
 
 class SettingsError(Exception):
-    """A variable has an invalid value. The message names each such variable, never its value."""
+    """A variable has an invalid value. The message names each such variable and repeats no URL."""
 
 
 def load_settings() -> Settings:

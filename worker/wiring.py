@@ -169,7 +169,7 @@ def fit_concurrency(per_image_s: float, encode_s: float, wanted: int) -> int:
 def fit_batch_size(wanted: int, concurrency: int, threads: int) -> int:
     """Return the largest batch size, up to `wanted`, at which the model holds at most half of the images in flight.
 
-    The images are those of all model threads. The other half is fetched and decoded meanwhile.
+    All model threads together hold at most that half. The other half is fetched and decoded meanwhile.
     """
     return max(1, min(wanted, concurrency // (2 * threads)))
 

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Only count the documents by state.")
 @click.option("--watch", is_flag=True, help="Wait until all jobs have finished, and count the results.")
 def backfill(url_field: str, only: str | None, model: str | None, **shared: Any) -> None:
-    """Enqueue the documents of a collection without a result, or with a stale vector.
+    """Enqueue the documents in a collection that have no result or a stale vector.
 
     After an interruption, the same command continues where it stopped. The exit code is 1 if a document has an
-    invalid URL, or, with --watch, if a job failed.
+    invalid id or URL, or, with --watch, if a job failed.
     """
     given = SharedOptions(**shared)
     with open_connections("backfill", given) as (documents, broker, query):

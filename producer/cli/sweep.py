@@ -63,7 +63,7 @@ _MAX_PROBLEMS = 5
 def sweep(every_s: float | None, age_s: float, max_queued: int, url_field: str, collection: str) -> None:
     """Enqueue lost jobs again: recorded jobs without a result, and documents with a URL and no result.
 
-    A job can be lost when a Redis without persistence restarts. Several sweeps may run at once.
+    A job can be lost when a Redis without persistence restarts. Of each collection, only one sweep runs at a time.
     """
     try:
         with (

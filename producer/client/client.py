@@ -78,7 +78,7 @@ class EmbeddingClient:
         Raises:
             InvalidJob: The id or the URL cannot be used. Nothing was enqueued.
             BrokerUnavailable: Redis could not be reached or refused the message.
-            ConfigurationError: `record` is true, but the MongoDB URI or the extra `mongo` is missing.
+            ConfigurationError: `record` is true, but a MongoDB setting or the extra `mongo` is missing or unusable.
             StoreUnavailable: MongoDB did not record the job. Nothing was enqueued.
         """
         task_id = str(uuid.uuid4())

@@ -23,7 +23,7 @@ PUSH_CHUNK = 500
 
 
 def count_unfinished(redis: Redis) -> int:
-    """Return how many jobs are count_unfinished or in flight.
+    """Return how many jobs wait or are in flight.
 
     Raises:
         RedisError: Redis did not answer.

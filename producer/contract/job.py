@@ -116,7 +116,7 @@ def parse_image_id(value: object) -> ImageId:
 
 
 def read_enqueued_at(kwargs: Mapping[str, Any]) -> int:
-    """Return a message's `enqueued_at` in milliseconds since the epoch; the current time if it is missing.
+    """Return a message's `enqueued_at` in ms since the epoch; the current time if it is missing or in the future.
 
     Raises:
         InvalidJob: It is not a whole number.
@@ -137,7 +137,7 @@ def id_of_url(url: str) -> str:
 
 
 def describe_kwargs(kwargs: Mapping[str, Any]) -> str:
-    """Return the contract's keyword arguments of a message as text for Flower and logs. URLs lose their query."""
+    """Return a message's known keyword arguments (JOB_KEYS) as text for Flower and logs. URLs lose their query."""
     shown = {
         name: (redact_url if name == "url" else redact_text)(value) if isinstance(value := kwargs[name], str) else value
         for name in JOB_KEYS

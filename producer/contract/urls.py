@@ -13,7 +13,7 @@ MAX_URL_CHARS = 2048
 _USUAL_URL = re.compile(r"https?://[a-z0-9.-]+/[!-\[\]-~]*")
 # Matches the part of a common URL before its query or fragment.
 _BEFORE_QUERY = re.compile(r"https?://[^?#@\[\]\\\x00-\x20\x7f-\U0010ffff]*(?=[?#]|\Z)")
-# Matches from the question mark to the next white space: removing too much is better than showing a signature.
+# Matches a URL with its query or fragment, up to white space: removing too much is better than showing a signature.
 _QUERY_IN_TEXT = re.compile(r"(\bhttps?://[^\s?#]*)[?#]\S*", re.IGNORECASE)
 # urlsplit would silently remove some of these. No URL may contain them unescaped (RFC 3986, section 2).
 _FORBIDDEN_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")

@@ -34,7 +34,7 @@ _pipe: IO[bytes] | None = None
 def start_guarded(command: list[str], **popen_options: Any) -> subprocess.Popen[Any]:
     """Start `command` in a session of its own; it is stopped when this process ends, for any reason.
 
-    Stop it yourself in normal operation. Processes that it starts end with it, unless they leave its process group.
+    When the guardian stops it, the rest of its process group is killed too. In normal operation, stop it yourself.
 
     Args:
         command: The program, found on PATH, and its arguments. Its standard input is /dev/null.

@@ -29,7 +29,7 @@ def mongo_command(data_dir: Path, port: int) -> list[str]:
     """Return the command that starts the MongoDB-compatible server nx-27017."""
     folder = _make_folder(data_dir, "mongo")
     # By default the pid and log files have fixed names in /tmp, which a second server would share. The pid file of a
-    # killed server prevents a start while another process has that pid.
+    # killed server is deleted: if another process now has that pid, the new server would refuse to start.
     pid_file = folder / "server.pid"
     pid_file.unlink(missing_ok=True)
     files = ["--data-dir", str(folder), "--pid-file", str(pid_file), "--log-file", str(folder / "server.log")]

@@ -117,7 +117,7 @@ class Stack:
             name: The worker's name, and that of its log file.
 
         Raises:
-            StackError: The worker has ended; the message has its last log lines.
+            StackError: A part has ended (the message has its last log lines), or the worker does not answer.
         """
         node = f"{name}@{socket.gethostname()}"
         command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-n", node]

@@ -31,7 +31,7 @@ class Row:
 def read_rows(lines: Iterable[str]) -> Iterator[Row]:
     """Parse lines, each a `URL` or CSV `id,url`, and yield a row for each.
 
-    Empty lines, lines that start with `#` and a header `id,url` are skipped. A line without an id gets one made from
+    Empty lines, lines that start with `#` and a header `id,url` are skipped. A line with just a URL gets an id from
     its URL. A line that is not valid CSV becomes a row that `check_rows` rejects.
     """
     for number, line in enumerate(lines, start=1):

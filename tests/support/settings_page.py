@@ -34,7 +34,7 @@ GROUPS = {
 
 _HEAD = """# Settings
 
-Which variables does clipqueue read? A worker reads the variables in the tables from Connections to Log once, at
+Which variables does clipqueue read? A worker reads the variables of the first six tables once, at
 startup. If a value is invalid, the worker exits and names the variable.
 """
 _TAIL = """## Rules between settings

@@ -1,4 +1,4 @@
-"""The messages that this process has popped or holds unacked, as Redis records them, so that none is ever lost.
+"""Records on Redis which messages this process has popped or holds unacked, so that none is ever lost.
 
 kombu's BRPOP pops a message before it records it as unacked; a process that is killed in between loses it (celery#4354,
 kombu#1836). Here a message moves to a list of the process and leaves it in the transaction that records it as unacked.

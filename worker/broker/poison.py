@@ -45,10 +45,10 @@ class Quarantine:
         Args:
             task_id: The job's task.
             times_lost: How many workers died while they held the job. Redis keeps a set of these numbers, so a job that
-                starts again counts once if no other worker has died.
+                starts again before another worker has died is counted once.
 
         Raises:
-            WorkerLost: This is the third delivery, and the job was running when the second worker died.
+            WorkerLost: This is at least the third delivery, and the job was running in isolation when a worker died.
             IsolationBusy: The other job did not end in time.
             QueueUnavailable: Redis is unavailable.
         """

@@ -17,7 +17,7 @@ class RetryPolicy:
     Attributes:
         max_retries: Retries after the first attempt.
         base_s: Maximum seconds before the first retry; doubles with each retry.
-        cap_s: Maximum seconds before any retry. A countdown waits unacked in the worker's memory, so it must stay well
+        cap_s: Maximum seconds before any retry. A retry waits unacked in the worker's memory, so this must stay well
             below the visibility timeout, or Redis redelivers the job to a second worker (celery#5935).
     """
 

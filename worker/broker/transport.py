@@ -181,7 +181,7 @@ class Channel(kombu_redis.Channel):
             logger.error("cannot park an invalid message: %s", exc)  # noqa: TRY400  (an expected error)
 
     def flush(self) -> None:
-        """Send all deferred acks and requeues together. If Redis is unavailable, the heartbeat sends them later."""
+        """Send all deferred acks and requeues together. If Redis is unavailable, the watchdog sends them later."""
         if not self.consumption.deliveries.has_pending:
             return
         try:

@@ -2,7 +2,7 @@
 
 Celery and kombu trust their messages. An item that is not JSON, a body that is not base64 or a header of the wrong type
 crashes an unmodified worker, and Celery follows any callback, exchange and ETA in a message. So only a task id, four
-keyword arguments, a retry count and an ETA with a limit are copied.
+keyword arguments, a retry count, a count of lost workers and an ETA with a limit are copied.
 """
 
 from __future__ import annotations

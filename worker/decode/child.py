@@ -43,7 +43,7 @@ def main(config: dict[str, Any]) -> None:
             content = receive_message(sock)
             _limit_cpu(config["cpu_s"])
             header, pixels = _decode(decoder, content)
-            _limit_cpu(None)  # this image's limit must not end the process while it waits for the next file
+            _limit_cpu(None)  # the limit must not count sending the answer and receiving a file
             send_message(sock, json.dumps(header).encode())
             sock.sendall(pixels)
 
@@ -54,7 +54,7 @@ def _decode(decoder: Decoder, content: bytes) -> tuple[dict[str, Any], bytes]:
         image = decoder.decode(content)
     except JobError as exc:
         return {"error": type(exc).__name__, "message": str(exc)}, b""
-    except Exception as exc:  # noqa: BLE001  (the outermost frame: the parent logs the error)
+    except Exception as exc:  # noqa: BLE001  (the process must survive every file; the parent logs the error)
         return {"error": "", "message": f"{type(exc).__name__}: {exc}"}, b""
     return {"width": image.width, "height": image.height, "format": image.format}, image.pixels.tobytes()
 

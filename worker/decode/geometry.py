@@ -62,7 +62,7 @@ ORIENTATIONS = {
 def crop_box(width: int, height: int, spec: PreprocessSpec) -> Box:
     """Return the box of the upright image, of width x height, that becomes the model's input.
 
-    Rounds as torchvision does: Resize rounds the long side down, CenterCrop rounds its offset half to even.
+    Rounds as torchvision does: Resize rounds the long side down, CenterCrop rounds its offset as `round` does.
     """
     if spec.resize_mode == "squash":
         return (0.0, 0.0, float(width), float(height))

@@ -100,7 +100,7 @@ class DecodeLimits:
         max_pixels: Maximum width x height.
         max_side: Maximum width and maximum height in pixels.
         max_frames: Maximum number of frames that the header may state.
-        max_scans: Maximum number of scans in a progressive JPEG.
+        max_scans: Maximum number of scans in a JPEG.
         allow_truncated: Whether to decode files that end too early, as far as they go.
     """
 
@@ -158,7 +158,7 @@ class PillowDecoder:
 
         Raises:
             UnsupportedFormat: The format is not one of `FORMATS`.
-            TooManyPixels, TooManyFrames, TooManyScans: The image exceeds this limit.
+            TooManyPixels, TooManyFrames, TooManyScans: The image exceeds the limit that the error names.
             DecodeTooCostly: Decoding needs more memory than the process may use.
             CorruptImage: The file is damaged or truncated.
         """

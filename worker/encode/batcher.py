@@ -66,7 +66,7 @@ class Batcher:
 
     Attributes:
         is_broken: Whether the encoder failed for good. Then no image gets a vector from this process any more.
-        running_calls: The numbers of the encoder calls in progress.
+        running_calls: The serial numbers of the encoder calls in progress.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Batcher:
             raise EncodeFailed(f"the model returned no vector within {self._timeout_s:g} s") from None
 
     def close(self) -> None:
-        """Encode the images that wait, then end the model threads. A thread that hangs is abandoned (a daemon)."""
+        """Encode the images that wait, then end the model threads. A daemon thread that hangs is abandoned."""
         with self._changed:
             self._is_closing = True
             self._changed.notify_all()
@@ -154,7 +154,7 @@ class Batcher:
         except OutOfMemory as exc:
             self._encode_halves(batch, exc)
         except EncoderBroken as exc:
-            self.is_broken = True  # its images get no answer: this process ends, and Redis redelivers their messages
+            self.is_broken = True  # this batch gets no answer: the process ends, and Redis redelivers its messages
             logger.critical("this process can no longer run the model: %s", exc)
         except Exception as exc:  # noqa: BLE001  (a model thread must survive every batch)
             self._encode_one_by_one(batch, exc)

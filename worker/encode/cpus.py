@@ -12,7 +12,7 @@ _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 def usable_cpus(quota_file: Path = _CGROUP_QUOTA) -> int:
     """Return the number of CPU cores that this process may use, at least 1.
 
-    PyTorch and `os.cpu_count` ignore a container's CPU limit (`docker run --cpus 2`). They would start one thread for
+    PyTorch and `os.cpu_count` ignore a container's CPU limit (`docker run --cpus 2`). PyTorch would start a thread for
     each core of the host, and these threads would then wait for each other.
 
     Args:

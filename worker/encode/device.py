@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 MEASURED_BATCH = 4
-"""The number of images in the batch that measures the precisions."""
+"""The number of images in the batch with which the precisions are timed."""
 
 _MEASURED_RUNS = 2
 _MAX_CPU_THREADS = 4

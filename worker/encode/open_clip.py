@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Which model to run, where and how. The worker's settings of the same names describe each field.
+    """Which model to run, where and how. The worker's settings that `of` reads describe each field.
 
     Attributes:
         threads: How many threads call `encode` at the same time; 0 chooses a number for the device. None means one
@@ -74,7 +74,7 @@ class OpenClipEncoder:
         self.model_id = model_id(config.model, config.pretrained)
         self.spec, mean, std = _read_preprocessing(model.visual.preprocess_cfg, config.model)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
-        # Before anything else uses the device, because this error message says that the device is unavailable.
+        # Before anything else uses the device: only this call reports an unavailable device as CLIPQUEUE_DEVICE.
         model = move_to_device(model, self.device)
         self._name = config.model
         self._tokenize: Callable[[list[str]], Any] | None = None
@@ -105,9 +105,10 @@ class OpenClipEncoder:
             with self._cpu_shares.take():
                 return self._forward(pixels)
         except (RuntimeError, MemoryError) as exc:
-            if error := _classify(exc):
-                raise error from None  # the traceback's frames would keep the batch's tensors in memory
-            raise
+            error = _classify(exc)
+            if error is None:
+                raise
+        raise error  # outside of the block: as its context, PyTorch's error would keep the batch's tensors in memory
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the unit vectors of texts. Their dot product with an image's vector is the cosine similarity.

@@ -108,7 +108,7 @@ class HttpFetcher:
                 body = self._follow_redirects(url)
             except (JobError, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
                 raise self._to_job_error(exc, url, deadline) from None
-        # The shutdown may have truncated the headers, and http.client treats truncated headers as complete.
+        # The watchdog may have truncated the headers, and http.client treats truncated headers as complete.
         if deadline.is_expired:
             raise self._timeout_error(url)
         return body

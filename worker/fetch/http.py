@@ -112,6 +112,6 @@ class _HTTPConnection(HTTPConnection):
 class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
     def _tunnel(self) -> None:
         super()._tunnel()
-        # The shutdown may have truncated the headers, and http.client treats truncated headers as complete.
+        # The watchdog may have truncated the headers, and http.client treats truncated headers as complete.
         if current_deadline().is_expired:
             raise TimeoutError

@@ -49,7 +49,7 @@ class Heartbeat:
         with self._broker.commands(_NO_ANSWER) as redis:
             # Flush first: a full Redis refuses the writes below, but accepts acks, which only delete.
             self._consumption.deliveries.flush(redis)
-        # While consumption is paused, jobs wait for MongoDB or for the drain, and must not be redelivered meanwhile.
+        # While consumption is paused, jobs wait for MongoDB or the worker drains; none may be redelivered meanwhile.
         if self._consumption.is_paused() and now - self._extended_at >= _EXTEND_INTERVAL_S:
             with self._broker.commands(_NO_ANSWER) as redis:
                 self._consumption.deliveries.extend_visibility(redis)

@@ -31,7 +31,7 @@ class MongoConnection:
         uri: `mongodb://user:password@host:27017/database`; the database is `clipqueue` if the URI names none.
         collection: The collection's name.
         call_s: Seconds that `run` waits.
-        timeout_s: Seconds to find the server, and seconds to connect.
+        timeout_s: Maximum seconds to find the server, and again to connect to it.
 
     Attributes:
         collection: The collection. Use it on the event loop only.

@@ -71,7 +71,7 @@ class MongoStore:
         collection: The collection's name.
         call_s: Seconds that each call may take.
         upsert: Create documents that do not exist. If false, a job without a document changes nothing.
-        timeout_s: Seconds to find the server, and seconds to connect.
+        timeout_s: Maximum seconds to find the server, and again to connect to it.
 
     Attributes:
         database: The database's name.

@@ -20,7 +20,7 @@ class JobCheck:
     Attributes:
         verdict: `needed`; `current` if the document has this model's vector for this URL; `superseded` if a job that
             was enqueued later is already recorded; `deleted` if there is no document and none may be created.
-        stored: The document's `embedding_job`, which the later write is compared with; empty if the document has none,
+        stored: The document's `embedding_job`, which the later write must still find there; empty if it has none,
             None if there is no document.
     """
 
@@ -42,7 +42,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that failed. `url` is None if the message had no valid URL."""
+    """A job that failed. `url` is None if the message was not a valid job."""
 
     image_id: ImageId
     url: str | None

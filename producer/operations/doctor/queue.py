@@ -39,7 +39,7 @@ class Queue:
         waiting: Number of messages that no worker has taken.
         in_flight: Number of messages that were taken and not acked.
         oldest_s: Seconds since the oldest waiting job was enqueued; None if no waiting job has a time.
-        longest_in_flight_s: Age in seconds of the message that has been in flight longest, since a worker took it or
+        longest_in_flight_s: The largest number of seconds, over all messages in flight, since a worker took one or
             last extended its visibility timeout; None if no message is in flight.
     """
 

@@ -94,7 +94,7 @@ class Backfill:
             report: Called with the new progress after each batch, and at the end.
 
         Raises:
-            CheckpointLost: Another run with the same options has claimed the checkpoint.
+            CheckpointLost: Another run with the same options has claimed the checkpoint, or Redis has lost it.
             BrokerUnavailable: Redis could not be reached.
             StoreUnavailable: MongoDB could not be reached.
         """

@@ -61,7 +61,7 @@ class Checkpoint:
         """Enqueue the batch and store the progress, in one transaction.
 
         Raises:
-            CheckpointLost: The checkpoint has another owner. Nothing was enqueued.
+            CheckpointLost: Another run owns the checkpoint, or Redis has lost it. Nothing was enqueued.
         """
         with self._broker.commands("did not accept the jobs") as redis, redis.pipeline() as pipe:
             # After WATCH redis-py does not send the transaction again when the connection is lost.

@@ -1,4 +1,4 @@
-"""Decides which documents of a sweep are due. Pure functions: nothing is read or written here."""
+"""Decides which documents of a sweep are due. Nothing is read or written here."""
 
 from __future__ import annotations
 

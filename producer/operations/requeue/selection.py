@@ -63,7 +63,7 @@ class Selection:
         return CURRENT if is_same_model and record.get("url") == read_url(document, self.url_field) else STALE
 
     def job_of(self, document: Document, read_ms: int) -> ImageJob | None:
-        """Return the document's job as `job_of` does; it is forced if all documents are selected."""
+        """Return the document's job as the module's function `job_of` does; with `ALL` it is forced."""
         return job_of(document, self.url_field, read_ms, force=self.only == ALL)
 
 
