@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 def embed_image(self: Task, /, **kwargs: object) -> None:
     """Embed one image and write the vector or the failure into its document.
 
-    The keyword arguments are those of `producer.contract.job.ImageJob`. In Flower, the task's state shows it too.
+    The keyword arguments are those of `producer.contract.job.ImageJob`. In Flower, the task shows a failure too.
     """
     try:
         _embed(self, _read_job(self, kwargs))

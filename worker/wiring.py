@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# How long a job waits for a slot of its host, or for another job of a lost worker, before it is requeued.
+# How long a job waits for a slot of its host, or for another job of a lost worker to end, before a requeue.
 _WAIT_S = 1.0
 _MAX_DECODE_PROCESSES = 8
 

@@ -1,4 +1,4 @@
-"""`clipqueue backfill`: enqueues the documents of a collection without a result, or with a stale vector."""
+"""`clipqueue backfill`: enqueues a collection's documents that have no result or a stale vector."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class EmbeddingClient:
         mongodb_uri: The workers' MongoDB URI; only `record=True` needs it. The database is the one in the URI's path,
             by default `clipqueue`.
         collection: The collection of the documents; only `record=True` needs it.
-        timeout_s: Seconds to wait for a connection, and for each answer.
+        timeout_s: Seconds to wait for a connection, and for each answer of Redis. MongoDB has 10 s for each answer.
 
     Raises:
         ConfigurationError: The Redis URL cannot be read.

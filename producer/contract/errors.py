@@ -1,7 +1,7 @@
 """The errors that the producer's functions raise.
 
 ClipqueueError
-├── InvalidJob            the id or the URL cannot be used; nothing was enqueued
+├── InvalidJob            the id or the URL cannot be used; the job was not enqueued
 ├── ConfigurationError    a setting or an extra is missing or cannot be used
 ├── BrokerUnavailable     Redis did not accept the message
 └── StoreUnavailable      MongoDB did not answer, or refused the request

@@ -49,7 +49,7 @@ def start_guarded(command: list[str], **popen_options: Any) -> subprocess.Popen[
 
 def _open_pipe() -> IO[bytes]:
     """Return the pipe to the guardian, which the first call starts."""
-    global _pipe  # noqa: PLW0603  (one guardian for each process, which must never be garbage-collected)
+    global _pipe  # noqa: PLW0603  (one guardian for each process; the pipe must never be garbage-collected)
     with _lock:
         if _pipe is None:
             guardian = subprocess.Popen(

@@ -2,7 +2,7 @@
 
 A worker that dies had dozens of jobs, and at most one of them killed it. So jobs of lost workers run one at a time in a
 process. Redis records the start of each and forgets it at the end. A job that was running when two workers died has
-failed. The first delivery is not recorded, because the job was then one of many.
+failed: the first held it among many jobs, which is not recorded; the second ran it in isolation.
 """
 
 from __future__ import annotations

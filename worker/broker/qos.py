@@ -30,7 +30,7 @@ class QoS(kombu_redis.QoS):
         return self.free_slots() > 0
 
     def free_slots(self) -> int:
-        """Return how many messages may be popped now: none if it is 0 or less, and 1 if there is no limit.
+        """Return how many messages may be popped now: 0 or less means none. Without a limit, return 1.
 
         Retries wait for their ETA unacked. Without a limit, an outage of one image host would fill the memory.
         `worker_eta_task_limit` is no alternative: each burst of retries above that limit lowers the prefetch count for

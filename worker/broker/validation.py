@@ -36,7 +36,7 @@ class InvalidMessage(Exception):
 def validate_message(item: bytes, max_countdown_s: float) -> dict[str, Any]:
     """Return the message as our own producer would have written it (`producer.contract.message`).
 
-    The delivery tag is new too: two messages with one tag would overwrite each other among the unacked.
+    It gets a new delivery tag, because two unacked messages with the same tag would overwrite each other.
 
     Args:
         item: The item of the Redis list.

@@ -60,7 +60,7 @@ ORIENTATIONS = {
 
 
 def crop_box(width: int, height: int, spec: PreprocessSpec) -> Box:
-    """Return the box of the upright image, of width x height, that becomes the model's input.
+    """Return the box that becomes the model's input, within an upright image of width x height.
 
     Rounds as torchvision does: Resize rounds the long side down, CenterCrop rounds its offset as `round` does.
     """

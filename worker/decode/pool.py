@@ -40,7 +40,7 @@ _MAX_SIDE = 2**31
 _START_TIMEOUT_S = 60.0
 # A job may spend this share of its time waiting for a process. The rest must be enough for the decoding itself.
 _WAIT_SHARE = 1 / 3
-# The errors that a decoding process may report. Even a compromised process can only lie about its own image.
+# The errors that a decoding process may report. Even a compromised process can only lie about images that it is given.
 _ALLOWED_ERRORS: dict[str, type[errors.PermanentError]] = {
     error.__name__: error
     for error in (

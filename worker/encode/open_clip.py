@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Which model to run, where and how. The worker's settings that `of` reads describe each field.
+    """Which model to run, where and how. Each field is described at the setting that `of` reads.
 
     Attributes:
         threads: How many threads call `encode` at the same time; 0 chooses a number for the device. None means one
@@ -74,7 +74,7 @@ class OpenClipEncoder:
         self.model_id = model_id(config.model, config.pretrained)
         self.spec, mean, std = _read_preprocessing(model.visual.preprocess_cfg, config.model)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
-        # Before anything else uses the device: only this call reports an unavailable device as CLIPQUEUE_DEVICE.
+        # Before anything else uses the device, because only the error of this call names CLIPQUEUE_DEVICE.
         model = move_to_device(model, self.device)
         self._name = config.model
         self._tokenize: Callable[[list[str]], Any] | None = None
@@ -108,7 +108,7 @@ class OpenClipEncoder:
             error = _classify(exc)
             if error is None:
                 raise
-        raise error  # outside of the block: as its context, PyTorch's error would keep the batch's tensors in memory
+        raise error  # outside `except`, or PyTorch's error would become its context and keep the tensors in memory
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the unit vectors of texts. Their dot product with an image's vector is the cosine similarity.

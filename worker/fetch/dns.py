@@ -71,7 +71,7 @@ class NameserverResolver:
         self._resolver.nameservers = [dns.nameserver.Do53Nameserver(str(host), port) for host, port in nameservers]
 
     def __call__(self, host: str) -> Sequence[Address]:
-        """Look up a host name; raises socket.gaierror, with EAI_AGAIN if a query fails or times out."""
+        """Look up a host name; raises socket.gaierror, with EAI_AGAIN if a query failed and no address was found."""
         try:
             name = dns.name.from_text(host)
         except (dns.exception.DNSException, UnicodeError):  # for example a label that is too long

@@ -1,6 +1,6 @@
 """What a worker process tells Redis every few seconds: that it is alive, and what it still holds.
 
-It has a connection of its own, so that no other part of the process delays it.
+The heartbeat has a connection of its own, so that no other part of the process delays it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Heartbeat:
         with self._broker.commands(_NO_ANSWER) as redis:
             # Flush first: a full Redis refuses the writes below, but accepts acks, which only delete.
             self._consumption.deliveries.flush(redis)
-        # While consumption is paused, jobs wait for MongoDB or the worker drains; none may be redelivered meanwhile.
+        # Consumption is paused while MongoDB is unavailable or the worker drains. No job may be redelivered then.
         if self._consumption.is_paused() and now - self._extended_at >= _EXTEND_INTERVAL_S:
             with self._broker.commands(_NO_ANSWER) as redis:
                 self._consumption.deliveries.extend_visibility(redis)

@@ -31,7 +31,7 @@ class MongoConnection:
         uri: `mongodb://user:password@host:27017/database`; the database is `clipqueue` if the URI names none.
         collection: The collection's name.
         call_s: Seconds that `run` waits.
-        timeout_s: Maximum seconds to find the server, and again to connect to it.
+        timeout_s: Maximum seconds to find the server; a separate limit of the same length applies to connecting.
 
     Attributes:
         collection: The collection. Use it on the event loop only.

@@ -71,7 +71,7 @@ class MongoStore:
         collection: The collection's name.
         call_s: Seconds that each call may take.
         upsert: Create documents that do not exist. If false, a job without a document changes nothing.
-        timeout_s: Maximum seconds to find the server, and again to connect to it.
+        timeout_s: Maximum seconds to find the server; a separate limit of the same length applies to connecting.
 
     Attributes:
         database: The database's name.
@@ -146,7 +146,7 @@ class MongoStore:
                 return
             stored = await self._read(update.document_id)
             if stored and stored == fields["embedding_job"]:
-                return  # it was written; another write of the same batch did not match
+                return  # this write succeeded; the batch only reported that some write in it did not match
         # A document whose `embedding_job` is not an object never matches, so its attempts end here too.
         raise StoreRefused(f"the document changed during each of {MAX_SWAPS} attempts to write it")
 

@@ -13,8 +13,8 @@ class Finding:
     Attributes:
         subject: What was checked, such as `eviction`.
         is_ok: There is no problem.
-        lines: What was found. For a problem, the last line says what to do or what the consequence is, unless the only
-            line says both.
+        lines: What was found. For a problem, the last line says what to do or what the consequence is. A single
+            line holds the problem and the advice.
     """
 
     subject: str

@@ -39,8 +39,8 @@ class Queue:
         waiting: Number of messages that no worker has taken.
         in_flight: Number of messages that were taken and not acked.
         oldest_s: Seconds since the oldest waiting job was enqueued; None if no waiting job has a time.
-        longest_in_flight_s: The largest number of seconds, over all messages in flight, since a worker took one or
-            last extended its visibility timeout; None if no message is in flight.
+        longest_in_flight_s: Seconds since a worker took or last renewed a message in flight, for the one where this is
+            longest; None if no message is in flight.
     """
 
     waiting: int

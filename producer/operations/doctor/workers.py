@@ -1,4 +1,4 @@
-"""Checks the workers' heartbeats: which workers are alive, and whether their settings agree with this shell's."""
+"""Checks the workers' heartbeats: which workers are alive, and whether their settings agree, also with this shell's."""
 
 from __future__ import annotations
 

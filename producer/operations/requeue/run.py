@@ -79,7 +79,7 @@ class BackfillRun:
         return self.progress.is_complete or self.progress.is_at_limit
 
     def run(self, *, restart: bool) -> bool:
-        """Enqueue, watch if asked to, and return whether all documents were usable and all watched jobs succeeded.
+        """Enqueue, watch if asked to, and return whether all documents were usable and no watched job failed.
 
         Args:
             restart: Start from the beginning, and not from the checkpoint.

@@ -1,6 +1,6 @@
 """Enqueues again the jobs that Redis may have lost: one sweep over a collection.
 
-The documents that sweeps have seen and enqueued are stored on Redis in a sorted set, scored by milliseconds of Redis'
+The documents that sweeps have seen or enqueued are stored on Redis in a sorted set, scored by milliseconds of Redis'
 own clock, so that all sweepers agree. If Redis loses the set, the documents count as unseen.
 """
 
