@@ -8,8 +8,8 @@ DEMO_INSTALLED := $(VENV)/.installed-demo
 DEV_INSTALLED := $(VENV)/.installed-dev
 # The command ends when make ends, even if make is killed.
 TIED := $(BIN)/python producer/local/tied.py
-# Most tests wait for other processes, so three run at the same time on two cores; see tests/support/scheduling.py.
-PYTEST := $(TIED) $(BIN)/pytest -n 3
+# Most tests wait for other processes, so more run at the same time than there are cores; see tests/support/scheduling.py.
+PYTEST := $(TIED) $(BIN)/pytest
 PACKAGES := broker fetch decode encode store lifecycle contract client documents operations cli local
 
 .DEFAULT_GOAL := help
@@ -25,7 +25,7 @@ up: $(DEMO_INSTALLED) ## Start Redis, MongoDB and a worker here, and keep them r
 	@$(TIED) $(BIN)/clipqueue up
 
 test: lint ## Lint, check types and run the tests, without those of `make chaos`
-	@$(PYTEST) -m 'not chaos'
+	@$(PYTEST) -n 4 -m 'not chaos'
 
 check: $(DEV_INSTALLED) ## Lint, check types and test one package: make check fetch, or FILE=worker/fetch/dns.py
 	@$(BIN)/python -m tests.check $(FILE) $(filter $(PACKAGES),$(MAKECMDGOALS))
@@ -39,7 +39,7 @@ lint: $(DEV_INSTALLED) ## Lint and check types only
 	@$(BIN)/mypy
 
 chaos: $(DEV_INSTALLED) ## Run the slow scenarios that kill and freeze servers and workers, which `make test` leaves out
-	@$(PYTEST) -m chaos
+	@$(PYTEST) -n 3 -m chaos
 
 soak: $(DEV_INSTALLED) ## Inject random faults for MINUTES (5) with SEED (1), and check the result of every job
 	@$(TIED) $(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1)

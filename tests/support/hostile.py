@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.support.dns import NameServer
 
 FETCH_TOTAL_S, FETCH_CONNECT_S, FETCH_READ_S, DNS_S = 3.0, 1.5, 2.0, 1.8
-DECODE_CPU_S, DECODE_S = 2, 30.0
+DECODE_CPU_S, DECODE_S = 4, 30.0
 MAX_BYTES = 20 * 1024 * 1024
 # How late a thread on a loaded machine may enforce a limit.
 GRACE_S = 4.0
