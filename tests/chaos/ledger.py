@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.chaos.pictures import COUNT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.chaos.cluster import Cluster
 
 
@@ -57,6 +60,20 @@ class Ledger:
             image_id: Expected(f"{self.cluster.images_url}/{route}/{image_id}.jpg", 0, code) for image_id in ids
         }
         self._enqueue(expected, {})
+
+    @contextmanager
+    def enqueue_into_a_frozen_pop(self) -> Iterator[int]:
+        """Freeze the only worker while it waits for a message, so that Redis pops one for it. Yields how many."""
+        (worker,) = self.cluster.workers
+        # The command ends after a second without a message, so it may end before the worker freezes.
+        for _ in range(20):
+            self.cluster.await_pending_pop()
+            with worker.frozen():
+                self.enqueue(15)
+                if popped := self.cluster.queued()["popped"]:
+                    yield popped
+                    return
+        raise AssertionError("the worker was never frozen while it waited for a message")
 
     def _expect_picture(self, image_id: str, shift: int, query: str) -> Expected:
         number = (int(image_id.rpartition("-")[2]) + shift) % COUNT

@@ -46,16 +46,8 @@ def test_a_message_that_was_popped_when_redis_became_full_is_requeued(cluster: C
     """The message is on the processing list, and Redis refuses to record it as unacked."""
     ledger = Ledger(cluster, "refused")
     (worker,) = cluster.workers
-    popped = 0
-    for _ in range(20):
-        cluster.await_pending_pop()
-        with worker.frozen():
-            ledger.enqueue(15)
-            popped = cluster.queued()["popped"]
-            if popped:
-                cluster.broker.config_set("maxmemory", FULL_BYTES)
-                break
-    assert popped, "the worker was never frozen while it waited for a message"
+    with ledger.enqueue_into_a_frozen_pop() as popped:
+        cluster.broker.config_set("maxmemory", FULL_BYTES)
     wait_for(lambda: REFUSED in worker.log.read_text(), "the worker to log it")
     assert cluster.queued()["popped"] == popped
     cluster.broker.config_set("maxmemory", 0)

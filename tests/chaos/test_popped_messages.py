@@ -19,17 +19,9 @@ def test_a_worker_that_is_killed_while_it_pops_a_message_loses_nothing(tmp_path:
         cluster.start_workers("a")
         ledger = Ledger(cluster, "popped")
         (worker,) = cluster.workers
-        popped = 0
-        # The command ends after a second without a message, so it may end before the worker freezes.
-        for _ in range(20):
-            cluster.await_pending_pop()
-            with worker.frozen():
-                ledger.enqueue(15)
-                popped = cluster.queued()["popped"]
-                if popped:
-                    worker.kill()
-                    break
-        assert not worker.is_running, "the worker was never frozen while it waited for a message"
+        with ledger.enqueue_into_a_frozen_pop() as popped:
+            worker.kill()
+        assert not worker.is_running
         assert cluster.queued()["popped"] == popped
         worker.start()
         ledger.enqueue(100)
