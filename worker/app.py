@@ -17,7 +17,7 @@ from kombu.entity import Queue
 from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
 from worker.broker.transport import install as install_transport
 from worker.errors import StartupError, StoreUnavailable
-from worker.lifecycle.events import EventFlush
+from worker.lifecycle.events import EVENT_HEARTBEAT_S, EventFlush
 from worker.lifecycle.logs import configure_logging
 from worker.lifecycle.state import ProcessState
 from worker.settings import Settings, SettingsError, load_settings
@@ -123,6 +123,8 @@ def _start(sender: Any, **_: Any) -> None:
     try:
         app.runtime = build_runtime(_settings, app.state, sender.hostname)
         sender.concurrency = min(sender.concurrency, app.runtime.concurrency)
+        if sender.options.get("heartbeat_interval") is None:
+            sender.options["heartbeat_interval"] = EVENT_HEARTBEAT_S
         app.conf.broker_transport_options["max_unacked"] = 2 * sender.concurrency
         app.runtime.watchdog.start()
         # The model and its libraries are half a million long-lived objects. Collecting garbage among them would stop
