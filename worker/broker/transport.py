@@ -35,7 +35,8 @@ logger = logging.getLogger(__name__)
 # After Redis refused a write because its disk is full or a permission is missing. Retrying at once would not help.
 _BACK_OFF_S = 5.0
 # How long Redis waits for a message before it answers that there is none. Each wait is a command, which may cost money.
-_WAIT_S = 10
+# kombu takes the connection for broken if there is no answer for `brpop_timeout` + `health_check_interval`, 11 s.
+_WAIT_S = 5
 # A full Redis refuses to wait, so the queue is polled.
 _POLL_S = 1.0
 # Maximum number of messages taken at a time. It limits the memory: a valid message has up to 128 KiB, an invalid one
@@ -98,7 +99,7 @@ class Channel(kombu_redis.Channel):
         connection = self.client.connection
         self._in_poll, self._brpop_sent_at = connection, time.monotonic()
         key = self.consumption.processing_key
-        connection.send_command("BLMOVE", IMAGE_QUEUE, key, "RIGHT", "LEFT", self.brpop_timeout)
+        connection.send_command("BLMOVE", IMAGE_QUEUE, key, "RIGHT", "LEFT", _WAIT_S)
 
     def _brpop_read(self, **options: Any) -> Any:
         """Read the answer to `_wait_for_message`, and take what came."""
@@ -281,7 +282,6 @@ class Transport(kombu_redis.Transport):
     """kombu's Redis transport with this module's channel."""
 
     Channel = Channel
-    brpop_timeout = _WAIT_S
 
     _redeliveries: Any = None
 
