@@ -75,6 +75,7 @@ class Cluster:
         self.known_ids: set[str] = set()
         self._processes: list[ManagedProcess] = []
         self._sweep: ManagedProcess | None = None
+        self._failover: Failover | None = None
         self._exit_stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -148,6 +149,7 @@ class Cluster:
 
     def fail_over(self) -> None:
         """Make the replica of Redis the primary, and the primary a replica that keeps its connections open."""
+        assert self._failover is not None, "the cluster has no replica"
         self._failover.run()
         self.redis = self._failover.primary
         self.broker.connection_pool.disconnect()

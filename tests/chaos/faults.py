@@ -55,7 +55,7 @@ def restart_exited(cluster: Cluster) -> str:
 
 
 def _process(cluster: Cluster, target: str) -> ManagedProcess:
-    servers = {"redis": cluster.redis, "mongo": cluster.mongo, "images": cluster.images}
+    servers: dict[str, ManagedProcess] = {"redis": cluster.redis, "mongo": cluster.mongo, "images": cluster.images}
     return next(process for name, process in servers.items() if name in target)
 
 

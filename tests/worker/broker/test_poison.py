@@ -90,7 +90,7 @@ def test_a_poison_job_fails_and_the_jobs_beside_it_are_done(tmp_path: Path, new_
         stack.start_servers()
         collection = mongo["clipqueue"]["images"]
         job = {"image_id": f"{new_id}-poison", "url": poison.url}
-        broker.lpush("images", hand_made_message(job, **{LOST_HEADER: SUSPECT_AFTER}))
+        broker.lpush("images", hand_made_message(job, headers={LOST_HEADER: SUSPECT_AFTER}))
         client.enqueue_many((f"{new_id}-{number}", good.url) for number in range(COMPANIONS))
         for death in range(1, MAX_DEATHS_ALONE + 1):
             with running_worker(stack, tmp_path / "worker.log") as worker:

@@ -112,10 +112,12 @@ def test_messages_are_requeued_at_the_head_or_the_tail(
 @pytest.mark.parametrize("item", [b"no JSON", b"", b"[", b'["a","","images"]', b"\xff\x00", b"{}", b"null"])
 def test_any_item_comes_back_as_it_was(queue: redis.Redis, item: bytes) -> None:
     queue.lpush("images", item)
-    for back in (lambda: scripts.requeue(queue, tags(1)), lambda: redeliver(queue)):
-        assert take(queue, 1) == [item]
-        back()
-        assert waiting(queue) == [item]
+    assert take(queue, 1) == [item]
+    scripts.requeue(queue, tags(1))
+    assert waiting(queue) == [item]
+    assert take(queue, 1) == [item]
+    redeliver(queue)
+    assert waiting(queue) == [item]
 
 
 def test_a_message_that_an_earlier_version_recorded_is_requeued(queue: redis.Redis) -> None:
@@ -275,35 +277,53 @@ def fill(broker: redis.Redis) -> None:
         broker.lpush("other", "x")
 
 
-STEPS: dict[str, tuple[Callable[[redis.Redis], Any], Callable[[redis.Redis], Any], Any]] = {
-    "take": (lambda _: None, lambda broker: scripts.take(broker, "processing", ["t"]).items, [b"2"]),
-    "ack": (lambda _: None, lambda broker: (scripts.ack(broker, ["tag-0"]), broker.hlen("unacked"))[1], 0),
-    "requeue": (lambda _: None, lambda broker: scripts.requeue(broker, ["tag-0"]), 1),
-    "redeliver": (lambda _: None, lambda broker: scripts.redeliver(broker, "me", 0.0), 1),
-    "extend": (lambda _: None, lambda broker: scripts.extend_visibility(broker, ["tag-0", "gone"]), ["gone"]),
-    "park": (lambda _: None, lambda broker: (scripts.park(broker, "tag-0", {}), broker.llen("clipqueue:parked"))[1], 1),
-    "retry": (lambda _: None, lambda broker: (scripts.republish(broker, "r"), waiting(broker)[-1])[1], b"r"),
-    "heartbeat": (
-        lambda _: None,
-        lambda broker: (scripts.write_heartbeat(broker, "h", "v", 9), broker.get("h"))[1],
-        b"v",
-    ),
-    "suspect": (lambda _: None, lambda broker: scripts.start_alone(broker, "suspect", 1, 9), 1),
-    "return": (
-        lambda broker: broker.lmove("images", "processing", "RIGHT", "LEFT"),
-        lambda broker: (scripts.return_untaken(broker, "processing"), waiting(broker)[0])[1],
-        b"2",
-    ),
+def acked(broker: redis.Redis) -> object:
+    scripts.ack(broker, ["tag-0"])
+    return broker.hlen("unacked")
+
+
+def parked(broker: redis.Redis) -> object:
+    scripts.park(broker, "tag-0", {})
+    return broker.llen("clipqueue:parked")
+
+
+def retried(broker: redis.Redis) -> object:
+    scripts.republish(broker, "retry")
+    return waiting(broker)
+
+
+def heartbeat(broker: redis.Redis) -> object:
+    scripts.write_heartbeat(broker, "heartbeat", "alive", 9)
+    return broker.get("heartbeat")
+
+
+def returned(broker: redis.Redis) -> object:
+    scripts.return_untaken(broker, "processing")
+    return waiting(broker)
+
+
+# What each step returns, or leaves behind. "1" is unacked, "2" was handed over, and "3" waits.
+STEPS: dict[str, tuple[Callable[[redis.Redis], object], object]] = {
+    "take": (lambda broker: scripts.take(broker, "processing", ["a", "b"]), ([b"2", b"3"], 0)),
+    "ack": (acked, 0),
+    "requeue": (lambda broker: scripts.requeue(broker, ["tag-0"]), 1),
+    "redeliver": (lambda broker: scripts.redeliver(broker, "me", 0.0), 1),
+    "extend": (lambda broker: scripts.extend_visibility(broker, ["tag-0", "gone"]), ["gone"]),
+    "park": (parked, 1),
+    "retry": (retried, [b"3", b"retry"]),
+    "heartbeat": (heartbeat, b"alive"),
+    "suspect": (lambda broker: scripts.start_alone(broker, "suspect", 1, 9), 1),
+    "return": (returned, [b"2", b"3"]),
 }
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_full_redis_refuses_no_step(own_broker: redis.Redis, step: str) -> None:
     """Otherwise a full queue could never be drained."""
-    prepare, run, expected = STEPS[step]
-    own_broker.lpush("images", "1", "2")
+    run, expected = STEPS[step]
+    own_broker.lpush("images", "1", "2", "3")
     take(own_broker, 1)
-    prepare(own_broker)
+    own_broker.lmove("images", "processing", "RIGHT", "LEFT")
     fill(own_broker)
     try:
         assert run(own_broker) == expected
