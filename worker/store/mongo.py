@@ -15,8 +15,8 @@ from producer.contract.records import (
     Document,
     bson_date,
     bson_id,
-    is_enqueued_later,
     job_record,
+    supersedes,
     unchanged_filter,
 )
 from worker.errors import StoreRefused, StoreUnavailable
@@ -114,7 +114,7 @@ class MongoStore:
         stored = await self._read(bson_id(job.image_id))
         if stored is None:
             return JobCheck("needed" if self._upsert else "deleted", None)
-        if is_enqueued_later(stored, bson_date(job.enqueued_at_ms)):
+        if supersedes(stored, bson_date(job.enqueued_at_ms), job.task_id):
             return JobCheck("superseded", stored)
         if job.force or (stored.get("status"), stored.get("model"), stored.get("url")) != ("done", model, job.url):
             return JobCheck("needed", stored)

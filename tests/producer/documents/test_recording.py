@@ -13,10 +13,11 @@ from bson import ObjectId
 from pymongo import WriteConcern
 
 from producer import BrokerUnavailable, ConfigurationError, EmbeddingClient, ImageJob, ObjectIdRef, StoreUnavailable
+from producer.contract.job import now_ms
 from producer.contract.records import bson_date, bson_id
 from producer.documents.recording import JobRecorder, raise_unless_duplicates
 from tests.support.commands import run
-from tests.support.queued import queued_kwargs
+from tests.support.queued import queued_kwargs, queued_task_ids
 from worker.store.mongo import MongoStore
 from worker.store.results import Result
 
@@ -62,16 +63,17 @@ def record_of(recorded: Collection[Document], document_id: Any) -> Document:
     return found
 
 
-def test_a_recorded_job_is_pending_with_the_time_of_its_message(
+def test_a_recorded_job_is_pending_with_the_time_and_the_task_id_of_its_message(
     client: EmbeddingClient, recorded: Collection[Document], queue: redis.Redis, new_id: str
 ) -> None:
-    client.enqueue(new_id, URL, record=True)
+    task_id = client.enqueue(new_id, URL, record=True)
     (kwargs,) = queued_kwargs(queue)
+    assert queued_task_ids(queue) == [task_id]
     enqueued_at = bson_date(kwargs["enqueued_at"])
     assert recorded.find_one({"_id": new_id}) == {
         "_id": new_id,
         "url": URL,
-        "embedding_job": {"status": "pending", "url": URL, "enqueued_at": enqueued_at},
+        "embedding_job": {"status": "pending", "url": URL, "enqueued_at": enqueued_at, "task_id": task_id},
     }
 
 
@@ -97,13 +99,14 @@ def test_the_backends_fields_and_an_earlier_vector_stay(
 ) -> None:
     mine = {"_id": new_id, "url": "mine", "nested": {"a": [1]}, "embedding": [0.6, 0.8]}
     recorded.insert_one({**mine, "embedding_job": stored} if stored else mine)
-    client.enqueue(new_id, "http://host/b.jpg", record=True)
+    task_id = client.enqueue(new_id, "http://host/b.jpg", record=True)
     document = recorded.find_one({"_id": new_id})
     assert document is not None
     record = document.pop("embedding_job")
     assert document == mine
     kept = VECTOR if isinstance(stored, dict) else {}
-    assert record == {**kept, "status": "pending", "url": "http://host/b.jpg", "enqueued_at": record["enqueued_at"]}
+    expected = {"status": "pending", "url": "http://host/b.jpg", "task_id": task_id}
+    assert record == {**kept, **expected, "enqueued_at": record["enqueued_at"]}
 
 
 def test_a_done_job_stays_done_unless_forced(
@@ -137,6 +140,45 @@ def test_the_last_of_two_jobs_for_one_document_is_recorded(
 ) -> None:
     recorder.record([ImageJob(new_id, URL, T), ImageJob(new_id, "http://host/b.jpg", T)])
     assert record_of(recorded, new_id)["url"] == "http://host/b.jpg"
+
+
+def test_the_last_pair_of_an_id_is_recorded(
+    client: EmbeddingClient, recorded: Collection[Document], queue: redis.Redis, new_id: str
+) -> None:
+    """Within a chunk, and in a later chunk."""
+    pairs = [(new_id, "http://host/1.jpg"), (new_id, "http://host/2.jpg")]
+    others = [(f"{new_id}-{number}", URL) for number in range(500)]
+    client.enqueue_many([*pairs, *others, (new_id, "http://host/3.jpg")], record=True)
+    record = record_of(recorded, new_id)
+    assert (record["url"], record["task_id"]) == ("http://host/3.jpg", queued_task_ids(queue)[-1])
+
+
+@pytest.mark.parametrize("ahead_ms", [50, 9 * 60_000, 11 * 60_000, 10**9])
+def test_a_recorded_job_runs_although_the_backends_clock_is_ahead(
+    ahead_ms: int, recorder: JobRecorder, stack: Stack, recorded: Collection[Document], new_id: str
+) -> None:
+    """Its own record never supersedes it. An older job cannot win once this one is done."""
+    recorded_job = ImageJob(new_id, URL, now_ms() + ahead_ms, task_id="own")
+    recorder.record([recorded_job])
+    job = ImageJob.from_kwargs(recorded_job.to_kwargs(), "own")
+    store = MongoStore(stack.mongodb_uri, "recorded", call_s=10.0)
+    check = store.check(job, "m")
+    assert check.verdict == "needed"
+    store.save(job, Result(np.zeros(2, np.float32), "m", "new", 4, 3, "JPEG"), 1, check)
+    older = ImageJob(new_id, "http://host/older.jpg", now_ms() - 1000, task_id="other")
+    assert store.check(older, "m").verdict == "superseded"
+    store.close()
+    record = record_of(recorded, new_id)
+    assert (record["status"], "task_id" in record) == ("done", False)
+
+
+def test_the_record_of_a_clock_that_is_far_ahead_supersedes_no_job(
+    recorder: JobRecorder, recorded: Collection[Document], new_id: str
+) -> None:
+    """Otherwise no later enqueue of the image could be recorded or run."""
+    recorder.record([ImageJob(new_id, URL, now_ms() + 11 * 60_000, task_id="ahead")])
+    recorder.record([ImageJob(new_id, "http://host/later.jpg", now_ms(), task_id="later")])
+    assert record_of(recorded, new_id)["task_id"] == "later"
 
 
 def test_many_are_recorded_in_chunks(
