@@ -34,7 +34,7 @@ class _Recorder(monitoring.CommandListener):
 def recorded_commands() -> Iterator[list[dict[str, Any]]]:
     """Yield the commands of every pymongo or motor client that is created in the block, in the order of sending."""
     recorder = _Recorder()
-    monitoring.register(recorder)  # type: ignore[no-untyped-call]  # for good: pymongo cannot remove it
+    monitoring.register(recorder)  # for good: pymongo cannot remove it
     try:
         yield recorder.commands
     finally:

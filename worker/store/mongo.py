@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from pymongo.errors import WriteError
+from pymongo.errors import PyMongoError, WriteError
 
 from producer.contract.records import (
     MAX_SWAPS,
@@ -19,12 +19,12 @@ from producer.contract.records import (
     supersedes,
     unchanged_filter,
 )
-from worker.errors import StoreRefused, StoreUnavailable
+from worker.errors import StoreRefused
 from worker.store.bulk import BulkReader, BulkWriter
 from worker.store.connection import MongoConnection
 from worker.store.results import JobCheck
 from worker.store.updates import failure_update, vector_update
-from worker.store.write_errors import write_error
+from worker.store.write_errors import request_error, write_error
 
 if TYPE_CHECKING:
     from producer.contract.job import ImageJob
@@ -111,11 +111,12 @@ class MongoStore:
         self._connection.close()
 
     async def _check(self, job: ImageJob, model: str) -> JobCheck:
-        stored = await self._read(bson_id(job.image_id))
+        document_id = bson_id(job.image_id)
+        stored = await self._read(document_id)
         if stored is None:
             return JobCheck("needed" if self._upsert else "deleted", None)
         if supersedes(stored, bson_date(job.enqueued_at_ms), job.task_id):
-            return JobCheck("superseded", stored)
+            return JobCheck("superseded" if await self._is_confirmed(document_id, stored) else "needed", stored)
         if job.force or (stored.get("status"), stored.get("model"), stored.get("url")) != ("done", model, job.url):
             return JobCheck("needed", stored)
         return JobCheck("current" if await self._record_skip(job, stored) else "needed", stored)
@@ -127,10 +128,25 @@ class MongoStore:
         """
         matching = {**unchanged_filter(bson_id(job.image_id), stored), "embedding": {"$exists": True}}
         record = {**stored, "enqueued_at": bson_date(job.enqueued_at_ms)}
+        return await self._update_one(matching, {"$set": {"embedding_job": record}})
+
+    async def _is_confirmed(self, document_id: BsonId, stored: Document) -> bool:
+        """Return whether `embedding_job` is still the one that was read, and a majority holds it.
+
+        A failover can undo a record that a majority does not hold, so no job is dropped for it. The update changes
+        nothing. MongoDB acknowledges it as if it did (jstests/replsets/noop_writes_wait_for_write_concern.js).
+        """
+        return await self._update_one(unchanged_filter(document_id, stored), {"$setOnInsert": {"embedding_job": {}}})
+
+    async def _update_one(self, matching: Document, update: Document) -> bool:
+        """Execute an update that creates no document. Return whether a document matched."""
         try:
-            updated = await self._collection.update_one(matching, {"$set": {"embedding_job": record}})
+            updated = await self._collection.update_one(matching, update)
         except WriteError as exc:
-            raise write_error({"code": exc.code}) or StoreUnavailable("MongoDB reported a duplicate key") from None
+            details = {**(exc.details or {}), "code": exc.code}
+            raise write_error(details) or StoreRefused("a unique index refuses the document") from None
+        except PyMongoError as exc:
+            raise request_error(exc) from None
         return updated.matched_count > 0
 
     async def _read_and_swap(self, update: Update) -> None:
@@ -142,10 +158,13 @@ class MongoStore:
             if stored is None and not self._upsert:
                 return
             fields = update.fields(stored)
-            if fields is None or await self._writer.write(update.operation(stored, fields, upsert=self._upsert)):
+            if fields is None:
+                if await self._is_confirmed(update.document_id, stored or {}):
+                    return
+            elif await self._writer.write(update.operation(stored, fields, upsert=self._upsert)):
                 return
             stored = await self._read(update.document_id)
-            if stored and stored == fields["embedding_job"]:
+            if stored and fields and stored == fields["embedding_job"]:
                 return  # this write succeeded; the batch only reported that some write in it did not match
         # A document whose `embedding_job` is not an object never matches, so its attempts end here too.
         raise StoreRefused(f"the document changed during each of {MAX_SWAPS} attempts to write it")
