@@ -43,15 +43,18 @@ class Store(Protocol):
         """Return whether the job still needs to run."""
         ...
 
-    def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> None:
-        """Write a vector, unless a job that was enqueued later is recorded.
+    def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> bool:
+        """Write a vector, unless a job that was enqueued later is recorded. Return whether it was written.
 
         The argument `check` is what the method `check` returned for this job.
         """
         ...
 
-    def save_failure(self, failure: Failure) -> None:
-        """Record that a job failed, unless a job that was enqueued later is recorded. An earlier vector is kept."""
+    def save_failure(self, failure: Failure) -> bool:
+        """Record that a job failed, unless a job that was enqueued later is recorded. An earlier vector is kept.
+
+        Return whether it was recorded.
+        """
         ...
 
     def ping(self) -> None:
@@ -94,13 +97,13 @@ class MongoStore:
         """Return whether the job needs to run. If the stored vector is current, record when the job was enqueued."""
         return self._connection.run(self._check(job, model))
 
-    def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> None:
+    def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> bool:
         """Write a vector. The document's other fields stay as they are."""
-        self._connection.run(self._swap(vector_update(job, result, attempts), check.stored))
+        return self._connection.run(self._swap(vector_update(job, result, attempts), check.stored))
 
-    def save_failure(self, failure: Failure) -> None:
+    def save_failure(self, failure: Failure) -> bool:
         """Record that a job failed. An earlier vector stays, with the fields that describe it."""
-        self._connection.run(self._read_and_swap(failure_update(failure)))
+        return self._connection.run(self._read_and_swap(failure_update(failure)))
 
     def ping(self) -> None:
         """Raise StoreUnavailable if MongoDB does not answer."""
@@ -149,23 +152,26 @@ class MongoStore:
             raise request_error(exc) from None
         return updated.matched_count > 0
 
-    async def _read_and_swap(self, update: Update) -> None:
-        await self._swap(update, await self._read(update.document_id))
+    async def _read_and_swap(self, update: Update) -> bool:
+        return await self._swap(update, await self._read(update.document_id))
 
-    async def _swap(self, update: Update, stored: Document | None) -> None:
-        """Apply an update by compare and swap, starting with `stored`; read again and repeat if it does not match."""
+    async def _swap(self, update: Update, stored: Document | None) -> bool:
+        """Apply an update by compare and swap, starting with `stored`; read again and repeat if it does not match.
+
+        Return False if the document must stay as it is.
+        """
         for _ in range(MAX_SWAPS):
             if stored is None and not self._upsert:
-                return
+                return False
             fields = update.fields(stored)
             if fields is None:
                 if await self._is_confirmed(update.document_id, stored or {}):
-                    return
+                    return False
             elif await self._writer.write(update.operation(stored, fields, upsert=self._upsert)):
-                return
+                return True
             stored = await self._read(update.document_id)
             if stored and fields and stored == fields["embedding_job"]:
-                return  # this write succeeded; the batch only reported that some write in it did not match
+                return True  # this write succeeded; the batch only reported that some write in it did not match
         # A document whose `embedding_job` is not an object never matches, so its attempts end here too.
         raise StoreRefused(f"the document changed during each of {MAX_SWAPS} attempts to write it")
 

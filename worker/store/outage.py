@@ -92,22 +92,26 @@ class ResilientStore:
         """Return whether the job still needs to run."""
         return self._call(job.image_id, lambda: self._store.check(job, model))
 
-    def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> None:
+    def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> bool:
         """Write a vector."""
-        self._write(job.image_id, lambda: self._store.save(job, result, attempts, check))
+        return self._write(job.image_id, lambda: self._store.save(job, result, attempts, check))
 
-    def save_failure(self, failure: Failure) -> None:
+    def save_failure(self, failure: Failure) -> bool:
         """Write why a job failed."""
         try:
-            self._write(failure.image_id, lambda: self._store.save_failure(failure))
+            return self._write(failure.image_id, lambda: self._store.save_failure(failure))
         except StoreRefused:
             self._delayed.forget(failure.image_id)  # nothing more is written for this job
             raise
 
-    def _write(self, image_id: ImageId, call: Callable[[], None]) -> None:
-        self._call(image_id, call)
-        self._first_probe_s = _PROBE_INTERVAL_S
-        self._delayed.reset(image_id)
+    def _write(self, image_id: ImageId, call: Callable[[], bool]) -> bool:
+        is_written = self._call(image_id, call)
+        if is_written:  # otherwise it proves nothing: a MongoDB with a full disk still reads
+            self._first_probe_s = _PROBE_INTERVAL_S
+            self._delayed.reset(image_id)
+        else:
+            self._delayed.forget(image_id)
+        return is_written
 
     def _call(self, image_id: ImageId, call: Callable[[], T]) -> T:
         tries = 0

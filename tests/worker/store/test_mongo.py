@@ -28,7 +28,7 @@ def test_a_vector_is_written_beside_the_backends_fields(
     store: MongoStore, collection: Collection[Document], new_id: str
 ) -> None:
     collection.insert_one({"_id": new_id, "title": "t", "nested": {"a": [1, {"b": None}]}})
-    store.save(job(new_id), result(), 2, NO_DOCUMENT)
+    assert store.save(job(new_id), result(), 2, NO_DOCUMENT)
     document = stored_in(collection, new_id)
     assert (document["title"], document["nested"]) == ("t", {"a": [1, {"b": None}]})
     assert document["embedding"] == pytest.approx([0.6, 0.8])
@@ -144,13 +144,13 @@ def test_a_job_is_dropped_only_for_a_record_that_a_majority_holds(
     with recorded_commands() as commands, closing(MongoStore(stack.mongodb_uri, "images", call_s=10.0)) as store:
         store.save(newer, result("new"), 1, NO_DOCUMENT)
         saved = stored_in(collection, new_id)
-        for drop in (
-            lambda: store.check(older, "m"),
-            lambda: store.save(older, result("old"), 1, NO_DOCUMENT),
-            lambda: store.save_failure(failure(older)),
+        for drop, answer in (
+            (lambda: store.check(older, "m").verdict, "superseded"),
+            (lambda: store.save(older, result("old"), 1, NO_DOCUMENT), False),
+            (lambda: store.save_failure(failure(older)), False),
         ):
             del commands[:]
-            drop()
+            assert drop() == answer
             assert [command["writeConcern"]["w"] for command in commands if "update" in command] == ["majority"]
         assert stored_in(collection, new_id) == saved
         undone = {**saved["embedding_job"], "sha256": "undone"}
