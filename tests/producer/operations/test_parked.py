@@ -78,14 +78,16 @@ def test_a_message_that_a_full_redis_refuses_stays_parked(own: Stack, own_broker
 def test_a_message_that_may_not_be_pushed_stays_parked(own: Stack, own_broker: redis.Redis) -> None:
     """A failed script is not undone, so the push comes before the removal."""
     park(own_broker, b"kept")
-    own_broker.execute_command("ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@all", "-lpush")
+    own_broker.acl_setuser(
+        "reader", enabled=True, passwords=["+pw"], keys=["*"], categories=["+@all"], commands=["-lpush"]
+    )
     try:
         messages = read_parked(own_broker)
         reader = redis.Redis.from_url(own.redis_url, username="reader", password="pw")
         with reader, pytest.raises(redis.RedisError):
             requeue_parked(reader, messages)
     finally:
-        own_broker.execute_command("ACL", "DELUSER", "reader")
+        own_broker.acl_deluser("reader")
     assert [message.item for message in read_parked(own_broker)] == [b"kept"]
     assert not own_broker.exists(IMAGE_QUEUE)
 
