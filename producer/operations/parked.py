@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-_CHUNK = 200  # messages in one script, so that it does not block Redis for long
+_CHUNK = 1000  # messages in one script: few enough not to block Redis for long
 _ID = re.compile(r"[0-9a-f]{32}")
 # A parked message may contain signed URLs and tokens: everything after `?` is hidden, in any encoding, and so are long
 # runs of token characters.

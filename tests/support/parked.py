@@ -18,10 +18,9 @@ PARKED_AT_MS = 1_767_323_045_000  # 2026-01-02 03:04:05 UTC
 def park(redis: redis.Redis, *items: bytes, size: int | None = None) -> list[str]:
     """Park items, the last one becomes the newest; return their ids. `size` is larger than the item if it was cut."""
     ids = [uuid.uuid4().hex for _ in items]
-    for one, item in zip(ids, items, strict=True):
-        entry = legacy_entry(item, id=one, bytes=size or len(item))
-        redis.lpush(PARKED_LIST, entry)
-        redis.incrby(PARKED_BYTES, len(entry))
+    entries = [legacy_entry(item, id=one, bytes=size or len(item)) for one, item in zip(ids, items, strict=True)]
+    redis.lpush(PARKED_LIST, *entries)
+    redis.incrby(PARKED_BYTES, sum(map(len, entries)))
     return ids
 
 

@@ -46,7 +46,7 @@ class Parts:
 
 PARTS = (
     # worker.broker: the transport that loses no message.
-    Parts("kombu", "kombu.transport", used="TRANSPORT_ALIASES"),
+    Parts("kombu", "kombu.transport", overridden="TRANSPORT_ALIASES"),
     Parts(
         "kombu",
         "kombu.transport.redis:Channel",
@@ -102,7 +102,7 @@ PARTS = (
     Parts("pillow", "PIL.ImageFile", overridden="LOAD_TRUNCATED_IMAGES"),
     Parts("pillow", "PIL.AvifImagePlugin", overridden="DEFAULT_MAX_THREADS"),
     Parts("pillow", "PIL.TiffImagePlugin:TiffImageFile", used="tag_v2"),
-    Parts("pillow-heif", "pillow_heif.options", used="DECODE_THREADS"),
+    Parts("pillow-heif", "pillow_heif.options", overridden="DECODE_THREADS", callers=("pillow_heif.heif",)),
     # worker.encode.
     Parts("open_clip_torch", "open_clip.model:set_model_preprocess_cfg", used="preprocess_cfg"),
     Parts("huggingface_hub", "huggingface_hub.file_download", used="repo_folder_name"),
