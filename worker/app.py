@@ -128,10 +128,13 @@ def _start(sender: Any, **_: Any) -> None:
     try:
         check_libraries("requests", "urllib3", "dnspython", "pillow", "pillow-heif")
         # Imported here because Flower imports this module too, without torch and motor installed.
+        from worker.lifecycle.events import EVENT_HEARTBEAT_S  # noqa: PLC0415
         from worker.wiring import build_runtime  # noqa: PLC0415
 
         app.runtime = build_runtime(_settings, app.state, sender.hostname)
         sender.concurrency = min(sender.concurrency, app.runtime.concurrency)
+        if sender.options.get("heartbeat_interval") is None:
+            sender.options["heartbeat_interval"] = EVENT_HEARTBEAT_S
         app.conf.broker_transport_options["max_unacked"] = 2 * sender.concurrency
         app.runtime.watchdog.start()
         # The model and its libraries are half a million long-lived objects. Collecting garbage among them would stop

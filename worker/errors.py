@@ -22,7 +22,7 @@ JobError
 │   ├── DecodeTooCostly         decode_too_costly   more than CLIPQUEUE_DECODE_CPU_S or CLIPQUEUE_DECODE_MEMORY_BYTES
 │   ├── BadVector               bad_vector          the model returned a vector that is zero or not finite
 │   ├── StoreRefused            store_refused       MongoDB rejected the document (a unique index, a validator)
-│   ├── WorkerLost              worker_lost         the job was running when two workers died
+│   ├── WorkerLost              worker_lost         two workers died while each ran only this job
 │   └── InternalError           internal_error      unexpected error; the worker's log has the traceback
 └── TransientError              retried with backoff; recorded as failed when no retries are left
     ├── FetchTimeout            fetch_timeout       the download did not finish in time
@@ -39,7 +39,6 @@ Requeue                         not caused by the job: it goes back to the queue
 ├── ResolverBusy                all resolver threads are busy
 ├── DecodersBusy                all decoding processes are busy
 ├── HostBusy                    CLIPQUEUE_FETCH_PER_HOST downloads from this host are running
-├── IsolationBusy               another job of a lost worker is running; such jobs run one at a time
 └── WorkerStopping              the worker is draining and cannot finish the job in time
 
 EncoderError                    handled by the batcher; never reaches a job
@@ -209,10 +208,6 @@ class ResolverBusy(Requeue):
 
 class DecodersBusy(Requeue):
     delay_s = 1.0  # the next attempt downloads the image again
-
-
-class IsolationBusy(Requeue):
-    pass  # the job has already waited for the other job to end
 
 
 class WorkerStopping(Requeue):

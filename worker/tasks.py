@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Reject
@@ -12,7 +11,7 @@ from producer.contract.errors import InvalidJob
 from producer.contract.job import ImageJob, now_ms, parse_image_id, read_enqueued_at
 from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
 from worker.app import app
-from worker.broker.validation import LOST_HEADER
+from worker.broker.scripts import LOST_HEADER
 from worker.errors import (
     BadJob,
     InternalError,
@@ -65,9 +64,8 @@ def _enqueued_at(kwargs: dict[str, Any]) -> int:
 
 
 def _embed(task: Task, job: ImageJob) -> None:
-    times_lost = task.request.get(LOST_HEADER, 0)
     try:
-        with app.runtime.quarantine.isolate(task.request.id, times_lost) if times_lost else nullcontext():
+        with app.runtime.quarantine.admit(task.request.id, task.request.get(LOST_HEADER, 0)):
             app.runtime.pipeline.run(job, _attempts(task))
     except TransientError as exc:
         if app.runtime.retries.allows(task.request.retries):

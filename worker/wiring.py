@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# How long a job waits for a slot of its host, or for another job of a lost worker to end, before a requeue.
+# How long a job waits for a slot of its host before a requeue.
 _WAIT_S = 1.0
 _MAX_DECODE_PROCESSES = 8
 
@@ -121,7 +121,7 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         batcher=batcher,
         fetcher=fetcher,
         decoder=decoder,
-        quarantine=Quarantine(Broker(settings.redis_url), wait_s=_WAIT_S),
+        quarantine=Quarantine(Broker(settings.redis_url), state.isolation, state.drain.raise_if_draining),
         # A job waits at most `encode_s` for its vector. Twice that leaves a margin.
         watchdog=Watchdog(heartbeat, batcher, hang_s=2 * settings.encode_s, on_exit=decoder.close),
         concurrency=concurrency,

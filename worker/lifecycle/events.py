@@ -7,6 +7,8 @@ from typing import Any
 from celery import bootsteps
 from celery.worker.consumer.events import Events
 
+# How often a worker tells Flower that it is alive. Celery's 2 s would be half of what an idle worker sends to Redis.
+EVENT_HEARTBEAT_S = 5.0
 _FLUSH_INTERVAL_S = 0.2
 
 

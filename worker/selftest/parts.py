@@ -50,36 +50,36 @@ PARTS = (
     Parts(
         "kombu",
         "kombu.transport.redis:Channel",
-        used="_brpop_sent_at _closing _in_poll active_fanout_queues active_queues brpop_timeout client conn_or_acquire"
-        " connection pool qos",
-        overridden="QoS _brpop_read _brpop_start _connparams _create_client _do_restore_message _get_client _queue_bind"
-        " close from_transport_options",
+        used="_brpop_sent_at _closing _in_poll _qos active_fanout_queues active_queues client closed conn_or_acquire"
+        " connection connection_errors pool qos visibility_timeout",
+        overridden="QoS _brpop_read _brpop_start _connparams _create_client _get_client _lookup _put _queue_bind close"
+        " from_transport_options",
     ),
     Parts(
         "kombu",
         "kombu.transport.redis:QoS",
-        used="_delivered _dirty channel pipe_or_acquire prefetch_count unacked_index_key unacked_key"
-        " visibility_timeout",
-        overridden="ack append can_consume reject restore_visible",
+        used="_delivered _dirty channel prefetch_count restore_unacked_once",
+        overridden="ack append can_consume reject restore_unacked restore_visible",
         callers=("kombu.transport.redis", "kombu.transport.virtual.base"),
     ),
     Parts(
         "kombu",
         "kombu.transport.redis:Transport",
         used="_deliver channels client",
-        overridden="Channel register_with_event_loop",
+        overridden="Channel close_connection register_with_event_loop",
         callers=("kombu.transport.virtual.base", "kombu.connection", "celery.worker.loops"),
     ),
     Parts("kombu", "kombu.asynchronous.hub:Hub", used="call_repeatedly on_tick"),
     Parts("redis", "redis:Redis", used="connection connection_pool get_connection_kwargs"),
     Parts("redis", "redis:Redis", overridden="parse_response", callers=("redis.client", "kombu.transport.redis")),
-    Parts("redis", "redis.connection:Connection", used="send_command"),
+    Parts("redis", "redis.connection:Connection", used="disconnect send_command"),
     Parts("redis", "redis.connection:ConnectionPool", used="make_connection"),
     # worker.app and worker.lifecycle.
     Parts("celery", "celery.bootsteps:StartStopStep", overridden="requires start stop"),
     Parts("celery", "celery.worker.consumer.consumer:Consumer", used="_flush_events event_dispatcher hub"),
     Parts("celery", "celery.events.dispatcher:EventDispatcher", used="on_send_buffered"),
-    Parts("celery", "celery.worker.worker:WorkController", used="concurrency hostname"),
+    Parts("celery", "celery.worker.consumer.events", used="Events"),
+    Parts("celery", "celery.worker.worker:WorkController", used="concurrency hostname options"),
     # worker.fetch: the address guard opens every connection.
     Parts("requests", "requests.adapters:HTTPAdapter", used="poolmanager proxy_headers proxy_manager"),
     Parts(
