@@ -48,7 +48,8 @@ EncoderError                    handled by the batcher; never reaches a job
 
 StartupError                    the worker does not start; the message says what to set
 ├── ModelUnavailable            the model cannot be loaded
-└── DecoderUnavailable          no decoding process can be started
+├── DecoderUnavailable          no decoding process can be started
+└── UnusableLibrary             an installed library does not work as the worker needs
 """
 
 from __future__ import annotations
@@ -241,4 +242,8 @@ class ModelUnavailable(StartupError):
 
 
 class DecoderUnavailable(StartupError):
+    pass
+
+
+class UnusableLibrary(StartupError):
     pass

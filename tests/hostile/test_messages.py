@@ -115,7 +115,7 @@ def test_doctor_shows_the_parked_items(hostile_worker: HostileWorker) -> None:
     env = {**os.environ, "REDIS_URL": hostile_worker.redis_url}
     done = subprocess.run([*COMMAND, "doctor"], env=env, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
-    assert "4 messages on the queue were not valid; the newest:" in done.stdout
+    assert "FAIL  parked: 4 messages on the queue" in done.stdout
     assert "is not JSON" in done.stdout
     assert "garbage with" in done.stdout
     assert "\x1b" not in done.stdout
