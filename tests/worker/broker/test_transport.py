@@ -11,7 +11,9 @@ import kombu
 import pytest
 import redis as redis_client
 
+from producer.operations.parked import read_parked, requeue_parked
 from tests.support.messages import hand_made_message
+from tests.support.parked import counted_bytes
 from tests.support.waiting import wait_for
 from worker.broker import scripts, transport
 from worker.broker.deliveries import ConsumerState
@@ -137,6 +139,24 @@ def test_invalid_messages_are_parked_and_valid_ones_among_them_delivered(
     sizes = [(entry["bytes"], len(base64.b64decode(entry["item"]))) for entry in map(json.loads, entries)]
     assert sizes == [(MAX_MESSAGE_BYTES + 1, MAX_MESSAGE_BYTES), (0, 0), (10, 10)]
     assert queue.hlen("unacked") == 4 == len(consumption.deliveries.tags)
+
+
+def test_what_was_parked_can_be_requeued_and_is_then_parked_again_whole(
+    connection: Any, delivered: list[Any], queue: redis.Redis
+) -> None:
+    """After an upgrade, the same message may be valid. The size of the parked messages stays right."""
+    item = b'{"url": "http://a.example/?\xff", "filler": "' + b"x" * 100_000
+    queue.lpush("images", item)
+    drain(connection)
+    first = read_parked(queue)
+    assert requeue_parked(queue, first) == 1
+    enqueue(queue, 1)
+    drain(connection)
+    assert ids(delivered) == ["image-0"]
+    assert [parked.item for parked in read_parked(queue)] == [item]
+    assert read_parked(queue)[0].id != first[0].id
+    counted, real = counted_bytes(queue)
+    assert counted == real > len(item)
 
 
 def test_identical_messages_are_delivered_separately(connection: Any, delivered: list[Any], queue: redis.Redis) -> None:
