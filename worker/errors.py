@@ -35,6 +35,7 @@ JobError
 
 Requeue                         not caused by the job: it goes back to the queue and uses no retry
 ├── StoreUnavailable            MongoDB is unavailable
+│   └── DocumentDelayed            MongoDB did not read or write one document, and may do it later
 ├── QueueUnavailable            Redis is unavailable
 ├── ResolverBusy                all resolver threads are busy
 ├── DecodersBusy                all decoding processes are busy
@@ -192,6 +193,12 @@ class Requeue(Exception):
 
 class StoreUnavailable(Requeue):
     delay_s = 1.0
+
+
+class DocumentDelayed(StoreUnavailable):
+    def __init__(self, message: str, *, others_written: bool) -> None:
+        super().__init__(message)
+        self.others_written = others_written  # by the same request, so MongoDB is not unavailable
 
 
 class QueueUnavailable(Requeue):

@@ -49,10 +49,11 @@ def embed_image(self: Task, /, **kwargs: object) -> None:
 
 def _read_job(task: Task, kwargs: dict[str, Any]) -> ImageJob:
     try:
-        return ImageJob.from_kwargs(kwargs)
+        return ImageJob.from_kwargs(kwargs, task.request.id)
     except InvalidJob as exc:
         error = BadJob(str(exc))
-    _save_failure(Failure(parse_image_id(kwargs.get("image_id")), None, _enqueued_at(kwargs), _attempts(task), error))
+    image_id, enqueued_at_ms = parse_image_id(kwargs.get("image_id")), _enqueued_at(kwargs)
+    _save_failure(Failure(image_id, None, enqueued_at_ms, _attempts(task), error, task.request.id))
     raise error
 
 
@@ -114,7 +115,7 @@ def _save_failure(failure: Failure) -> None:
 
 
 def _failure(task: Task, job: ImageJob, error: JobError) -> Failure:
-    return Failure(job.image_id, job.url, job.enqueued_at_ms, _attempts(task), error)
+    return Failure(job.image_id, job.url, job.enqueued_at_ms, _attempts(task), error, job.task_id)
 
 
 def _level(exc: Requeue) -> int:
