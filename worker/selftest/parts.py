@@ -77,7 +77,7 @@ PARTS = (
     # worker.app and worker.lifecycle.
     Parts("celery", "celery.bootsteps:StartStopStep", overridden="requires start stop"),
     Parts("celery", "celery.worker.consumer.consumer:Consumer", used="_flush_events event_dispatcher hub"),
-    Parts("celery", "celery.events.dispatcher:EventDispatcher", used="on_send_buffered"),
+    Parts("celery", "celery.events.dispatcher:EventDispatcher", used="buffer_limit on_send_buffered"),
     Parts("celery", "celery.worker.consumer.events", used="Events"),
     Parts("celery", "celery.worker.worker:WorkController", used="concurrency hostname options"),
     # worker.fetch: the address guard opens every connection.
