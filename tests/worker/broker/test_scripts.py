@@ -21,7 +21,15 @@ from worker.broker.validation import validate_message
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from producer.local.stack import Stack
+
 LOST_S, ALIVE_S = 0.0, 1000.0
+
+
+@pytest.fixture
+def redis_url(own: Stack) -> str:
+    """A Redis that no worker uses, because one test counts its commands."""
+    return own.redis_url
 
 
 def waiting(queue: redis.Redis) -> list[bytes]:

@@ -31,6 +31,12 @@ untyped: Any = kombu
 
 
 @pytest.fixture
+def redis_url(own: Stack) -> str:
+    """A Redis that no worker uses, because some tests count its commands."""
+    return own.redis_url
+
+
+@pytest.fixture
 def consumption() -> ConsumerState:
     """The state of a worker process that has consumed nothing yet."""
     return ConsumerState()
