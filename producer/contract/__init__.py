@@ -1,4 +1,4 @@
 """What producers and workers agree on: names, the job, its message, the fields of a document.
 
-`records` and `mongodb` need pymongo. The other modules need only Python.
+`records` and `mongodb` need pymongo, `redis_errors` needs redis-py. The other modules need only Python.
 """
