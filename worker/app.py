@@ -6,7 +6,6 @@ import gc
 import logging
 import os
 import signal
-import ssl
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,8 @@ from celery.signals import setup_logging, worker_init, worker_shutdown, worker_s
 from kombu.entity import Queue
 
 from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
-from worker.broker.transport import install as install_transport
+from producer.contract.redis_url import parse_redis_url
+from worker.broker.sentinel import celery_settings, install
 from worker.errors import StartupError, StoreUnavailable
 from worker.lifecycle.events import EventFlush
 from worker.lifecycle.logs import configure_logging
@@ -42,9 +42,11 @@ class WorkerApp(Celery):
 
 def create_app(settings: Settings) -> WorkerApp:
     """Return the application for these settings. Opens no connection."""
-    install_transport()
-    celery = WorkerApp("clipqueue", broker=settings.redis_url, include=["worker.tasks"], set_as_current=False)
+    install()
+    connection = celery_settings(parse_redis_url(settings.redis_url))
+    celery = WorkerApp("clipqueue", broker=connection["broker_url"], include=["worker.tasks"], set_as_current=False)
     celery.state = ProcessState(settings.drain_s)
+    celery.conf.broker_use_ssl = connection["broker_use_ssl"]
     celery.conf.update(
         task_queues=[Queue(IMAGE_QUEUE)],  # type: ignore[no-untyped-call]
         task_default_queue=IMAGE_QUEUE,
@@ -75,19 +77,12 @@ def create_app(settings: Settings) -> WorkerApp:
             "unacked_mutex_expire": 30,
             # All threads may requeue at the same time. By default, kombu's pool refuses the eleventh connection.
             "max_connections": settings.concurrency + 8,
-            "socket_timeout": 10,
-            "socket_connect_timeout": 5,
-            "socket_keepalive": True,
-            "health_check_interval": 10,
-            "client_name": "clipqueue-worker",
+            **connection["broker_transport_options"],
             "max_countdown_s": settings.retry_cap_s,
             "consumption": celery.state.consumption,
         },
     )
     celery.steps["consumer"].add(EventFlush)
-    if settings.redis_url.startswith("rediss://"):
-        # By default, kombu does not verify certificates.
-        celery.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     return celery
 
 

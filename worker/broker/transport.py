@@ -53,6 +53,7 @@ class Channel(kombu_redis.Channel):
         consumption: Transport option: what all channels of the process share.
         max_countdown_s: Transport option: maximum seconds that a message may ask to wait.
         max_unacked: Transport option: maximum number of unacked messages; 0 is no limit.
+        protocol: Transport option: version of Redis' protocol, 2 or 3; None is redis-py's default.
         restoring_thread: The thread that is requeuing messages of lost workers. Other threads requeue those of this
             process.
     """
@@ -63,9 +64,11 @@ class Channel(kombu_redis.Channel):
         "consumption",
         "max_countdown_s",
         "max_unacked",
+        "protocol",
     )
     max_countdown_s: float = 0.0
     max_unacked: int = 0
+    protocol: int | None = None
     restoring_thread: int | None = None
 
     _brpop_sent_at: Any = None
@@ -208,7 +211,8 @@ class Channel(kombu_redis.Channel):
         # an attribute of None there, and the AttributeError would end the worker.
         if self.connection is None or self.connection.client is None:
             raise RedisConnectionError("the connection to Redis was lost")
-        return super()._connparams(*args, **kwargs)  # type: ignore[no-untyped-call]
+        arguments = super()._connparams(*args, **kwargs)  # type: ignore[no-untyped-call]
+        return {**arguments, "protocol": self.protocol} if self.protocol else arguments
 
     def _get_client(self) -> Any:
         channel = self
