@@ -215,6 +215,8 @@ def _sentinels(url: RedisUrl, wait_s: float, deadline: Deadline) -> Sentinel:
 
 
 def _connect_to_primary(connection: Any) -> None:
+    # redis-py would start with a health check, which costs a round trip, and fails if the disk of Redis is full.
+    connection.next_health_check = time.monotonic() + connection.health_check_interval
     connection.on_connect()
     greeting = getattr(connection, "handshake_metadata", None) or {}
     if greeting.get(b"mode", greeting.get("mode")) in {b"cluster", "cluster"}:

@@ -24,13 +24,14 @@ HOST = "127.0.0.1"
 
 
 @contextmanager
-def valkey(folder: Path, *config: str, sentinel: bool = False) -> Iterator[redis.Redis]:
+def valkey(folder: Path, *config: str, sentinel: bool = False, password: str | None = None) -> Iterator[redis.Redis]:
     """Run a Valkey server without persistence, and yield a client of it: user `test` with every permission.
 
     Args:
         folder: A folder that no other server uses. It is created.
         config: More lines of the configuration file.
         sentinel: Run a sentinel, which has no users.
+        password: The password of a sentinel.
     """
     folder.mkdir()
     port: int = reserve(HOST)
@@ -42,7 +43,7 @@ def valkey(folder: Path, *config: str, sentinel: bool = False) -> Iterator[redis
     with (folder / "server.log").open("wb") as log:
         command = [str(get_binary_path()), str(file), *(["--sentinel"] if sentinel else [])]
         process = start_guarded(command, stdout=log, stderr=log)
-    login = {} if sentinel else {"username": "test", "password": "test"}
+    login = {"password": password} if sentinel else {"username": "test", "password": "test"}
     try:
         with redis.Redis(HOST, port, socket_timeout=10, **login) as client:
             wait_for(lambda: _answers(client), f"Valkey in {folder}")
