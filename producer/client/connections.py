@@ -93,6 +93,10 @@ class _FailoverRetry(Retry):
 class _Bounded:
     """A connection of redis-py that waits no longer than its deadline allows."""
 
+    _sock: Any
+    socket_timeout: Any
+    socket_connect_timeout: Any
+
     def __init__(self, *, deadline: Deadline, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._deadline = deadline
@@ -115,7 +119,7 @@ class _Bounded:
             self.disconnect()  # type: ignore[attr-defined]  # the answer that is still to come belongs to no later command
             raise redis.TimeoutError("no time is left for this call")
         self.socket_connect_timeout, self.socket_timeout = (min(wait, left) for wait in self._waits)
-        if self._sock is not None:  # type: ignore[has-type]
+        if self._sock is not None:
             self._sock.settimeout(self.socket_timeout)
 
 
@@ -166,8 +170,9 @@ def connect_redis(url: RedisUrl, wait_s: float, deadline: Deadline) -> redis.Red
     }
     if url.master_name:
         kind: type[Any] = _BoundedManagedTls if url.tls else _BoundedManaged
-        pool = SentinelConnectionPool(
-            url.master_name, _sentinels(url, wait_s, deadline), connection_class=kind, **arguments
+        sentinels = _sentinels(url, wait_s, deadline)
+        pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
+            url.master_name, sentinels, connection_class=kind, **arguments
         )
     elif url.path:
         pool = redis.ConnectionPool(_BoundedSocket, path=url.path, **arguments)
@@ -206,7 +211,7 @@ def _sentinels(url: RedisUrl, wait_s: float, deadline: Deadline) -> Sentinel:
         "retry": Retry(NoBackoff(), 0),
     }
     kind = _BoundedTls if url.sentinel_tls else _BoundedTcp
-    manager = Sentinel([], min_other_sentinels=url.min_other_sentinels)
+    manager = Sentinel([], min_other_sentinels=url.min_other_sentinels)  # type: ignore[no-untyped-call]
     manager.sentinels = [
         redis.Redis.from_pool(redis.ConnectionPool(kind, host=host, port=port, **arguments))
         for host, port in url.addresses

@@ -6,7 +6,7 @@ import select
 import socket
 import ssl
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import redis
 from ephemeral_port_reserve import reserve
@@ -24,8 +24,8 @@ HOST = "127.0.0.1"
 
 
 @contextmanager
-def valkey(folder: Path, *config: str, sentinel: bool = False, password: str | None = None) -> Iterator[redis.Redis]:
-    """Run a Valkey server without persistence, and yield a client of it: user `test` with every permission.
+def valkey(folder: Path, *config: str, sentinel: bool = False, password: str | None = None) -> Iterator[Any]:
+    """Run a Valkey server without persistence, and yield redis-py's client of it: user `test` with every permission.
 
     Args:
         folder: A folder that no other server uses. It is created.
@@ -53,12 +53,12 @@ def valkey(folder: Path, *config: str, sentinel: bool = False, password: str | N
         process.wait()
 
 
-def port_of(client: redis.Redis) -> int:
+def port_of(client: Any) -> int:
     """Return the port of a client's server."""
     return int(client.get_connection_kwargs()["port"])
 
 
-def replicate(replica: redis.Redis, primary: redis.Redis) -> None:
+def replicate(replica: Any, primary: Any) -> None:
     """Make a server a replica of another, and wait until it has its data."""
     replica.replicaof(HOST, str(port_of(primary)))
     wait_for(lambda: replica.info("replication").get("master_link_status") == "up", "the replica to be in sync")
@@ -111,7 +111,7 @@ def _splice(one: socket.socket, other: socket.socket) -> None:
             (other if source is one else one).sendall(chunk)
 
 
-def _answers(client: redis.Redis) -> bool:
+def _answers(client: Any) -> bool:
     try:
         return bool(client.ping())
     except redis.RedisError:

@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from producer.contract.redis_options import KEEPALIVE
 from producer.contract.redis_url import show_address
@@ -37,7 +39,7 @@ class SentinelChannel(transport.Channel, kombu_redis.SentinelChannel):
 class SentinelTransport(transport.Transport):
     """The transport of `worker.broker.transport` for Sentinel."""
 
-    default_port = kombu_redis.SentinelTransport.default_port
+    default_port: Any = kombu_redis.SentinelTransport.default_port
     Channel = SentinelChannel
 
 
@@ -56,8 +58,10 @@ def celery_settings(url: RedisUrl) -> dict[str, Any]:
         options |= {
             "master_name": url.master_name,
             "min_other_sentinels": url.min_other_sentinels,
+            # They are asked one after the other, and redis-py would try each that is down for seconds.
             "sentinel_kwargs": {
-                **{name: options[name] for name in waits},
+                **{name: options[name] / len(url.addresses) for name in waits},
+                "retry": Retry(NoBackoff(), 0),
                 **url.sentinel_login,
                 **({"ssl": True, **url.sentinel_tls} if url.sentinel_tls else {}),
             },

@@ -10,7 +10,7 @@ from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.errors import InvalidName, PyMongoError
 
-from producer.contract.mongodb import UNUSABLE_URI, WRITE_CONCERN, client_options, describe_failed_request
+from producer.contract.mongodb import WRITE_CONCERN, client_options, describe_failed_request, describe_unusable_uri
 from producer.contract.names import DEFAULT_DATABASE
 from worker.errors import StoreRefused, StoreUnavailable
 
@@ -92,10 +92,10 @@ def _connect(
 ) -> AsyncIOMotorCollection[Document]:
     try:
         client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
-            uri, io_loop=loop, **client_options("clipqueue-worker", timeout_s)
+            uri, io_loop=loop, **client_options(uri, "clipqueue-worker", timeout_s)
         )
-    except (PyMongoError, ValueError):
-        raise StoreUnavailable(UNUSABLE_URI) from None
+    except (PyMongoError, ValueError, OSError) as exc:  # OSError: a certificate's file
+        raise StoreUnavailable(describe_unusable_uri(uri, exc)) from None
     try:
         return client.get_default_database(DEFAULT_DATABASE).get_collection(collection, write_concern=WRITE_CONCERN)
     except InvalidName as exc:

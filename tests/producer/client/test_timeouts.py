@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def waits_of(client: EmbeddingClient) -> tuple[float, float]:
-    connection = client._broker._redis.connection_pool.make_connection()
+    connection: Any = client._broker._redis.connection_pool.make_connection()
     return connection.socket_connect_timeout, connection.socket_timeout
 
 
@@ -73,7 +73,7 @@ def test_no_wait_is_longer_than_what_is_left(redis_url: str) -> None:
     broker = Broker(redis_url, deadline=Deadline(lambda: 0.0))
     with broker.commands("did not answer", within_s=0.5) as client, broker.commands("did not answer", within_s=9):
         client.ping()
-        connection = client.connection_pool.get_connection()
+        connection: Any = client.connection_pool.get_connection()
         assert (connection.socket_connect_timeout, connection.socket_timeout) == (0.5, 0.5)
         assert connection._sock.gettimeout() == 0.5
         client.connection_pool.release(connection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import kombu
@@ -20,8 +21,6 @@ from worker.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    import redis
 
     from producer.local.stack import Stack
 
@@ -50,7 +49,7 @@ class Group:
         self._sentinels = [self._sentinel(folder / f"sentinel{number}") for number in range(2)]
         self.addresses = [f"{HOST}:{self._relay(port_of(sentinel)).port}" for sentinel in self._sentinels]
         for sentinel in self._sentinels:
-            wait_for(lambda one=sentinel: self._is_complete(one), "the sentinels to know each other and the replica")
+            wait_for(partial(self._is_complete, sentinel), "the sentinels to know each other and the replica")
 
     @property
     def primary_port(self) -> int:
@@ -60,13 +59,13 @@ class Group:
     def _relay(self, target: int) -> Relay:
         return self._stack.enter_context(Relay(target, self._tls))
 
-    def _server(self, folder: Path, relay: Relay) -> redis.Redis:
+    def _server(self, folder: Path, relay: Relay) -> Any:
         announced = ("replica-announce-ip 127.0.0.1", f"replica-announce-port {relay.port}")
-        server: redis.Redis = self._stack.enter_context(valkey(folder, *announced))
+        server: Any = self._stack.enter_context(valkey(folder, *announced))
         relay.target = port_of(server)
         return server
 
-    def _sentinel(self, folder: Path) -> redis.Redis:
+    def _sentinel(self, folder: Path) -> Any:
         config = (
             f"sentinel monitor shop {HOST} {self.relays[0].port} 1",
             "sentinel down-after-milliseconds shop 500",
@@ -76,9 +75,9 @@ class Group:
         )
         return self._stack.enter_context(valkey(folder, *config, sentinel=True, password="sesame"))
 
-    def _is_complete(self, sentinel: redis.Redis) -> bool:
+    def _is_complete(self, sentinel: Any) -> bool:
         state: Any = sentinel.sentinel_masters()["shop"]
-        return state["num-other-sentinels"] == 1 and state["num-slaves"] == 1
+        return (state["num-other-sentinels"], state["num-slaves"]) == (1, 1)
 
 
 @pytest.fixture(scope="module")
