@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # A web request waits for it.
 _TIMEOUT_S = 2.0
+_BULK = 5  # a chunk is about 700 KB
 _MONGODB_TIMEOUT_S = 5.0
 
 
@@ -38,11 +39,11 @@ class EmbeddingClient:
         mongodb_uri: The workers' MongoDB URI; only `record=True` needs it. The database is the one in the URI's path,
             by default `clipqueue`.
         collection: The collection of the documents; only `record=True` needs it.
-        timeout_s: The most seconds that `enqueue`, or a chunk of `enqueue_many`, waits for Redis: to connect, for all
-            answers, and for one retry, together. By default 2, or the longest timeout in the URL if that is longer.
-            A single wait is at most half of it, unless the URL says otherwise. Not included: the system's name lookup,
-            and MongoDB with `record=True`, which has 5 s (or `timeout_s`) to be found and 10 s for each answer, unless
-            its URI says otherwise.
+        timeout_s: The most seconds that `enqueue` waits for Redis: to connect, for all answers, and for one retry,
+            together. By default 2, or the longest timeout in the URL if that is longer. A single wait is at most half
+            of it, unless the URL says otherwise. Each chunk of `enqueue_many` has five times as long. Not included: the
+            system's name lookup, and MongoDB with `record=True`, which has 5 s (or `timeout_s`) to be found and 10 s
+            for each answer, unless its URI says otherwise.
 
     Raises:
         ConfigurationError: The Redis URL cannot be read, or asks for what is not supported.
@@ -60,6 +61,7 @@ class EmbeddingClient:
         self._mongodb_timeout_s = timeout_s or _MONGODB_TIMEOUT_S
         self._timeout_s = timeout_s or max(_TIMEOUT_S, *(url.options.get(name, 0.0) for name in TIMEOUTS))
         self._broker = Broker(url, self._timeout_s / 2)
+        self._bulk_broker = Broker(url, _BULK * self._timeout_s / 2)
         self._mongodb_uri = mongodb_uri
         self._collection = collection
         self._recorder: JobRecorder | None = None
@@ -122,6 +124,7 @@ class EmbeddingClient:
     def close(self) -> None:
         """Close the connections."""
         self._broker.close()
+        self._bulk_broker.close()
         if self._recorder is not None:
             self._recorder.close()
 
@@ -140,7 +143,9 @@ class EmbeddingClient:
         if record:
             self._connected_recorder().record(jobs)
             note = " (the job is recorded; clipqueue sweep will enqueue it)"
-        with self._broker.commands("did not accept the job", note, within_s=self._timeout_s) as redis:
+        is_bulk = task_ids is None
+        broker, within_s = (self._bulk_broker, _BULK * self._timeout_s) if is_bulk else (self._broker, self._timeout_s)
+        with broker.commands("did not accept the job", note, within_s=within_s) as redis:
             push(redis, jobs, task_ids)
 
     def _connected_recorder(self) -> JobRecorder:

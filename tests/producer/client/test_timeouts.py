@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 
 def waits_of(client: EmbeddingClient) -> tuple[float, float]:
-    connection: Any = client._broker._redis.connection_pool.make_connection()
+    return broker_waits(client._broker)
+
+
+def broker_waits(broker: Broker) -> tuple[float, float]:
+    connection: Any = broker._redis.connection_pool.make_connection()
     return connection.socket_connect_timeout, connection.socket_timeout
 
 
@@ -42,6 +46,7 @@ def test_a_silent_redis_costs_at_most_the_timeout() -> None:
 def test_the_default_is_2_seconds_and_the_urls_own_timeouts_win() -> None:
     with EmbeddingClient("redis://host") as client:
         assert (client._timeout_s, waits_of(client)) == (2.0, (1.0, 1.0))
+        assert broker_waits(client._bulk_broker) == (5.0, 5.0)  # for the chunks of enqueue_many
     with EmbeddingClient("redis://host?socket_timeout=7") as client:
         assert (client._timeout_s, waits_of(client)) == (7.0, (3.5, 7.0))
     with EmbeddingClient("redis://host?socket_connect_timeout=0.5") as client:

@@ -137,6 +137,7 @@ def test_the_client_pushes_where_celery_reads(
         assert message.headers["id"] == task_id
         channel.basic_ack(message.delivery_tag)
         assert PASSWORD not in connection.as_uri()
+        assert ENCODED not in connection.as_uri()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import kombu
 import pytest
 import trustme
+from kombu.exceptions import OperationalError
 
 from producer import BrokerUnavailable, EmbeddingClient
 from tests.support.doctor import run_doctor
@@ -165,11 +166,18 @@ def test_with_tls_and_passwords_for_redis_and_for_the_sentinels(
         ("master_name=shop&sentinel_password=sesame&ssl=true&sentinel_ssl=false", "CERTIFICATE_VERIFY_FAILED"),
     ],
 )
-def test_an_unusable_group_is_an_unavailable_redis(options: str, reason: str, group: Group) -> None:
+def test_an_unusable_group_is_an_unavailable_redis_for_both_sides(
+    options: str, reason: str, group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    celery_reason = "No master found for" if reason == NOT_FOUND else reason
     url = f"sentinel://:hunter2@{group.addresses[0]}/3?{options}"
     with EmbeddingClient(url) as client, pytest.raises(BrokerUnavailable, match=reason) as caught:
         client.enqueue("a", "http://host/a.jpg")
-    assert "hunter2" not in str(caught.value)
+    monkeypatch.setenv("REDIS_URL", url)
+    with create_app(load_settings()).connection() as connection:
+        with pytest.raises(OperationalError, match=celery_reason) as failed:
+            connection.ensure_connection(max_retries=1, interval_start=0)
+        assert "hunter2" not in f"{caught.value} {failed.value} {connection.as_uri()}"
 
 
 def test_both_sides_follow_a_failover(group: Group, consume: Callable[[str], Consumer]) -> None:
