@@ -31,8 +31,8 @@ class Settings(BaseSettings):
     redis_url: str = Field(
         "redis://localhost:6379/0",
         validation_alias="REDIS_URL",
-        description="URL of the Redis server that holds the queue. Use `rediss://` for TLS. Also `unix://`, "
-        "`sentinel://`.",
+        description="URL of the Redis server that holds the queue. Use `rediss://` for TLS. "
+        "[Deployment](deployment.md#redis) lists the other forms.",
     )
     mongodb_uri: str = Field(
         "mongodb://localhost:27017/clipqueue",
