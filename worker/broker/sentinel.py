@@ -34,6 +34,13 @@ class SentinelChannel(transport.Channel, kombu_redis.SentinelChannel):
     from_transport_options: Any = tuple(
         dict.fromkeys(transport.Channel.from_transport_options + kombu_redis.SentinelChannel.from_transport_options)
     )
+    sentinel_kwargs: Any = None
+
+    def _get_pool(self, *args: Any, **kwargs: Any) -> Any:
+        # The sentinels are asked one after the other, and redis-py would try each that is down for seconds. Not in the
+        # transport options, because Flower passes those to asyncio's clients, which need a retry of another class.
+        self.sentinel_kwargs = {**(self.sentinel_kwargs or {}), "retry": Retry(NoBackoff(), 0)}
+        return super()._get_pool(*args, **kwargs)
 
 
 class SentinelTransport(transport.Transport):
@@ -58,10 +65,8 @@ def celery_settings(url: RedisUrl) -> dict[str, Any]:
         options |= {
             "master_name": url.master_name,
             "min_other_sentinels": url.min_other_sentinels,
-            # They are asked one after the other, and redis-py would try each that is down for seconds.
             "sentinel_kwargs": {
                 **{name: options[name] / len(url.addresses) for name in waits},
-                "retry": Retry(NoBackoff(), 0),
                 **url.sentinel_login,
                 **({"ssl": True, **url.sentinel_tls} if url.sentinel_tls else {}),
             },

@@ -107,6 +107,11 @@ class Consumer:
             self._connect()
         return task_id in self.received
 
+    @property
+    def sentinel_retries(self) -> set[int]:
+        sentinels = self._connection.default_channel._async_sentinel_manager.sentinels
+        return {one.get_connection_kwargs()["retry"].get_retries() for one in sentinels}
+
     def close(self) -> None:
         self._connection.release()
 
@@ -146,6 +151,7 @@ def test_with_tls_and_passwords_for_redis_and_for_the_sentinels(
         consumer = consume(url)
         task_id = client.enqueue("a", "http://host/a.jpg")
         wait_for(lambda: consumer.has(task_id), "the message")
+        assert consumer.sentinel_retries == {0}, "one that is down must cost no more than one attempt"
     assert group.servers[0].info("keyspace")["db3"]["keys"] > 0
     found = run_doctor(stack, REDIS_URL=url)
     assert found.is_ok["redis"]
