@@ -13,7 +13,8 @@ from ..contract.errors import BrokerUnavailable
 from ..contract.redis_errors import error_text, is_failover, is_full
 from ..contract.redis_options import CLUSTER
 from ..contract.redis_url import RedisUrl, parse_redis_url
-from .connections import ClusterRefused, Deadline, close_redis, connect_redis
+from .bounded import Deadline
+from .connections import ClusterRefused, close_redis, connect_redis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

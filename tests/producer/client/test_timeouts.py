@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from producer import BrokerUnavailable, EmbeddingClient
+from producer.client.bounded import Deadline
 from producer.client.broker import Broker
-from producer.client.connections import Deadline
 from tests.support.servers import SocketServer
 
 if TYPE_CHECKING:
