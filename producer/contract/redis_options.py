@@ -30,6 +30,18 @@ def _flag(text: str) -> bool:
     return text.lower() in _TRUE
 
 
+def _no_tls(text: str) -> bool:
+    if _flag(text):
+        raise ValueError("needs rediss:// instead of redis://")
+    return False
+
+
+def _only_tls(text: str) -> bool:
+    if not _flag(text):
+        raise ValueError("contradicts rediss://")
+    return True
+
+
 def _natural(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise ValueError("must be a whole number")
@@ -129,8 +141,8 @@ _SENTINEL: Mapping[str, Callable[[str], Any]] = {
     "sentinel_ssl": _flag,
 }
 _OPTIONS: Mapping[str, Mapping[str, Callable[[str], Any]]] = {
-    "redis": _TCP,
-    "rediss": {**_TCP, **_TLS},
+    "redis": {**_TCP, "ssl": _no_tls},
+    "rediss": {**_TCP, **_TLS, "ssl": _only_tls},
     "unix": {**_ALL, "virtual_host": _natural},  # Celery's name for `db`
     "sentinel": {**_TCP, **_TLS, **_SENTINEL},
 }
@@ -154,7 +166,6 @@ _HARMLESS = frozenset({
 _ADVICE = {
     **dict.fromkeys(_TLS, "it needs rediss://"),
     **dict.fromkeys(_SENTINEL, "it needs sentinel://"),
-    "ssl": "write rediss://",
     "timeout": "write socket_timeout",
     "database": "write db",
     "virtual_host": "write db",

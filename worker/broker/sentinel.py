@@ -40,7 +40,7 @@ class SentinelChannel(transport.Channel, kombu_redis.SentinelChannel):
         # The sentinels are asked one after the other, and redis-py would try each that is down for seconds. Not in the
         # transport options, because Flower passes those to asyncio's clients, which need a retry of another class.
         self.sentinel_kwargs = {**(self.sentinel_kwargs or {}), "retry": Retry(NoBackoff(), 0)}
-        return super()._get_pool(*args, **kwargs)
+        return super()._get_pool(*args, **kwargs)  # type: ignore[no-untyped-call]
 
 
 class SentinelTransport(transport.Transport):

@@ -78,6 +78,7 @@ SPELLINGS = [
     ("redis://{tcp}/3?username=alice&password={pw}", 3),
     ("redis://:{pw}@{tcp}/3?family=0", 3),
     ("redis://:{pw}@{tcp}/3?family=6&connectTimeout=10000&lazyConnect=true&dial_timeout=5s", 3),
+    ("redis://:{pw}@{tcp}/3?ssl=false", 3),
     ("redis://:{pw}@{tcp}/3?protocol=2", 3),
     ("redis://:{pw}@{tcp}/3?protocol=3", 3),
     ("redis://:{pw}@{tcp}/3?socket_timeout=7&socket_connect_timeout=3&socket_keepalive=no", 3),
@@ -88,6 +89,7 @@ SPELLINGS = [
     ("redis+socket://:{pw}@{folder}/s?virtual_host=3", 3),
     ("redis+socket://alice:{pw}@{folder}/s?db=3", 3),
     ("rediss://:{pw}@{tls}/3?" + CA, 3),
+    ("rediss://:{pw}@{tls}/3?ssl=true&" + CA, 3),
     ("rediss://:{pw}@{tls}/3?ssl_ca_path={folder}&ssl_cert_reqs=none", 3),
     *[
         (f"rediss://:{{pw}}@{{tls}}/3?ssl_cert_reqs={value}&{CA}", 3)
