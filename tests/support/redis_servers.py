@@ -17,7 +17,7 @@ from tests.support.servers import SocketServer
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -75,11 +75,13 @@ class Relay:
         port: The port that the relay listens on.
         target: The port that new connections go to.
         accepted: The number of connections so far.
+        forgotten: Connections up to this number stay open and pass nothing on any more, as behind a router that has
+            forgotten them.
     """
 
     def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
         self.target = target
-        self.accepted = 0
+        self.accepted = self.forgotten = 0
         self._tls = tls
         self._server = SocketServer(self._serve)
         self.port = self._server.port
@@ -92,15 +94,20 @@ class Relay:
 
     def _serve(self, connection: socket.socket) -> None:
         self.accepted += 1
+        number = self.accepted
+
+        def is_forgotten() -> bool:
+            return number <= self.forgotten
+
         with socket.create_connection((HOST, self.target)) as upstream:
             if self._tls and connection.recv(1, socket.MSG_PEEK) == b"\x16":  # TLS starts with a handshake record
                 with self._tls.wrap_socket(connection, server_side=True) as stream:
-                    _splice(stream, upstream)
+                    _splice(stream, upstream, is_forgotten)
             else:
-                _splice(connection, upstream)
+                _splice(connection, upstream, is_forgotten)
 
 
-def _splice(one: socket.socket, other: socket.socket) -> None:
+def _splice(one: socket.socket, other: socket.socket, is_forgotten: Callable[[], bool]) -> None:
     while True:
         for source in select.select([one, other], [], [])[0]:
             chunk = source.recv(65_536)
@@ -108,7 +115,8 @@ def _splice(one: socket.socket, other: socket.socket) -> None:
                 chunk += source.recv(65_536)
             if not chunk:
                 return
-            (other if source is one else one).sendall(chunk)
+            if not is_forgotten():
+                (other if source is one else one).sendall(chunk)
 
 
 def _answers(client: Any) -> bool:

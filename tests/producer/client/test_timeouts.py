@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from producer import BrokerUnavailable, EmbeddingClient
 from producer.client.bounded import Deadline
 from producer.client.broker import Broker
+from tests.support.redis_servers import Relay
 from tests.support.servers import SocketServer
 
 if TYPE_CHECKING:
@@ -53,6 +55,18 @@ def test_the_default_is_2_seconds_and_the_urls_own_timeouts_win() -> None:
         assert (client._timeout_s, waits_of(client)) == (2.0, (0.5, 1.0))
     with EmbeddingClient("redis://host?socket_timeout=7", timeout_s=1.0) as client:
         assert (client._timeout_s, waits_of(client)) == (1.0, (0.5, 7.0))
+
+
+def test_a_connection_that_the_network_has_forgotten_leaves_time_for_a_new_one(
+    redis_url: str, queue: redis.Redis
+) -> None:
+    url = urlsplit(redis_url)
+    with Relay(url.port or 0) as relay, EmbeddingClient(f"redis://127.0.0.1:{relay.port}{url.path}") as client:
+        client.enqueue("a", "http://host/a.jpg")
+        relay.forgotten = relay.accepted
+        client.enqueue("b", "http://host/b.jpg")
+        assert relay.accepted == 2
+    assert queue.llen("images") == 2
 
 
 @pytest.mark.parametrize("waits", range(1, 12))
