@@ -12,11 +12,13 @@ WORKDIR /app
 
 
 FROM base AS flower
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml requirements.lock README.md LICENSE ./
 COPY producer ./producer
 COPY worker ./worker
+# requirements.lock has the version of every package, setuptools included, which builds the wheel.
 # hadolint ignore=DL3013
-RUN pip install ".[flower]"
+RUN pip install -c requirements.lock setuptools && \
+    pip install -c requirements.lock --no-build-isolation ".[flower]"
 USER 10001
 # Flower can stop workers and start tasks. Read-only mode prevents both.
 ENV FLOWER_READ_ONLY=True
@@ -28,14 +30,15 @@ CMD ["celery", "-A", "worker.app", "flower"]
 
 FROM base AS worker
 ARG TORCH_INDEX_URL=""
-# pyproject.toml bounds the versions. PyTorch comes before the sources, so that its layer stays cached when they change.
+# The index chooses the versions of PyTorch, within the bounds of pyproject.toml. It comes before the sources, so that its layer stays cached when they change.
 # hadolint ignore=DL3013
 RUN pip install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch torchvision
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml requirements.lock README.md LICENSE ./
 COPY producer ./producer
 COPY worker ./worker
 # hadolint ignore=DL3013
-RUN pip install ".[worker]" && install -d -o clipqueue /opt/models
+RUN pip install -c requirements.lock setuptools && \
+    pip install -c requirements.lock --no-build-isolation ".[worker]" && install -d -o clipqueue /opt/models
 USER 10001
 # The image contains the weights, so that a start needs neither a network nor a model hub.
 ARG CLIP_MODEL=ViT-B-32-quickgelu

@@ -10,10 +10,10 @@ DEV_INSTALLED := $(VENV)/.installed-dev
 TIED := $(BIN)/python producer/local/tied.py
 # Most tests wait for other processes, so more run at the same time than there are cores; see tests/support/scheduling.py.
 PYTEST := $(TIED) $(BIN)/pytest
-PACKAGES := broker fetch decode encode store lifecycle contract client documents operations cli local
+PACKAGES := broker fetch decode encode store lifecycle selftest contract client documents operations cli local
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check lint chaos soak bench fuzz docs clean $(PACKAGES)
+.PHONY: help demo up test check lint chaos soak bench fuzz docs lock clean $(PACKAGES)
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -56,6 +56,10 @@ docs: $(DEV_INSTALLED) ## Regenerate the generated parts of docs: settings, diag
 	@$(BIN)/python -m tests.support.record_demo
 	@$(BIN)/python -m tests.bench.results
 
+lock: $(DEV_INSTALLED) ## Write requirements.lock, the versions that the image installs, from what is installed here
+	@$(BIN)/python -m tests.support.lock
+	@touch $(DEV_INSTALLED)
+
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
 
@@ -64,9 +68,9 @@ $(DEMO_INSTALLED): pyproject.toml | $(BIN)/python
 	$(PIP) install --editable '.[local]'
 	@touch $@
 
-$(DEV_INSTALLED): pyproject.toml | $(BIN)/python
+$(DEV_INSTALLED): pyproject.toml requirements.lock | $(BIN)/python
 	$(install_torch)
-	$(PIP) install --editable '.[dev]'
+	$(PIP) install --constraint requirements.lock --editable '.[dev]'
 	@touch $@
 
 $(BIN)/python:

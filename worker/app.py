@@ -15,11 +15,10 @@ from kombu.entity import Queue
 
 from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
 from producer.contract.redis_url import parse_redis_url
-from worker.broker.sentinel import celery_settings, install
-from worker.errors import StartupError, StoreUnavailable
-from worker.lifecycle.events import EventFlush
+from worker.errors import StartupError, StoreUnavailable, UnusableLibrary
 from worker.lifecycle.logs import configure_logging
 from worker.lifecycle.state import ProcessState
+from worker.selftest.libraries import check_libraries
 from worker.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -41,7 +40,16 @@ class WorkerApp(Celery):
 
 
 def create_app(settings: Settings) -> WorkerApp:
-    """Return the application for these settings. Opens no connection."""
+    """Return the application for these settings. Opens no connection.
+
+    Raises:
+        UnusableLibrary: The installed Celery, kombu or redis-py does not work as the worker needs.
+    """
+    check_libraries("celery", "kombu", "redis")
+    # Imported here because both need the parts that were just checked.
+    from worker.broker.sentinel import celery_settings, install  # noqa: PLC0415
+    from worker.lifecycle.events import EventFlush  # noqa: PLC0415
+
     install()
     connection = celery_settings(parse_redis_url(settings.redis_url))
     celery = WorkerApp("clipqueue", broker=connection["broker_url"], include=["worker.tasks"], set_as_current=False)
@@ -86,15 +94,15 @@ def create_app(settings: Settings) -> WorkerApp:
     return celery
 
 
-def _load_settings() -> Settings:
+def _start_app() -> tuple[Settings, WorkerApp]:
     try:
-        return load_settings()
-    except SettingsError as exc:
+        settings = load_settings()
+        return settings, create_app(settings)
+    except (SettingsError, UnusableLibrary) as exc:
         sys.exit(str(exc))
 
 
-_settings = _load_settings()
-app = create_app(_settings)
+_settings, app = _start_app()
 
 
 @setup_logging.connect
@@ -112,12 +120,16 @@ def _start(sender: Any, **_: Any) -> None:
     # PyTorch's threads spin while they wait for each other, and for some milliseconds after a forward pass, which slows
     # down the write of the vector to MongoDB. libgomp reads this variable when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "50000")
-    # Imported here because Flower imports this module too, without torch and motor installed.
-    from worker.wiring import build_runtime  # noqa: PLC0415
-
     try:
+        check_libraries("requests", "urllib3", "dnspython", "pillow", "pillow-heif")
+        # Imported here because Flower imports this module too, without torch and motor installed.
+        from worker.lifecycle.events import EVENT_HEARTBEAT_S  # noqa: PLC0415
+        from worker.wiring import build_runtime  # noqa: PLC0415
+
         app.runtime = build_runtime(_settings, app.state, sender.hostname)
         sender.concurrency = min(sender.concurrency, app.runtime.concurrency)
+        if sender.options.get("heartbeat_interval") is None:
+            sender.options["heartbeat_interval"] = EVENT_HEARTBEAT_S
         app.conf.broker_transport_options["max_unacked"] = 2 * sender.concurrency
         app.runtime.watchdog.start()
         # The model and its libraries are half a million long-lived objects. Collecting garbage among them would stop

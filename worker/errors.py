@@ -22,7 +22,7 @@ JobError
 │   ├── DecodeTooCostly         decode_too_costly   more than CLIPQUEUE_DECODE_CPU_S or CLIPQUEUE_DECODE_MEMORY_BYTES
 │   ├── BadVector               bad_vector          the model returned a vector that is zero or not finite
 │   ├── StoreRefused            store_refused       MongoDB rejected the document (a unique index, a validator)
-│   ├── WorkerLost              worker_lost         the job was running when two workers died
+│   ├── WorkerLost              worker_lost         two workers died while each ran only this job
 │   └── InternalError           internal_error      unexpected error; the worker's log has the traceback
 └── TransientError              retried with backoff; recorded as failed when no retries are left
     ├── FetchTimeout            fetch_timeout       the download did not finish in time
@@ -35,11 +35,11 @@ JobError
 
 Requeue                         not caused by the job: it goes back to the queue and uses no retry
 ├── StoreUnavailable            MongoDB is unavailable
+│   └── DocumentDelayed            MongoDB did not read or write one document, and may do it later
 ├── QueueUnavailable            Redis is unavailable
 ├── ResolverBusy                all resolver threads are busy
 ├── DecodersBusy                all decoding processes are busy
 ├── HostBusy                    CLIPQUEUE_FETCH_PER_HOST downloads from this host are running
-├── IsolationBusy               another job of a lost worker is running; such jobs run one at a time
 └── WorkerStopping              the worker is draining and cannot finish the job in time
 
 EncoderError                    handled by the batcher; never reaches a job
@@ -49,7 +49,8 @@ EncoderError                    handled by the batcher; never reaches a job
 StartupError                    the worker does not start; the message says what to set
 ├── ModelUnavailable            the model cannot be loaded
 ├── BrokerUnsupported           REDIS_URL names a Redis Cluster
-└── DecoderUnavailable          no decoding process can be started
+├── DecoderUnavailable          no decoding process can be started
+└── UnusableLibrary             an installed library does not work as the worker needs
 """
 
 from __future__ import annotations
@@ -195,6 +196,12 @@ class StoreUnavailable(Requeue):
     delay_s = 1.0
 
 
+class DocumentDelayed(StoreUnavailable):
+    def __init__(self, message: str, *, others_written: bool) -> None:
+        super().__init__(message)
+        self.others_written = others_written  # by the same request, so MongoDB is not unavailable
+
+
 class QueueUnavailable(Requeue):
     delay_s = 1.0
 
@@ -209,10 +216,6 @@ class ResolverBusy(Requeue):
 
 class DecodersBusy(Requeue):
     delay_s = 1.0  # the next attempt downloads the image again
-
-
-class IsolationBusy(Requeue):
-    pass  # the job has already waited for the other job to end
 
 
 class WorkerStopping(Requeue):
@@ -244,4 +247,8 @@ class BrokerUnsupported(StartupError):
 
 
 class DecoderUnavailable(StartupError):
+    pass
+
+
+class UnusableLibrary(StartupError):
     pass

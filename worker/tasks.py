@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Reject
@@ -12,7 +11,7 @@ from producer.contract.errors import InvalidJob
 from producer.contract.job import ImageJob, now_ms, parse_image_id, read_enqueued_at
 from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
 from worker.app import app
-from worker.broker.validation import LOST_HEADER
+from worker.broker.scripts import LOST_HEADER
 from worker.errors import (
     BadJob,
     InternalError,
@@ -50,10 +49,11 @@ def embed_image(self: Task, /, **kwargs: object) -> None:
 
 def _read_job(task: Task, kwargs: dict[str, Any]) -> ImageJob:
     try:
-        return ImageJob.from_kwargs(kwargs)
+        return ImageJob.from_kwargs(kwargs, task.request.id)
     except InvalidJob as exc:
         error = BadJob(str(exc))
-    _save_failure(Failure(parse_image_id(kwargs.get("image_id")), None, _enqueued_at(kwargs), _attempts(task), error))
+    image_id, enqueued_at_ms = parse_image_id(kwargs.get("image_id")), _enqueued_at(kwargs)
+    _save_failure(Failure(image_id, None, enqueued_at_ms, _attempts(task), error, task.request.id))
     raise error
 
 
@@ -65,9 +65,8 @@ def _enqueued_at(kwargs: dict[str, Any]) -> int:
 
 
 def _embed(task: Task, job: ImageJob) -> None:
-    times_lost = task.request.get(LOST_HEADER, 0)
     try:
-        with app.runtime.quarantine.isolate(task.request.id, times_lost) if times_lost else nullcontext():
+        with app.runtime.quarantine.admit(task.request.id, task.request.get(LOST_HEADER, 0)):
             app.runtime.pipeline.run(job, _attempts(task))
     except TransientError as exc:
         if app.runtime.retries.allows(task.request.retries):
@@ -116,7 +115,7 @@ def _save_failure(failure: Failure) -> None:
 
 
 def _failure(task: Task, job: ImageJob, error: JobError) -> Failure:
-    return Failure(job.image_id, job.url, job.enqueued_at_ms, _attempts(task), error)
+    return Failure(job.image_id, job.url, job.enqueued_at_ms, _attempts(task), error, job.task_id)
 
 
 def _level(exc: Requeue) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from worker.fetch.http import GuardedAdapter
 from worker.lifecycle.heartbeat import Heartbeat
 from worker.lifecycle.watchdog import Watchdog
 from worker.pipeline import Pipeline, StageLimits
+from worker.selftest.guard import check_guard
 from worker.settings import parse_ports
 from worker.store.mongo import MongoStore
 from worker.store.outage import ResilientStore
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# How long a job waits for a slot of its host, or for another job of a lost worker to end, before a requeue.
+# How long a job waits for a slot of its host before a requeue.
 _WAIT_S = 1.0
 _MAX_DECODE_PROCESSES = 8
 
@@ -86,8 +88,12 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         ModelUnavailable: The model cannot be loaded.
         DecoderUnavailable: No decoding process can be started.
         BrokerUnsupported: REDIS_URL names a Redis Cluster.
+        UnusableLibrary: Downloads would bypass the address guard.
     """
-    # First, because it only takes a moment to reject an invalid URI. Importing torch and loading the model take longer.
+    with closing(build_strict_fetcher(settings)) as strict:
+        check_guard(strict.fetch)
+    # Before the model, because it only takes a moment to reject an invalid URI. Importing torch and loading the model
+    # take longer.
     mongo = MongoStore(settings.mongodb_uri, settings.collection, call_s=settings.store_s, upsert=settings.upsert)
     log_target(settings, mongo.database)
     broker = Broker(settings.redis_url)
@@ -122,7 +128,7 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         batcher=batcher,
         fetcher=fetcher,
         decoder=decoder,
-        quarantine=Quarantine(Broker(settings.redis_url), wait_s=_WAIT_S),
+        quarantine=Quarantine(Broker(settings.redis_url), state.isolation, state.drain.raise_if_draining),
         # A job waits at most `encode_s` for its vector. Twice that leaves a margin.
         watchdog=Watchdog(heartbeat, batcher, hang_s=2 * settings.encode_s, on_exit=decoder.close),
         concurrency=concurrency,
@@ -215,6 +221,15 @@ def build_fetcher(settings: Settings) -> HttpFetcher:
     guard = Guard(parse_ports(settings.fetch_ports), settings.fetch_allow_networks, _build_resolver(settings))
     adapter = GuardedAdapter(guard, settings.concurrency, settings.fetch_proxy)
     return HttpFetcher(adapter, HostLimits(settings.fetch_per_host, _WAIT_S), rules)
+
+
+def build_strict_fetcher(settings: Settings) -> HttpFetcher:
+    """Return the fetcher for these settings, but without their exceptions: it refuses what is not public on any port.
+
+    Its timeouts are short, because a download that it refuses needs none.
+    """
+    strict = {"fetch_allow_networks": (), "fetch_ports": "1-65535", "fetch_connect_s": 1.0, "fetch_read_s": 1.0}
+    return build_fetcher(settings.model_copy(update={**strict, "fetch_total_s": 2.0}))
 
 
 def _build_resolver(settings: Settings) -> Resolve:

@@ -13,6 +13,7 @@ from producer.cli.doctor import doctor
 from producer.cli.enqueue import enqueue
 from producer.cli.failed import failed
 from producer.cli.model import model
+from producer.cli.parked import parked
 from producer.cli.purge import purge
 from producer.cli.retry import retry
 from producer.cli.status import status
@@ -29,7 +30,7 @@ def cli() -> None:
     """
 
 
-for _command in (enqueue, status, up, demo, model, doctor, failed, purge, backfill, retry, sweep):
+for _command in (enqueue, status, up, demo, model, doctor, failed, parked, purge, backfill, retry, sweep):
     cli.add_command(_command)
 
 

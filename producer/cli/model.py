@@ -100,7 +100,7 @@ def _load_settings(model_env: dict[str, str]) -> Settings:
 @contextmanager
 def _errors_as_messages() -> Iterator[None]:
     """Print an error of the installation, the settings or the model as a message, and exit with 1."""
-    from worker.errors import ModelUnavailable  # noqa: PLC0415
+    from worker.errors import StartupError  # noqa: PLC0415
 
     try:
         from worker.settings import SettingsError  # noqa: PLC0415  (needs pydantic)
@@ -110,5 +110,5 @@ def _errors_as_messages() -> Iterator[None]:
         yield
     except ImportError:
         fail_without_extra("clipqueue model", "worker")
-    except (SettingsError, ModelUnavailable) as exc:
+    except (SettingsError, StartupError) as exc:
         fail(str(exc).removeprefix("clipqueue: "))

@@ -11,7 +11,7 @@ from producer.cli.output import fail
 from producer.client.broker import Broker
 from producer.client.environment import redis_url_from_env
 from producer.contract.errors import ClipqueueError
-from producer.contract.names import IMAGE_QUEUE, PARKED_LIST
+from producer.contract.names import IMAGE_QUEUE, PARKED_BYTES, PARKED_DROPPED, PARKED_LIST
 from producer.operations.purge import count_messages, delete_messages
 from producer.operations.text import count_of
 
@@ -31,7 +31,7 @@ def purge(*, parked: bool, yes: bool) -> None:
         with closing(Broker(redis_url_from_env())) as broker:
             if not yes:
                 _confirm(broker, key, noun)
-            count = delete_messages(broker, key)
+            count = delete_messages(broker, key, *((PARKED_BYTES, PARKED_DROPPED) if parked else ()))
     except ClipqueueError as exc:
         fail(str(exc))
     click.echo(f"deleted {count_of(count, noun)}")

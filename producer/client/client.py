@@ -6,7 +6,6 @@ It never imports Celery, and it imports pymongo only when a job is recorded: a c
 from __future__ import annotations
 
 import threading
-import uuid
 from typing import TYPE_CHECKING, Any, Self
 
 from ..contract.errors import ConfigurationError
@@ -96,15 +95,16 @@ class EmbeddingClient:
             ConfigurationError: `record` is true, but a MongoDB setting or the extra `mongo` is missing or unusable.
             StoreUnavailable: MongoDB did not record the job. Nothing was enqueued.
         """
-        task_id = str(uuid.uuid4())
-        self._send([ImageJob.new(image_id, url, force=force)], [task_id], record=record)
-        return task_id
+        job = ImageJob.new(image_id, url, force=force)
+        self._send([job], record=record, bulk=False)
+        return str(job.task_id)
 
     def enqueue_many(self, jobs: Iterable[tuple[Any, str]], *, force: bool = False, record: bool = False) -> int:
         """Enqueue many images, in chunks of 500, and return how many.
 
         Args:
-            jobs: Pairs of image id and URL. They are read lazily, so a generator over a large collection is fine.
+            jobs: Pairs of image id and URL. They are read lazily, so a generator over a large collection is fine. If
+                several pairs have the same id, the last one wins.
             force: As for `enqueue`, for all jobs.
             record: As for `enqueue`, for all jobs. Each chunk costs two round trips to MongoDB.
 
@@ -117,7 +117,7 @@ class EmbeddingClient:
         count = 0
         checked = (ImageJob.new(image_id, url, force=force) for image_id, url in jobs)
         for chunk in chunked(checked):
-            self._send(chunk, None, record=record)
+            self._send(chunk, record=record, bulk=True)
             count += len(chunk)
         return count
 
@@ -136,17 +136,16 @@ class EmbeddingClient:
     ) -> None:
         self.close()
 
-    def _send(self, jobs: list[ImageJob], task_ids: list[str] | None, *, record: bool) -> None:
+    def _send(self, jobs: list[ImageJob], *, record: bool, bulk: bool) -> None:
         # Record first: if the push fails, a sweep finds the record. A job that was pushed but not recorded could not be
         # found if Redis lost it.
         note = ""
         if record:
             self._connected_recorder().record(jobs)
             note = " (the job is recorded; clipqueue sweep will enqueue it)"
-        is_bulk = task_ids is None
-        broker, within_s = (self._bulk_broker, _BULK * self._timeout_s) if is_bulk else (self._broker, self._timeout_s)
+        broker, within_s = (self._bulk_broker, _BULK * self._timeout_s) if bulk else (self._broker, self._timeout_s)
         with broker.commands("did not accept the job", note, within_s=within_s) as redis:
-            push(redis, jobs, task_ids)
+            push(redis, jobs)
 
     def _connected_recorder(self) -> JobRecorder:
         with self._recorder_lock:

@@ -34,19 +34,17 @@ def count_unfinished(redis: Redis) -> int:
     return sum(pipeline.execute())
 
 
-def push(redis: Redis, jobs: Sequence[ImageJob], task_ids: Sequence[str] | None = None) -> None:
+def push(redis: Redis, jobs: Sequence[ImageJob]) -> None:
     """Push jobs on the queue with one command.
 
     Args:
         redis: A client or a pipeline.
-        jobs: At least one job.
-        task_ids: One id for each job; by default new ones.
+        jobs: At least one job. One without a task id gets a new one.
 
     Raises:
         RedisError: Redis did not accept them.
     """
-    ids = task_ids or [str(uuid.uuid4()) for _ in jobs]
-    messages: list[Any] = [image_message(job, task_id) for job, task_id in zip(jobs, ids, strict=True)]
+    messages: list[Any] = [image_message(job, job.task_id or str(uuid.uuid4())) for job in jobs]
     redis.lpush(IMAGE_QUEUE, *messages)
 
 

@@ -21,7 +21,7 @@ class EmbeddingJob(TypedDict):
 
     `status` is `done` or `failed` when a worker has finished the job. It is `pending` when the client recorded the job
     (`enqueue(..., record=True)`) and no worker has finished it yet. A pending job has neither `finished_at` nor
-    `attempts`; it has `force` if the client asked for it.
+    `attempts`; it has the `task_id` of its message, and `force` if the client asked for it.
     """
 
     status: str
@@ -37,6 +37,7 @@ class EmbeddingJob(TypedDict):
     format: NotRequired[str]
     error: NotRequired[ErrorFields]
     force: NotRequired[bool]
+    task_id: NotRequired[str]
 
 
 class WorkerHeartbeat(TypedDict):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .clock import EnqueueClock
 from .errors import InvalidJob
 from .text import check_text
 from .urls import check_url, redact_text, redact_url
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 MAX_ID_CHARS = 1024
 # The last millisecond that both a BSON date and Python's datetime can hold (9999-12-31).
 MAX_TIME_MS = 253_402_300_799_999
+# A time further ahead of the reader's clock comes from a wrong clock, or from a program that writes microseconds. Less
+# is believed: the clocks of two machines never agree exactly.
+MAX_AHEAD_MS = 600_000
 JOB_KEYS = ("image_id", "url", "enqueued_at", "force")
 _MAX_DESCRIPTION_CHARS = 4096
 _HEX24 = re.compile(r"[0-9a-fA-F]{24}")
@@ -47,6 +52,7 @@ class ImageJob:
         enqueued_at_ms: When the job was enqueued, in milliseconds since the epoch. If an image is enqueued more than
             once, the last enqueue wins.
         force: Embed again even if the document already has this model's vector for this URL.
+        task_id: The id of the message (`headers.id`). It is not part of the keyword arguments.
 
     Raises:
         InvalidJob: A field has the wrong type or an invalid value.
@@ -56,6 +62,7 @@ class ImageJob:
     url: str
     enqueued_at_ms: int
     force: bool = False
+    task_id: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         _check_id(self.image_id)
@@ -65,8 +72,13 @@ class ImageJob:
 
     @classmethod
     def new(cls, image_id: object, url: str, *, force: bool = False) -> ImageJob:
-        """Return a job that is enqueued now. `image_id` may be any value that `parse_image_id` accepts."""
-        return cls(parse_image_id(image_id), url, now_ms(), force)
+        """Return a job that is enqueued now, with a new task id.
+
+        It wins over every earlier job of this process for the same image. `image_id` may be any value that
+        `parse_image_id` accepts.
+        """
+        parsed = parse_image_id(image_id)
+        return cls(parsed, url, _clock.next_ms(str(parsed).lower()), force, str(uuid.uuid4()))
 
     def to_kwargs(self) -> dict[str, Any]:
         """Return the task's keyword arguments, ready for JSON."""
@@ -77,11 +89,11 @@ class ImageJob:
         return kwargs
 
     @classmethod
-    def from_kwargs(cls, kwargs: Mapping[str, Any]) -> ImageJob:
+    def from_kwargs(cls, kwargs: Mapping[str, Any], task_id: str | None = None) -> ImageJob:
         """Read a job from a message's keyword arguments, which any program may have written.
 
-        Unknown keys are ignored. An `enqueued_at` in the future is replaced by the current time: otherwise the job
-        would win over every later job for the same image.
+        Unknown keys are ignored. An `enqueued_at` more than 10 minutes ahead is replaced by the current time: otherwise
+        the job would win over every later job for the same image.
 
         Raises:
             InvalidJob: A key is missing, or has the wrong type or value.
@@ -92,7 +104,7 @@ class ImageJob:
         force = kwargs.get("force", False)
         if not isinstance(force, bool):
             raise InvalidJob(f"force must be true or false, not {type(force).__name__}")
-        return cls(parse_image_id(kwargs["image_id"]), kwargs["url"], read_enqueued_at(kwargs), force)
+        return cls(parse_image_id(kwargs["image_id"]), kwargs["url"], read_enqueued_at(kwargs), force, task_id)
 
     def describe(self) -> str:
         """Return the keyword arguments for Flower and logs, without the URL's query and fragment."""
@@ -116,7 +128,7 @@ def parse_image_id(value: object) -> ImageId:
 
 
 def read_enqueued_at(kwargs: Mapping[str, Any]) -> int:
-    """Return a message's `enqueued_at` in ms since the epoch; the current time if it is missing or in the future.
+    """Return a message's `enqueued_at` in ms since the epoch; the current time if it is missing or too far ahead.
 
     Raises:
         InvalidJob: It is not a whole number.
@@ -128,7 +140,12 @@ def read_enqueued_at(kwargs: Mapping[str, Any]) -> int:
     is_whole = isinstance(enqueued_at, int) or (isinstance(enqueued_at, float) and enqueued_at.is_integer())
     if isinstance(enqueued_at, bool) or not is_whole:
         raise InvalidJob("enqueued_at must be a whole number of milliseconds since the epoch")
-    return min(int(enqueued_at), now_ms())
+    return believable_ms(int(enqueued_at), now_ms())
+
+
+def believable_ms(at_ms: int, reader_ms: int) -> int:
+    """Return the time at which another program enqueued a job, or the reader's time if that is too far ahead of it."""
+    return reader_ms if at_ms > reader_ms + MAX_AHEAD_MS else at_ms
 
 
 def id_of_url(url: str) -> str:
@@ -149,6 +166,9 @@ def describe_kwargs(kwargs: Mapping[str, Any]) -> str:
 def now_ms() -> int:
     """Return the current time in milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
+
+
+_clock = EnqueueClock(now_ms)
 
 
 def _check_id(image_id: ImageId) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from pymongo import WriteConcern
+from pymongo import ReadPreference, WriteConcern
 from pymongo.errors import ConnectionFailure, OperationFailure
+from pymongo.read_concern import ReadConcern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 # `wtimeout` must be shorter than `socketTimeoutMS` (`client_options`).
 WRITE_CONCERN = WriteConcern(w="majority", wtimeout=5000)
+# Reads decide whether a job is dropped, so they must see every write that was acknowledged before. A secondary, or a
+# read concern of "majority", may lag behind the writes of a backend that waits only for the primary. The URI and the
+# server's default may say otherwise.
+READ_PREFERENCE = ReadPreference.PRIMARY
+READ_CONCERN = ReadConcern("local")
 _UNUSABLE_URI = (
     "MONGODB_URI is invalid, or its SRV record was not found; expected format: "
     "mongodb://user:password@host:27017/database"

@@ -2,9 +2,14 @@
 
 IMAGE_QUEUE = "images"
 IMAGE_TASK = "clipqueue.embed_image"
-# A Redis list of items that were on the queue and are not valid messages, newest first. Each is a JSON object:
-# `parked_at` (ms since the epoch), `reason`, `bytes` (the item's size) and `item` (its first bytes as base64).
+# A Redis list of items that were on the queue and are not valid messages, newest first. Each is a JSON object: `id` (32
+# hex digits; entries of earlier versions have none), `parked_at` (ms since the epoch), `reason`, `bytes` (the item's
+# size) and `item` (as base64; an item that is larger than a message may be is cut, and then shorter than `bytes`).
 PARKED_LIST = "clipqueue:parked"
+# The sum of the lengths of those entries. Above the maximum, the oldest entries are dropped, and counted here.
+PARKED_BYTES = "clipqueue:parked_bytes"
+PARKED_DROPPED = "clipqueue:parked_dropped"
+PARKED_MAX_BYTES = 16 * 1024 * 1024
 # kombu's keys for messages that were delivered and are not acked yet: a hash of the messages by delivery tag, and a
 # sorted set of the delivery tags by delivery time (seconds since the epoch).
 UNACKED = "unacked"

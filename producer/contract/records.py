@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
 
-from .job import ObjectIdRef
+from .job import MAX_AHEAD_MS, ObjectIdRef, now_ms
 
 if TYPE_CHECKING:
     from .job import ImageId, ImageJob
@@ -21,7 +21,7 @@ BsonId = str | ObjectId
 # These describe the vector, not the last job. They stay when a later job is pending or fails.
 VECTOR_FIELDS = ("model", "dim", "sha256", "width", "height", "format")
 # Together these fields identify one version of `embedding_job`: every write changes at least one of them.
-VERSION_FIELDS = ("status", "url", "sha256", "enqueued_at", "finished_at")
+VERSION_FIELDS = ("status", "url", "sha256", "enqueued_at", "finished_at", "task_id")
 # How often a compare and swap is tried before it is an error.
 MAX_SWAPS = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -48,10 +48,22 @@ def job_record(document: Document) -> Document:
     return stored if isinstance(stored, dict) else {}
 
 
-def is_enqueued_later(stored: Document, enqueued_at: datetime) -> bool:
-    """Return whether the stored job was enqueued after `enqueued_at`."""
-    stored_at = stored.get("enqueued_at")
-    return isinstance(stored_at, datetime) and stored_at > enqueued_at
+def supersedes(stored: Document, enqueued_at: datetime, task_id: str | None) -> bool:
+    """Return whether the stored job is another one that was enqueued later.
+
+    A job's own record never supersedes it, although the worker may have replaced the time of the message. A time that
+    is too far ahead of this machine's clock is not later: workers do not believe it either.
+
+    Args:
+        stored: The document's `embedding_job`.
+        enqueued_at: When the job was enqueued.
+        task_id: The job's task id; None if it is unknown.
+    """
+    stored_ms = to_ms(stored.get("enqueued_at"))
+    is_own = task_id is not None and stored.get("task_id") == task_id
+    if is_own or stored_ms is None or stored_ms > now_ms() + MAX_AHEAD_MS:
+        return False
+    return bson_date(stored_ms) > enqueued_at
 
 
 def vector_fields(stored: Document) -> Document:
@@ -78,9 +90,11 @@ def pending_record(stored: Document, job: ImageJob) -> Document | None:
     """
     enqueued_at = bson_date(job.enqueued_at_ms)
     is_done = not job.force and (stored.get("status"), stored.get("url")) == ("done", job.url)
-    if is_done or is_enqueued_later(stored, enqueued_at):
+    if is_done or supersedes(stored, enqueued_at, job.task_id):
         return None
     record = {**vector_fields(stored), "status": "pending", "url": job.url, "enqueued_at": enqueued_at}
+    if job.task_id is not None:
+        record["task_id"] = job.task_id
     if job.force:
         record["force"] = True  # a sweep that enqueues the job again must pass it on
     return None if record == stored else record

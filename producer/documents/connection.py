@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING
 
 import pymongo
 from bson.errors import BSONError
-from pymongo import ReadPreference
 from pymongo.errors import BulkWriteError, InvalidName, PyMongoError
 
 from ..contract.errors import ConfigurationError, StoreUnavailable
-from ..contract.mongodb import WRITE_CONCERN, client_options, describe_failed_request, describe_unusable_uri
+from ..contract.mongodb import (
+    READ_CONCERN,
+    READ_PREFERENCE,
+    WRITE_CONCERN,
+    client_options,
+    describe_failed_request,
+    describe_unusable_uri,
+)
 from ..contract.names import DEFAULT_DATABASE
 from ..contract.records import Document
 
@@ -45,12 +51,12 @@ def connect_collection(
     except ConfigurationError:
         client.close()
         raise
-    return collection.with_options(write_concern=WRITE_CONCERN, read_preference=ReadPreference.PRIMARY)
+    return collection.with_options(write_concern=WRITE_CONCERN)
 
 
 @contextmanager
 def open_collection(mongodb_uri: str, name: str) -> Iterator[Collection[Document]]:
-    """Yield a collection with the write concern and the read preference of the URI, and close it afterwards.
+    """Yield a collection that reads from the primary, with the write concern of the URI, and close it afterwards.
 
     Raises:
         ConfigurationError: The URI or the collection's name cannot be used.
@@ -88,6 +94,9 @@ def _connect(mongodb_uri: str, timeout_s: float = 5.0, socket_timeout_s: float =
 
 def _collection_of(client: Client, name: str) -> Collection[Document]:
     try:
-        return client.get_default_database(DEFAULT_DATABASE)[name]
+        database = client.get_default_database(
+            DEFAULT_DATABASE, read_preference=READ_PREFERENCE, read_concern=READ_CONCERN
+        )
+        return database[name]
     except InvalidName:
         raise ConfigurationError(f"{name!r} is not a valid collection name") from None

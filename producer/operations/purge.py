@@ -19,8 +19,8 @@ def count_messages(broker: Broker, key: str) -> int:
     return int(count)
 
 
-def delete_messages(broker: Broker, key: str) -> int:
-    """Delete the list `key` and return how many messages it had.
+def delete_messages(broker: Broker, key: str, *counters: str) -> int:
+    """Delete the list `key` and the keys that count its messages; return how many messages it had.
 
     Raises:
         BrokerUnavailable: Redis could not be reached.
@@ -30,5 +30,5 @@ def delete_messages(broker: Broker, key: str) -> int:
         # other clients, unlike DEL.
         pipeline = redis.pipeline(transaction=True)
         pipeline.llen(key)
-        pipeline.unlink(key)
+        pipeline.unlink(key, *counters)
         return int(pipeline.execute()[0])

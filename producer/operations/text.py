@@ -1,8 +1,9 @@
-"""Formats numbers and time spans for a terminal."""
+"""Formats numbers, sizes and time spans for a terminal."""
 
 from __future__ import annotations
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
+_KIB, _MIB = 1 << 10, 1 << 20
 
 
 def duration(seconds: float) -> str:
@@ -16,3 +17,11 @@ def duration(seconds: float) -> str:
 def count_of(number: int, noun: str) -> str:
     """Return a number with its noun, such as `1 message` or `2 messages`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def size_of(number: int) -> str:
+    """Return a number of bytes, such as `512 bytes`, `1.5 KiB` or `16.0 MiB`."""
+    for size, unit in ((_MIB, "MiB"), (_KIB, "KiB")):
+        if number >= size:
+            return f"{number / size:,.1f} {unit}"
+    return count_of(number, "byte")

@@ -16,7 +16,9 @@ from ephemeral_port_reserve import reserve
 from producer.cli.model import SMALL_MODEL
 from producer.client.client import EmbeddingClient
 from producer.contract.names import IMAGE_QUEUE
+from producer.local import servers
 from producer.local.stack import Stack
+from tests.chaos.failover import Failover
 from tests.chaos.processes import ManagedProcess
 from tests.support.waiting import wait_for
 from tests.support.workers import FAKE_ENCODER_APP, worker_command
@@ -58,19 +60,22 @@ class Cluster:
     Args:
         folder: The folder of data and logs.
         app: The Celery application of the workers: REAL, or FAKE for the encoder without torch.
+        replicated: Run a replica of Redis, so that there can be a failover.
 
     Attributes:
         workers: The workers that were added.
         known_ids: Every image id that was enqueued since the last reset.
     """
 
-    def __init__(self, folder: Path, *, app: str = FAKE) -> None:
+    def __init__(self, folder: Path, *, app: str = FAKE, replicated: bool = False) -> None:
         self.folder = folder
         self.app = app
+        self._replicated = replicated
         self.workers: list[ManagedProcess] = []
         self.known_ids: set[str] = set()
         self._processes: list[ManagedProcess] = []
         self._sweep: ManagedProcess | None = None
+        self._failover: Failover | None = None
         self._exit_stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -78,7 +83,10 @@ class Cluster:
             # Only its commands and its environment: the processes of a Stack cannot be killed and started again.
             self.stack = self._exit_stack.enter_context(Stack(self.folder))
             self.env = {**self.stack.environment(), **MODELS[self.app], **WORKER_ENV}
+            self.redis_url = self.stack.redis_url
             self._start_servers()
+            if self._replicated:
+                self._replicate()
             self._connect()
         except BaseException:
             self._exit_stack.close()
@@ -139,6 +147,13 @@ class Cluster:
         logs = "".join(path.read_text() for path in self.folder.glob("sweep.*.log"))
         return sum(map(int, re.findall(r"queued again: (\d+)", logs)))
 
+    def fail_over(self) -> None:
+        """Make the replica of Redis the primary, and the primary a replica that keeps its connections open."""
+        assert self._failover is not None, "the cluster has no replica"
+        self._failover.run()
+        self.redis = self._failover.primary
+        self.broker.connection_pool.disconnect()
+
     def control_images(self, **settings: object) -> None:
         """Change how the image server answers; see `tests.chaos.image_server`."""
         with urllib.request.urlopen(f"{self.images_url}/control?{urlencode(settings)}", timeout=5):  # noqa: S310
@@ -173,12 +188,24 @@ class Cluster:
         self.images = self._add("image-server", lambda: serve, lambda _: self._images_answer())
         self.start_exited()
 
+    def _replicate(self) -> None:
+        """Start a replica of Redis. From now on, `redis_url` leads to the primary, whichever that is."""
+        port, folder = reserve(), self.folder / "replica"
+        folder.mkdir()
+        command = servers.redis_command(folder, port)
+        answers = f"redis://{servers.HOST}:{port}/0"
+        replica = self._add("replica", lambda: command, lambda _: servers.redis_answers(answers))
+        replica.start()
+        self._failover = Failover([(self.redis, self.stack._redis_port), (replica, port)])
+        self.redis_url = self._exit_stack.enter_context(self._failover.switch_url())
+        self.env["REDIS_URL"] = self.redis_url
+
     def _connect(self) -> None:
         """Connect to the servers. The connections close before the servers end, because drivers wait for an answer."""
-        self.broker = self._exit_stack.enter_context(redis.Redis.from_url(self.stack.redis_url, socket_timeout=30))
+        self.broker = self._exit_stack.enter_context(redis.Redis.from_url(self.redis_url, socket_timeout=30))
         mongo = pymongo.MongoClient[Document](self.stack.mongodb_uri, tz_aware=True, timeoutMS=300_000)
         self.collection = self._exit_stack.enter_context(mongo)["clipqueue"]["images"]
-        client = EmbeddingClient(self.stack.redis_url, mongodb_uri=self.stack.mongodb_uri)
+        client = EmbeddingClient(self.redis_url, mongodb_uri=self.stack.mongodb_uri)
         self.client = self._exit_stack.enter_context(client)
 
     def _add(self, name: str, command: Any, is_ready: Any, env: dict[str, str] | None = None) -> ManagedProcess:

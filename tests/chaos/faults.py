@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.chaos.cluster import Cluster
     from tests.chaos.processes import ManagedProcess
     from tests.chaos.schedule import Fault
@@ -28,9 +31,14 @@ def inject(cluster: Cluster, fault: Fault) -> str:
         case "freeze":
             with process.frozen():
                 time.sleep(fault.duration_s)
+        case "fill" if target.endswith("memory"):
+            with _full_memory(cluster):
+                time.sleep(fault.duration_s)
         case "fill":
             with process.full_disk():
                 time.sleep(fault.duration_s)
+        case "fail":
+            cluster.fail_over()
         case "flush":
             cluster.broker.flushall()
         case "flap":
@@ -47,5 +55,15 @@ def restart_exited(cluster: Cluster) -> str:
 
 
 def _process(cluster: Cluster, target: str) -> ManagedProcess:
-    name = target.removesuffix(" disk").removesuffix("'s").removesuffix("'")
-    return {"redis": cluster.redis, "mongo": cluster.mongo, "images": cluster.images}[name]
+    servers: dict[str, ManagedProcess] = {"redis": cluster.redis, "mongo": cluster.mongo, "images": cluster.images}
+    return next(process for name, process in servers.items() if name in target)
+
+
+@contextmanager
+def _full_memory(cluster: Cluster) -> Iterator[None]:
+    """Give Redis less memory than it uses, until the block ends."""
+    cluster.broker.config_set("maxmemory", 1)
+    try:
+        yield
+    finally:
+        cluster.broker.config_set("maxmemory", 0)

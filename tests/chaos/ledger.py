@@ -61,11 +61,17 @@ class Ledger:
         }
         self._enqueue(expected, {})
 
+    def forget(self, count: int) -> None:
+        """Forget the last `count` images, which Redis refused for certain."""
+        for image_id in list(self.expected)[-count:]:
+            del self.expected[image_id]
+            self.cluster.known_ids.discard(image_id)
+
     @contextmanager
     def enqueue_into_a_frozen_pop(self) -> Iterator[int]:
         """Freeze the only worker while it waits for a message, so that Redis pops one for it. Yields how many."""
         (worker,) = self.cluster.workers
-        # The command ends after a second without a message, so it may end before the worker freezes.
+        # The command ends after some seconds without a message, so it may end before the worker freezes.
         for _ in range(20):
             self.cluster.await_pending_pop()
             with worker.frozen():

@@ -13,6 +13,8 @@ WEIGHTS = {
     "kill redis": (3, 0.0, 4.0),
     "freeze redis": (2, 1.0, 15.0),
     "fill redis' disk": (1, 2.0, 6.0),
+    "fill redis' memory": (2, 2.0, 15.0),
+    "fail over redis": (3, 0.0, 0.0),
     "flush redis": (1, 0.0, 0.0),
     "kill mongo": (3, 0.0, 20.0),
     "freeze mongo": (2, 1.0, 10.0),

@@ -48,8 +48,8 @@ def test_five_kills_at_random_moments_lose_nothing(tmp_path: Path) -> None:
             victim.await_ready()
             victim.kill()
             victim.start(wait=False)
-        # A job that was running in two killed workers counts as the one that killed them.
-        wait_for_report(ledger).assert_complete("worker_lost")
+        # Even a job that was running in two killed workers is done: neither worker ran it alone.
+        wait_for_report(ledger).assert_complete()
 
 
 @pytest.mark.chaos
@@ -61,4 +61,4 @@ def test_small_jobs_survive_a_worker_that_is_killed_every_few_seconds(cluster: C
     while cluster.queued()["images"] and (victim := next(victims, None)):
         time.sleep(3)
         victim.restart()
-    wait_for_report(ledger, 120).assert_complete("worker_lost")
+    wait_for_report(ledger, 120).assert_complete()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from producer.client.queue import push
+from producer.contract.job import ImageJob, now_ms
+from producer.contract.records import bson_date
+from producer.documents.recording import JobRecorder
 from tests.support.messages import hand_made_message
 from tests.support.pictures import encoded, photo, small_jpeg
 from tests.support.servers import Answer
@@ -19,6 +25,7 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
 
     from producer.client.client import EmbeddingClient
+    from producer.local.stack import Stack
     from tests.support.servers import ImageServer
 
 Document = dict[str, Any]
@@ -113,6 +120,18 @@ def test_an_image_with_a_vector_is_embedded_again_only_with_force(
 
     client.enqueue(new_id, url, force=True)
     wait_for(lambda: images.hits["/once.jpg"] == 2, "the forced job to download")
+
+
+def test_a_recorded_job_runs_although_its_time_is_replaced(
+    broker: redis.Redis, images: ImageServer, result_of: ResultOf, new_id: str, stack: Stack
+) -> None:
+    """The backend's clock is 11 minutes ahead. The worker finds the task id of the message in the record."""
+    job = ImageJob(new_id, images.add("/ahead.jpg", small_jpeg()), now_ms() + 660_000, task_id=str(uuid.uuid4()))
+    with closing(JobRecorder.connect(stack.mongodb_uri, "images", 5.0)) as recorder:
+        recorder.record([job])
+    push(broker, [job])
+    record = result_of(new_id)["embedding_job"]
+    assert (record["status"], record["enqueued_at"] < bson_date(now_ms())) == ("done", True)
 
 
 def test_the_query_of_a_signed_url_is_never_logged(

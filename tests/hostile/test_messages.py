@@ -15,6 +15,7 @@ import pytest
 from tests.hostile.messages import PARKED, RECORDED, REPAIRED, URL, changed, job, message
 from tests.support.commands import COMMAND
 from tests.support.waiting import wait_for
+from worker.broker.validation import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from tests.support.hostile import HostileWorker
@@ -43,7 +44,7 @@ def test_an_item_without_a_valid_id_is_parked(number: int, parked: list[dict[str
     item = list(PARKED.values())[number]
     item = item.encode() if isinstance(item, str) else item
     entry = parked[number]
-    assert base64.b64decode(entry["item"]) == item[:16_384]
+    assert base64.b64decode(entry["item"]) == item[:MAX_MESSAGE_BYTES]
     assert entry["bytes"] == len(item)
     assert entry["reason"]
     assert "deadbeef" not in entry["reason"]
@@ -114,7 +115,7 @@ def test_doctor_shows_the_parked_items(hostile_worker: HostileWorker) -> None:
     env = {**os.environ, "REDIS_URL": hostile_worker.redis_url}
     done = subprocess.run([*COMMAND, "doctor"], env=env, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
-    assert "4 messages on the queue were not valid; the newest:" in done.stdout
+    assert "FAIL  parked: 4 messages on the queue" in done.stdout
     assert "is not JSON" in done.stdout
     assert "garbage with" in done.stdout
     assert "\x1b" not in done.stdout

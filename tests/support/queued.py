@@ -16,6 +16,12 @@ def queued_kwargs(broker: redis.Redis) -> list[dict[str, Any]]:
     return [json.loads(base64.b64decode(json.loads(raw)["body"]))[1] for raw in reversed(messages)]
 
 
+def queued_task_ids(broker: redis.Redis) -> list[str]:
+    """Return the task id of each waiting job; the first is consumed next."""
+    messages: Any = broker.lrange("images", 0, -1)
+    return [json.loads(raw)["headers"]["id"] for raw in reversed(messages)]
+
+
 def queued_ids(broker: redis.Redis) -> list[str]:
     """Return the ids of the waiting jobs; an ObjectId as its hex digits."""
     ids = [kwargs["image_id"] for kwargs in queued_kwargs(broker)]

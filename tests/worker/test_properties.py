@@ -18,7 +18,8 @@ from tests.hostile.corpus import SPECIMENS
 from tests.support.decoding import decoder_for
 from tests.support.generated import JSON
 from tests.support.messages import hand_made_message
-from worker.broker.validation import LOST_HEADER, InvalidMessage, validate_message
+from worker.broker.scripts import LOST_HEADER
+from worker.broker.validation import InvalidMessage, validate_message
 from worker.errors import JobError
 from worker.fetch.dns import parse_address
 from worker.fetch.guard import is_allowed

@@ -57,9 +57,10 @@ def celery_settings(url: RedisUrl) -> dict[str, Any]:
         **waits,
         "socket_keepalive": True,
         "socket_keepalive_options": KEEPALIVE,
-        "health_check_interval": _HEALTH_CHECK_S,
         "client_name": "clipqueue-worker",
         **url.options,
+        # kombu would take a connection that waits for a message for a broken one.
+        "health_check_interval": max(_HEALTH_CHECK_S, url.options.get("health_check_interval", 0)),
     }
     if url.master_name:
         options |= {

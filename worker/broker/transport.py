@@ -1,43 +1,47 @@
 """kombu's Redis transport, changed so that no message is lost and only valid messages reach Celery.
 
-`install` registers it for `redis://` and `rediss://`. A message is popped into a list of the process (`deliveries`),
-validated (`validation`) and recorded as unacked (`qos`) before Celery sees it. Invalid messages are parked, which
-means moved to a dead-letter list (`PARKED_LIST`).
+`install` registers it for `redis://` and `rediss://`. What happens to a message on Redis is in `scripts`. A message is
+taken, recorded as unacked and validated (`validation`) before Celery sees it. Invalid messages are parked, which means
+moved to a dead-letter list (`PARKED_LIST`).
 """
 
 from __future__ import annotations
 
 import base64
-import json
 import logging
-import threading
 import time
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
+from kombu.utils.json import dumps
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from producer.contract.job import now_ms
-from producer.contract.names import IMAGE_QUEUE, PARKED_LIST
+from producer.contract.names import IMAGE_QUEUE
+from producer.contract.redis_errors import is_failover
+from worker.broker import scripts
 from worker.broker.deliveries import ConsumerState
 from worker.broker.qos import QoS
-from worker.broker.validation import LOST_HEADER, InvalidMessage, validate_message
+from worker.broker.validation import MAX_MESSAGE_BYTES, InvalidMessage, validate_message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 logger = logging.getLogger(__name__)
 
-_MAX_PARKED = 1000
-_MAX_PARKED_BYTES = 16_384
-_HEARTBEAT_INTERVAL_S = 5.0
-# After Redis refused a write. It is most likely full; retrying at once would not help.
+# After Redis refused a write because its disk is full or a permission is missing. Retrying at once would not help.
 _BACK_OFF_S = 5.0
-# Maximum number of messages popped at a time. It limits the memory: a valid message has up to 128 KiB, an invalid one
+# How long Redis waits for a message before it answers that there is none. Each wait is a command, which may cost money.
+# kombu takes the connection for broken if there is no answer for `brpop_timeout` + `health_check_interval`, 11 s.
+_WAIT_S = 5
+# A full Redis refuses to wait, so the queue is polled.
+_POLL_S = 1.0
+# Maximum number of messages taken at a time. It limits the memory: a valid message has up to 128 KiB, an invalid one
 # any size.
-_MAX_POPPED = 32
+_MAX_TAKEN = 32
 
 
 def install() -> None:
@@ -47,15 +51,13 @@ def install() -> None:
 
 
 class Channel(kombu_redis.Channel):
-    """Pops messages from the queue, validates them and parks invalid ones.
+    """Takes messages from the queue, validates them and parks invalid ones.
 
     Attributes:
         consumption: Transport option: what all channels of the process share.
         max_countdown_s: Transport option: maximum seconds that a message may ask to wait.
         max_unacked: Transport option: maximum number of unacked messages; 0 is no limit.
         protocol: Transport option: version of Redis' protocol, 2 or 3; None is redis-py's default.
-        restoring_thread: The thread that is requeuing messages of lost workers. Other threads requeue those of this
-            process.
     """
 
     QoS = QoS
@@ -69,13 +71,12 @@ class Channel(kombu_redis.Channel):
     max_countdown_s: float = 0.0
     max_unacked: int = 0
     protocol: int | None = None
-    restoring_thread: int | None = None
 
     _brpop_sent_at: Any = None
     _commands: Any = None
     _consumes_jobs = False
-    _queue_length = 0
-    _heartbeat_at = float("-inf")
+    # Whether messages may wait on the queue: it was not empty at the last look.
+    _may_be_waiting = True
     _paused_until = 0.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -83,120 +84,171 @@ class Channel(kombu_redis.Channel):
         super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def _brpop_start(self, timeout: float | None = None) -> None:
-        """Send the next blocking pop. kombu reads the reply through `parse_response` of the client below."""
+        """Take what waits on the queue; if it is empty, ask Redis to wait for the next message."""
         # kombu's own BRPOP consumes Celery's reply queues, which `celery inspect` uses.
         self._consumes_jobs = IMAGE_QUEUE in self.active_queues
         if not self._consumes_jobs:
             super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
             return
-        if time.monotonic() < self._paused_until or not self._heartbeat():
+        if time.monotonic() < self._paused_until:
             return
+        self._take_waiting()
+        if self.qos.can_consume() and not self._may_be_waiting:
+            self._wait_for_message()
+
+    def _wait_for_message(self) -> None:
+        # Redis moves the message to a list of this process, so that it is not lost if the reply is: the next `take`
+        # begins with that list.
         connection = self.client.connection
         self._in_poll, self._brpop_sent_at = connection, time.monotonic()
-        key = self.consumption.processing.key
-        connection.send_command("BLMOVE", IMAGE_QUEUE, key, "RIGHT", "LEFT", timeout or self.brpop_timeout)
+        key = self.consumption.processing_key
+        connection.send_command("BLMOVE", IMAGE_QUEUE, key, "RIGHT", "LEFT", _WAIT_S)
 
-    def _heartbeat(self) -> bool:
-        """Send a heartbeat if one is due; return False if Redis refuses it."""
-        if time.monotonic() - self._heartbeat_at < _HEARTBEAT_INTERVAL_S:
-            return True
+    def _brpop_read(self, **options: Any) -> Any:
+        """Read the answer to `_wait_for_message`, and take what came."""
+        if not self._consumes_jobs:
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+        connection = self.client.connection
         try:
-            with self.conn_or_acquire() as client:
-                self.consumption.processing.heartbeat_and_reclaim(client)
+            self._may_be_waiting = self.client.parse_response(connection, "BLMOVE", **options) is not None
+        except self.connection_errors:
+            connection.disconnect()
+            raise
+        except OutOfMemoryError:
+            self._may_be_waiting = True
+            self._paused_until = time.monotonic() + _POLL_S
         except ResponseError as exc:
             self.back_off(exc)
-            return False
-        self._heartbeat_at = time.monotonic()
+        finally:
+            self._in_poll = False
+        self._take_waiting()
         return True
 
+    def _take_waiting(self) -> None:
+        """Take and deliver messages while there are free slots, and messages that wait."""
+        while self._may_be_waiting and time.monotonic() >= self._paused_until and self._may_take():
+            self._deliver_all(self._take(min(self.qos.free_slots(), _MAX_TAKEN)))
+
+    def _may_take(self) -> bool:
+        return not self._closing and IMAGE_QUEUE in self.active_queues and self.qos.can_consume()
+
+    def _take(self, count: int) -> list[dict[str, Any]]:
+        """Take up to `count` messages; return the valid ones and park the others."""
+        deliveries, tags = self.consumption.deliveries, [uuid.uuid4().hex for _ in range(count)]
+        try:
+            with self.conn_or_acquire() as client:
+                taken = scripts.take(client, self.consumption.processing_key, tags)
+        except ResponseError as exc:
+            self.back_off(exc)
+            return []
+        except (RedisError, OSError):
+            # The script may have run, but Celery never gets these messages. Requeue them, or they would wait for the
+            # visibility timeout.
+            deliveries.defer_requeue(tags)
+            raise
+        self._may_be_waiting = taken.waiting > 0
+        for tag in tags[: len(taken.items)]:
+            deliveries.add(tag)
+        return self._accept(dict(zip(tags, taken.items, strict=False)))
+
+    def _accept(self, items: dict[str, bytes]) -> list[dict[str, Any]]:
+        """Return the valid messages among items by delivery tag; park the others."""
+        messages = []
+        for tag, item in items.items():
+            try:
+                message = validate_message(item, self.max_countdown_s)
+            except InvalidMessage as exc:
+                self._park(tag, item, str(exc))
+            else:
+                message["properties"]["delivery_tag"] = tag
+                messages.append(message)
+        return messages
+
+    def _deliver_all(self, messages: Sequence[dict[str, Any]]) -> None:
+        remaining = list(messages)
+        try:
+            while remaining:
+                self.connection._deliver(remaining.pop(0), IMAGE_QUEUE)  # noqa: SLF001  (as kombu does)
+        finally:  # an error, such as a thread that cannot start, leaves the rest undelivered
+            self.consumption.deliveries.defer_requeue(message["properties"]["delivery_tag"] for message in remaining)
+
+    def _park(self, tag: str, item: bytes, reason: str) -> None:
+        entry = {
+            "id": uuid.uuid4().hex,
+            "parked_at": now_ms(),
+            "reason": reason,
+            "bytes": len(item),
+            "item": base64.b64encode(item[:MAX_MESSAGE_BYTES]).decode(),
+        }
+        try:
+            with self.conn_or_acquire() as client:
+                scripts.park(client, tag, entry)
+            logger.error("parked an invalid message: %s; `clipqueue parked list` shows it", reason)
+        except (RedisError, OSError) as exc:
+            self.consumption.deliveries.defer_requeue([tag])
+            logger.error("cannot park an invalid message, so it is requeued: %s", exc)  # noqa: TRY400  (expected)
+        self.consumption.deliveries.discard([tag])
+
     def back_off(self, exc: ResponseError) -> None:
-        """Pause consumption because Redis refused a write; the processing list is requeued before the next pop."""
+        """Pause consumption because Redis refused a write."""
         self._paused_until = time.monotonic() + _BACK_OFF_S
-        self._heartbeat_at = float("-inf")
         logger.error("Redis refused a write; consumption paused for %g s: %s", _BACK_OFF_S, exc)
 
+    def flush(self) -> None:
+        """Send all deferred acks and requeues together.
+
+        Raises:
+            RedisError, OSError: Redis is unavailable. They stay deferred.
+        """
+        if self.consumption.deliveries.has_pending:
+            with self.conn_or_acquire() as client:
+                self.consumption.deliveries.flush(client)
+
+    def redeliver(self) -> None:
+        """Requeue the messages of lost workers, and show that this process is alive. Raises as `flush` does."""
+        with self.conn_or_acquire() as client:
+            if not self._may_take() and not self._in_poll:  # nothing was handed over that will be taken soon
+                scripts.return_untaken(client, self.consumption.processing_key)
+            if count := scripts.redeliver(client, self.consumption.process, self.visibility_timeout):
+                logger.warning("requeued %d messages of lost workers", count)
+
+    def close(self) -> None:
+        """Requeue what the channel holds, and send the deferred acks."""
+        if self._in_poll and self._consumes_jobs:
+            # kombu would wait for the reply. A message that Redis hands over now is on the processing list.
+            self.client.connection.disconnect()  # which clears `_in_poll`
+        if not self.closed and self._qos:
+            self._qos.restore_unacked_once()
+        try:
+            self.flush()
+        except (RedisError, OSError) as exc:
+            logger.warning("Redis unavailable; acks and requeues are sent later: %s", exc)
+        super().close()  # type: ignore[no-untyped-call]
+
+    def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
+        """Publish a message. A full Redis accepts a retry, because the message that it replaces is acked next."""
+        if queue != IMAGE_QUEUE:
+            super()._put(queue, message, **kwargs)  # type: ignore[no-untyped-call]
+            return
+        with self.conn_or_acquire() as client:
+            scripts.republish(client, dumps(message))  # type: ignore[no-untyped-call]
+
+    def _lookup(self, exchange: str, routing_key: str, default: str | None = None) -> list[str]:
+        """Return the queues of a message. The binding of the jobs' queue is never read, as it may not be on Redis."""
+        if routing_key == IMAGE_QUEUE:
+            return [IMAGE_QUEUE]
+        return super()._lookup(exchange, routing_key, default)  # type: ignore[no-any-return, no-untyped-call]
+
     def _queue_bind(self, *args: Any) -> None:
-        """Bind a queue: the first write of a starting consumer. Wait if Redis refuses it."""
+        """Bind a queue: the only write of a starting consumer. It works without, if Redis refuses it."""
         try:
             super()._queue_bind(*args)  # type: ignore[no-untyped-call]
+        except OutOfMemoryError as exc:
+            logger.warning("Redis is full; starting without a binding: %s", exc)
         except ResponseError as exc:
             self.back_off(exc)
             time.sleep(_BACK_OFF_S)  # Celery would retry five times a second
             raise
-
-    def _brpop_read(self, **options: Any) -> Any:
-        """Deliver the popped message, then pop and deliver more while messages are queued and slots are free."""
-        delivered = super()._brpop_read(**options)  # type: ignore[no-untyped-call]
-        if self._consumes_jobs and not self._closing and IMAGE_QUEUE in self.active_queues:
-            self._pop_more(min(self.qos.free_slots(), self._queue_length, _MAX_POPPED))
-        return delivered
-
-    def _pop_more(self, count: int) -> None:
-        """Pop and record many messages at once. One by one, each takes three round trips and waits for the GIL."""
-        if count <= 0 or not self._heartbeat():
-            return
-        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
-            for _ in range(count):
-                pipe.lmove(IMAGE_QUEUE, self.consumption.processing.key, "RIGHT", "LEFT")
-            try:
-                items = [item for item in pipe.execute() if item is not None]
-            except ResponseError as exc:
-                self.back_off(exc)
-                return
-        messages = self.accept(items)
-        try:
-            while messages:
-                self.connection._deliver(messages.pop(0), IMAGE_QUEUE)  # noqa: SLF001  (as kombu does)
-        finally:  # an error, such as a thread that cannot start, leaves the rest undelivered
-            for message in messages:
-                self.consumption.deliveries.defer_requeue(message["properties"]["delivery_tag"])
-
-    def accept(self, items: Sequence[bytes]) -> list[dict[str, Any]]:
-        """Return the valid messages among popped items, recorded as unacked; park the invalid ones.
-
-        Raises:
-            Empty: Redis refuses to record them.
-        """
-        popped = []
-        for item in items:
-            try:
-                popped.append((item, validate_message(item, self.max_countdown_s)))
-            except InvalidMessage as exc:
-                self._park(item, str(exc))
-        if popped:
-            self._queue_length = self.qos.record_unacked(popped)
-        return [message for _, message in popped]
-
-    def _park(self, item: bytes, reason: str) -> None:
-        entry = {
-            "parked_at": now_ms(),
-            "reason": reason,
-            "bytes": len(item),
-            "item": base64.b64encode(item[:_MAX_PARKED_BYTES]).decode(),
-        }
-        try:
-            with self.conn_or_acquire() as client, client.pipeline() as pipe:
-                pipe.lpush(PARKED_LIST, json.dumps(entry)).ltrim(PARKED_LIST, 0, _MAX_PARKED - 1)
-                pipe.lrem(self.consumption.processing.key, -1, item)
-                pipe.execute()
-            logger.error("parked an invalid message: %s; `clipqueue doctor` shows it", reason)
-        except RedisError as exc:  # the next heartbeat requeues it
-            logger.error("cannot park an invalid message: %s", exc)  # noqa: TRY400  (an expected error)
-
-    def flush(self) -> None:
-        """Send all deferred acks and requeues together. If Redis is unavailable, the watchdog sends them later."""
-        if not self.consumption.deliveries.has_pending:
-            return
-        try:
-            with self.conn_or_acquire() as client:
-                self.consumption.deliveries.flush(client)
-        except (RedisError, OSError) as exc:
-            logger.warning("Redis unavailable; acks are sent later: %s", exc)
-
-    def close(self) -> None:
-        """Send the deferred acks, then close."""
-        self.flush()
-        super().close()  # type: ignore[no-untyped-call]
 
     def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002  (kombu's signature)
         """Return a client. The one for commands is reused: creating it takes longer than most commands."""
@@ -215,29 +267,19 @@ class Channel(kombu_redis.Channel):
         return {**arguments, "protocol": self.protocol} if self.protocol else arguments
 
     def _get_client(self) -> Any:
-        channel = self
-
-        class ValidatingRedis(super()._get_client()):  # type: ignore[misc]
-            """Passes popped messages through `accept`."""
+        class FailoverRedis(super()._get_client()):  # type: ignore[misc]
+            """Leaves a server that is no longer the primary. It may keep the connection open for ever."""
 
             def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
-                if command_name != "BRPOP" or not channel._consumes_jobs:
-                    return super().parse_response(connection, command_name, **options)
                 try:
-                    item = super().parse_response(connection, "BLMOVE", **options)
+                    return super().parse_response(connection, command_name, **options)
                 except ResponseError as exc:
-                    channel.back_off(exc)
-                    return None
-                accepted = [] if item is None else channel.accept([item])
-                return [IMAGE_QUEUE.encode(), json.dumps(accepted[0]).encode()] if accepted else None
+                    if not is_failover(exc):
+                        raise
+                    connection.disconnect()
+                    raise RedisConnectionError(f"this Redis is not the primary any more: {exc}") from exc
 
-        return ValidatingRedis
-
-    def _do_restore_message(self, payload: Any, *args: Any, **kwargs: Any) -> None:
-        if self.restoring_thread == threading.get_ident():
-            headers = payload["headers"]
-            headers[LOST_HEADER] = headers.get(LOST_HEADER, 0) + 1
-        super()._do_restore_message(payload, *args, **kwargs)  # type: ignore[no-untyped-call]
+        return FailoverRedis
 
 
 class Transport(kombu_redis.Transport):
@@ -245,11 +287,35 @@ class Transport(kombu_redis.Transport):
 
     Channel = Channel
 
+    _redeliveries: Any = None
+
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
-        """Join Celery's event loop, and send the deferred acks once in each turn."""
+        """Join Celery's event loop: send the deferred acks once in each turn, and look for lost workers now and then.
+
+        An error of either makes Celery reconnect.
+        """
         super().register_with_event_loop(connection, loop)  # type: ignore[no-untyped-call]
         loop.on_tick.add(self._flush)
+        interval_s = connection.client.transport_options["unacked_restore_interval"]
+        self._redeliveries = loop.call_repeatedly(interval_s, self._redeliver)
+        self._redeliver()
+
+    def close_connection(self, connection: Any) -> None:
+        """Stop the timer, then close."""
+        if self._redeliveries:
+            self._redeliveries.cancel()
+        super().close_connection(connection)  # type: ignore[no-untyped-call]
 
     def _flush(self) -> None:
         for channel in self.channels[:1]:  # any channel can send them all
             channel.flush()
+
+    def _redeliver(self) -> None:
+        for channel in self._consumers()[:1]:
+            try:
+                channel.redeliver()
+            except ResponseError as exc:
+                logger.error("cannot requeue the messages of lost workers: %s", exc)  # noqa: TRY400
+
+    def _consumers(self) -> list[Any]:
+        return [channel for channel in self.channels if IMAGE_QUEUE in channel.active_queues]

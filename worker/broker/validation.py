@@ -18,11 +18,10 @@ from producer.contract.errors import InvalidJob
 from producer.contract.job import JOB_KEYS, parse_image_id
 from producer.contract.message import task_message
 from producer.contract.names import IMAGE_TASK
+from worker.broker.scripts import LOST_HEADER
 
 # The longest URL and id, in characters that JSON escapes as twelve bytes, make a message of about 87,000 bytes.
 MAX_MESSAGE_BYTES = 131_072
-# How many workers died while they held this message. Only `worker.broker.transport` increments it.
-LOST_HEADER = "clipqueue_lost"
 
 _MAX_COUNT = 1_000_000
 _MAX_TASK_ID_CHARS = 255

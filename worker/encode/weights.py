@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from worker.encode import hub
 from worker.errors import ModelUnavailable
+from worker.selftest.libraries import check_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +59,9 @@ def load_model(name: str, pretrained: str) -> Any:
 
     Raises:
         ModelUnavailable: There is no such model, or its weights cannot be loaded.
+        UnusableLibrary: The installed open_clip or huggingface_hub does not work as this module needs.
     """
+    check_libraries("open_clip_torch", "huggingface_hub")
     try:
         if pretrained == UNTRAINED and not _has_scheme(name):
             logger.warning("CLIP_PRETRAINED=untrained: the weights are random, so the vectors have no meaning")

@@ -7,7 +7,11 @@ from typing import Any
 from celery import bootsteps
 from celery.worker.consumer.events import Events
 
+# How often a worker tells Flower that it is alive. Celery's 2 s would be half of what an idle worker sends to Redis.
+EVENT_HEARTBEAT_S = 5.0
 _FLUSH_INTERVAL_S = 0.2
+# By default, the thread of every eighth job sends the events of all.
+_MAX_BUFFERED = 1000
 
 
 class EventFlush(bootsteps.StartStopStep):
@@ -19,6 +23,7 @@ class EventFlush(bootsteps.StartStopStep):
     def start(self, parent: Any) -> None:
         """Start the timer. Celery calls this each time that the worker has connected to Redis."""
         parent.event_dispatcher.on_send_buffered = None
+        parent.event_dispatcher.buffer_limit = _MAX_BUFFERED
         flush = parent._flush_events  # noqa: SLF001  (Celery has no public method)
         self._timer = parent.hub.call_repeatedly(_FLUSH_INTERVAL_S, flush)
 

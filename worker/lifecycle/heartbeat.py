@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from producer.contract.errors import BrokerUnavailable
 from producer.contract.job import now_ms
 from producer.contract.names import HEARTBEAT_TTL_S, WORKER_KEY
-from worker.broker.deliveries import requeue_unacked
+from worker.broker import scripts
 
 if TYPE_CHECKING:
     from producer.client.broker import Broker
@@ -47,7 +47,6 @@ class Heartbeat:
         """Send what is due: deferred acks, longer visibility timeouts, the heartbeat. Raises BrokerUnavailable."""
         now = time.monotonic()
         with self._broker.commands(_NO_ANSWER) as redis:
-            # Flush first: a full Redis refuses the writes below, but accepts acks, which only delete.
             self._consumption.deliveries.flush(redis)
         # Consumption is paused while MongoDB is unavailable or the worker drains. No job may be redelivered then.
         if self._consumption.is_paused() and now - self._extended_at >= _EXTEND_INTERVAL_S:
@@ -65,7 +64,7 @@ class Heartbeat:
             The number of requeued messages.
         """
         with self._broker.commands(_NO_ANSWER) as redis:
-            count = requeue_unacked(redis, self._consumption.deliveries.tags)
+            count = scripts.requeue(redis, self._consumption.deliveries.tags)
         self._sign_off()
         return count
 
@@ -78,10 +77,10 @@ class Heartbeat:
     def _write(self) -> None:
         heartbeat: WorkerHeartbeat = {**self._template, "at": now_ms(), "store_away": self._outage.is_active}
         with self._broker.commands(_NO_ANSWER) as redis:
-            redis.set(WORKER_KEY + heartbeat["node"], json.dumps(heartbeat), ex=HEARTBEAT_TTL_S)
+            scripts.write_heartbeat(redis, WORKER_KEY + heartbeat["node"], json.dumps(heartbeat), HEARTBEAT_TTL_S)
 
     def _sign_off(self) -> None:
         with self._broker.commands(_NO_ANSWER) as redis:
             self._consumption.deliveries.flush(redis)
-            self._consumption.processing.reclaim(redis)
+            scripts.return_untaken(redis, self._consumption.processing_key)
             redis.delete(WORKER_KEY + self._template["node"])

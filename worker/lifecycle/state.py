@@ -6,6 +6,7 @@ Created once, and passed to every part that needs it: the consumer, the tasks, t
 from __future__ import annotations
 
 from worker.broker.deliveries import ConsumerState
+from worker.broker.isolation import Isolation
 from worker.lifecycle.drain import Drain
 from worker.store.outage import Outage
 
@@ -20,8 +21,9 @@ class ProcessState:
     def __init__(self, drain_s: float) -> None:
         self.drain = Drain(drain_s)
         self.outage = Outage()
+        self.isolation = Isolation()
         self.consumption = ConsumerState(is_paused=self.is_paused)
 
     def is_paused(self) -> bool:
-        """Return whether consumption is paused: MongoDB is unavailable, or the process drains."""
-        return self.outage.is_active or self.drain.is_draining
+        """Return whether consumption is paused: MongoDB is unavailable, the process drains, or a job must run alone."""
+        return self.outage.is_active or self.drain.is_draining or self.isolation.is_wanted

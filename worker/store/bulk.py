@@ -14,7 +14,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 
 from producer.contract.records import BsonId, Document
 from worker.errors import StoreRefused
-from worker.store.write_errors import errors_by_index
+from worker.store.write_errors import errors_by_index, may_depend_on_a_document, request_error
 
 if TYPE_CHECKING:
     import asyncio
@@ -57,8 +57,11 @@ class BulkReader:
             else:
                 batch[0].fail(exc)
         except PyMongoError as exc:
+            if len(batch) > 1 and may_depend_on_a_document(exc):
+                await _send_separately(batch, self._send)
+                return
             for pending in batch:
-                pending.fail(exc)
+                pending.fail(request_error(exc))
         else:
             for pending in batch:
                 pending.resolve(found.get(pending.request))
@@ -89,7 +92,7 @@ class BulkWriter:
         """Execute one operation. Return False if the document may have changed since it was read.
 
         Raises:
-            StoreUnavailable: MongoDB did not write the document.
+            StoreUnavailable: MongoDB did not write the document, and may write it later.
             StoreRefused: MongoDB will never write this document.
             PyMongoError: MongoDB cannot be reached or refused the request.
         """
@@ -105,7 +108,10 @@ class BulkWriter:
         except BulkWriteError as exc:
             errors = errors_by_index(dict(exc.details), len(batch))
         except PyMongoError as exc:
-            errors = dict.fromkeys(range(len(batch)), exc)
+            if len(batch) > 1 and may_depend_on_a_document(exc):
+                await _send_separately(batch, self._send)
+                return
+            errors = dict.fromkeys(range(len(batch)), request_error(exc))
         except (BSONError, OverflowError) as exc:
             if len(batch) > 1:
                 await _send_separately(batch, self._send)  # one document cannot be encoded, the others can

@@ -10,7 +10,14 @@ from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.errors import InvalidName, PyMongoError
 
-from producer.contract.mongodb import WRITE_CONCERN, client_options, describe_failed_request, describe_unusable_uri
+from producer.contract.mongodb import (
+    READ_CONCERN,
+    READ_PREFERENCE,
+    WRITE_CONCERN,
+    client_options,
+    describe_failed_request,
+    describe_unusable_uri,
+)
 from producer.contract.names import DEFAULT_DATABASE
 from worker.errors import StoreRefused, StoreUnavailable
 
@@ -97,7 +104,9 @@ def _connect(
     except (PyMongoError, ValueError, OSError) as exc:  # OSError: a certificate's file
         raise StoreUnavailable(describe_unusable_uri(uri, exc)) from None
     try:
-        return client.get_default_database(DEFAULT_DATABASE).get_collection(collection, write_concern=WRITE_CONCERN)
+        return client.get_default_database(DEFAULT_DATABASE).get_collection(
+            collection, write_concern=WRITE_CONCERN, read_preference=READ_PREFERENCE, read_concern=READ_CONCERN
+        )
     except InvalidName as exc:
         client.close()
         raise StoreUnavailable(f"CLIPQUEUE_COLLECTION={collection} cannot be used: {exc}") from None

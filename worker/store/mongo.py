@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from pymongo.errors import WriteError
+from pymongo.errors import PyMongoError, WriteError
 
 from producer.contract.records import (
     MAX_SWAPS,
@@ -15,16 +15,16 @@ from producer.contract.records import (
     Document,
     bson_date,
     bson_id,
-    is_enqueued_later,
     job_record,
+    supersedes,
     unchanged_filter,
 )
-from worker.errors import StoreRefused, StoreUnavailable
+from worker.errors import StoreRefused
 from worker.store.bulk import BulkReader, BulkWriter
 from worker.store.connection import MongoConnection
 from worker.store.results import JobCheck
 from worker.store.updates import failure_update, vector_update
-from worker.store.write_errors import write_error
+from worker.store.write_errors import request_error, write_error
 
 if TYPE_CHECKING:
     from producer.contract.job import ImageJob
@@ -43,15 +43,18 @@ class Store(Protocol):
         """Return whether the job still needs to run."""
         ...
 
-    def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> None:
-        """Write a vector, unless a job that was enqueued later is recorded.
+    def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> bool:
+        """Write a vector, unless a job that was enqueued later is recorded. Return whether it was written.
 
         The argument `check` is what the method `check` returned for this job.
         """
         ...
 
-    def save_failure(self, failure: Failure) -> None:
-        """Record that a job failed, unless a job that was enqueued later is recorded. An earlier vector is kept."""
+    def save_failure(self, failure: Failure) -> bool:
+        """Record that a job failed, unless a job that was enqueued later is recorded. An earlier vector is kept.
+
+        Return whether it was recorded.
+        """
         ...
 
     def ping(self) -> None:
@@ -94,13 +97,13 @@ class MongoStore:
         """Return whether the job needs to run. If the stored vector is current, record when the job was enqueued."""
         return self._connection.run(self._check(job, model))
 
-    def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> None:
+    def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> bool:
         """Write a vector. The document's other fields stay as they are."""
-        self._connection.run(self._swap(vector_update(job, result, attempts), check.stored))
+        return self._connection.run(self._swap(vector_update(job, result, attempts), check.stored))
 
-    def save_failure(self, failure: Failure) -> None:
+    def save_failure(self, failure: Failure) -> bool:
         """Record that a job failed. An earlier vector stays, with the fields that describe it."""
-        self._connection.run(self._read_and_swap(failure_update(failure)))
+        return self._connection.run(self._read_and_swap(failure_update(failure)))
 
     def ping(self) -> None:
         """Raise StoreUnavailable if MongoDB does not answer."""
@@ -111,11 +114,12 @@ class MongoStore:
         self._connection.close()
 
     async def _check(self, job: ImageJob, model: str) -> JobCheck:
-        stored = await self._read(bson_id(job.image_id))
+        document_id = bson_id(job.image_id)
+        stored = await self._read(document_id)
         if stored is None:
             return JobCheck("needed" if self._upsert else "deleted", None)
-        if is_enqueued_later(stored, bson_date(job.enqueued_at_ms)):
-            return JobCheck("superseded", stored)
+        if supersedes(stored, bson_date(job.enqueued_at_ms), job.task_id):
+            return JobCheck("superseded" if await self._is_confirmed(document_id, stored) else "needed", stored)
         if job.force or (stored.get("status"), stored.get("model"), stored.get("url")) != ("done", model, job.url):
             return JobCheck("needed", stored)
         return JobCheck("current" if await self._record_skip(job, stored) else "needed", stored)
@@ -127,26 +131,47 @@ class MongoStore:
         """
         matching = {**unchanged_filter(bson_id(job.image_id), stored), "embedding": {"$exists": True}}
         record = {**stored, "enqueued_at": bson_date(job.enqueued_at_ms)}
+        return await self._update_one(matching, {"$set": {"embedding_job": record}})
+
+    async def _is_confirmed(self, document_id: BsonId, stored: Document) -> bool:
+        """Return whether `embedding_job` is still the one that was read, and a majority holds it.
+
+        A failover can undo a record that a majority does not hold, so no job is dropped for it. The update changes
+        nothing. MongoDB acknowledges it as if it did (jstests/replsets/noop_writes_wait_for_write_concern.js).
+        """
+        return await self._update_one(unchanged_filter(document_id, stored), {"$setOnInsert": {"embedding_job": {}}})
+
+    async def _update_one(self, matching: Document, update: Document) -> bool:
+        """Execute an update that creates no document. Return whether a document matched."""
         try:
-            updated = await self._collection.update_one(matching, {"$set": {"embedding_job": record}})
+            updated = await self._collection.update_one(matching, update)
         except WriteError as exc:
-            raise write_error({"code": exc.code}) or StoreUnavailable("MongoDB reported a duplicate key") from None
+            details = {**(exc.details or {}), "code": exc.code}
+            raise write_error(details) or StoreRefused("a unique index refuses the document") from None
+        except PyMongoError as exc:
+            raise request_error(exc) from None
         return updated.matched_count > 0
 
-    async def _read_and_swap(self, update: Update) -> None:
-        await self._swap(update, await self._read(update.document_id))
+    async def _read_and_swap(self, update: Update) -> bool:
+        return await self._swap(update, await self._read(update.document_id))
 
-    async def _swap(self, update: Update, stored: Document | None) -> None:
-        """Apply an update by compare and swap, starting with `stored`; read again and repeat if it does not match."""
+    async def _swap(self, update: Update, stored: Document | None) -> bool:
+        """Apply an update by compare and swap, starting with `stored`; read again and repeat if it does not match.
+
+        Return False if the document must stay as it is.
+        """
         for _ in range(MAX_SWAPS):
             if stored is None and not self._upsert:
-                return
+                return False
             fields = update.fields(stored)
-            if fields is None or await self._writer.write(update.operation(stored, fields, upsert=self._upsert)):
-                return
+            if fields is None:
+                if await self._is_confirmed(update.document_id, stored or {}):
+                    return False
+            elif await self._writer.write(update.operation(stored, fields, upsert=self._upsert)):
+                return True
             stored = await self._read(update.document_id)
-            if stored and stored == fields["embedding_job"]:
-                return  # this write succeeded; the batch only reported that some write in it did not match
+            if stored and fields and stored == fields["embedding_job"]:
+                return True  # this write succeeded; the batch only reported that some write in it did not match
         # A document whose `embedding_job` is not an object never matches, so its attempts end here too.
         raise StoreRefused(f"the document changed during each of {MAX_SWAPS} attempts to write it")
 

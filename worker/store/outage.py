@@ -7,12 +7,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from worker.errors import StoreUnavailable
+from worker.errors import DocumentDelayed, StoreRefused, StoreUnavailable
+from worker.store.delayed import DelayedDocuments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from producer.contract.job import ImageJob
+    from producer.contract.job import ImageId, ImageJob
     from worker.lifecycle.drain import Drain
     from worker.store.mongo import Store
     from worker.store.results import Failure, JobCheck, Result
@@ -58,7 +59,8 @@ class ResilientStore:
     """A `Store` whose calls wait out an outage. Thread-safe.
 
     `check`, `save` and `save_failure` raise StoreUnavailable if the worker starts to drain while they wait, or if
-    MongoDB fails three times within one call.
+    MongoDB fails three times within one call. They raise StoreRefused if MongoDB has not written the document for some
+    minutes and has written others.
 
     Args:
         store: The store that is called.
@@ -70,6 +72,7 @@ class ResilientStore:
         self._store = store
         self._outage = outage
         self._drain = drain
+        self._delayed = DelayedDocuments()
         self._lock = threading.Lock()
         self._first_probe_s = _PROBE_INTERVAL_S
         self._logged_at = float("-inf")
@@ -87,27 +90,47 @@ class ResilientStore:
 
     def check(self, job: ImageJob, model: str) -> JobCheck:
         """Return whether the job still needs to run."""
-        return self._call(lambda: self._store.check(job, model))
+        return self._call(job.image_id, lambda: self._store.check(job, model))
 
-    def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> None:
+    def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> bool:
         """Write a vector."""
-        self._call(lambda: self._store.save(job, result, attempts, check))
-        self._first_probe_s = _PROBE_INTERVAL_S
+        return self._write(job.image_id, lambda: self._store.save(job, result, attempts, check))
 
-    def save_failure(self, failure: Failure) -> None:
+    def save_failure(self, failure: Failure) -> bool:
         """Write why a job failed."""
-        self._call(lambda: self._store.save_failure(failure))
-        self._first_probe_s = _PROBE_INTERVAL_S
+        try:
+            return self._write(failure.image_id, lambda: self._store.save_failure(failure))
+        except StoreRefused:
+            self._delayed.forget(failure.image_id)  # nothing more is written for this job
+            raise
 
-    def _call(self, call: Callable[[], T]) -> T:
-        for _ in range(_TRIES - 1):
+    def _write(self, image_id: ImageId, call: Callable[[], bool]) -> bool:
+        is_written = self._call(image_id, call)
+        if is_written:  # otherwise it proves nothing: a MongoDB with a full disk still reads
+            self._first_probe_s = _PROBE_INTERVAL_S
+            self._delayed.reset(image_id)
+        else:
+            self._delayed.forget(image_id)
+        return is_written
+
+    def _call(self, image_id: ImageId, call: Callable[[], T]) -> T:
+        tries = 0
+        while True:
+            tries += 1
             try:
                 return call()
             except StoreUnavailable as exc:
-                self._start_outage(exc)
-                if not self._wait_until_over():
+                pause_s = self._delayed.add(image_id, exc) if isinstance(exc, DocumentDelayed) else None
+                if tries == _TRIES or not self._wait_after(exc, pause_s):
                     raise
-        return call()
+
+    def _wait_after(self, exc: StoreUnavailable, pause_s: float | None) -> bool:
+        """Wait before the next attempt; return False if the worker drains."""
+        if pause_s is None:
+            self._start_outage(exc)
+            return self._wait_until_over()
+        self._drain.sleep(pause_s)
+        return not self._drain.is_draining
 
     def _wait_until_over(self) -> bool:
         """Wait for the end of the outage; return False if the worker drains."""

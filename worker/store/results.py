@@ -42,10 +42,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that failed. `url` is None if the message was not a valid job."""
+    """A job that failed. `url` is None if the message was not a valid job, `task_id` if it is unknown."""
 
     image_id: ImageId
     url: str | None
     enqueued_at_ms: int
     attempts: int
     error: JobError
+    task_id: str | None = None

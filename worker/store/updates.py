@@ -13,7 +13,7 @@ from producer.contract.records import (
     Document,
     bson_date,
     bson_id,
-    is_enqueued_later,
+    supersedes,
     unchanged_filter,
     vector_fields,
 )
@@ -38,12 +38,14 @@ class Update:
         document_id: The document's `_id`.
         url: The field `url` of a document that the update creates; None creates it without one.
         enqueued_at: When the job was enqueued.
+        task_id: The job's task id; None if it is unknown.
         change: Returns the fields to set; None leaves the document as it is.
     """
 
     document_id: BsonId
     url: str | None
     enqueued_at: datetime
+    task_id: str | None
     change: Callable[[Document], Document | None]
 
     def fields(self, stored: Document | None) -> Document | None:
@@ -53,7 +55,7 @@ class Update:
         second.
         """
         stored = stored or {}
-        return None if is_enqueued_later(stored, self.enqueued_at) else self.change(stored)
+        return None if supersedes(stored, self.enqueued_at, self.task_id) else self.change(stored)
 
     def operation(self, stored: Document | None, fields: Document, *, upsert: bool) -> Operation:
         """Return the write operation. If the document has changed, it matches nothing or fails with a duplicate `_id`.
@@ -84,7 +86,7 @@ def vector_update(job: ImageJob, result: Result, attempts: int) -> Update:
         "attempts": attempts,
     }
     fields = {"embedding": result.vector.tolist(), "embedding_job": record}
-    return Update(bson_id(job.image_id), job.url, bson_date(job.enqueued_at_ms), lambda _: fields)
+    return Update(bson_id(job.image_id), job.url, bson_date(job.enqueued_at_ms), job.task_id, lambda _: fields)
 
 
 def failure_update(failure: Failure) -> Update:
@@ -109,7 +111,7 @@ def failure_update(failure: Failure) -> Update:
             return None  # the same job ran twice, and the other run succeeded
         return {"embedding_job": {**vector_fields(stored), **record}}
 
-    return Update(bson_id(failure.image_id), failure.url, enqueued_at, change)
+    return Update(bson_id(failure.image_id), failure.url, enqueued_at, failure.task_id, change)
 
 
 def _one_line(text: str) -> str:

@@ -13,7 +13,8 @@ from producer.client.environment import collection_name, mongodb_uri, redis_url_
 from producer.contract.errors import ClipqueueError
 from producer.operations.doctor.clocks import Clock, clock_finding, read_clock
 from producer.operations.doctor.findings import Finding
-from producer.operations.doctor.queue import parked_finding, queue_findings, read_queue
+from producer.operations.doctor.parked import parked_findings
+from producer.operations.doctor.queue import queue_findings, read_queue
 from producer.operations.doctor.redis import server_findings
 from producer.operations.doctor.workers import worker_findings
 from producer.operations.workers import read_workers
@@ -53,7 +54,7 @@ def _check_on_redis(redis: Redis, host: str, namespace: Namespace | None) -> tup
     live = read_workers(redis)
     clocks = [clock, *(Clock(one.heartbeat["node"], clock.ahead_s + one.ahead_s) for one in live.workers)]
     queue = queue_findings(read_queue(redis), live.heartbeats)
-    return [*server_findings(server, host), *worker_findings(live, namespace), *queue, parked_finding(redis)], clocks
+    return [*server_findings(server, host), *worker_findings(live, namespace), *queue, *parked_findings(redis)], clocks
 
 
 def _check_mongodb() -> tuple[list[Finding], list[Clock], Namespace | None]:

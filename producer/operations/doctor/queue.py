@@ -1,17 +1,14 @@
-"""Checks the queue: how many jobs wait or are in flight, for how long, and which messages were parked."""
+"""Checks the queue: how many jobs wait or are in flight, and for how long."""
 
 from __future__ import annotations
 
 import base64
 import json
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from producer.contract.job import MAX_TIME_MS
-from producer.contract.names import IMAGE_QUEUE, PARKED_LIST, UNACKED, UNACKED_INDEX
-from producer.contract.text import printable
+from producer.contract.names import IMAGE_QUEUE, UNACKED, UNACKED_INDEX
 from producer.operations.doctor.findings import Finding
 from producer.operations.text import count_of, duration
 
@@ -25,10 +22,6 @@ if TYPE_CHECKING:
 _MAX_WAIT_S = 600
 # Workers redeliver lost jobs every few seconds (CLIPQUEUE_RESTORE_INTERVAL_S).
 _RESTORE_GRACE_S = 30
-# A parked message may contain signed URLs and tokens: everything after `?` is hidden, in any encoding, and so are long
-# runs of token characters.
-_SECRET = re.compile(r"(\?|%3f|\\u003f).*|[A-Za-z0-9+/=_-]{40,}", re.IGNORECASE | re.DOTALL)
-_MAX_PARKED = 5
 
 
 @dataclass(frozen=True)
@@ -63,20 +56,6 @@ def read_queue(redis: Redis) -> Queue:
 def queue_findings(queue: Queue, heartbeats: Sequence[WorkerHeartbeat]) -> list[Finding]:
     """Check whether the workers consume the queue and finish their jobs."""
     return [_check_waiting(queue, len(heartbeats)), _check_in_flight(queue, heartbeats)]
-
-
-def parked_finding(redis: Redis) -> Finding:
-    """Return the parked messages, which are not valid jobs. Raises what redis-py raises."""
-    count: Any = redis.llen(PARKED_LIST)
-    newest: Any = redis.lrange(PARKED_LIST, 0, _MAX_PARKED - 1)
-    if not count:
-        return Finding.ok("parked", "no message was parked")
-    return Finding.problem(
-        "parked",
-        f"{count_of(count, 'message')} on the queue {'was' if count == 1 else 'were'} not valid; the newest:",
-        *map(_describe_parked, newest),
-        "Find the program that sends them, then delete them: clipqueue purge --parked",
-    )
 
 
 def _check_waiting(queue: Queue, workers: int) -> Finding:
@@ -124,14 +103,3 @@ def _enqueued_at_ms(content: bytes | None) -> float | None:
     except (ValueError, TypeError, KeyError, IndexError, RecursionError):
         return None
     return at if type(at) in (int, float) and 0 < at <= MAX_TIME_MS else None
-
-
-def _describe_parked(entry: bytes) -> str:
-    try:
-        parked = json.loads(entry)
-        at = datetime.fromtimestamp(parked["parked_at"] / 1e3, UTC)
-        content = base64.b64decode(parked["item"]).decode("utf-8", "replace")
-        size, reason = int(parked["bytes"]), str(parked["reason"])
-    except (ValueError, TypeError, KeyError, OverflowError, OSError):
-        return "an unreadable entry"
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC, {size} bytes, {printable(reason)}: {printable(_SECRET.sub('...', content))}"

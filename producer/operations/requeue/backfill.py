@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from producer.contract.errors import InvalidJob
 from producer.contract.job import now_ms
-from producer.contract.records import job_record, to_ms
 from producer.operations.requeue.due import printable_id
 from producer.operations.requeue.progress import Batch, WatchedJob
 from producer.operations.requeue.selection import projection
@@ -20,7 +19,6 @@ from producer.operations.requeue.selection import projection
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from producer.contract.job import ImageJob
     from producer.contract.records import Document
     from producer.documents.documents import ImageDocuments
     from producer.operations.requeue.checkpoint import Checkpoint
@@ -151,7 +149,7 @@ class Backfill:
             return progress.advance(document_id, without_url=1)
         batch.jobs.append(job)
         if self._options.watch:
-            batch.watched.append(_watched_job(document, job))
+            batch.watched.append(WatchedJob(document["_id"], job.enqueued_at_ms))
         return progress.advance(document_id, enqueued=1)
 
     def _save_end(self, progress: Progress) -> Progress:
@@ -182,7 +180,3 @@ def _state_of(document: Document, selection: Selection) -> str:
     except InvalidJob:
         return UNUSABLE
     return WITHOUT_URL if job is None else selection.state_of(document)
-
-
-def _watched_job(document: Document, job: ImageJob) -> WatchedJob:
-    return WatchedJob(document["_id"], job.enqueued_at_ms, to_ms(job_record(document).get("enqueued_at")))

@@ -65,24 +65,22 @@ class WatchedJob:
 
     Attributes:
         document_id: The document's `_id`.
-        enqueued_at_ms: When the job was enqueued, in milliseconds since the epoch.
-        previous_ms: Enqueue time of the job that the document had before this one, in milliseconds since the epoch;
-            None if it had none.
+        enqueued_at_ms: When the job was enqueued, in milliseconds since the epoch: after every earlier job of the
+            document.
     """
 
     document_id: BsonId
     enqueued_at_ms: int
-    previous_ms: int | None
 
     @classmethod
     def from_json(cls, raw: bytes) -> Self:
         """Return the job that `to_json` wrote."""
-        document_id, enqueued_at_ms, previous_ms = json.loads(raw)
-        return cls(_decode_id(document_id), enqueued_at_ms, previous_ms)
+        document_id, enqueued_at_ms, *_ = json.loads(raw)  # earlier versions wrote a third value
+        return cls(_decode_id(document_id), enqueued_at_ms)
 
     def to_json(self) -> str:
         """Return the job as JSON."""
-        return json.dumps([_encode_id(self.document_id), self.enqueued_at_ms, self.previous_ms])
+        return json.dumps([_encode_id(self.document_id), self.enqueued_at_ms])
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from producer.contract.job import ImageJob, parse_image_id
+from producer.contract.job import ImageJob, believable_ms, parse_image_id
 from producer.contract.records import Document, job_record, to_ms
 
 MISSING, FAILED, STALE, CURRENT = "missing", "failed", "stale", "current"
@@ -13,6 +14,8 @@ ALL = "all"
 # The default: documents that lack a current vector and have not failed.
 MISSING_OR_STALE = "missing or stale"
 FINISHED = ("done", "failed")
+# The client writes a UUID. Other programs may write anything, and the id becomes a part of a JSON text.
+_TASK_ID = re.compile(r"[0-9A-Za-z-]{1,255}")
 
 _STATES = {
     MISSING_OR_STALE: {MISSING, STALE},
@@ -70,8 +73,9 @@ class Selection:
 def job_of(document: Document, url_field: str, read_ms: int, *, force: bool = False) -> ImageJob | None:
     """Return the job for the document, or None if it has no URL.
 
-    A pending job is returned as it was recorded, with its original time. Otherwise the URL comes from the field, and
-    the job's time is `read_ms`, so that a job which a backend enqueues after the document was read wins.
+    A pending job is returned as it was recorded, with its original time and task id. Otherwise the URL comes from the
+    field, and the job's time is `read_ms`, so that a job which a backend enqueues after the document was read wins. If
+    the backend's clock is ahead of this machine's, the job's time is just after the recorded one, or it would lose.
 
     Args:
         document: The document as it was read.
@@ -83,13 +87,21 @@ def job_of(document: Document, url_field: str, read_ms: int, *, force: bool = Fa
         InvalidJob: The id or the URL is not valid.
     """
     record = job_record(document)
-    url, at_ms = read_url(document, url_field), None
+    stored_ms = to_ms(record.get("enqueued_at"))
+    recorded_ms = None if stored_ms is None else believable_ms(stored_ms, read_ms)
     if record.get("status") == "pending" and isinstance(record.get("url"), str):
-        url, at_ms = record["url"], to_ms(record.get("enqueued_at"))
+        url, at_ms, task_id = record["url"], recorded_ms, _task_id(record)
         force = force or record.get("force") is True
+    else:
+        url, at_ms, task_id = read_url(document, url_field), max(read_ms, (recorded_ms or 0) + 1), None
     if not url:
         return None
-    return ImageJob(parse_image_id(document["_id"]), url, read_ms if at_ms is None else at_ms, force)
+    return ImageJob(parse_image_id(document["_id"]), url, read_ms if at_ms is None else at_ms, force, task_id)
+
+
+def _task_id(record: Document) -> str | None:
+    value = record.get("task_id")
+    return value if isinstance(value, str) and _TASK_ID.fullmatch(value) else None
 
 
 def read_url(document: Document, url_field: str) -> str | None:

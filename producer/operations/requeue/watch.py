@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from producer.operations.requeue.progress import WatchedJob
 
 DONE, DELETED = "done", "deleted"
-# A worker replaces an `enqueued_at` in the future by its own time. If its clock is behind, the recorded time is
-# therefore earlier than the job's, by up to the clock skew.
-_MAX_CLOCK_SKEW_MS = 60_000
 
 
 def watch_jobs(
@@ -65,10 +62,7 @@ def result_of(job: WatchedJob, record: Document | None) -> str | None:
     if record is None:
         return DELETED
     at_ms = to_ms(record.get("enqueued_at"))
-    if record.get("status") not in FINISHED or at_ms is None:
-        return None
-    is_earlier = at_ms < job.enqueued_at_ms
-    if is_earlier and (at_ms == job.previous_ms or at_ms < job.enqueued_at_ms - _MAX_CLOCK_SKEW_MS):
+    if record.get("status") not in FINISHED or at_ms is None or at_ms < job.enqueued_at_ms:
         return None
     return DONE if record["status"] == "done" else _error_code(record)
 

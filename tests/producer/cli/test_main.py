@@ -23,6 +23,7 @@ def test_every_command_has_help(command: str | None) -> None:
         (["enqueue", "http://host/", "http://host/", "--id", "a"], "--id needs exactly one URL"),
         (["enqueue", "--from", "/no/such/file"], "/no/such/file"),
         (["status"], "ID..."),
+        (["parked", "list", "--limit", "-1"], "--limit"),
         (["up", "--redis-port", "99999"], "99999"),
         (["no-such-command"], "no-such-command"),
     ],

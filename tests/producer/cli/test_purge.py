@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producer.contract.names import IMAGE_QUEUE, PARKED_LIST
+from producer.contract.names import IMAGE_QUEUE, PARKED_BYTES, PARKED_DROPPED, PARKED_LIST
 from tests.support.commands import COMMAND, invoke
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ def lengths(broker: redis.Redis) -> tuple[object, object, object]:
 
 
 def answer(text: str, redis_url: str, *arguments: str) -> tuple[int, str]:
-    """Run the command on a terminal, type `text`, and return the exit code and the output."""
+    """Run a command on a terminal, type `text`, and return the exit code and the output."""
     typing, terminal = pty.openpty()
     env = {**os.environ, "REDIS_URL": redis_url}
     os.write(typing, text.encode())
     try:
         done = subprocess.run(
-            [*COMMAND, "purge", *arguments],
+            [*COMMAND, *arguments],
             stdin=terminal,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -58,15 +58,23 @@ def test_waiting_messages_are_deleted_and_those_in_flight_stay(broker: redis.Red
     assert lengths(broker) == (0, 2, 1)
 
 
-def test_the_option_parked_deletes_only_parked_messages(broker: redis.Redis, redis_url: str) -> None:
+def test_the_option_parked_deletes_only_parked_messages_and_their_counters(broker: redis.Redis, redis_url: str) -> None:
+    broker.mset({PARKED_BYTES: 1, PARKED_DROPPED: 3})
     done = invoke("purge", "--parked", "--yes", REDIS_URL=redis_url)
     assert (done.returncode, done.stdout, done.stderr) == (0, "deleted 1 parked message\n", "")
     assert lengths(broker) == (3, 2, 0)
+    assert not broker.exists(PARKED_BYTES, PARKED_DROPPED)
+
+
+def test_purging_the_queue_keeps_the_counters_of_parked_messages(broker: redis.Redis, redis_url: str) -> None:
+    broker.mset({PARKED_BYTES: 1, PARKED_DROPPED: 3})
+    assert invoke("purge", "--yes", REDIS_URL=redis_url).returncode == 0
+    assert broker.mget(PARKED_BYTES, PARKED_DROPPED) == [b"1", b"3"]
 
 
 @pytest.mark.parametrize(("typed", "exit_code", "left"), [("y\n", 0, 0), ("n\n", 1, 3), ("\n", 1, 3), ("\x04", 1, 3)])
 def test_on_a_terminal_it_asks(broker: redis.Redis, redis_url: str, typed: str, exit_code: int, left: int) -> None:
-    code, output = answer(typed, redis_url)
+    code, output = answer(typed, redis_url, "purge")
     assert "Delete 3 waiting messages at 127.0.0.1:" in output
     assert "Traceback" not in output
     assert (code, lengths(broker)) == (exit_code, (left, 2, 1))

@@ -16,6 +16,7 @@ import pytest
 import trustme
 
 from producer import BrokerUnavailable, ConfigurationError, EmbeddingClient, InvalidJob
+from tests.support.queued import queued_kwargs
 from tests.support.servers import SocketServer, tls_context
 
 if TYPE_CHECKING:
@@ -39,6 +40,20 @@ def test_enqueue_many_pushes_all_messages_in_order(own: Stack, own_broker: redis
     assert len(shown) == 1201
     assert "id-0'" in shown[0]
     assert "id-1200'" in shown[-1]
+
+
+def test_the_last_enqueue_of_an_id_has_the_latest_time(own: Stack, own_broker: redis.Redis) -> None:
+    """Within a chunk of `enqueue_many`, across chunks, and for two clients of one process."""
+    pairs = [("a", "http://host/1.jpg"), ("a", "http://host/2.jpg")]
+    others = ((f"id-{n}", "http://host/other.jpg") for n in range(600))
+    with EmbeddingClient(own.redis_url) as client, EmbeddingClient(own.redis_url) as other_client:
+        assert client.enqueue_many([*pairs, *others, ("a", "http://host/3.jpg")]) == 603
+        other_client.enqueue("a", "http://host/4.jpg")
+        client.enqueue("a", "http://host/5.jpg")
+    jobs = [kwargs for kwargs in queued_kwargs(own_broker) if kwargs["image_id"] == "a"]
+    times = [kwargs["enqueued_at"] for kwargs in jobs]
+    assert [kwargs["url"][-5] for kwargs in jobs] == ["1", "2", "3", "4", "5"]
+    assert times == sorted(set(times))
 
 
 def test_enqueue_refuses_an_invalid_job(own: Stack, own_broker: redis.Redis) -> None:

@@ -123,11 +123,19 @@ def test_unknown_keys_are_ignored_and_optional_keys_have_defaults() -> None:
     assert before <= job.enqueued_at_ms <= now_ms()
 
 
-@pytest.mark.parametrize("enqueued_at", [10**18, float(10**15)])
-def test_a_time_in_the_future_is_replaced_by_the_current_time(enqueued_at: float) -> None:
-    """A time in microseconds, or from a clock that is ahead, would win over every later job."""
+@pytest.mark.parametrize("enqueued_at", [10**18, float(10**15), now_ms() + 3_600_000])
+def test_a_time_far_in_the_future_is_replaced_by_the_current_time(enqueued_at: float) -> None:
+    """A time in microseconds, or from a clock that is far ahead, would win over every later job."""
     job = ImageJob.from_kwargs({"image_id": "a", "url": "http://host/", "enqueued_at": enqueued_at})
     assert job.enqueued_at_ms <= now_ms()
+
+
+@pytest.mark.parametrize("ahead_ms", [50, 5_000, 590_000])
+def test_a_time_of_a_clock_that_is_a_little_ahead_is_kept(ahead_ms: int) -> None:
+    """A worker whose clock is behind must not change the order of two jobs."""
+    enqueued_at = now_ms() + ahead_ms
+    job = ImageJob.from_kwargs({"image_id": "a", "url": "http://host/", "enqueued_at": enqueued_at})
+    assert job.enqueued_at_ms == enqueued_at
 
 
 def test_a_float_with_a_whole_value_is_accepted() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,66 +11,37 @@ import pytest
 from bson import ObjectId
 from pymongo import WriteConcern
 
-from producer import BrokerUnavailable, ConfigurationError, EmbeddingClient, ImageJob, ObjectIdRef, StoreUnavailable
-from producer.contract.records import bson_date, bson_id
+from producer import BrokerUnavailable, ConfigurationError, EmbeddingClient, ImageJob, StoreUnavailable
+from producer.contract.records import bson_date
 from producer.documents.recording import JobRecorder, raise_unless_duplicates
+from tests.producer.documents.recorded import URL, Document, T, record_of
 from tests.support.commands import run
-from tests.support.queued import queued_kwargs
+from tests.support.queued import queued_kwargs, queued_task_ids
 from worker.store.mongo import MongoStore
 from worker.store.results import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import redis
     from pymongo.collection import Collection
 
     from producer.local.stack import Stack
 
-Document = dict[str, Any]
-
-URL = "http://host/a.jpg"
-T = 1_700_000_000_000  # ms since the epoch
 VECTOR = {"model": "m", "dim": 2, "sha256": "abc", "width": 4, "height": 3, "format": "JPEG"}
 DONE = {**VECTOR, "status": "done", "url": URL, "enqueued_at": bson_date(T), "finished_at": bson_date(T), "attempts": 1}
 FAILED = {**DONE, "status": "failed", "error": {"code": "http_404", "stage": "fetch", "message": "gone"}}
 
 
-@pytest.fixture
-def recorded(collection: Collection[Document]) -> Collection[Document]:
-    return collection.database["recorded"]
-
-
-@pytest.fixture
-def client(stack: Stack, redis_url: str) -> Iterator[EmbeddingClient]:
-    with EmbeddingClient(redis_url, mongodb_uri=stack.mongodb_uri, collection="recorded") as client:
-        yield client
-
-
-@pytest.fixture
-def recorder(stack: Stack) -> Iterator[JobRecorder]:
-    recorder = JobRecorder.connect(stack.mongodb_uri, "recorded", 5.0)
-    yield recorder
-    recorder.close()
-
-
-def record_of(recorded: Collection[Document], document_id: Any) -> Document:
-    document = recorded.find_one({"_id": document_id})
-    assert document is not None
-    found: Document = document["embedding_job"]
-    return found
-
-
-def test_a_recorded_job_is_pending_with_the_time_of_its_message(
+def test_a_recorded_job_is_pending_with_the_time_and_the_task_id_of_its_message(
     client: EmbeddingClient, recorded: Collection[Document], queue: redis.Redis, new_id: str
 ) -> None:
-    client.enqueue(new_id, URL, record=True)
+    task_id = client.enqueue(new_id, URL, record=True)
     (kwargs,) = queued_kwargs(queue)
+    assert queued_task_ids(queue) == [task_id]
     enqueued_at = bson_date(kwargs["enqueued_at"])
     assert recorded.find_one({"_id": new_id}) == {
         "_id": new_id,
         "url": URL,
-        "embedding_job": {"status": "pending", "url": URL, "enqueued_at": enqueued_at},
+        "embedding_job": {"status": "pending", "url": URL, "enqueued_at": enqueued_at, "task_id": task_id},
     }
 
 
@@ -97,13 +67,14 @@ def test_the_backends_fields_and_an_earlier_vector_stay(
 ) -> None:
     mine = {"_id": new_id, "url": "mine", "nested": {"a": [1]}, "embedding": [0.6, 0.8]}
     recorded.insert_one({**mine, "embedding_job": stored} if stored else mine)
-    client.enqueue(new_id, "http://host/b.jpg", record=True)
+    task_id = client.enqueue(new_id, "http://host/b.jpg", record=True)
     document = recorded.find_one({"_id": new_id})
     assert document is not None
     record = document.pop("embedding_job")
     assert document == mine
     kept = VECTOR if isinstance(stored, dict) else {}
-    assert record == {**kept, "status": "pending", "url": "http://host/b.jpg", "enqueued_at": record["enqueued_at"]}
+    expected = {"status": "pending", "url": "http://host/b.jpg", "task_id": task_id}
+    assert record == {**kept, **expected, "enqueued_at": record["enqueued_at"]}
 
 
 def test_a_done_job_stays_done_unless_forced(
@@ -119,26 +90,6 @@ def test_a_done_job_stays_done_unless_forced(
     assert queue.llen("images") == 2
 
 
-@pytest.mark.parametrize("gap_ms", [1, 500, 5000])
-@pytest.mark.parametrize("status", ["pending", "done", "failed"])
-def test_a_job_never_replaces_one_enqueued_later(
-    gap_ms: int, status: str, recorder: JobRecorder, recorded: Collection[Document], new_id: str
-) -> None:
-    later = {"status": status, "url": "http://host/later.jpg", "enqueued_at": bson_date(T + gap_ms)}
-    recorded.insert_one({"_id": new_id, "embedding_job": later})
-    recorder.record([ImageJob(new_id, URL, T)])
-    assert record_of(recorded, new_id) == later
-    recorder.record([ImageJob(new_id, URL, T + gap_ms + 1)])
-    assert record_of(recorded, new_id)["url"] == URL
-
-
-def test_the_last_of_two_jobs_for_one_document_is_recorded(
-    recorder: JobRecorder, recorded: Collection[Document], new_id: str
-) -> None:
-    recorder.record([ImageJob(new_id, URL, T), ImageJob(new_id, "http://host/b.jpg", T)])
-    assert record_of(recorded, new_id)["url"] == "http://host/b.jpg"
-
-
 def test_many_are_recorded_in_chunks(
     client: EmbeddingClient, recorded: Collection[Document], queue: redis.Redis, new_id: str
 ) -> None:
@@ -149,22 +100,6 @@ def test_many_are_recorded_in_chunks(
     assert recorded.count_documents(of_test) == 700
     assert recorded.count_documents({**of_test, "title": "t"}) == 100
     assert queue.llen("images") == 700
-
-
-def test_the_last_enqueue_wins_among_concurrent_writes(
-    recorder: JobRecorder, recorded: Collection[Document], new_id: str
-) -> None:
-    ids: list[str | ObjectIdRef] = [f"{new_id}-{number}" for number in range(30)]
-    ids += [ObjectIdRef(str(ObjectId())) for _ in range(30)]
-
-    def record(number: int) -> None:
-        # The times differ by whole seconds, because the embedded server compares dates to the second.
-        recorder.record([ImageJob(image_id, f"http://host/{number}.jpg", T + number * 1000) for image_id in ids])
-
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(record, [2, 0, 3, 1]))
-    urls = {record_of(recorded, bson_id(image_id))["url"] for image_id in ids}
-    assert urls == {"http://host/3.jpg"}
 
 
 def test_a_worker_runs_a_recorded_job_although_its_document_was_done(

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from producer.contract.job import now_ms
-from producer.contract.names import PARKED_LIST, WORKER_KEY
+from producer.contract.names import PARKED_BYTES, PARKED_DROPPED, PARKED_LIST, PARKED_MAX_BYTES, WORKER_KEY
 from producer.operations.doctor.clocks import Clock, clock_finding
 from tests.support.doctor import run_doctor, write_heartbeat
 from tests.support.messages import hand_made_message
+from tests.support.parked import park
 
 if TYPE_CHECKING:
     import redis
@@ -100,9 +101,33 @@ def test_a_job_in_flight_beyond_the_visibility_timeout_is_a_problem(own: Stack, 
 
 
 def test_parked_messages_are_a_problem(own: Stack, own_broker: redis.Redis) -> None:
-    assert run_doctor(own).is_ok["parked"]
+    assert run_doctor(own)["parked"] == (True, "no message was parked")
+    park(own_broker, b"garbage http://host/a.jpg?sig=deadbeef")
     own_broker.lpush(PARKED_LIST, "not written by a worker")
     is_ok, text = run_doctor(own)["parked"]
     assert not is_ok
+    assert "2 messages on the queue (" in text
+    assert " bytes) were not valid" in text
     assert "an unreadable entry" in text
-    assert "clipqueue purge --parked" in text
+    assert "garbage http://host/a.jpg..." in text
+    assert all(f"clipqueue parked {command}" in text for command in ("list", "requeue", "drop"))
+
+
+@pytest.mark.parametrize(
+    ("size", "dropped", "is_ok", "shown"),
+    [
+        (None, None, True, "0 bytes of 16.0 MiB used; no parked message was dropped"),
+        (PARKED_MAX_BYTES // 2, None, True, "8.0 MiB of 16.0 MiB used; no parked message was dropped"),
+        (PARKED_MAX_BYTES // 2 + 1, None, False, "8.0 MiB of 16.0 MiB used: when it is full, the oldest"),
+        (5000, 1, False, "1 parked message is lost: the oldest were dropped, because there were too many (4.9 KiB of"),
+        (5000, 1200, False, "1,200 parked messages are lost"),
+    ],
+)
+def test_dropped_messages_or_too_little_space_for_parked_ones_are_a_problem(
+    size: int | None, dropped: int | None, is_ok: bool, shown: str, own: Stack, own_broker: redis.Redis
+) -> None:
+    for key, value in ((PARKED_BYTES, size), (PARKED_DROPPED, dropped)):
+        if value is not None:
+            own_broker.set(key, value)
+    assert run_doctor(own).is_ok["parking space"] is is_ok
+    assert run_doctor(own).text["parking space"].startswith(shown)

@@ -17,7 +17,7 @@ from producer.contract.job import now_ms
 from producer.operations.requeue.due import SweepPlan
 from producer.operations.requeue.sweep import Sweeper, SweepOptions, SweepResult
 from tests.producer.operations.shop import AGE_S, URL, Document, pending
-from tests.support.queued import queued_ids, queued_kwargs
+from tests.support.queued import queued_ids, queued_kwargs, queued_task_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,6 +48,11 @@ def object_id(seconds_ago: float) -> ObjectId:
     return ObjectId(time + os.urandom(8))
 
 
+def queued_jobs(queue: redis.Redis) -> list[tuple[str, Document]]:
+    """Return the task id and the keyword arguments of each waiting job."""
+    return list(zip(queued_task_ids(queue), queued_kwargs(queue), strict=True))
+
+
 def age_seen_documents(queue: redis.Redis, seconds: float) -> None:
     members: Any = queue.zrange("clipqueue:sweep:clipqueue.shop", 0, -1)
     for member in members:
@@ -57,15 +62,15 @@ def age_seen_documents(queue: redis.Redis, seconds: float) -> None:
 def test_a_lost_job_is_enqueued_again_unchanged(
     stack: Stack, redis_url: str, queue: redis.Redis, shop: Collection[Document], sweep: Sweep
 ) -> None:
-    """One sweep enqueues all recorded jobs, each with its original time and `force`."""
+    """One sweep enqueues all recorded jobs, each with its original time, task id and `force`."""
     oid = ObjectId()
     with EmbeddingClient(redis_url, mongodb_uri=stack.mongodb_uri, collection="shop") as client:
         client.enqueue_many(((f"photo-{n}", f"http://host/{n}.jpg?signature=1") for n in range(600)), record=True)
         client.enqueue(oid, URL, force=True, record=True)
-    lost = queued_kwargs(queue)
+    lost = queued_jobs(queue)
     queue.flushdb()
     assert sweep(age_s=0).queued == 601
-    assert sorted(queued_kwargs(queue), key=str) == sorted(lost, key=str)
+    assert sorted(queued_jobs(queue), key=str) == sorted(lost, key=str)
 
 
 def test_a_document_without_a_job_is_enqueued_with_the_url_of_its_field(

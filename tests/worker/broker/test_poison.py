@@ -1,4 +1,4 @@
-"""A job that kills its workers is recorded as failed at its third delivery. The jobs beside it are done."""
+"""A job that kills its workers runs alone, and then is recorded as failed. The jobs beside it are done."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from producer.client.broker import Broker
 from producer.client.client import EmbeddingClient
 from producer.local.guardian import start_guarded
 from producer.local.stack import Stack
+from tests.support.messages import hand_made_message
 from tests.support.pictures import small_jpeg
 from tests.support.servers import SocketServer
 from tests.support.waiting import wait_for
 from tests.support.workers import FAKE_MODEL, FAST_RETRIES, worker_command
-from worker.broker.poison import Quarantine
-from worker.errors import IsolationBusy, QueueUnavailable, WorkerLost
+from worker.broker.isolation import Isolation
+from worker.broker.poison import MAX_DEATHS_ALONE, SUSPECT_AFTER, Quarantine
+from worker.broker.scripts import LOST_HEADER
+from worker.errors import QueueUnavailable, WorkerLost
 
 if TYPE_CHECKING:
     import socket
@@ -58,7 +61,7 @@ def running_worker(stack: Stack, log: Path) -> Iterator[subprocess.Popen[bytes]]
 
 
 def test_a_poison_job_fails_and_the_jobs_beside_it_are_done(tmp_path: Path, new_id: str) -> None:
-    """They were in the same workers each time that one died."""
+    """Two workers were lost with it before. The other jobs wait in its worker, and none of them fails with it."""
     workers: list[subprocess.Popen[bytes]] = []
     deadly: set[int] = set()
     jpeg = small_jpeg()
@@ -67,15 +70,13 @@ def test_a_poison_job_fails_and_the_jobs_beside_it_are_done(tmp_path: Path, new_
         connection.recv(65_536)
         wait_for(
             lambda: broker.hlen("unacked") + collection.count_documents(ENDED) >= IN_FLIGHT,
-            "other jobs to be in flight",
+            "the worker to hold other jobs",
         )
         deadly.add(workers[-1].pid)  # at once, because a retry of the same download may be here too
         os.kill(workers[-1].pid, signal.SIGKILL)
 
     def serve(connection: socket.socket) -> None:
         connection.recv(65_536)
-        if not deadly:
-            connection.recv(1)  # until the worker is dead
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(jpeg) + jpeg)
 
     with (
@@ -88,9 +89,10 @@ def test_a_poison_job_fails_and_the_jobs_beside_it_are_done(tmp_path: Path, new_
     ):
         stack.start_servers()
         collection = mongo["clipqueue"]["images"]
-        client.enqueue(f"{new_id}-poison", poison.url)
+        job = {"image_id": f"{new_id}-poison", "url": poison.url}
+        broker.lpush("images", hand_made_message(job, headers={LOST_HEADER: SUSPECT_AFTER}))
         client.enqueue_many((f"{new_id}-{number}", good.url) for number in range(COMPANIONS))
-        for death in (1, 2):
+        for death in range(1, MAX_DEATHS_ALONE + 1):
             with running_worker(stack, tmp_path / "worker.log") as worker:
                 workers.append(worker)
                 worker.wait(60)
@@ -104,34 +106,50 @@ def test_a_poison_job_fails_and_the_jobs_beside_it_are_done(tmp_path: Path, new_
         records = list(broker.scan_iter("clipqueue:suspect:*"))
     lost = found.pop(f"{new_id}-poison")
     assert (lost["error"]["code"], lost["error"]["stage"]) == ("worker_lost", "receive")
-    assert len(deadly) == 2, "the third delivery starts no download"
+    assert len(deadly) == MAX_DEATHS_ALONE, "the next delivery starts no download"
     assert {job["status"] for job in found.values()} == {"done"}
     assert len(records) == 1, "only the record of the poison job stays"
 
 
+def go_on() -> None:
+    """No job is told to stop waiting."""
+
+
 @pytest.fixture
 def quarantine(stack: Stack) -> Iterator[Quarantine]:
-    quarantine = Quarantine(Broker(stack.redis_url), wait_s=0.05)
+    quarantine = Quarantine(Broker(stack.redis_url), Isolation(), go_on)
     yield quarantine
     quarantine.close()
 
 
 def test_starts_that_ended_do_not_count(quarantine: Quarantine, new_id: str) -> None:
     for lost in range(1, 6):
-        with quarantine.isolate(new_id, lost):
+        with quarantine.admit(new_id, lost):
             pass
     for lost in range(6, 11):
-        with pytest.raises(ZeroDivisionError), quarantine.isolate(new_id, lost):
+        with pytest.raises(ZeroDivisionError), quarantine.admit(new_id, lost):
             raise ZeroDivisionError
 
 
-def test_a_job_is_given_up_after_two_starts_that_did_not_end(
+def test_deaths_of_workers_that_ran_other_jobs_too_are_no_evidence(
     quarantine: Quarantine, broker: redis.Redis, new_id: str
 ) -> None:
-    """The test writes what a killed worker leaves behind."""
-    broker.sadd(f"clipqueue:suspect:{new_id}", 1)
+    """They may have been killed from outside. A job that was beside others is not even recorded."""
+    for lost in range(SUSPECT_AFTER):
+        with quarantine.admit(new_id, lost):
+            assert not broker.exists(f"clipqueue:suspect:{new_id}")
+
+
+def test_a_job_is_given_up_after_two_starts_alone_that_did_not_end(
+    quarantine: Quarantine, broker: redis.Redis, new_id: str
+) -> None:
+    """The test writes what killed workers leave behind."""
+    broker.sadd(f"clipqueue:suspect:{new_id}", 2)
+    with quarantine.admit(new_id, 3):
+        assert broker.scard(f"clipqueue:suspect:{new_id}") == MAX_DEATHS_ALONE
+    broker.sadd(f"clipqueue:suspect:{new_id}", 2, 3)
     for _ in range(2):  # twice: the failure may not have been saved the first time
-        with pytest.raises(WorkerLost, match="2 workers"), quarantine.isolate(new_id, 2):
+        with pytest.raises(WorkerLost, match="2 workers"), quarantine.admit(new_id, 4):
             pytest.fail("it must not run again")
     assert 0 < int(str(broker.ttl(f"clipqueue:suspect:{new_id}"))) <= 24 * 3600
 
@@ -140,22 +158,17 @@ def test_a_start_whose_end_was_not_recorded_counts_once(
     quarantine: Quarantine, broker: redis.Redis, new_id: str
 ) -> None:
     """Redis was unavailable at its end, or got the start twice. No worker was lost in between."""
-    broker.sadd(f"clipqueue:suspect:{new_id}", 1)
+    broker.sadd(f"clipqueue:suspect:{new_id}", 2, 3)
     runs = 0
-    with quarantine.isolate(new_id, 1):
+    with quarantine.admit(new_id, 3):
         runs += 1
     assert runs == 1
 
 
-def test_jobs_of_lost_workers_run_one_at_a_time(quarantine: Quarantine, new_id: str) -> None:
-    with quarantine.isolate(new_id, 1), pytest.raises(IsolationBusy), quarantine.isolate(f"{new_id}-other", 1):
-        pytest.fail("it must not run while the other one runs")
-    with quarantine.isolate(f"{new_id}-other", 1):
-        pass
-
-
-def test_an_unavailable_redis_requeues_the_job(new_id: str) -> None:
-    quarantine = Quarantine(Broker("redis://127.0.0.1:1/0"), wait_s=0.05)
+def test_an_unavailable_redis_requeues_the_suspect(new_id: str) -> None:
+    quarantine = Quarantine(Broker("redis://127.0.0.1:1/0"), Isolation(), go_on)
     for _ in range(2):
-        with pytest.raises(QueueUnavailable), quarantine.isolate(new_id, 1):
+        with pytest.raises(QueueUnavailable), quarantine.admit(new_id, SUSPECT_AFTER):
             pytest.fail("it must not run without a record")
+    with quarantine.admit(new_id, 0):
+        pass

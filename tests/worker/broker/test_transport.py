@@ -1,17 +1,23 @@
-"""The transport pops, records and acks messages in batches, within its limits, and loses none when Redis refuses."""
+"""The transport takes and acks messages in batches, within its limits, and loses none when Redis refuses or is lost."""
 
 from __future__ import annotations
 
-from queue import Empty
+import base64
+import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import kombu
 import pytest
 import redis as redis_client
 
+from producer.operations.parked import read_parked, requeue_parked
 from tests.support.messages import hand_made_message
-from worker.broker import transport
+from tests.support.parked import counted_bytes
+from tests.support.waiting import wait_for
+from worker.broker import scripts, transport
 from worker.broker.deliveries import ConsumerState
+from worker.broker.validation import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,45 +74,94 @@ def ids(messages: list[Any]) -> list[str]:
 
 def count_commands(queue: redis.Redis) -> int:
     stats: Any = queue.info("commandstats")
-    return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("blmove", "exec"))
+    return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("blmove", "evalsha", "exec"))
+
+
+def drain(connection: Any) -> bool:
+    """Run the event loop for a moment: it delivers all that waits. Returns True."""
+    with suppress(TimeoutError):
+        connection.drain_events(timeout=0.1)
+    return True
 
 
 def test_it_delivers_as_many_messages_as_there_are_free_slots_in_order(
     connection: Any, delivered: list[Any], queue: redis.Redis, consumption: ConsumerState
 ) -> None:
     enqueue(queue, 20)
-    connection.drain_events(timeout=5)
+    drain(connection)
     assert ids(delivered) == [f"image-{number}" for number in range(SLOTS)]
     assert (queue.llen("images"), queue.hlen("unacked"), queue.zcard("unacked_index")) == (12, SLOTS, SLOTS)
-    assert not queue.exists(consumption.processing.key)
-    with pytest.raises(TimeoutError):
-        connection.drain_events(timeout=0.2)
+    assert not queue.exists(consumption.processing_key)
+    drain(connection)
     assert len(delivered) == SLOTS
 
 
-def test_many_messages_cost_few_round_trips(connection: Any, delivered: list[Any], queue: redis.Redis) -> None:
+def test_many_messages_cost_few_commands(connection: Any, delivered: list[Any], queue: redis.Redis) -> None:
     enqueue(queue, SLOTS)
+    scripts.take(queue, "elsewhere", [])  # Redis knows the script from now on
     before = count_commands(queue)
-    connection.drain_events(timeout=5)
+    drain(connection)
     assert len(delivered) == SLOTS
-    assert count_commands(queue) - before == 3  # pop the first, record it, record all others
+    assert count_commands(queue) - before == 1
+
+
+def test_one_message_costs_two_commands(connection: Any, delivered: list[Any], queue: redis.Redis) -> None:
+    """It comes to a worker that waits: the wait, and the script that takes it."""
+    drain(connection)
+    scripts.take(queue, "elsewhere", [])
+    before = count_commands(queue)
+    enqueue(queue, 1)
+    connection.drain_events(timeout=5)
+    assert ids(delivered) == ["image-0"]
+    assert count_commands(queue) - before <= 2
+    enqueue(queue, 1)
+    connection.drain_events(timeout=5)
+    assert count_commands(queue) - before <= 4
+
+
+def test_an_idle_worker_waits_in_redis(connection: Any, delivered: list[Any], queue: redis.Redis) -> None:
+    drain(connection)
+    before = count_commands(queue)
+    for _ in range(5):
+        drain(connection)
+    assert count_commands(queue) == before
 
 
 def test_invalid_messages_are_parked_and_valid_ones_among_them_delivered(
     connection: Any, delivered: list[Any], queue: redis.Redis, consumption: ConsumerState
 ) -> None:
     enqueue(queue, 2)
-    queue.lpush("images", "no message", "")
+    queue.lpush("images", "no message", "", "x" * (MAX_MESSAGE_BYTES + 1))
     enqueue(queue, 2)
-    connection.drain_events(timeout=5)
+    drain(connection)
     assert ids(delivered) == ["image-0", "image-1", "image-0", "image-1"]
-    assert queue.llen("clipqueue:parked") == 2
-    assert not queue.exists(consumption.processing.key)
+    entries: Any = queue.lrange("clipqueue:parked", 0, -1)
+    sizes = [(entry["bytes"], len(base64.b64decode(entry["item"]))) for entry in map(json.loads, entries)]
+    assert sizes == [(MAX_MESSAGE_BYTES + 1, MAX_MESSAGE_BYTES), (0, 0), (10, 10)]
+    assert queue.hlen("unacked") == 4 == len(consumption.deliveries.tags)
+
+
+def test_what_was_parked_can_be_requeued_and_is_then_parked_again_whole(
+    connection: Any, delivered: list[Any], queue: redis.Redis
+) -> None:
+    """After an upgrade, the same message may be valid. The size of the parked messages stays right."""
+    item = b'{"url": "http://a.example/?\xff", "filler": "' + b"x" * 100_000
+    queue.lpush("images", item)
+    drain(connection)
+    first = read_parked(queue)
+    assert requeue_parked(queue, first) == 1
+    enqueue(queue, 1)
+    drain(connection)
+    assert ids(delivered) == ["image-0"]
+    assert [parked.item for parked in read_parked(queue)] == [item]
+    assert read_parked(queue)[0].id != first[0].id
+    counted, real = counted_bytes(queue)
+    assert counted == real > len(item)
 
 
 def test_identical_messages_are_delivered_separately(connection: Any, delivered: list[Any], queue: redis.Redis) -> None:
     queue.lpush("images", *[hand_made_message({"image_id": "twin", "url": "http://a.example/"})] * 3)
-    connection.drain_events(timeout=5)
+    drain(connection)
     assert ids(delivered) == ["twin"] * 3
     assert queue.hlen("unacked") == 3
 
@@ -119,47 +174,52 @@ def test_nothing_is_consumed_while_consumption_is_paused(redis_url: str, queue: 
         assert not connection.channel().qos.can_consume()
 
 
-def test_a_full_redis_that_refuses_to_record_messages_loses_none(
-    own: Stack, own_broker: redis.Redis, connect: Callable[[str], Any], consumption: ConsumerState
-) -> None:
-    """It fills up just after they are popped."""
-    key = consumption.processing.key
-    enqueue(own_broker, SLOTS)
-    items: Any = [own_broker.lmove("images", key, "RIGHT", "LEFT") for _ in range(SLOTS)]
+def test_a_full_redis_is_drained(own: Stack, own_broker: redis.Redis, connect: Callable[[str], Any]) -> None:
+    """It refuses to wait for a message and to bind the queue, which a starting worker does first."""
+    enqueue(own_broker, 3)
     own_broker.config_set("maxmemory", 1)
+    delivered: list[Any] = []
     try:
-        with connect(own.redis_url) as connection, pytest.raises(Empty):
-            connection.channel().accept(items)
+        with connect(own.redis_url) as connection:
+            channel = connection.channel()
+            consumer = untyped.Consumer(
+                channel, [untyped.Queue("images")], callbacks=[lambda _, message: delivered.append(message)]
+            )
+            with consumer:
+                wait_for(lambda: drain(connection) and len(delivered) == 3, "the jobs to be delivered")
+                delivered[0].ack()
+                delivered[1].reject(requeue=True)
+                channel.flush()
+                assert (own_broker.llen("images"), own_broker.hlen("unacked")) == (1, 1)
+                channel.basic_publish(channel.prepare_message("a retry"), "images", "images")
+                assert own_broker.llen("images") == 2
     finally:
         own_broker.config_set("maxmemory", 0)
-    assert (own_broker.llen(key), own_broker.hlen("unacked")) == (SLOTS, 0)
-    assert not consumption.deliveries.tags
-    consumption.processing.heartbeat_and_reclaim(own_broker)
-    assert own_broker.llen("images") == SLOTS
 
 
-def test_acks_are_sent_together(connection: Any, delivered: list[Any], queue: redis.Redis) -> None:
+def test_acks_and_requeues_are_sent_together(connection: Any, delivered: list[Any], queue: redis.Redis) -> None:
     enqueue(queue, SLOTS)
-    connection.drain_events(timeout=5)
-    before = count_commands(queue)
+    drain(connection)
     for message in delivered[:6]:
         message.ack()
+    delivered[6].reject(requeue=True)
     assert queue.hlen("unacked") == SLOTS
+    queue.config_resetstat()
     for _ in range(2):
         connection.transport._flush()
-    assert count_commands(queue) - before == 1
-    assert set(queue.hkeys("unacked")) == {message.delivery_tag.encode() for message in delivered[6:]}
-    assert queue.zcard("unacked_index") == 2
+    assert count_commands(queue) <= 4, "a script each, and one more call to load it"
+    assert queue.hkeys("unacked") == [delivered[7].delivery_tag.encode()]
+    assert (queue.zcard("unacked_index"), queue.llen("images")) == (1, 1)
 
 
 def test_a_deferred_ack_frees_its_slot_at_once_and_is_sent_by_the_heartbeat(
     connection: Any, delivered: list[Any], queue: redis.Redis, consumption: ConsumerState
 ) -> None:
     enqueue(queue, 2 * SLOTS)
-    connection.drain_events(timeout=5)
+    drain(connection)
     for message in list(delivered):
         message.ack()
-    connection.drain_events(timeout=5)
+    drain(connection)
     assert len(delivered) == 2 * SLOTS
     consumption.deliveries.flush(queue)
     assert queue.hlen("unacked") == SLOTS
@@ -191,26 +251,42 @@ def test_messages_that_cannot_be_delivered_are_requeued(
     assert set(consumption.deliveries.tags) >= {message.delivery_tag for message in delivered}
 
 
-def test_messages_are_requeued_if_the_reply_to_their_transaction_is_lost(
-    connection: Any, queue: redis.Redis, monkeypatch: pytest.MonkeyPatch
+def test_messages_are_requeued_if_the_reply_to_their_script_is_lost(
+    connection: Any, delivered: list[Any], queue: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redis may have recorded them as unacked."""
     enqueue(queue, 1)
-    channel = connection.channel()
-    item: Any = queue.lmove("images", channel.consumption.processing.key, "RIGHT", "LEFT")
-    real = redis_client.client.Pipeline.execute
+    real = scripts.take
 
-    def execute(pipe: Any) -> Any:
-        real(pipe)
+    def take(*args: Any) -> Any:
+        real(*args)
         raise redis_client.ConnectionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(redis_client.client.Pipeline, "execute", execute)
+        patch.setattr(scripts, "take", take)
         with pytest.raises(redis_client.ConnectionError):
-            channel.accept([item])
+            connection.drain_events(timeout=5)
     assert queue.hlen("unacked") == 1
-    channel.flush()
-    assert (queue.llen("images"), queue.hlen("unacked")) == (1, 0)
+    connection.transport._flush()
+    assert (queue.llen("images"), queue.hlen("unacked"), delivered) == (1, 0, [])
+
+
+def test_a_message_is_not_lost_if_the_reply_to_the_wait_is(
+    connect: Callable[[str], Any], redis_url: str, queue: redis.Redis
+) -> None:
+    """Redis has handed it to this process; the next connection of the process takes it."""
+    messages: list[Any] = []
+    for _ in range(2):
+        with connect(redis_url) as connection:
+            consumer = untyped.Consumer(
+                connection.channel(), [untyped.Queue("images")], callbacks=[lambda _, message: messages.append(message)]
+            )
+            with consumer:
+                drain(connection)
+                if not messages:
+                    enqueue(queue, 1)
+                    wait_for(lambda: not queue.llen("images"), "Redis to hand the message over")
+    assert ids(messages) == ["image-0"]
 
 
 def test_a_message_from_basic_get_is_recorded_as_unacked(connection: Any, queue: redis.Redis) -> None:
@@ -220,16 +296,37 @@ def test_a_message_from_basic_get_is_recorded_as_unacked(connection: Any, queue:
     message = channel.basic_get("images")
     assert queue.hkeys("unacked") == [message.delivery_tag.encode()]
     channel.basic_reject(message.delivery_tag, requeue=True)
+    channel.flush()
     assert queue.llen("images") == 1
 
 
-def test_a_closing_channel_sends_its_acks(connection: Any, delivered: list[Any], queue: redis.Redis) -> None:
+def test_a_closing_channel_sends_its_acks_and_requeues_the_rest(
+    connection: Any, delivered: list[Any], queue: redis.Redis
+) -> None:
     enqueue(queue, 2)
-    connection.drain_events(timeout=5)
+    drain(connection)
     delivered[0].ack()
     delivered[0].channel.close()
     assert queue.hlen("unacked") == 0
     assert queue.llen("images") == 1
+
+
+def test_a_server_that_is_no_longer_the_primary_is_left(
+    own: Stack, own_broker: redis.Redis, connect: Callable[[str], Any]
+) -> None:
+    """It keeps its connections open, and answers READONLY to each write."""
+    with connect(own.redis_url) as connection:
+        channel = connection.channel()
+        channel.flush()
+        own_broker.replicaof("127.0.0.1", "1")
+        try:
+            channel.consumption.deliveries.defer_ack("tag")
+            for fail in (channel.flush, channel.redeliver, lambda: channel._put("images", {})):
+                with pytest.raises(connection.connection_errors, match="not the primary"):
+                    fail()
+        finally:
+            own_broker.replicaof("NO", "ONE")
+        channel.flush()
 
 
 def test_two_processes_share_no_state(redis_url: str, queue: redis.Redis) -> None:

@@ -63,7 +63,7 @@ def test_unusable_settings_are_named_and_leave_no_thread(uri: str, collection: s
     with pytest.raises(StoreUnavailable, match=message) as caught:
         MongoStore(uri, collection, call_s=1.0)
     assert "hunter2" not in str(caught.value)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before, "a thread of an earlier test may end meanwhile"
 
 
 OPTIONS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,22 +11,24 @@ from bson import ObjectId
 
 from producer.contract.job import ObjectIdRef
 from producer.contract.records import bson_date
+from tests.support.mongo_commands import recorded_commands
 from tests.worker.store.jobs import NO_DOCUMENT, T, failure, job, result, stored_in
-from worker.errors import HttpRefused
+from worker.errors import HttpRefused, StoreRefused
+from worker.store.mongo import MongoStore
 from worker.store.results import Failure
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
 
+    from producer.local.stack import Stack
     from tests.worker.store.jobs import Document
-    from worker.store.mongo import MongoStore
 
 
 def test_a_vector_is_written_beside_the_backends_fields(
     store: MongoStore, collection: Collection[Document], new_id: str
 ) -> None:
     collection.insert_one({"_id": new_id, "title": "t", "nested": {"a": [1, {"b": None}]}})
-    store.save(job(new_id), result(), 2, NO_DOCUMENT)
+    assert store.save(job(new_id), result(), 2, NO_DOCUMENT)
     document = stored_in(collection, new_id)
     assert (document["title"], document["nested"]) == ("t", {"a": [1, {"b": None}]})
     assert document["embedding"] == pytest.approx([0.6, 0.8])
@@ -131,6 +134,37 @@ def test_a_skipped_job_counts_as_the_last_enqueue(
     assert store.check(job(new_id, "a", 2000), "m").verdict == "current"
     store.save(slow, result("b"), 1, check_of_slow)
     assert stored_in(collection, new_id)["embedding_job"]["url"] == "http://host/a.jpg"
+
+
+def test_a_job_is_dropped_only_for_a_record_that_a_majority_holds(
+    stack: Stack, collection: Collection[Document], new_id: str
+) -> None:
+    """A failover may undo any other record. The update is acknowledged by a majority and changes nothing."""
+    newer, older = job(new_id, "new", 1000), job(new_id, "old")
+    with recorded_commands() as commands, closing(MongoStore(stack.mongodb_uri, "images", call_s=10.0)) as store:
+        store.save(newer, result("new"), 1, NO_DOCUMENT)
+        saved = stored_in(collection, new_id)
+        for drop, answer in (
+            (lambda: store.check(older, "m").verdict, "superseded"),
+            (lambda: store.save(older, result("old"), 1, NO_DOCUMENT), False),
+            (lambda: store.save_failure(failure(older)), False),
+        ):
+            del commands[:]
+            assert drop() == answer
+            assert [command["writeConcern"]["w"] for command in commands if "update" in command] == ["majority"]
+        assert stored_in(collection, new_id) == saved
+        undone = {**saved["embedding_job"], "sha256": "undone"}
+        assert not store._connection.run(store._is_confirmed(new_id, undone))
+
+
+def test_a_skip_that_mongodb_refuses_is_permanent(stack: Stack, collection: Collection[Document], new_id: str) -> None:
+    """A unique index on our own field refuses the new time. Another attempt would not help."""
+    collection.database["own_unique"].create_index("embedding_job.enqueued_at", unique=True)
+    with closing(MongoStore(stack.mongodb_uri, "own_unique", call_s=10.0)) as store:
+        store.save(job(new_id), result(), 1, NO_DOCUMENT)
+        store.save(job(f"{new_id}-other", at_ms=5000), result(), 1, NO_DOCUMENT)
+        with pytest.raises(StoreRefused, match="a unique index refuses the document"):
+            store.check(job(new_id, at_ms=5000), "m")
 
 
 @pytest.mark.parametrize("invalid", ["queued", {"enqueued_at": "2026-01-01"}, {"status": 7}, None, []])

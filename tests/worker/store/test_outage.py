@@ -38,10 +38,10 @@ class FlakyStore:
         self.ping()
         return JobCheck("needed", None)
 
-    def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> None:
+    def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> bool:
         raise StoreRefused("a validator")
 
-    def save_failure(self, failure: Failure) -> None:
+    def save_failure(self, failure: Failure) -> bool:
         self.calls += 1
         raise StoreUnavailable("the disk is full")
 

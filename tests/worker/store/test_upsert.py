@@ -31,7 +31,7 @@ def test_a_job_without_a_document_is_not_needed_and_not_recorded(
     store: MongoStore, collection: Collection[Document], new_id: str
 ) -> None:
     assert store.check(job(new_id), "m") == JobCheck("deleted", None)
-    store.save_failure(failure(job(new_id)))
+    assert not store.save_failure(failure(job(new_id)))
     assert collection.count_documents({"_id": new_id}) == 0
 
 

@@ -1,0 +1,80 @@
+"""Makes requirements.lock from the installed packages: `make lock`, or `python -m tests.support.lock`, writes it.
+
+It pins the packages of the extras that the image installs, with all their dependencies on Linux, and what builds the
+image's wheel. It has no hashes: they belong to archives, and an installed package does not know those of its archive.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from importlib.metadata import requires, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+LOCK = ROOT / "requirements.lock"
+COMMAND = "make lock"
+EXTRAS = ("worker", "flower")
+_PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+# The index that PyTorch comes from chooses these: a CPU or a CUDA build.
+_BY_INDEX = ("torch", "torchvision", "triton", "nvidia-", "cuda-")
+_HEAD = f"""\
+# The versions that the image installs and the tests run with, on Linux. `{COMMAND}` writes this file from the installed
+# packages. PyTorch is not here: its index chooses the build and its version.
+"""
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """A requirement of this project or of a package, as it holds on this machine."""
+
+    needed_by: str
+    requirement: Requirement
+
+    @property
+    def name(self) -> str:
+        return canonicalize_name(self.requirement.name)
+
+
+def render() -> str:
+    """Return the content of the file."""
+    names = sorted({one.name for one in find_dependencies() if is_locked(one.name)})
+    return _HEAD + "".join(f"{name}=={version(name)}\n" for name in names)
+
+
+def is_locked(name: str) -> bool:
+    """Return whether the file has this package."""
+    return not any(name == one or (one.endswith("-") and name.startswith(one)) for one in _BY_INDEX)
+
+
+def find_dependencies() -> Iterator[Dependency]:
+    """Yield the requirements of the project's extras and of every package that they need."""
+    pending = [Dependency("clipqueue", Requirement(text)) for text in _own_requirements()]
+    seen: set[tuple[str, str, str]] = set()
+    while pending:
+        dependency = pending.pop()
+        yield dependency
+        for extra in ("", *sorted(dependency.requirement.extras)):
+            for text in requires(dependency.name) or ():
+                requirement = Requirement(text)
+                applies = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+                if applies and (key := (dependency.name, extra, text)) not in seen:
+                    seen.add(key)
+                    pending.append(Dependency(dependency.name, requirement))
+
+
+def _own_requirements() -> list[str]:
+    project = _PROJECT["project"]
+    extras = [text for extra in EXTRAS for text in project["optional-dependencies"][extra]]
+    return [*project["dependencies"], *extras, *_PROJECT["build-system"]["requires"]]
+
+
+if __name__ == "__main__":
+    LOCK.write_text(render())

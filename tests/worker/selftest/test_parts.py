@@ -1,0 +1,106 @@
+"""The list of private parts of libraries is complete and has nothing too much, and the versions are bounded."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from tests.support.internals import ROOT, find_names, find_uses, identifiers, sources
+from worker.selftest.parts import PARTS, VERSIONS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LISTED = {name for parts in PARTS for name in (*parts.used.split(), *parts.overridden.split())}
+PRIVATE_MODULES = {name for parts in PARTS for name in re.split("[.:]", parts.owner) if name.startswith("_")}
+# Documented attributes that are made to be set: rich's Table, and the server of the standard library.
+DOCUMENTED = {"padding", "pad_edge", "box", "daemon_threads"}
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_used_part_of_a_library_is_on_the_list(path: Path) -> None:
+    missing = sorted(use for use in find_uses(path) if use.name not in LISTED | PRIVATE_MODULES | DOCUMENTED)
+    assert not missing, "add these to worker/selftest/parts.py, so that a worker checks them at start"
+
+
+def test_every_part_on_the_list_is_used() -> None:
+    used = {name for path in sources() if path.parent.name != "selftest" for name in identifiers(path)}
+    assert not LISTED - used, "remove these from worker/selftest/parts.py"
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("client._private()", {"_private"}),
+        ("self.client._private.x", {"_private"}),
+        ("self._ours = 1\nx._ours", set()),
+        ("self._ours", set()),
+        ("getattr(x, '_private')", {"_private"}),
+        ("getattr(x, 'public')", set()),
+        ("setattr(x, 'name', 1)", {"name"}),
+        ("import kombu.transport\nkombu.transport.TABLE['redis'] = 1", {"TABLE"}),
+        ("from kombu.transport import TABLE\nTABLE['redis'] = 1", {"TABLE"}),
+        ("from PIL import Image\nImage.LIMIT = 1", {"LIMIT"}),
+        ("import os\nos.environ['A'] = 1", set()),
+        ("pool.factory = 1", {"factory"}),
+        ("celery.conf.setting = 1", set()),
+        ("from kombu._internal import x", {"_internal"}),
+        ("from kombu import _internal", {"_internal"}),
+        ("from ..contract import _ours", set()),
+        ("class A(super()._get_client()):\n  def parse(self): pass", {"parse"}),
+    ],
+)
+def test_what_counts_as_a_use(source: str, names: set[str]) -> None:
+    assert find_names(ast.parse(source), ROOT / "worker" / "app.py") == names
+
+
+@pytest.mark.parametrize(
+    ("file", "names"),
+    [
+        ("worker/fetch/http.py", {"_new_conn", "_dns_host", "_new_pool", "init_poolmanager", "proxy_manager", "send"}),
+        ("worker/lifecycle/events.py", {"_flush_events", "requires", "start", "stop"}),
+        ("worker/decode/pillow.py", {"MAX_IMAGE_PIXELS", "LOAD_TRUNCATED_IMAGES"}),
+        ("producer/local/servers.py", {"_binary"}),
+    ],
+)
+def test_overridden_and_inherited_parts_are_found(file: str, names: set[str]) -> None:
+    assert names <= {use.name for use in find_uses(ROOT / file)}
+
+
+@pytest.mark.parametrize("package", VERSIONS)
+def test_the_versions_are_the_bounds_of_the_project_and_admit_what_is_installed(package: str) -> None:
+    bounds = [
+        requirement.specifier
+        for extra in ("flower", "worker", "local")
+        for requirement in map(Requirement, EXTRAS[extra])
+        if requirement.name == package
+    ]
+    assert bounds
+    assert set(bounds) == {SpecifierSet(VERSIONS[package])}
+    assert version(package) in bounds[0]
+
+
+@pytest.mark.parametrize("package", sorted({parts.package for parts in PARTS}))
+def test_a_library_with_private_parts_is_bounded_to_a_minor_version(package: str) -> None:
+    names = [
+        name for parts in PARTS if parts.package == package for name in (parts.used + " " + parts.overridden).split()
+    ]
+    owners = [parts.owner for parts in PARTS if parts.package == package]
+    if any(re.search(r"(^|[.:])_", name) for name in (*names, *owners)):
+        assert re.fullmatch(r"~=\d+\.\d+\.\d+", VERSIONS[package])
+    assert not SpecifierSet(VERSIONS[package]).contains("99")
+
+
+def test_the_base_install_and_torch_stay_unbounded() -> None:
+    """A backend has its own versions, and the index chooses those of PyTorch."""
+    assert "redis>=6.4,<9" in PROJECT["dependencies"]
+    assert {"torch>=2.4", "torchvision"} <= set(EXTRAS["worker"])

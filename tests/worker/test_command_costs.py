@@ -1,0 +1,80 @@
+"""How many commands a worker sends to Redis. A hosted Redis bills each of them; docs/operations.md has the table."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import redis
+
+from tests.support.messages import hand_made_message
+from tests.support.pictures import small_jpeg
+from tests.support.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pymongo.collection import Collection
+
+    from producer.local.stack import Stack
+    from tests.conftest import StartWorker
+    from tests.support.servers import ImageServer
+
+DONE = {"embedding_job.status": "done"}
+IDLE_S, LOAD = 12, 200
+
+
+@contextmanager
+def counting(url: str, broker: redis.Redis) -> Iterator[Counter[str]]:
+    """Count the commands that arrive until the block ends, without those inside scripts."""
+    counts, is_counting = Counter[str](), threading.Event()
+
+    def count() -> None:
+        with redis.Redis.from_url(url) as other, other.monitor() as monitor:
+            is_counting.set()
+            for received in monitor.listen():
+                words = received["command"].split()
+                if words == ["ECHO", "end"]:
+                    return
+                if received["client_type"] != "lua" and words[0] != "LPUSH":
+                    counts[words[0]] += 1
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    is_counting.wait(60)
+    yield counts
+    broker.echo("end")
+    thread.join()
+
+
+def test_what_a_worker_costs_idle_with_single_jobs_and_under_load(
+    start_worker: StartWorker,
+    own: Stack,
+    own_broker: redis.Redis,
+    own_collection: Collection[dict[str, Any]],
+    images: ImageServer,
+    new_id: str,
+) -> None:
+    url = images.add("/image.jpg", small_jpeg())
+
+    def enqueue(first: int, count: int) -> None:
+        jobs = ({"image_id": f"{new_id}-{number}", "url": url} for number in range(first, first + count))
+        own_broker.lpush("images", *map(hand_made_message, jobs))
+        wait_for(lambda: own_collection.count_documents(DONE) == first + count, "the jobs to be done")
+
+    start_worker()
+    enqueue(0, 1)
+    time.sleep(1)  # until the events of the job are sent
+    with counting(own.redis_url, own_broker) as idle:
+        time.sleep(IDLE_S)
+    assert idle.total() <= IDLE_S, idle
+    with counting(own.redis_url, own_broker) as single:
+        for number in range(1, 6):
+            enqueue(number, 1)
+    assert single.total() <= 5 * 6, single
+    with counting(own.redis_url, own_broker) as load:
+        enqueue(6, LOAD)
+    assert load.total() <= 3 * LOAD, load

@@ -1,0 +1,69 @@
+"""Lets the jobs of a process run side by side, or one alone."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_CHECK_INTERVAL_S = 0.5
+
+
+class Isolation:
+    """A lock that many jobs share, or one job has alone. Thread-safe.
+
+    A job that wants to be alone goes first: no other job starts meanwhile. `check` is called now and then while a job
+    waits; what it raises ends the wait.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running = 0
+        self._loners = 0
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a job runs alone, or waits for it."""
+        return self._loners > 0
+
+    @contextmanager
+    def beside_others(self, check: Callable[[], None]) -> Iterator[None]:
+        """Run a job beside others, as soon as no job wants to be alone."""
+        with self._changed:
+            self._wait(lambda: not self._loners, check)
+            self._running += 1
+        try:
+            yield
+        finally:
+            self._leave(0)
+
+    @contextmanager
+    def alone(self, check: Callable[[], None]) -> Iterator[None]:
+        """Run a job as soon as no other job runs."""
+        with self._changed:
+            self._loners += 1
+            try:
+                self._wait(lambda: not self._running, check)
+            except BaseException:
+                self._loners -= 1
+                self._changed.notify_all()
+                raise
+            self._running += 1
+        try:
+            yield
+        finally:
+            self._leave(1)
+
+    def _wait(self, may_start: Callable[[], bool], check: Callable[[], None]) -> None:
+        while not may_start():
+            check()
+            self._changed.wait(_CHECK_INTERVAL_S)
+
+    def _leave(self, loners: int) -> None:
+        with self._changed:
+            self._running -= 1
+            self._loners -= loners
+            self._changed.notify_all()

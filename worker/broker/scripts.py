@@ -1,0 +1,276 @@
+"""The steps of a message on Redis: take, ack, requeue, redeliver, park. Each is a Lua script: atomic, by Redis's clock.
+
+A full Redis refuses commands that may use more memory, unless the script has written before. So each script deletes
+first. This holds for every Redis since 5.0 and for Valkey, and needs no script flags (`EVAL` with flags needs 7.0).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from producer.contract.names import (
+    IMAGE_QUEUE,
+    PARKED_BYTES,
+    PARKED_DROPPED,
+    PARKED_LIST,
+    PARKED_MAX_BYTES,
+    UNACKED,
+    UNACKED_INDEX,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import redis
+
+# A list for each process: messages that Redis has handed to it and that it has not taken yet, the newest first.
+PROCESSING_KEY = "clipqueue:taken:"
+# A sorted set of process names, scored by their last heartbeat in seconds since the epoch.
+PROCESSES_KEY = "clipqueue:takers"
+# A message's header: how many workers died while they held it. Only `redeliver` increments it.
+LOST_HEADER = "clipqueue_lost"
+
+# kombu's producers put messages with a priority on these lists.
+_PRIORITY_QUEUES = tuple(f"{IMAGE_QUEUE}\x06\x16{step}" for step in (3, 6, 9))
+_MAX_REDELIVERED = 100
+_FORGET_AFTER_S = 3600.0
+
+_CLOCK = """
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+"""
+# A record is [message, exchange, routing key] as JSON, the format of kombu's transport.
+_RECORD = f"""
+local FIRST, LAST = '[', ',"","{IMAGE_QUEUE}"]'
+local function message_of(record)
+  if record:sub(1, #FIRST) == FIRST and record:sub(-#LAST) == LAST then
+    return record:sub(#FIRST + 1, -#LAST - 1)
+  end
+  local is_json, decoded = pcall(cjson.decode, record)
+  return is_json and type(decoded) == 'table' and decoded[1] and cjson.encode(decoded[1]) or record
+end
+"""
+
+_TAKE = f"""
+{_CLOCK}{_RECORD}
+local queue, processing, unacked, index = unpack(KEYS)
+local items = {{}}
+for number, tag in ipairs(ARGV) do
+  local item = redis.call('RPOP', processing) or redis.call('RPOP', queue)
+  if not item then break end
+  redis.call('HSET', unacked, tag, FIRST .. item .. LAST)
+  redis.call('ZADD', index, now, tag)
+  items[number] = item
+end
+return {{items, redis.call('LLEN', queue)}}
+"""
+
+_ACK = """
+local unacked, index = unpack(KEYS)
+for _, tag in ipairs(ARGV) do
+  redis.call('HDEL', unacked, tag)
+  redis.call('ZREM', index, tag)
+end
+"""
+
+_REQUEUE = f"""
+{_RECORD}
+local queue, unacked, index = unpack(KEYS)
+local push, count = ARGV[1], 0
+for number = 2, #ARGV do
+  local record = redis.call('HGET', unacked, ARGV[number])
+  redis.call('HDEL', unacked, ARGV[number])
+  redis.call('ZREM', index, ARGV[number])
+  if record then
+    redis.call(push, queue, message_of(record))
+    count = count + 1
+  end
+end
+return count
+"""
+
+_REDELIVER = f"""
+{_CLOCK}{_RECORD}
+local queue, unacked, index, processes = unpack(KEYS)
+local process, timeout, forget_after, max_count = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+
+local function count_loss(message)
+  local is_json, decoded = pcall(cjson.decode, message)
+  if not is_json or type(decoded) ~= 'table' or type(decoded.headers) ~= 'table' then return message end
+  decoded.headers.{LOST_HEADER} = (tonumber(decoded.headers.{LOST_HEADER}) or 0) + 1
+  local is_encoded, encoded = pcall(cjson.encode, decoded)
+  return is_encoded and encoded or message
+end
+
+redis.call('ZREM', processes, process)
+redis.call('ZADD', processes, now, process)
+local tags = redis.call('ZRANGEBYSCORE', index, '-inf', now - timeout, 'LIMIT', 0, max_count)
+for _, tag in ipairs(tags) do
+  local record = redis.call('HGET', unacked, tag)
+  redis.call('HDEL', unacked, tag)
+  redis.call('ZREM', index, tag)
+  if record then redis.call('RPUSH', queue, count_loss(message_of(record))) end
+end
+for _, lost in ipairs(redis.call('ZRANGEBYSCORE', processes, '-inf', now - timeout)) do
+  local item = redis.call('LPOP', '{PROCESSING_KEY}' .. lost)
+  while item do
+    redis.call('RPUSH', queue, item)
+    item = redis.call('LPOP', '{PROCESSING_KEY}' .. lost)
+  end
+end
+-- Forgotten much later: Redis may hand a message to a frozen process before that process wakes up.
+redis.call('ZREMRANGEBYSCORE', processes, '-inf', now - timeout - forget_after)
+for number = 5, #KEYS do
+  local item = redis.call('RPOP', KEYS[number])
+  while item do
+    redis.call('LPUSH', queue, item)
+    item = redis.call('RPOP', KEYS[number])
+  end
+end
+return #tags
+"""
+
+_RETURN = """
+local queue, processing = unpack(KEYS)
+local item = redis.call('LPOP', processing)
+while item do
+  redis.call('RPUSH', queue, item)
+  item = redis.call('LPOP', processing)
+end
+"""
+
+_EXTEND = f"""
+{_CLOCK}
+local gone = {{}}
+for _, tag in ipairs(ARGV) do
+  if redis.call('ZREM', KEYS[1], tag) == 1 then
+    redis.call('ZADD', KEYS[1], now, tag)
+  else
+    table.insert(gone, tag)
+  end
+end
+return gone
+"""
+
+_PARK = """
+local unacked, index, parked, bytes, dropped = unpack(KEYS)
+local tag, entry, max_bytes = ARGV[1], ARGV[2], tonumber(ARGV[3])
+redis.call('ZREM', index, tag)
+if redis.call('HDEL', unacked, tag) == 0 then return end
+redis.call('LPUSH', parked, entry)
+local total = redis.call('INCRBY', bytes, #entry)
+while total > max_bytes do
+  local oldest = redis.call('RPOP', parked)
+  if not oldest then break end
+  total = redis.call('DECRBY', bytes, #oldest)
+  redis.call('INCR', dropped)
+end
+if total < 0 then redis.call('SET', bytes, 0) end  -- earlier versions did not count
+"""
+
+# ZREM is a write that frees memory, so the LPUSH is not refused. The message replaces one that is acked next.
+_REPUBLISH = """
+redis.call('ZREM', KEYS[2], '')
+redis.call('LPUSH', KEYS[1], ARGV[1])
+"""
+
+_HEARTBEAT = """
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+"""
+
+_START_ALONE = """
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('SADD', KEYS[1], ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return redis.call('SCARD', KEYS[1])
+"""
+
+
+class Taken(NamedTuple):
+    """Messages that were taken from the queue.
+
+    Attributes:
+        items: The items of the queue, in its order.
+        waiting: The length of the queue afterwards.
+    """
+
+    items: list[bytes]
+    waiting: int
+
+
+def take(redis: redis.Redis, processing: str, tags: Sequence[str]) -> Taken:
+    """Take messages from the processing list, then from the queue, and record them as unacked.
+
+    Args:
+        redis: The client. All functions of this module raise its RedisError.
+        processing: The key of the process's processing list.
+        tags: A new delivery tag for each message; as many are taken at most.
+    """
+    keys = [IMAGE_QUEUE, processing, UNACKED, UNACKED_INDEX]
+    items, waiting = _run(redis, _TAKE, keys, tags)
+    return Taken(items, waiting)
+
+
+def ack(redis: redis.Redis, tags: Sequence[str]) -> None:
+    """Remove unacked messages."""
+    _run(redis, _ACK, [UNACKED, UNACKED_INDEX], tags)
+
+
+def requeue(redis: redis.Redis, tags: Sequence[str], *, at_tail: bool = False) -> int:
+    """Put unacked messages back on the queue, by default at its head. Return how many were still unacked."""
+    push = "LPUSH" if at_tail else "RPUSH"
+    return int(_run(redis, _REQUEUE, [IMAGE_QUEUE, UNACKED, UNACKED_INDEX], [push, *tags]))
+
+
+def redeliver(redis: redis.Redis, process: str, timeout_s: float) -> int:
+    """Show that this process is alive, and requeue the messages of lost processes at the head of the queue.
+
+    A message that was unacked for `timeout_s` counts one more lost worker. A message that a process without a
+    heartbeat never took counts none. Messages on priority queues move to the tail of the queue.
+
+    Returns:
+        How many messages were unacked for too long.
+    """
+    keys = [IMAGE_QUEUE, UNACKED, UNACKED_INDEX, PROCESSES_KEY, *_PRIORITY_QUEUES]
+    count = total = int(_run(redis, _REDELIVER, keys, [process, timeout_s, _FORGET_AFTER_S, _MAX_REDELIVERED]))
+    while count == _MAX_REDELIVERED:
+        count = int(_run(redis, _REDELIVER, keys, [process, timeout_s, _FORGET_AFTER_S, _MAX_REDELIVERED]))
+        total += count
+    return total
+
+
+def return_untaken(redis: redis.Redis, processing: str) -> None:
+    """Put the processing list back at the head of the queue."""
+    _run(redis, _RETURN, [IMAGE_QUEUE, processing], [])
+
+
+def extend_visibility(redis: redis.Redis, tags: Sequence[str]) -> list[str]:
+    """Restart the visibility timeout of unacked messages; return the tags of those that are not unacked any more."""
+    return [tag.decode() for tag in _run(redis, _EXTEND, [UNACKED_INDEX], tags)]
+
+
+def park(redis: redis.Redis, tag: str, entry: Mapping[str, object]) -> None:
+    """Move an unacked message to the parked messages as `entry`; drop the oldest of those if they exceed the bound."""
+    keys = [UNACKED, UNACKED_INDEX, PARKED_LIST, PARKED_BYTES, PARKED_DROPPED]
+    _run(redis, _PARK, keys, [tag, json.dumps(entry), PARKED_MAX_BYTES])
+
+
+def republish(redis: redis.Redis, message: str) -> None:
+    """Put a retry at the tail of the queue."""
+    _run(redis, _REPUBLISH, [IMAGE_QUEUE, UNACKED_INDEX], [message])
+
+
+def write_heartbeat(redis: redis.Redis, key: str, heartbeat: str, ttl_s: int) -> None:
+    """Set a key that expires after `ttl_s`."""
+    _run(redis, _HEARTBEAT, [key], [heartbeat, ttl_s])
+
+
+def start_alone(redis: redis.Redis, key: str, times_lost: int, keep_s: int) -> int:
+    """Record that a job starts alone, and return how many such starts are recorded; two of one delivery are one."""
+    return int(_run(redis, _START_ALONE, [key], [times_lost, keep_s]))
+
+
+def _run(redis: redis.Redis, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+    return redis.register_script(script)(keys, args)

