@@ -6,7 +6,6 @@ import gc
 import logging
 import os
 import signal
-import ssl
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from celery.signals import setup_logging, worker_init, worker_shutdown, worker_s
 from kombu.entity import Queue
 
 from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
+from producer.contract.redis_url import parse_redis_url
 from worker.errors import StartupError, StoreUnavailable, UnusableLibrary
 from worker.lifecycle.logs import configure_logging
 from worker.lifecycle.state import ProcessState
@@ -47,12 +47,14 @@ def create_app(settings: Settings) -> WorkerApp:
     """
     check_libraries("celery", "kombu", "redis")
     # Imported here because both need the parts that were just checked.
-    from worker.broker.transport import install as install_transport  # noqa: PLC0415
+    from worker.broker.sentinel import celery_settings, install  # noqa: PLC0415
     from worker.lifecycle.events import EventFlush  # noqa: PLC0415
 
-    install_transport()
-    celery = WorkerApp("clipqueue", broker=settings.redis_url, include=["worker.tasks"], set_as_current=False)
+    install()
+    connection = celery_settings(parse_redis_url(settings.redis_url))
+    celery = WorkerApp("clipqueue", broker=connection["broker_url"], include=["worker.tasks"], set_as_current=False)
     celery.state = ProcessState(settings.drain_s)
+    celery.conf.broker_use_ssl = connection["broker_use_ssl"]
     celery.conf.update(
         task_queues=[Queue(IMAGE_QUEUE)],  # type: ignore[no-untyped-call]
         task_default_queue=IMAGE_QUEUE,
@@ -83,19 +85,12 @@ def create_app(settings: Settings) -> WorkerApp:
             "unacked_mutex_expire": 30,
             # All threads may requeue at the same time. By default, kombu's pool refuses the eleventh connection.
             "max_connections": settings.concurrency + 8,
-            "socket_timeout": 10,
-            "socket_connect_timeout": 5,
-            "socket_keepalive": True,
-            "health_check_interval": 10,
-            "client_name": "clipqueue-worker",
+            **connection["broker_transport_options"],
             "max_countdown_s": settings.retry_cap_s,
             "consumption": celery.state.consumption,
         },
     )
     celery.steps["consumer"].add(EventFlush)
-    if settings.redis_url.startswith("rediss://"):
-        # By default, kombu does not verify certificates.
-        celery.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     return celery
 
 

@@ -48,6 +48,7 @@ EncoderError                    handled by the batcher; never reaches a job
 
 StartupError                    the worker does not start; the message says what to set
 ├── ModelUnavailable            the model cannot be loaded
+├── BrokerUnsupported           REDIS_URL names a Redis Cluster
 ├── DecoderUnavailable          no decoding process can be started
 └── UnusableLibrary             an installed library does not work as the worker needs
 """
@@ -238,6 +239,10 @@ class StartupError(Exception):
 
 
 class ModelUnavailable(StartupError):
+    pass
+
+
+class BrokerUnsupported(StartupError):
     pass
 
 

@@ -9,7 +9,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from producer.contract.errors import ConfigurationError
 from producer.contract.names import DEFAULT_COLLECTION
+from producer.contract.redis_url import parse_redis_url
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Nameserver = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
@@ -29,7 +31,8 @@ class Settings(BaseSettings):
     redis_url: str = Field(
         "redis://localhost:6379/0",
         validation_alias="REDIS_URL",
-        description="URL of the Redis server that holds the queue. Use `rediss://` for TLS.",
+        description="URL of the Redis server that holds the queue. Use `rediss://` for TLS. "
+        "[Deployment](deployment.md#redis) lists the other forms.",
     )
     mongodb_uri: str = Field(
         "mongodb://localhost:27017/clipqueue",
@@ -129,6 +132,15 @@ class Settings(BaseSettings):
     restore_interval_s: int = Field(5, ge=1, description="Seconds between two checks for jobs to redeliver.")
     drain_s: float = Field(40.0, gt=0, description="Seconds from SIGTERM until all jobs are done or requeued.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The log level of the worker.")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: str) -> str:
+        try:
+            parse_redis_url(value)
+        except ConfigurationError as exc:
+            raise ValueError(str(exc)) from None
+        return value
 
     @field_validator("fetch_allow_networks", mode="before")
     @classmethod

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from producer.client.broker import Broker
+from producer.client.broker import Broker, UnsupportedRedis
+from producer.contract.errors import BrokerUnavailable
 from producer.contract.job import now_ms
+from producer.contract.mongodb import names_database
 from worker.broker.poison import Quarantine
 from worker.broker.retries import RetryPolicy
 from worker.decode.pillow import DecodeLimits
 from worker.decode.pool import DecodePool, ProcessLimits
 from worker.encode.batcher import Batcher
 from worker.encode.cpus import usable_cpus
+from worker.errors import BrokerUnsupported
 from worker.fetch.dns import NameserverResolver, ThreadedResolver
 from worker.fetch.fetcher import FetchRules, HttpFetcher
 from worker.fetch.guard import Guard
@@ -84,6 +87,7 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         StoreUnavailable: MONGODB_URI or CLIPQUEUE_COLLECTION is invalid.
         ModelUnavailable: The model cannot be loaded.
         DecoderUnavailable: No decoding process can be started.
+        BrokerUnsupported: REDIS_URL names a Redis Cluster.
         UnusableLibrary: Downloads would bypass the address guard.
     """
     with closing(build_strict_fetcher(settings)) as strict:
@@ -91,6 +95,9 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
     # Before the model, because it only takes a moment to reject an invalid URI. Importing torch and loading the model
     # take longer.
     mongo = MongoStore(settings.mongodb_uri, settings.collection, call_s=settings.store_s, upsert=settings.upsert)
+    log_target(settings, mongo.database)
+    broker = Broker(settings.redis_url)
+    refuse_cluster(broker)
     encoder, concurrency = _load_encoder(settings)
     decoder = build_decoder(settings, encoder.spec)
     decoder.warm_up()
@@ -112,7 +119,7 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         limits=StageLimits(settings.decode_s, settings.encode_s, settings.store_s),
     )
     template = _describe(settings, node, encoder.model_id, mongo.database, concurrency)
-    heartbeat = Heartbeat(Broker(settings.redis_url), state.consumption, state.outage, template)
+    heartbeat = Heartbeat(broker, state.consumption, state.outage, template)
     store.ping()
     return Runtime(
         pipeline=pipeline,
@@ -126,6 +133,27 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         watchdog=Watchdog(heartbeat, batcher, hang_s=2 * settings.encode_s, on_exit=decoder.close),
         concurrency=concurrency,
     )
+
+
+def log_target(settings: Settings, database: str) -> None:
+    """Log where the results go, and warn if that is only a default."""
+    logger.info("results go to the collection %s of the MongoDB database %s", settings.collection, database)
+    if not names_database(settings.mongodb_uri):
+        logger.warning(
+            "MONGODB_URI names no database, so the database is %s; to choose one, name it in the path: "
+            "mongodb://host:27017/database",
+            database,
+        )
+
+
+def refuse_cluster(broker: Broker) -> None:
+    """Raise BrokerUnsupported if Redis answers and is a cluster. Without an answer, Celery waits for it later."""
+    try:
+        broker.refuse_cluster()
+    except UnsupportedRedis as exc:
+        raise BrokerUnsupported(str(exc)) from None
+    except BrokerUnavailable:
+        pass
 
 
 def _load_encoder(settings: Settings) -> tuple[OpenClipEncoder, int]:

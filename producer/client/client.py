@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 from ..contract.errors import ConfigurationError
 from ..contract.job import ImageJob
 from ..contract.names import DEFAULT_COLLECTION
+from ..contract.redis_options import TIMEOUTS
+from ..contract.redis_url import parse_redis_url
 from .broker import Broker
 from .environment import collection_name, mongodb_uri, redis_url_from_env
 from .queue import chunked, push
@@ -21,19 +23,29 @@ if TYPE_CHECKING:
 
     from ..documents.recording import JobRecorder
 
+# A web request waits for it.
+_TIMEOUT_S = 2.0
+_BULK = 5  # a chunk is about 700 KB
+_MONGODB_TIMEOUT_S = 5.0
+
 
 class EmbeddingClient:
     """Enqueues embedding jobs. It connects on first use and is safe to share between threads.
 
     Args:
-        redis_url: `redis://:password@host:6379/0`, or `rediss://` for TLS with certificate verification.
+        redis_url: `redis://:password@host:6379/0`, or `rediss://` for TLS with certificate verification. The page
+            `docs/deployment.md` lists the other forms: Unix sockets, Sentinel and options.
         mongodb_uri: The workers' MongoDB URI; only `record=True` needs it. The database is the one in the URI's path,
             by default `clipqueue`.
         collection: The collection of the documents; only `record=True` needs it.
-        timeout_s: Seconds to wait for a connection, and for each answer of Redis. MongoDB has 10 s for each answer.
+        timeout_s: The most seconds that `enqueue` waits for Redis: to connect, for all answers, and for one retry,
+            together. By default 2, or the longest timeout in the URL if that is longer. A single wait is at most half
+            of it, unless the URL says otherwise. Each chunk of `enqueue_many` has five times as long. Not included: the
+            system's name lookup, and MongoDB with `record=True`, which has 5 s (or `timeout_s`) to be found and 10 s
+            for each answer, unless its URI says otherwise.
 
     Raises:
-        ConfigurationError: The Redis URL cannot be read.
+        ConfigurationError: The Redis URL cannot be read, or asks for what is not supported.
     """
 
     def __init__(
@@ -42,12 +54,15 @@ class EmbeddingClient:
         *,
         mongodb_uri: str | None = None,
         collection: str = DEFAULT_COLLECTION,
-        timeout_s: float = 5.0,
+        timeout_s: float | None = None,
     ) -> None:
-        self._broker = Broker(redis_url, timeout_s)
+        url = parse_redis_url(redis_url)
+        self._mongodb_timeout_s = timeout_s or _MONGODB_TIMEOUT_S
+        self._timeout_s = timeout_s or max(_TIMEOUT_S, *(url.options.get(name, 0.0) for name in TIMEOUTS))
+        self._broker = Broker(url, self._timeout_s / 2)
+        self._bulk_broker = Broker(url, _BULK * self._timeout_s / 2)
         self._mongodb_uri = mongodb_uri
         self._collection = collection
-        self._timeout_s = timeout_s
         self._recorder: JobRecorder | None = None
         self._recorder_lock = threading.Lock()
 
@@ -81,7 +96,7 @@ class EmbeddingClient:
             StoreUnavailable: MongoDB did not record the job. Nothing was enqueued.
         """
         job = ImageJob.new(image_id, url, force=force)
-        self._send([job], record=record)
+        self._send([job], record=record, bulk=False)
         return str(job.task_id)
 
     def enqueue_many(self, jobs: Iterable[tuple[Any, str]], *, force: bool = False, record: bool = False) -> int:
@@ -102,13 +117,14 @@ class EmbeddingClient:
         count = 0
         checked = (ImageJob.new(image_id, url, force=force) for image_id, url in jobs)
         for chunk in chunked(checked):
-            self._send(chunk, record=record)
+            self._send(chunk, record=record, bulk=True)
             count += len(chunk)
         return count
 
     def close(self) -> None:
         """Close the connections."""
         self._broker.close()
+        self._bulk_broker.close()
         if self._recorder is not None:
             self._recorder.close()
 
@@ -120,14 +136,15 @@ class EmbeddingClient:
     ) -> None:
         self.close()
 
-    def _send(self, jobs: list[ImageJob], *, record: bool) -> None:
+    def _send(self, jobs: list[ImageJob], *, record: bool, bulk: bool) -> None:
         # Record first: if the push fails, a sweep finds the record. A job that was pushed but not recorded could not be
         # found if Redis lost it.
         note = ""
         if record:
             self._connected_recorder().record(jobs)
             note = " (the job is recorded; clipqueue sweep will enqueue it)"
-        with self._broker.commands("did not accept the job", note) as redis:
+        broker, within_s = (self._bulk_broker, _BULK * self._timeout_s) if bulk else (self._broker, self._timeout_s)
+        with broker.commands("did not accept the job", note, within_s=within_s) as redis:
             push(redis, jobs)
 
     def _connected_recorder(self) -> JobRecorder:
@@ -146,4 +163,4 @@ class EmbeddingClient:
             from ..documents.recording import JobRecorder  # noqa: PLC0415  (the base install has no pymongo)
         except ImportError:
             raise ConfigurationError("record=True needs clipqueue's extra 'mongo': pip install '.[mongo]'") from None
-        return JobRecorder.connect(self._mongodb_uri, self._collection, self._timeout_s)
+        return JobRecorder.connect(self._mongodb_uri, self._collection, self._mongodb_timeout_s)

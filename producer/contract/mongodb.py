@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from pymongo import ReadPreference, WriteConcern
 from pymongo.errors import ConnectionFailure, OperationFailure
@@ -20,31 +22,65 @@ WRITE_CONCERN = WriteConcern(w="majority", wtimeout=5000)
 # server's default may say otherwise.
 READ_PREFERENCE = ReadPreference.PRIMARY
 READ_CONCERN = ReadConcern("local")
-# pymongo's own message may repeat the URI, and with it the password.
-UNUSABLE_URI = (
+_UNUSABLE_URI = (
     "MONGODB_URI is invalid, or its SRV record was not found; expected format: "
     "mongodb://user:password@host:27017/database"
 )
+_FILES = ("tlsCAFile", "tlsCertificateKeyFile", "tlsCRLFile")
 _DUPLICATE_KEY = 11000
 
 
-def client_options(app_name: str, timeout_s: float = 5.0, socket_timeout_s: float = 10.0) -> dict[str, Any]:
-    """Return the options of a pymongo or motor client.
+def client_options(uri: str, app_name: str, timeout_s: float = 5.0, socket_timeout_s: float = 10.0) -> dict[str, Any]:
+    """Return the options of a pymongo or motor client, which would win over those of the URI.
 
     Args:
+        uri: The client's URI. What it names itself is left out, except how dates are read.
         app_name: The name that the server's logs show.
         timeout_s: Seconds to find the server, and seconds to connect.
         socket_timeout_s: Seconds to wait for each answer.
     """
     timeout_ms = int(timeout_s * 1e3)
-    return {
+    ours = {
         "serverSelectionTimeoutMS": timeout_ms,
         "connectTimeoutMS": timeout_ms,
         "socketTimeoutMS": int(socket_timeout_s * 1e3),
-        "tz_aware": True,
-        "datetime_conversion": "DATETIME_AUTO",  # a date outside of Python's range must not make a document unreadable
         "appname": app_name,
     }
+    named = set(uri_options(uri))
+    if "timeoutms" in named:  # it replaces socketTimeoutMS
+        named.add("sockettimeoutms")
+    return {
+        **{name: value for name, value in ours.items() if name.lower() not in named},
+        "tz_aware": True,
+        "datetime_conversion": "DATETIME_AUTO",  # a date outside of Python's range must not make a document unreadable
+    }
+
+
+def uri_options(uri: str) -> dict[str, str]:
+    """Return the options in a MongoDB URI by their names in lower case."""
+    return {name.lower(): value for name, value in parse_qsl(uri.partition("?")[2])}
+
+
+def names_database(uri: str) -> bool:
+    """Return whether a MongoDB URI names a database."""
+    return bool(uri.partition("://")[2].partition("?")[0].partition("/")[2])
+
+
+def describe_unusable_uri(uri: str, exc: Exception) -> str:
+    """Return a sentence that is safe to show for a URI that pymongo refuses.
+
+    pymongo's own message may repeat the URI, and with it the password.
+    """
+    options = uri_options(uri)
+    for name in (name for name in _FILES if name.lower() in options):
+        try:
+            Path(options[name.lower()]).open("rb").close()
+        except OSError as unread:
+            return f"MONGODB_URI is invalid: the file of its option {name} cannot be read: {unread.strerror}"
+    named = " or ".join(name for name in _FILES if name.lower() in options)
+    if named and (isinstance(exc, OSError) or "key" in str(exc).lower()):  # both come from OpenSSL
+        return f"MONGODB_URI is invalid: the file of its option {named} holds no usable certificate or key"
+    return _UNUSABLE_URI
 
 
 def is_duplicate_key(error: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from redis.exceptions import BusyLoadingError, ClusterDownError, ReadOnlyError, ResponseError
+from redis.exceptions import BusyLoadingError, ClusterDownError, OutOfMemoryError, ReadOnlyError, ResponseError
 
 _CODES = "READONLY|MASTERDOWN|CLUSTERDOWN|LOADING|UNBLOCKED|NOREPLICAS"
 # redis-py has no class for each code, and removes the code of those that it has a class for. An old server wraps an
@@ -12,6 +12,9 @@ _CODES = "READONLY|MASTERDOWN|CLUSTERDOWN|LOADING|UNBLOCKED|NOREPLICAS"
 _FAILOVER = re.compile(
     rf"^(?:ERR )?(?:Error running script .*-|(?:EXECABORT )?Transaction discarded because of: )?(?:{_CODES})\b",
     re.DOTALL,
+)
+_FULL = re.compile(
+    r"^(?:ERR )?(?:Error running script .*-|(?:EXECABORT )?Transaction discarded because of: )?OOM\b", re.DOTALL
 )
 _AFTER_COMMAND = " caused error: "
 
@@ -26,4 +29,14 @@ def is_failover(exc: BaseException) -> bool:
     """
     if isinstance(exc, ReadOnlyError | ClusterDownError | BusyLoadingError):  # MasterDownError is a ClusterDownError
         return True
-    return isinstance(exc, ResponseError) and bool(_FAILOVER.match(str(exc).rpartition(_AFTER_COMMAND)[2]))
+    return isinstance(exc, ResponseError) and bool(_FAILOVER.match(error_text(exc)))
+
+
+def is_full(exc: BaseException) -> bool:
+    """Return whether Redis refused a write because its memory has reached `maxmemory`."""
+    return isinstance(exc, OutOfMemoryError) or (isinstance(exc, ResponseError) and bool(_FULL.match(error_text(exc))))
+
+
+def error_text(exc: BaseException) -> str:
+    """Return an error's text without the command of a pipeline, which may repeat a signed URL."""
+    return str(exc).rpartition(_AFTER_COMMAND)[2]

@@ -13,10 +13,10 @@ from ..contract.errors import ConfigurationError, StoreUnavailable
 from ..contract.mongodb import (
     READ_CONCERN,
     READ_PREFERENCE,
-    UNUSABLE_URI,
     WRITE_CONCERN,
     client_options,
     describe_failed_request,
+    describe_unusable_uri,
 )
 from ..contract.names import DEFAULT_DATABASE
 from ..contract.records import Document
@@ -39,8 +39,8 @@ def connect_collection(
     Args:
         mongodb_uri: `mongodb://user:password@host:27017/database`; the database is `clipqueue` if the URI names none.
         name: The collection's name.
-        timeout_s: Seconds to find the server, and seconds to connect.
-        socket_timeout_s: Seconds to wait for each answer.
+        timeout_s: Seconds to find the server, and seconds to connect, unless the URI says otherwise.
+        socket_timeout_s: Seconds to wait for each answer, unless the URI says otherwise.
 
     Raises:
         ConfigurationError: The URI or the collection's name cannot be used.
@@ -87,9 +87,9 @@ def store_errors() -> Iterator[None]:
 
 def _connect(mongodb_uri: str, timeout_s: float = 5.0, socket_timeout_s: float = 10.0) -> Client:
     try:
-        return Client(mongodb_uri, **client_options("clipqueue", timeout_s, socket_timeout_s))
-    except (PyMongoError, ValueError):
-        raise ConfigurationError(UNUSABLE_URI) from None
+        return Client(mongodb_uri, **client_options(mongodb_uri, "clipqueue", timeout_s, socket_timeout_s))
+    except (PyMongoError, ValueError, OSError) as exc:  # OSError: a certificate's file
+        raise ConfigurationError(describe_unusable_uri(mongodb_uri, exc)) from None
 
 
 def _collection_of(client: Client, name: str) -> Collection[Document]:

@@ -52,7 +52,7 @@ _TAIL = """## Rules between settings
 
 | Variable | Default | Meaning |
 |---|---|---|
-| `REDIS_URL` | | URL of the Redis server that holds the queue. Required by commands that use the queue. |
+| `REDIS_URL` | | [URL of the Redis server](deployment.md#redis) that holds the queue. Commands that use it need it. |
 | `MONGODB_URI`, `MONGO_URL` | | URI of the MongoDB server. For commands that read documents, and for `record=True`. |
 | `CLIPQUEUE_COLLECTION` | `images` | The collection of the documents. |
 | `CLIPQUEUE_URL_FIELD` | `url` (`sweep` only) | The URL's field, such as `media.imageUrl`; `backfill` requires it. |

@@ -16,7 +16,9 @@ import pytest
 from producer.cli.model import SMALL_MODEL
 from producer.local.guardian import start_guarded
 from tests.support.commands import run_worker
+from tests.support.doctor import run_doctor
 from tests.support.messages import hand_made_message
+from tests.support.redis_servers import port_of, valkey
 from tests.support.waiting import wait_for
 from tests.support.workers import FAKE_MODEL, worker_command
 from worker.errors import ModelUnavailable
@@ -50,7 +52,9 @@ def test_a_worker_without_weights_exits_and_consumes_nothing(stack: Stack, broke
     [
         ({"CLIPQUEUE_CONCURRENCY": "many"}, "CLIPQUEUE_CONCURRENCY"),
         ({"CLIPQUEUE_VISIBILITY_TIMEOUT_S": "30"}, "CLIPQUEUE_VISIBILITY_TIMEOUT_S"),
+        ({"REDIS_URL": "redis://:hunter2@host?keyPrefix=x"}, "REDIS_URL is invalid: the option keyPrefix"),
         ({"MONGODB_URI": "mongodb://user:hunter2@host:port/"}, "MONGODB_URI is invalid"),
+        ({"MONGODB_URI": "mongodb://user:hunter2@host/?tlsCAFile=/no/such"}, "its option tlsCAFile cannot be read"),
         ({"CLIPQUEUE_COLLECTION": "a$b"}, "CLIPQUEUE_COLLECTION=a$b cannot be used"),
     ],
 )
@@ -66,6 +70,19 @@ def test_a_worker_with_invalid_settings_names_them_before_it_imports_torch(
     imported = set(re.findall(r"^import time: .*\| +(\S+)$", done.stderr, re.MULTILINE))
     assert "celery" in imported
     assert "torch" not in imported
+
+
+def test_a_worker_and_the_doctor_refuse_a_cluster(stack: Stack, tmp_path: Path) -> None:
+    with valkey(tmp_path / "server", "cluster-enabled yes") as server:
+        url = f"redis://127.0.0.1:{port_of(server)}/0"
+        done = start_worker(stack, **SMALL_MODEL, REDIS_URL=url)
+        found = run_doctor(stack, REDIS_URL=url)
+    reason = f"Redis at 127.0.0.1:{port_of(server)} cannot be used: a Redis Cluster is not supported"
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not found.is_ok["redis"]
+    assert reason in found.text["redis"]
 
 
 def test_a_device_that_this_machine_lacks_is_named() -> None:

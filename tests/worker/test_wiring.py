@@ -16,7 +16,7 @@ from worker.fetch.fetcher import FetchRules
 from worker.lifecycle.logs import RedactingFormatter
 from worker.settings import Settings
 from worker.spec import PreprocessSpec
-from worker.wiring import build_decoder, build_fetcher, fit_batch_size, fit_concurrency
+from worker.wiring import build_decoder, build_fetcher, fit_batch_size, fit_concurrency, log_target
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,16 @@ def test_a_batch_holds_at_most_half_of_the_images_in_flight(
     wanted: int, concurrency: int, threads: int, fits: int
 ) -> None:
     assert fit_batch_size(wanted, concurrency, threads) == fits
+
+
+@pytest.mark.parametrize(
+    ("uri", "warned"), [("mongodb://host", True), ("mongodb://host/?w=1", True), ("mongodb://host/photos", False)]
+)
+def test_the_log_says_where_the_results_go(
+    uri: str, warned: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MONGODB_URI", uri)
+    with caplog.at_level(logging.INFO):
+        log_target(Settings(collection="pictures"), "photos")
+    assert "results go to the collection pictures of the MongoDB database photos" in caplog.text
+    assert ("MONGODB_URI names no database, so the database is photos" in caplog.text) is warned

@@ -57,6 +57,7 @@ class Channel(kombu_redis.Channel):
         consumption: Transport option: what all channels of the process share.
         max_countdown_s: Transport option: maximum seconds that a message may ask to wait.
         max_unacked: Transport option: maximum number of unacked messages; 0 is no limit.
+        protocol: Transport option: version of Redis' protocol, 2 or 3; None is redis-py's default.
     """
 
     QoS = QoS
@@ -65,9 +66,11 @@ class Channel(kombu_redis.Channel):
         "consumption",
         "max_countdown_s",
         "max_unacked",
+        "protocol",
     )
     max_countdown_s: float = 0.0
     max_unacked: int = 0
+    protocol: int | None = None
 
     _brpop_sent_at: Any = None
     _commands: Any = None
@@ -260,7 +263,8 @@ class Channel(kombu_redis.Channel):
         # an attribute of None there, and the AttributeError would end the worker.
         if self.connection is None or self.connection.client is None:
             raise RedisConnectionError("the connection to Redis was lost")
-        return super()._connparams(*args, **kwargs)  # type: ignore[no-untyped-call]
+        arguments = super()._connparams(*args, **kwargs)  # type: ignore[no-untyped-call]
+        return {**arguments, "protocol": self.protocol} if self.protocol else arguments
 
     def _get_client(self) -> Any:
         class FailoverRedis(super()._get_client()):  # type: ignore[misc]

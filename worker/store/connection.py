@@ -13,10 +13,10 @@ from pymongo.errors import InvalidName, PyMongoError
 from producer.contract.mongodb import (
     READ_CONCERN,
     READ_PREFERENCE,
-    UNUSABLE_URI,
     WRITE_CONCERN,
     client_options,
     describe_failed_request,
+    describe_unusable_uri,
 )
 from producer.contract.names import DEFAULT_DATABASE
 from worker.errors import StoreRefused, StoreUnavailable
@@ -99,10 +99,10 @@ def _connect(
 ) -> AsyncIOMotorCollection[Document]:
     try:
         client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
-            uri, io_loop=loop, **client_options("clipqueue-worker", timeout_s)
+            uri, io_loop=loop, **client_options(uri, "clipqueue-worker", timeout_s)
         )
-    except (PyMongoError, ValueError):
-        raise StoreUnavailable(UNUSABLE_URI) from None
+    except (PyMongoError, ValueError, OSError) as exc:  # OSError: a certificate's file
+        raise StoreUnavailable(describe_unusable_uri(uri, exc)) from None
     try:
         return client.get_default_database(DEFAULT_DATABASE).get_collection(
             collection, write_concern=WRITE_CONCERN, read_preference=READ_PREFERENCE, read_concern=READ_CONCERN

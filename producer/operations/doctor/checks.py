@@ -34,8 +34,10 @@ def run_checks() -> list[Finding]:
 
 def _check_redis(namespace: Namespace | None) -> tuple[list[Finding], list[Clock]]:
     try:
-        with closing(Broker(redis_url_from_env())) as broker, broker.commands("did not answer") as redis:
-            return _check_on_redis(redis, broker.host, namespace)
+        with closing(Broker(redis_url_from_env())) as broker:
+            broker.refuse_cluster()
+            with broker.commands("did not answer") as redis:
+                return _check_on_redis(redis, broker.host, namespace)
     except ClipqueueError as exc:
         consequence = "Until it answers, the queue and the workers cannot be checked."
         return [Finding.problem("redis", str(exc), consequence)], []

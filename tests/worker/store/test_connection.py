@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pymongo
 import pytest
 
+from producer.contract.errors import ConfigurationError
+from producer.documents.connection import connect_collection
 from tests.worker.store.jobs import NO_DOCUMENT, Document, failure, job, result
 from worker.errors import StoreUnavailable
 from worker.store.mongo import MongoStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
     from producer.local.stack import Stack
 
 
@@ -57,6 +64,72 @@ def test_unusable_settings_are_named_and_leave_no_thread(uri: str, collection: s
         MongoStore(uri, collection, call_s=1.0)
     assert "hunter2" not in str(caught.value)
     assert threading.active_count() <= before, "a thread of an earlier test may end meanwhile"
+
+
+OPTIONS = (
+    "serverSelectionTimeoutMS=11&CONNECTTIMEOUTMS=12&socketTimeoutMS=13&appName=shop&maxPoolSize=14&tz_aware=false"
+)
+
+
+@contextmanager
+def worker_client(uri: str) -> Iterator[Any]:
+    store = MongoStore(uri, "images", call_s=1.0)
+    yield store._collection.database.client.delegate
+    store.close()
+
+
+@contextmanager
+def producer_client(uri: str) -> Iterator[Any]:
+    with connect_collection(uri, "images").database.client as client:
+        yield client
+
+
+@pytest.mark.parametrize("connect", [worker_client, producer_client])
+def test_the_options_of_the_uri_win(connect: Callable[[str], AbstractContextManager[Any]]) -> None:
+    with connect(f"mongodb://127.0.0.1:1/?{OPTIONS}") as client:
+        pool = client.options.pool_options
+        assert client.options.server_selection_timeout == 0.011
+        assert (pool.connect_timeout, pool.socket_timeout, pool.max_pool_size) == (0.012, 0.013, 14)
+        assert pool.appname == "shop"
+        assert client.codec_options.tz_aware  # how dates are read is no option
+    with connect("mongodb://127.0.0.1:1/?timeoutMS=900") as client:
+        assert (client.options.timeout, client.options.pool_options.socket_timeout) == (0.9, None)
+    with connect("mongodb://127.0.0.1:1/") as client:
+        pool = client.options.pool_options
+        assert (client.options.server_selection_timeout, pool.connect_timeout, pool.socket_timeout) == (5, 5, 10)
+        assert pool.appname.startswith("clipqueue")
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "reason"),
+    [
+        ("tlsCAFile", None, "the file of its option tlsCAFile cannot be read: No such file or directory"),
+        ("tlsCAFile", "no certificate", "the file of its option tlsCAFile holds no usable certificate or key"),
+        ("tlsCertificateKeyFile", None, "the file of its option tlsCertificateKeyFile cannot be read"),
+        ("tlsCertificateKeyFile", "no key", "option tlsCertificateKeyFile holds no usable certificate or key"),
+        ("tlscrlfile", None, "the file of its option tlsCRLFile cannot be read"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("connect", "error"), [(worker_client, StoreUnavailable), (producer_client, ConfigurationError)]
+)
+def test_an_unusable_file_of_certificates_is_named_by_its_option(
+    connect: Callable[[str], AbstractContextManager[Any]],
+    error: type[Exception],
+    option: str,
+    content: str | None,
+    reason: str,
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "certificates.pem"
+    if content:
+        file.write_text(content)
+    with (
+        pytest.raises(error, match=f"MONGODB_URI is invalid: .*{reason}") as caught,
+        connect(f"mongodb://user:hunter2@127.0.0.1:1/?tls=true&{option}={file}"),
+    ):
+        pass
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("path", "database"), [("/photos", "photos"), ("/", "clipqueue"), ("", "clipqueue")])
