@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
+from celery.signals import celeryd_init, setup_logging, worker_init, worker_shutdown, worker_shutting_down
 from kombu.entity import Queue
 
 from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
@@ -19,6 +19,8 @@ from worker.broker.transport import install as install_transport
 from worker.errors import StartupError, StoreUnavailable
 from worker.lifecycle.events import EventFlush
 from worker.lifecycle.logs import configure_logging
+from worker.lifecycle.loop import LoopTicks
+from worker.lifecycle.node_name import unique_node_name
 from worker.lifecycle.state import ProcessState
 from worker.settings import Settings, SettingsError, load_settings
 
@@ -84,7 +86,7 @@ def create_app(settings: Settings) -> WorkerApp:
             "consumption": celery.state.consumption,
         },
     )
-    celery.steps["consumer"].add(EventFlush)
+    celery.steps["consumer"].update([EventFlush, LoopTicks])
     if settings.redis_url.startswith("rediss://"):
         # By default, kombu does not verify certificates.
         celery.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
@@ -105,6 +107,12 @@ app = create_app(_settings)
 @setup_logging.connect
 def _configure_logging(**_: Any) -> None:
     configure_logging(_settings.log_level)
+
+
+# Sent when a worker has its node name and no other part has read it yet.
+@celeryd_init.connect
+def _name_node(instance: Any, **_: Any) -> None:
+    instance.hostname = unique_node_name(instance.hostname)
 
 
 # Not worker_process_init, which the threads pool never sends. worker_init is sent before the worker connects to Redis,

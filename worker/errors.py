@@ -48,7 +48,8 @@ EncoderError                    handled by the batcher; never reaches a job
 
 StartupError                    the worker does not start; the message says what to set
 ├── ModelUnavailable            the model cannot be loaded
-└── DecoderUnavailable          no decoding process can be started
+├── DecoderUnavailable          no decoding process can be started
+└── HealthFileUnavailable       the health file cannot be written
 """
 
 from __future__ import annotations
@@ -239,4 +240,8 @@ class ModelUnavailable(StartupError):
 
 
 class DecoderUnavailable(StartupError):
+    pass
+
+
+class HealthFileUnavailable(StartupError):
     pass

@@ -1,4 +1,7 @@
-"""The worker's settings, read from the environment once at startup. No other module reads the environment."""
+"""The worker's settings, read from the environment once at startup.
+
+No other module reads the environment, except for `worker.health`, which must be quick.
+"""
 
 from __future__ import annotations
 
@@ -128,6 +131,11 @@ class Settings(BaseSettings):
     )
     restore_interval_s: int = Field(5, ge=1, description="Seconds between two checks for jobs to redeliver.")
     drain_s: float = Field(40.0, gt=0, description="Seconds from SIGTERM until all jobs are done or requeued.")
+    health_file: str = Field(
+        "",
+        description="The file that `python -m worker.health` reads, unlike that of any other worker. By default one in "
+        "the temporary folder; then the check is about all workers of this user on this host.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The log level of the worker.")
 
     @field_validator("fetch_allow_networks", mode="before")

@@ -21,6 +21,7 @@ from worker.fetch.guard import Guard
 from worker.fetch.host_limits import HostLimits
 from worker.fetch.http import GuardedAdapter
 from worker.lifecycle.heartbeat import Heartbeat
+from worker.lifecycle.pulse import Pulse
 from worker.lifecycle.watchdog import Watchdog
 from worker.pipeline import Pipeline, StageLimits
 from worker.settings import parse_ports
@@ -82,9 +83,11 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         StoreUnavailable: MONGODB_URI or CLIPQUEUE_COLLECTION is invalid.
         ModelUnavailable: The model cannot be loaded.
         DecoderUnavailable: No decoding process can be started.
+        HealthFileUnavailable: The health file cannot be written.
     """
     # First, because it only takes a moment to reject an invalid URI. Importing torch and loading the model take longer.
     mongo = MongoStore(settings.mongodb_uri, settings.collection, call_s=settings.store_s, upsert=settings.upsert)
+    pulse = Pulse(node, settings.health_file)
     encoder, concurrency = _load_encoder(settings)
     decoder = build_decoder(settings, encoder.spec)
     decoder.warm_up()
@@ -117,7 +120,7 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         decoder=decoder,
         quarantine=Quarantine(Broker(settings.redis_url), wait_s=_WAIT_S),
         # A job waits at most `encode_s` for its vector. Twice that leaves a margin.
-        watchdog=Watchdog(heartbeat, batcher, hang_s=2 * settings.encode_s, on_exit=decoder.close),
+        watchdog=Watchdog(heartbeat, batcher, pulse, state.loop, hang_s=2 * settings.encode_s, on_exit=decoder.close),
         concurrency=concurrency,
     )
 

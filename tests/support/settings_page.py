@@ -29,7 +29,7 @@ GROUPS = {
         *("max_retries", "retry_base_s", "retry_cap_s", "encode_s", "store_s"),
         *("visibility_timeout_s", "restore_interval_s", "drain_s"),
     ),
-    "Log": ("log_level",),
+    "Log and health": ("log_level", "health_file"),
 }
 
 _HEAD = """# Settings

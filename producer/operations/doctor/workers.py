@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -40,6 +40,7 @@ def worker_findings(live: LiveWorkers, namespace: tuple[str, str] | None) -> lis
     findings = [_check_alive(heartbeats)]
     if live.unreadable:
         findings.append(_unreadable(live.unreadable))
+    findings += _check_names(heartbeats)
     if heartbeats:
         findings += [_check_models(heartbeats), _check_settings(heartbeats, namespace), _check_store(heartbeats)]
     return findings
@@ -72,6 +73,15 @@ def _unreadable(count: int) -> Finding:
         f"{count_of(count, 'heartbeat')} of workers cannot be read",
         "Probably these workers run another version of clipqueue than this command: install one version everywhere.",
     )
+
+
+def _check_names(heartbeats: Sequence[WorkerHeartbeat]) -> list[Finding]:
+    counts = Counter(heartbeat["node"] for heartbeat in heartbeats)
+    lines = [f"{count} workers are called {printable(node)}" for node, count in counts.items() if count > 1]
+    if not lines:
+        return []
+    advice = "Celery's commands and Flower take them for one: leave -n out, or give each worker its own name."
+    return [Finding.problem("node names", *lines[:_MAX_SHOWN], advice)]
 
 
 def _check_models(heartbeats: Sequence[WorkerHeartbeat]) -> Finding:

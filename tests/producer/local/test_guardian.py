@@ -68,11 +68,12 @@ def test_a_normal_exit_waits_until_forgotten_children_have_ended(tmp_path: Path)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has pidfds")
 def test_a_process_can_be_watched_beside_many_open_descriptors() -> None:
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child, many_open_descriptors():
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child, many_open_descriptors():
         group = guardian._Group(child.pid)
         assert (group._pidfd or 0) >= FD_SETSIZE
         assert group.is_running()
         assert child.stdin is not None
+        child.stdin.write(b"\n")
         child.stdin.close()
         assert not group.is_running(timeout_s=20)
         group.close()
