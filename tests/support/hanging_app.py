@@ -6,6 +6,8 @@ import signal
 import time
 from typing import Any
 
+from celery.signals import worker_ready
+
 from tests.support.fake_encoder_app import app
 
 __all__ = ["app"]
@@ -15,4 +17,6 @@ def _hang(*_: Any) -> None:
     time.sleep(600)
 
 
-signal.signal(signal.SIGUSR1, _hang)
+@worker_ready.connect
+def _listen(**_: Any) -> None:
+    signal.signal(signal.SIGUSR1, _hang)  # Celery has set its own handler before

@@ -96,11 +96,14 @@ def test_the_check_imports_neither_celery_nor_the_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.chaos
-def test_of_several_workers_on_a_host_a_frozen_and_a_hanging_one_are_named(own: Stack, env: dict[str, str]) -> None:
+def test_of_several_workers_on_a_host_a_frozen_and_a_hanging_one_are_named(
+    own: Stack, own_dir: Path, env: dict[str, str]
+) -> None:
     workers = {
         name: own.start(name, worker_command(name, app=HANGING_APP), env={**own.environment(), **env})
         for name in ("moving", "frozen", "hanging")
     }
+    wait_for(lambda: " ready." in (own_dir / "hanging.log").read_text(), "the worker to listen for the signal")
     wait_for(lambda: not complaint(env), "all workers to be healthy")
     workers["hanging"].send_signal(signal.SIGUSR1)
     wait_for(lambda: "hanging@" in complaint(env), "the hanging worker to be named", 150)

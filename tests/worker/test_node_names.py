@@ -37,7 +37,7 @@ def start(stack: Stack, log: str, name: str = "", **env: str) -> subprocess.Pope
 def heartbeats(broker: redis.Redis) -> list[str]:
     """Return the node name of each heartbeat on Redis."""
     found = (broker.get(key) for key in broker.scan_iter(WORKER_KEY + "*"))
-    return sorted(json.loads(raw)["node"] for raw in found if raw)  # type: ignore[arg-type]
+    return sorted(json.loads(raw)["node"] for raw in found if raw)
 
 
 def answering(stack: Stack) -> list[str]:

@@ -21,7 +21,7 @@ def unique_node_name(given: str) -> str:
     """
     if given != default_nodename(None) or _is_chosen():
         return given
-    return nodename(f"clipqueue-{uuid.uuid4().hex[:8]}", gethostname())
+    return str(nodename(f"clipqueue-{uuid.uuid4().hex[:8]}", gethostname()))
 
 
 def _is_chosen() -> bool:

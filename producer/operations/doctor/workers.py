@@ -42,7 +42,8 @@ def worker_findings(live: LiveWorkers, namespace: tuple[str, str] | None) -> lis
         findings.append(_unreadable(live.unreadable))
     findings += _check_names(heartbeats)
     if heartbeats:
-        findings += [_check_models(heartbeats), _check_settings(heartbeats, namespace), _check_store(heartbeats)]
+        findings += [_check_models(heartbeats), _check_precision(heartbeats)]
+        findings += [_check_settings(heartbeats, namespace), _check_store(heartbeats)]
     return findings
 
 
@@ -63,6 +64,7 @@ def _describe(heartbeat: WorkerHeartbeat) -> str:
     since = datetime.fromtimestamp(heartbeat["started_at"] / 1e3, UTC)
     return (
         f"{printable(heartbeat['node'])} since {since:%Y-%m-%d %H:%M:%S} UTC, {printable(heartbeat['model'])}, "
+        f"{printable(heartbeat['precision'])} on {printable(heartbeat['device'])}, "
         f"{heartbeat['concurrency']} images at once, clipqueue {printable(heartbeat['version'])}"
     )
 
@@ -85,9 +87,7 @@ def _check_names(heartbeats: Sequence[WorkerHeartbeat]) -> list[Finding]:
 
 
 def _check_models(heartbeats: Sequence[WorkerHeartbeat]) -> Finding:
-    by_model = defaultdict(list)
-    for heartbeat in heartbeats:
-        by_model[heartbeat["model"]].append(heartbeat["node"])
+    by_model = _nodes_by(heartbeats, "model")
     if len(by_model) == 1:
         return Finding.ok("model", f"all workers run {printable(heartbeats[0]['model'])}")
     return Finding.problem(
@@ -97,6 +97,26 @@ def _check_models(heartbeats: Sequence[WorkerHeartbeat]) -> Finding:
         "Set the same CLIP_MODEL and CLIP_PRETRAINED for all. During a change of model: once all workers run the new "
         "one, run clipqueue backfill --url-field FIELD --only stale",
     )
+
+
+def _check_precision(heartbeats: Sequence[WorkerHeartbeat]) -> Finding:
+    by_precision = _nodes_by(heartbeats, "precision")
+    if len(by_precision) == 1:
+        return Finding.ok("precision", f"all workers run in {printable(heartbeats[0]['precision'])}")
+    return Finding.problem(
+        "precision",
+        "the workers run in different precisions, so the vector of an image depends a little on its worker:",
+        *(f"{printable(precision)}: {_names(nodes)}" for precision, nodes in sorted(by_precision.items())),
+        "Set CLIPQUEUE_PRECISION to one of them for all, then restart the workers. The cosine similarity of two such "
+        "vectors is about 0.9999, so no vector needs to be computed again.",
+    )
+
+
+def _nodes_by(heartbeats: Sequence[WorkerHeartbeat], field: Literal["model", "precision"]) -> dict[str, list[str]]:
+    nodes = defaultdict(list)
+    for heartbeat in heartbeats:
+        nodes[heartbeat[field]].append(heartbeat["node"])
+    return nodes
 
 
 def _check_settings(heartbeats: Sequence[WorkerHeartbeat], namespace: tuple[str, str] | None) -> Finding:

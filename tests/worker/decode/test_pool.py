@@ -139,7 +139,9 @@ def test_a_worker_with_many_open_descriptors_still_decodes(new_pool: Callable[..
     pool = new_pool()
     with many_open_descriptors():
         assert [pool.decode(small_jpeg(number)).format for number in range(2)] == ["JPEG", "JPEG"]
-        assert pool._idle.queue[0]._sock.fileno() >= FD_SETSIZE
+        child = pool._idle.queue[0]
+        assert child is not None
+        assert child._sock.fileno() >= FD_SETSIZE
     pool.close()
 
 
