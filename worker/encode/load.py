@@ -28,20 +28,26 @@ class Load:
         """Return the load that the settings allow."""
         return cls(settings.batch_size, settings.concurrency, settings.encode_s)
 
+    def largest_batch(self, threads: int) -> int:
+        """Return the largest batch with which all model threads together hold at most half of the images in flight.
+
+        The other half is fetched and decoded meanwhile.
+        """
+        return max(1, min(self.batch_size, self.concurrency // (2 * threads)))
+
     def fit(self, per_image_s: float, threads: int) -> Self:
         """Return the load that a model of this speed can serve.
 
         Each image waits at most half of `encode_s` for the model. With more images in flight, those of a slow model
-        would time out, be retried, and never be done. All model threads together hold at most half of the images in
-        flight. The other half is fetched and decoded meanwhile.
+        would time out, be retried, and never be done.
 
         Args:
             per_image_s: Seconds of a forward pass, for each image in it.
             threads: The number of concurrent forward passes.
         """
         concurrency = max(1, min(self.concurrency, int(self.encode_s / 2 / per_image_s)))
-        batch_size = max(1, min(self.batch_size, concurrency // (2 * threads)))
-        return replace(self, batch_size=batch_size, concurrency=concurrency)
+        fitting = replace(self, concurrency=concurrency)
+        return replace(fitting, batch_size=fitting.largest_batch(threads))
 
 
 def halvings(size: int) -> list[int]:

@@ -72,7 +72,7 @@ class OpenClipEncoder:
         precision: `fp32`, `bf16` or `fp16`.
         precision_reason: Why it runs in this precision, in words.
         parameters: The number of the model's parameters.
-        batch_size: The number of images in the largest batch of a worker, by the time that one image takes.
+        batch_size: The number of images in a worker's largest batch. `auto` precision is measured with this batch.
 
     Raises:
         ModelUnavailable: The model cannot be loaded, or not on this device; the message says what to set.
@@ -92,7 +92,9 @@ class OpenClipEncoder:
         self._std = torch.tensor(std, device=self.device).view(1, 3, 1, 1) * 255
         self._model = self._on_device(lambda: model.to(self.device))
         self.dim = int(self._on_device(lambda: self._forward(self._noise(1))).shape[1])
-        self.batch_size = config.load.fit(self._warm_time_s(1), self.threads).batch_size
+        self.batch_size = config.load.largest_batch(self.threads)
+        if config.precision == "auto":
+            self.batch_size = self._fit_batch(config.load)
         cast = cast_model(self._model, config.precision, self.device, self._run_noise, self.batch_size)
         self._model, self.precision, self.precision_reason = cast.model, cast.precision, cast.reason
 
@@ -147,6 +149,20 @@ class OpenClipEncoder:
                 logger.warning("out of memory with a batch of %d images at the start: %s", size, exc)
         return self._on_device(partial(self._warm_time_s, 1))
 
+    def _fit_batch(self, load: Load) -> int:
+        """Return the largest batch with which the model keeps up in its present precision."""
+        size = load.largest_batch(self.threads)
+        while size > 1:
+            try:
+                per_image_s = call_on_device(partial(self._warm_time_s, size)) / size
+            except OutOfMemory:
+                break  # the memory may be short for a while only
+            fitting = load.fit(per_image_s, self.threads).batch_size
+            if fitting >= size:
+                break
+            size = fitting
+        return size
+
     def describe(self) -> str:
         """Return dimension, device, threads and precision for the log."""
         where = f"device={self.device} threads={self.threads}x{self._cpu_shares.cores_each}"
@@ -176,14 +192,14 @@ class OpenClipEncoder:
         return np.random.default_rng(1).integers(0, 255, shape, dtype=np.uint8)
 
     def _warm_time_s(self, size: int) -> float:
-        """Return the seconds that a batch takes: the faster of two runs, after one to warm up."""
+        """Return the seconds that a batch takes: the faster of two runs, of which the first one may also warm up."""
         pixels = self._noise(size)
         times = []
-        for _ in range(3):
+        for _ in range(2):
             start = time.perf_counter()
             self._forward(pixels)
             times.append(time.perf_counter() - start)
-        return min(times[1:])
+        return min(times)
 
     def _on_device(self, function: Callable[[], T]) -> T:
         """Call a function without which the worker cannot start."""

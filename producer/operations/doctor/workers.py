@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from producer.contract.names import HEARTBEAT_TTL_S
 from producer.contract.text import printable
 from producer.operations.doctor.findings import Finding
 from producer.operations.text import count_of
@@ -82,7 +83,10 @@ def _check_names(heartbeats: Sequence[WorkerHeartbeat]) -> list[Finding]:
     lines = [f"{count} workers are called {printable(node)}" for node, count in counts.items() if count > 1]
     if not lines:
         return []
-    advice = "Celery's commands and Flower take them for one: leave -n out, or give each worker its own name."
+    advice = (
+        "Celery's commands and Flower take them for one: leave -n out, or give each worker its own name. If one of "
+        f"them has just been killed, this ends within {HEARTBEAT_TTL_S} s."
+    )
     return [Finding.problem("node names", *lines[:_MAX_SHOWN], advice)]
 
 

@@ -115,7 +115,7 @@ def test_a_start_with_little_memory_warms_up_with_a_smaller_batch(monkeypatch: p
     forward = NoMemory(encoder, 3)
     monkeypatch.setattr(encoder, "_forward", forward)
     assert encoder.warm_up() > 0
-    assert forward.sizes == [8, 4, 2, 2, 2]
+    assert forward.sizes == [8, 4, 2, 2]
     monkeypatch.setattr(encoder, "_forward", NoMemory(encoder, 0))
     with pytest.raises(ModelUnavailable, match=r"cannot run on cpu: MPS backend out of memory .*CLIPQUEUE_DEVICE"):
         encoder.warm_up()

@@ -37,11 +37,13 @@ def test_an_old_gpu_computes_in_fp16(
 
 
 class Runs:
-    """Runs a model of one layer: half the bits are always ten times as fast by the clock of this class."""
+    """Runs a model of one layer. By the clock of this class, an image takes 1 s in fp32 and `half_s` in bf16."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, limit: int = 1000, vector: float = 1.0) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, limit: int = 1000, vector: float = 1.0, half_s: float = 0.1
+    ) -> None:
         self.sizes: list[int] = []
-        self._now_s, self._limit, self._vector = 0.0, limit, vector
+        self._now_s, self._limit, self._vector, self._half_s = 0.0, limit, vector, half_s
         monkeypatch.setattr("worker.encode.precision.time.perf_counter", lambda: self._now_s)
 
     def __call__(self, model: Any, size: int) -> NDArray[np.float32]:
@@ -49,7 +51,7 @@ class Runs:
         if size > self._limit:
             raise RuntimeError("CUDA error: out of memory")
         is_half = next(model.parameters()).dtype != torch.float32
-        self._now_s += size * (0.1 if is_half else 1.0)
+        self._now_s += size * (self._half_s if is_half else 1.0)
         vector = self._vector if is_half else 1.0
         return np.tile(np.array([[vector, 0.0]], np.float32), (size, 1))
 
@@ -59,7 +61,15 @@ def test_the_faster_precision_is_chosen_with_the_reason(monkeypatch: pytest.Monk
     cast = cast_model(torch.nn.Linear(2, 2), "auto", "cpu", runs, 16)
     assert (cast.precision, next(cast.model.parameters()).dtype) == ("bf16", torch.bfloat16)
     assert cast.reason == "measured: a batch of 16 takes 16000.0 ms in fp32, 1600.0 ms in bf16"
-    assert set(runs.sizes) == {16}
+    assert runs.sizes == [16] * 8, "four times in each precision"
+
+
+def test_a_precision_that_is_many_times_slower_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start of a worker waits for it."""
+    runs = Runs(monkeypatch, half_s=6.0)
+    cast = cast_model(torch.nn.Linear(2, 2), "auto", "cpu", runs, 16)
+    assert cast.precision == "fp32"
+    assert runs.sizes == [16] * 2
 
 
 @pytest.mark.parametrize("vector", [0.9, np.nan, np.inf])
