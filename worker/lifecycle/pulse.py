@@ -60,7 +60,7 @@ class Pulse:
         self._clock = clock
         try:
             self._path = Path(file) if file else _open_folder() / f"{uuid.uuid4().hex}.health"
-            if _read_if_held(self._path):
+            if self._path.exists() and _is_held(self._path):
                 raise HealthFileUnavailable(
                     f"another worker on this host has CLIPQUEUE_HEALTH_FILE={file}: give each worker its own file"
                 )
@@ -140,26 +140,34 @@ def _open_folder() -> Path:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to another user")
     for path in folder.glob("*.health"):
-        if not _read_if_held(path):
-            path.unlink(missing_ok=True)
+        with suppress(OSError):  # another worker that starts may have removed it
+            if not _is_held(path):
+                path.unlink()
     return folder
 
 
 def _read_if_held(path: Path) -> _Content | None:
     """Return the content if a living process holds the file. Raises OSError and ValueError."""
-    with suppress(FileNotFoundError), path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return _read(file.fileno())
+    with suppress(FileNotFoundError):
+        return _read(path) if _is_held(path) else None
     return None
 
 
-def _read(descriptor: int) -> _Content:
+def _is_held(path: Path) -> bool:
+    """Return whether a living process holds the file. Raises OSError."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _read(path: Path) -> _Content:
     error: Exception = ValueError()
     for _ in range(_READS):
         try:
-            content: Any = json.loads(os.pread(descriptor, _FILE_BYTES, 0))
+            content: Any = json.loads(path.read_bytes())
             return _Content(node=content["node"], beat_s=content["beat_s"], problem=content["problem"])
         except (ValueError, TypeError, KeyError) as exc:  # read during a write, it may be a mix of two contents
             error = exc

@@ -102,3 +102,11 @@ def test_a_node_name_of_any_length_and_script_fits(pulse: Pulse) -> None:
     long = Pulse("\N{SNOWMAN}" * 1000)
     assert find_problem() is not None
     long.close()
+
+
+def test_the_file_of_another_worker_does_not_keep_one_from_starting(pulse: Pulse, folder: Path) -> None:
+    """Whatever it contains: it may be read during a write."""
+    (file,) = folder.glob("*.health")
+    file.write_text("{")
+    Pulse("other@host").close()
+    assert file.exists()
