@@ -22,6 +22,8 @@ RUN pip install -c requirements.lock setuptools && \
 USER 10001
 # Flower can stop workers and start tasks. Read-only mode prevents both.
 ENV FLOWER_READ_ONLY=True
+# A worker has a new name after each start. Flower hides a worker that has been offline for an hour.
+ENV FLOWER_PURGE_OFFLINE_WORKERS=3600
 EXPOSE 5555
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:5555/healthcheck', timeout=4)"]
@@ -48,8 +50,9 @@ ENV CLIP_MODEL=${CLIP_MODEL} \
     HF_HOME=/opt/models
 RUN clipqueue model pull
 ENV HF_HUB_OFFLINE=1
-# Until the model is loaded and warm, the worker consumes no job and answers no ping.
-HEALTHCHECK --interval=30s --timeout=20s --start-period=120s --retries=3 \
+# The worker is unhealthy until its model is loaded and warm, and while it is frozen or hangs; an outage of Redis or
+# MongoDB does not count. A failure during the start period does not count either.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=180s --retries=3 \
     CMD ["python", "-m", "worker.health"]
 # Exec form: Celery is process 1 and receives SIGTERM, so it can drain. A shell would not pass it on.
 CMD ["celery", "-A", "worker.app", "worker"]

@@ -10,13 +10,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
+from celery.signals import celeryd_init, setup_logging, worker_init, worker_shutdown, worker_shutting_down
 from kombu.entity import Queue
 
 from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
 from producer.contract.redis_url import parse_redis_url
 from worker.errors import StartupError, StoreUnavailable, UnusableLibrary
 from worker.lifecycle.logs import configure_logging
+from worker.lifecycle.node_name import unique_node_name
 from worker.lifecycle.state import ProcessState
 from worker.selftest.libraries import check_libraries
 from worker.settings import Settings, SettingsError, load_settings
@@ -46,9 +47,10 @@ def create_app(settings: Settings) -> WorkerApp:
         UnusableLibrary: The installed Celery, kombu or redis-py does not work as the worker needs.
     """
     check_libraries("celery", "kombu", "redis")
-    # Imported here because both need the parts that were just checked.
+    # Imported here because they need the parts that were just checked.
     from worker.broker.sentinel import celery_settings, install  # noqa: PLC0415
     from worker.lifecycle.events import EventFlush  # noqa: PLC0415
+    from worker.lifecycle.loop import LoopTicks  # noqa: PLC0415
 
     install()
     connection = celery_settings(parse_redis_url(settings.redis_url))
@@ -79,18 +81,15 @@ def create_app(settings: Settings) -> WorkerApp:
         worker_soft_shutdown_timeout=0,
         broker_transport_options={
             "visibility_timeout": settings.visibility_timeout_s,
-            # By default, kombu redelivers a dead worker's jobs only every 100 s (interval 10 s x throttle 10).
             "unacked_restore_interval": settings.restore_interval_s,
-            "unacked_restore_throttle": 1,
-            "unacked_mutex_expire": 30,
-            # All threads may requeue at the same time. By default, kombu's pool refuses the eleventh connection.
+            # All threads may publish a retry at once. By default, kombu's pool refuses the eleventh connection.
             "max_connections": settings.concurrency + 8,
             **connection["broker_transport_options"],
             "max_countdown_s": settings.retry_cap_s,
             "consumption": celery.state.consumption,
         },
     )
-    celery.steps["consumer"].add(EventFlush)
+    celery.steps["consumer"].update([EventFlush, LoopTicks])
     return celery
 
 
@@ -108,6 +107,12 @@ _settings, app = _start_app()
 @setup_logging.connect
 def _configure_logging(**_: Any) -> None:
     configure_logging(_settings.log_level)
+
+
+# Sent when a worker has its node name and no other part has read it yet.
+@celeryd_init.connect
+def _name_node(instance: Any, **_: Any) -> None:
+    instance.hostname = unique_node_name(instance.hostname)
 
 
 # Not worker_process_init, which the threads pool never sends. worker_init is sent before the worker connects to Redis,

@@ -50,6 +50,7 @@ StartupError                    the worker does not start; the message says what
 ├── ModelUnavailable            the model cannot be loaded
 ├── BrokerUnsupported           REDIS_URL names a Redis Cluster
 ├── DecoderUnavailable          no decoding process can be started
+├── HealthFileUnavailable       the health file cannot be written
 └── UnusableLibrary             an installed library does not work as the worker needs
 """
 
@@ -247,6 +248,10 @@ class BrokerUnsupported(StartupError):
 
 
 class DecoderUnavailable(StartupError):
+    pass
+
+
+class HealthFileUnavailable(StartupError):
     pass
 
 

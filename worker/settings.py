@@ -1,4 +1,7 @@
-"""The worker's settings, read from the environment once at startup. No other module reads the environment."""
+"""The worker's settings, read from the environment once at startup.
+
+No other module reads the environment, except for `worker.health`, which must be quick.
+"""
 
 from __future__ import annotations
 
@@ -54,12 +57,16 @@ class Settings(BaseSettings):
         validation_alias="CLIP_PRETRAINED",
         description="A pretrained tag, the path of a checkpoint, `bundled` (emoji-clip) or `untrained` (random).",
     )
-    device: Literal["auto", "cuda", "mps", "cpu"] = Field(
-        "auto", description="The device that the model runs on; `auto` uses the first available of CUDA, MPS and CPU."
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:(0|[1-9][0-9]?))?)$",
+        description="The device that the model runs on: `cpu`, `mps`, `cuda` or one of several GPUs, such as `cuda:1`; "
+        "`auto` uses the first available of CUDA, MPS and CPU.",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
-        description="Precision of the weights; `auto` measures fp32 and bf16 at startup and uses the faster one.",
+        description="Precision of the weights; `auto` measures fp32 and half the bits at startup. On a CPU it uses the "
+        "clearly faster one, else fp32; on a GPU half the bits, unless they are clearly slower.",
     )
 
     concurrency: int = Field(
@@ -131,6 +138,11 @@ class Settings(BaseSettings):
     )
     restore_interval_s: int = Field(5, ge=1, description="Seconds between two checks for jobs to redeliver.")
     drain_s: float = Field(40.0, gt=0, description="Seconds from SIGTERM until all jobs are done or requeued.")
+    health_file: str = Field(
+        "",
+        description="The file that `python -m worker.health` reads, unlike that of any other worker. By default one in "
+        "the temporary folder; then the check is about all workers of this user on this host.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The log level of the worker.")
 
     @field_validator("redis_url")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from worker.decode.pillow import DecodeLimits
 from worker.decode.pool import DecodePool, ProcessLimits
 from worker.encode.batcher import Batcher
 from worker.encode.cpus import usable_cpus
+from worker.encode.load import Load
 from worker.errors import BrokerUnsupported
 from worker.fetch.dns import NameserverResolver, ThreadedResolver
 from worker.fetch.fetcher import FetchRules, HttpFetcher
@@ -25,6 +26,7 @@ from worker.fetch.guard import Guard
 from worker.fetch.host_limits import HostLimits
 from worker.fetch.http import GuardedAdapter
 from worker.lifecycle.heartbeat import Heartbeat
+from worker.lifecycle.pulse import Pulse
 from worker.lifecycle.watchdog import Watchdog
 from worker.pipeline import Pipeline, StageLimits
 from worker.selftest.guard import check_guard
@@ -89,6 +91,7 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         DecoderUnavailable: No decoding process can be started.
         BrokerUnsupported: REDIS_URL names a Redis Cluster.
         UnusableLibrary: Downloads would bypass the address guard.
+        HealthFileUnavailable: The health file cannot be written.
     """
     with closing(build_strict_fetcher(settings)) as strict:
         check_guard(strict.fetch)
@@ -98,13 +101,14 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
     log_target(settings, mongo.database)
     broker = Broker(settings.redis_url)
     refuse_cluster(broker)
-    encoder, concurrency = _load_encoder(settings)
+    pulse = Pulse(node, settings.health_file)
+    encoder, load = _load_encoder(settings)
     decoder = build_decoder(settings, encoder.spec)
     decoder.warm_up()
     batcher = Batcher(
         encoder,
-        max_batch_size=fit_batch_size(settings.batch_size, concurrency, encoder.threads),
-        max_waiting=concurrency,
+        max_batch_size=load.batch_size,
+        max_waiting=load.concurrency,
         timeout_s=settings.encode_s,
         threads=encoder.threads,
     )
@@ -118,7 +122,7 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         drain=state.drain,
         limits=StageLimits(settings.decode_s, settings.encode_s, settings.store_s),
     )
-    template = _describe(settings, node, encoder.model_id, mongo.database, concurrency)
+    template = _describe(settings, node, encoder, mongo.database, load.concurrency)
     heartbeat = Heartbeat(broker, state.consumption, state.outage, template)
     store.ping()
     return Runtime(
@@ -130,8 +134,8 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         decoder=decoder,
         quarantine=Quarantine(Broker(settings.redis_url), state.isolation, state.drain.raise_if_draining),
         # A job waits at most `encode_s` for its vector. Twice that leaves a margin.
-        watchdog=Watchdog(heartbeat, batcher, hang_s=2 * settings.encode_s, on_exit=decoder.close),
-        concurrency=concurrency,
+        watchdog=Watchdog(heartbeat, batcher, pulse, state.loop, hang_s=2 * settings.encode_s, on_exit=decoder.close),
+        concurrency=load.concurrency,
     )
 
 
@@ -156,21 +160,41 @@ def refuse_cluster(broker: Broker) -> None:
         pass
 
 
-def _load_encoder(settings: Settings) -> tuple[OpenClipEncoder, int]:
-    """Load and warm the model; return it with the number of images in flight that it can serve."""
+def _load_encoder(settings: Settings) -> tuple[OpenClipEncoder, Load]:
+    """Load and warm the model; return it with the images that it can serve in time."""
     from worker.encode.open_clip import EncoderConfig, OpenClipEncoder  # noqa: PLC0415  (imports torch)
 
     encoder = OpenClipEncoder(EncoderConfig.of(settings))
-    per_image_s = encoder.warm_up(fit_batch_size(settings.batch_size, settings.concurrency, encoder.threads))
+    per_image_s = encoder.warm_up()
     logger.info("model %s ready: %s", encoder.model_id, encoder.describe())
-    return encoder, fit_concurrency(per_image_s, settings.encode_s, settings.concurrency)
+    return encoder, fit_load(settings, encoder, per_image_s)
 
 
-def _describe(settings: Settings, node: str, model: str, database: str, concurrency: int) -> WorkerHeartbeat:
+def fit_load(settings: Settings, encoder: OpenClipEncoder, per_image_s: float) -> Load:
+    """Return the load for a model that takes `per_image_s` seconds for each image of its largest batch."""
+    load = Load.of(settings).fit(per_image_s, encoder.threads)
+    if load.concurrency < settings.concurrency:
+        logger.warning(
+            "the model takes %.2f s per image here: %d images in flight instead of %d (CLIPQUEUE_CONCURRENCY), so that "
+            "each gets its vector within CLIPQUEUE_ENCODE_S=%g",
+            per_image_s,
+            load.concurrency,
+            settings.concurrency,
+            settings.encode_s,
+        )
+    # Larger batches than those that the precision was measured with may be faster in another one.
+    return replace(load, batch_size=min(load.batch_size, encoder.batch_size))
+
+
+def _describe(
+    settings: Settings, node: str, encoder: OpenClipEncoder, database: str, concurrency: int
+) -> WorkerHeartbeat:
     return {
         "node": node,
         "version": version("clipqueue"),
-        "model": model,
+        "model": encoder.model_id,
+        "precision": encoder.precision,
+        "device": encoder.device,
         "database": database,
         "collection": settings.collection,
         "concurrency": concurrency,
@@ -180,32 +204,6 @@ def _describe(settings: Settings, node: str, model: str, database: str, concurre
         "at": now_ms(),
         "store_away": False,
     }
-
-
-def fit_concurrency(per_image_s: float, encode_s: float, wanted: int) -> int:
-    """Return how many images may be in flight so that each waits at most half of `encode_s` for the model.
-
-    With more, the images of a slow model would time out, be retried, and never be done.
-    """
-    fitting = max(1, min(wanted, int(encode_s / 2 / per_image_s)))
-    if fitting < wanted:
-        logger.warning(
-            "the model takes %.2f s per image here: %d images in flight instead of %d (CLIPQUEUE_CONCURRENCY), so that "
-            "each gets its vector within CLIPQUEUE_ENCODE_S=%g",
-            per_image_s,
-            fitting,
-            wanted,
-            encode_s,
-        )
-    return fitting
-
-
-def fit_batch_size(wanted: int, concurrency: int, threads: int) -> int:
-    """Return the largest batch size, up to `wanted`, at which the model holds at most half of the images in flight.
-
-    All model threads together hold at most that half. The other half is fetched and decoded meanwhile.
-    """
-    return max(1, min(wanted, concurrency // (2 * threads)))
 
 
 def build_fetcher(settings: Settings) -> HttpFetcher:

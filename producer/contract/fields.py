@@ -46,12 +46,15 @@ class WorkerHeartbeat(TypedDict):
     `clipqueue doctor` reads it, and so do clients that need the model's name.
 
     `started_at` and `at` (when the heartbeat was written) are milliseconds since the epoch by the worker's clock.
+    `precision` is `fp32`, `bf16` or `fp16`; `device` is where the model runs, such as `cpu` or `cuda:1`.
     `store_away` is true while MongoDB is unavailable to the worker, which then consumes no messages.
     """
 
     node: str
     version: str
     model: str
+    precision: str
+    device: str
     database: str
     collection: str
     concurrency: int

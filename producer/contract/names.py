@@ -14,8 +14,8 @@ PARKED_MAX_BYTES = 16 * 1024 * 1024
 # sorted set of the delivery tags by delivery time (seconds since the epoch).
 UNACKED = "unacked"
 UNACKED_INDEX = "unacked_index"
-# Each worker process has a Redis key: this prefix and its node name. The value is a `WorkerHeartbeat` as JSON. The key
-# expires HEARTBEAT_TTL_S seconds after the last heartbeat.
+# Each worker process has a Redis key: this prefix, its node name, a colon and an id of the process. The value is a
+# `WorkerHeartbeat` as JSON. The key expires HEARTBEAT_TTL_S seconds after the last heartbeat.
 WORKER_KEY = "clipqueue:worker:"
 HEARTBEAT_TTL_S = 30
 DEFAULT_DATABASE = "clipqueue"

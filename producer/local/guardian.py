@@ -87,7 +87,9 @@ class _Group:
     def is_running(self, timeout_s: float = 0) -> bool:
         """Return whether the first process is still running after at most `timeout_s` seconds."""
         if self._pidfd is not None:
-            return not select.select([self._pidfd], [], [], timeout_s)[0]
+            poll = select.poll()  # `select.select` raises ValueError for a descriptor of 1024 or more
+            poll.register(self._pidfd, select.POLLIN)
+            return not poll.poll(1000 * timeout_s)
         deadline = time.monotonic() + timeout_s
         while _exists(self._pid):
             if time.monotonic() >= deadline:

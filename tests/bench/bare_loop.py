@@ -25,9 +25,9 @@ def main(mode: str) -> None:
     settings = load_settings()
     config = EncoderConfig.of(settings)
     encoder = OpenClipEncoder(config if mode == "threads" else replace(config, threads=None))
-    encoder.warm_up(BATCH)
     shape = (BATCH, encoder.spec.height, encoder.spec.width, 3)
     batches = [np.random.default_rng(seed).integers(0, 255, shape, dtype=np.uint8) for seed in range(4)]
+    encoder.encode(batches[0])
     answer(precision=encoder.precision)
     with ThreadPoolExecutor(encoder.threads) as pool:
         # With one thread, in the main thread: OpenMP would otherwise have threads for both, which sleep sooner.

@@ -197,7 +197,7 @@ class Cluster:
         replica = self._add("replica", lambda: command, lambda _: servers.redis_answers(answers))
         replica.start()
         self._failover = Failover([(self.redis, self.stack._redis_port), (replica, port)])
-        self.redis_url = self._exit_stack.enter_context(self._failover.switch_url())
+        self.redis_url = self._exit_stack.enter_context(self._failover.relayed_url())
         self.env["REDIS_URL"] = self.redis_url
 
     def _connect(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from tests.chaos.switch import Switch
+from tests.support.redis_servers import Relay
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Failover:
         (_, primary), (_, replica) = pair
         with _connect(replica) as client:
             client.replicaof("127.0.0.1", str(primary))
-        self._switch = Switch(primary)
+        self._relay = Relay(primary)
 
     @property
     def primary(self) -> ManagedProcess:
@@ -38,10 +38,10 @@ class Failover:
         return self._pair[0][0]
 
     @contextmanager
-    def switch_url(self) -> Iterator[str]:
+    def relayed_url(self) -> Iterator[str]:
         """Yield the URL that leads to the primary."""
-        with self._switch:
-            yield f"redis://127.0.0.1:{self._switch.port}/0"
+        with self._relay:
+            yield f"redis://127.0.0.1:{self._relay.port}/0"
 
     def run(self) -> None:
         """Make the replica the primary, and the primary a replica that keeps its connections open."""
@@ -52,7 +52,7 @@ class Failover:
             wait_for(lambda: _is_replica_of(replica, old), "the replica to be in sync", _SYNC_S)
             primary.execute_command("FAILOVER", "TO", "127.0.0.1", str(new))
             wait_for(lambda: _info(replica)["role"] == "master", "the replica to be the primary", _SYNC_S)
-        self._switch.target = new
+        self._relay.target = new
         self._pair.reverse()
 
 

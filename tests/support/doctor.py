@@ -45,6 +45,8 @@ def write_heartbeat(broker: redis.Redis, name: str, ttl_s: int | None = HEARTBEA
         "node": name,
         "version": "0.1.0",
         "model": "ViT-B-32-quickgelu/openai",
+        "precision": "fp32",
+        "device": "cpu",
         "database": "clipqueue",
         "collection": "images",
         "concurrency": 32,

@@ -48,6 +48,7 @@ class OpenClipEncoder:
     spec = PreprocessSpec(_SIDE, _SIDE)
     dim = 3 * (_SIDE // _CELL) ** 2
     device, threads, precision, precision_reason, parameters = "cpu", 1, "fp32", "it has no weights", 0
+    batch_size = 1024
 
     def __init__(self, config: EncoderConfig) -> None:
         self.model_id = config.model
@@ -67,8 +68,8 @@ class OpenClipEncoder:
         vectors = (colors / np.linalg.norm(colors, axis=1, keepdims=True)) @ self._rotation
         return np.asarray(vectors, dtype=np.float32)
 
-    def warm_up(self, batch_size: int) -> float:
-        self.encode(np.zeros((batch_size, _SIDE, _SIDE, 3), np.uint8))
+    def warm_up(self) -> float:
+        self.encode(np.zeros((1, _SIDE, _SIDE, 3), np.uint8))
         return 1e-4
 
     def describe(self) -> str:

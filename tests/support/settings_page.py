@@ -29,7 +29,7 @@ GROUPS = {
         *("max_retries", "retry_base_s", "retry_cap_s", "encode_s", "store_s"),
         *("visibility_timeout_s", "restore_interval_s", "drain_s"),
     ),
-    "Log": ("log_level",),
+    "Log and health": ("log_level", "health_file"),
 }
 
 _HEAD = """# Settings
@@ -44,7 +44,8 @@ _TAIL = """## Rules between settings
 - A stage must end before the drain does. `CLIPQUEUE_FETCH_TOTAL_S`, `CLIPQUEUE_DECODE_S`, `CLIPQUEUE_ENCODE_S` and
   `CLIPQUEUE_STORE_S` must not exceed `CLIPQUEUE_DRAIN_S`.
 - All workers of a queue need the same model, the same database in `MONGODB_URI`, and the same `CLIPQUEUE_COLLECTION`,
-  `CLIPQUEUE_UPSERT` and `CLIPQUEUE_VISIBILITY_TIMEOUT_S`. `clipqueue doctor` checks this.
+  `CLIPQUEUE_UPSERT` and `CLIPQUEUE_VISIBILITY_TIMEOUT_S`. `clipqueue doctor` checks this, and that they run in the same
+  precision.
 - A batch holds at most half of the images in flight. The other half is fetched and decoded meanwhile.
 - The variables `http_proxy` and `https_proxy` are ignored; only `CLIPQUEUE_FETCH_PROXY` counts.
 

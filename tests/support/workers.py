@@ -34,9 +34,9 @@ class FakeWorker:
 
 
 def worker_command(name: str, *options: str, app: str = FAKE_ENCODER_APP) -> list[str]:
-    """Return the command line of a worker with this node name."""
-    node = f"{name}@{socket.gethostname()}"
-    return [sys.executable, "-m", "celery", "-A", app, "worker", "-n", node, *options]
+    """Return the command line of a worker with this node name, or with the one it gives itself if `name` is empty."""
+    node = ["-n", f"{name}@{socket.gethostname()}"] if name else []
+    return [sys.executable, "-m", "celery", "-A", app, "worker", *node, *options]
 
 
 def start_fake_worker(

@@ -66,7 +66,7 @@ def test_during_an_outage_a_worker_consumes_nothing_and_keeps_its_jobs(
         assert set(own_broker.hkeys("unacked")) == unacked
         assert own_broker.llen("images") == 40 - len(unacked)
         assert cpu_seconds(worker.process.pid) - cpu_s < OUTAGE_S / 4, "the event loop does not spin"
-        assert answers_ping(own, worker.log_path.stem), "the health check of its container would pass"
+        assert answers_ping(own, worker.log_path.stem), "Celery's remote control, and so Flower, still works"
     wait_for(lambda: own_collection.count_documents({}) == 40, "every job to be done")
     results = [document["embedding_job"] for document in own_collection.find()]
     assert {(job["status"], job["attempts"]) for job in results} == {("done", 1)}
@@ -97,6 +97,6 @@ def cpu_seconds(pid: int) -> float:
 
 
 def answers_ping(stack: Stack, name: str) -> bool:
-    """Return whether the worker with this node name answers, as its health check asks."""
+    """Return whether the worker with this node name answers to remote control."""
     control = Celery(broker=stack.redis_url, set_as_current=False).control
     return bool(control.ping(destination=[f"{name}@{socket.gethostname()}"], timeout=5.0))

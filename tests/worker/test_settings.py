@@ -57,6 +57,8 @@ def test_other_settings_are_read_from_their_variables(monkeypatch: pytest.Monkey
         ("CLIPQUEUE_CONCURRENCY", "many"),
         ("CLIPQUEUE_CONCURRENCY", "0"),
         ("CLIPQUEUE_DEVICE", "tpu"),
+        ("CLIPQUEUE_DEVICE", "cuda:-1"),
+        ("CLIPQUEUE_DEVICE", "cpu:0"),
         ("CLIPQUEUE_PRECISION", "int8"),
         ("CLIPQUEUE_FETCH_PORTS", "http"),
         ("CLIPQUEUE_FETCH_PORTS", "0"),
@@ -78,6 +80,12 @@ def test_an_invalid_value_names_its_variable(name: str, value: str, monkeypatch:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=name):
         load_settings()
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "mps", "cuda", "cuda:0", "cuda:1", "cuda:15"])
+def test_a_device_may_be_one_of_several_gpus(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIPQUEUE_DEVICE", device)
+    assert load_settings().device == device
 
 
 def test_a_job_must_end_before_the_visibility_timeout(monkeypatch: pytest.MonkeyPatch) -> None:

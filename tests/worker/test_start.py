@@ -21,7 +21,6 @@ from tests.support.messages import hand_made_message
 from tests.support.redis_servers import port_of, valkey
 from tests.support.waiting import wait_for
 from tests.support.workers import FAKE_MODEL, worker_command
-from worker.errors import ModelUnavailable
 
 if TYPE_CHECKING:
     import redis
@@ -51,6 +50,7 @@ def test_a_worker_without_weights_exits_and_consumes_nothing(stack: Stack, broke
     ("env", "complaint"),
     [
         ({"CLIPQUEUE_CONCURRENCY": "many"}, "CLIPQUEUE_CONCURRENCY"),
+        ({"CLIPQUEUE_DEVICE": "cuda:one"}, "CLIPQUEUE_DEVICE"),
         ({"CLIPQUEUE_VISIBILITY_TIMEOUT_S": "30"}, "CLIPQUEUE_VISIBILITY_TIMEOUT_S"),
         ({"REDIS_URL": "redis://:hunter2@host?keyPrefix=x"}, "REDIS_URL is invalid: the option keyPrefix"),
         ({"MONGODB_URI": "mongodb://user:hunter2@host:port/"}, "MONGODB_URI is invalid"),
@@ -83,16 +83,6 @@ def test_a_worker_and_the_doctor_refuse_a_cluster(stack: Stack, tmp_path: Path) 
     assert "Traceback" not in done.stderr
     assert not found.is_ok["redis"]
     assert reason in found.text["redis"]
-
-
-def test_a_device_that_this_machine_lacks_is_named() -> None:
-    import torch  # noqa: PLC0415  (the import takes seconds)
-
-    from worker.encode.open_clip import EncoderConfig, OpenClipEncoder  # noqa: PLC0415  (imports torch)
-
-    device = "mps" if torch.cuda.is_available() else "cuda"
-    with pytest.raises(ModelUnavailable, match=f"CLIPQUEUE_DEVICE={device} cannot be used"):
-        OpenClipEncoder(EncoderConfig("emoji-clip", "bundled", device, "fp32"))
 
 
 def test_the_application_imports_neither_the_model_nor_mongodb() -> None:

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
+from tests.support.fake_encoder import EncoderConfig, OpenClipEncoder
 from worker.app import create_app
 from worker.decode.pillow import DecodeLimits
 from worker.decode.pool import ProcessLimits
+from worker.encode.load import Load
 from worker.fetch.dns import NameserverResolver
 from worker.fetch.fetcher import FetchRules
 from worker.lifecycle.logs import RedactingFormatter
 from worker.settings import Settings
 from worker.spec import PreprocessSpec
-from worker.wiring import build_decoder, build_fetcher, fit_batch_size, fit_concurrency, log_target
+from worker.wiring import build_decoder, build_fetcher, fit_load, log_target
 
 
 @pytest.mark.parametrize(
@@ -27,8 +29,18 @@ def test_a_slow_model_gets_fewer_images_in_flight(
     per_image_s: float, fits: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With more, every image would time out. The log says so."""
-    assert fit_concurrency(per_image_s, encode_s=20.0, wanted=32) == fits
+    settings = Settings(concurrency=32, encode_s=20.0, visibility_timeout_s=100)
+    encoder: Any = OpenClipEncoder(EncoderConfig("fake"))
+    load = fit_load(settings, encoder, per_image_s)
+    assert load.concurrency == fits
+    assert load.batch_size == max(1, fits // 2)
     assert ("CLIPQUEUE_CONCURRENCY" in caplog.text) is (fits < 32)
+
+
+def test_no_batch_is_larger_than_the_one_that_the_precision_was_measured_with() -> None:
+    encoder: Any = OpenClipEncoder(EncoderConfig("fake"))
+    encoder.batch_size = 5
+    assert fit_load(Settings(), encoder, 0.001).batch_size == 5
 
 
 def test_settings_reach_the_fetcher_and_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +104,7 @@ def test_all_threads_can_ack_at_once() -> None:
 def test_a_batch_holds_at_most_half_of_the_images_in_flight(
     wanted: int, concurrency: int, threads: int, fits: int
 ) -> None:
-    assert fit_batch_size(wanted, concurrency, threads) == fits
+    assert Load(wanted, concurrency).fit(0.001, threads).batch_size == fits
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ class QoS(kombu_redis.QoS):
         `worker_eta_task_limit` is no alternative: each burst of retries above that limit lowers the prefetch count for
         good, because kombu applies the limit when it raises the count and not when it lowers it again.
         """
-        # Channels of remote control and gossip never pause: the container's health check needs an answer, and the event
-        # loop would spin as long as their messages are not read.
+        # Channels of remote control and gossip never pause: the event loop would spin as long as their messages are not
+        # read.
         if self.channel.consumption.is_paused() and not self.channel.active_fanout_queues:
             return 0
         unacked = len(self._delivered) - len(self._dirty)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import struct
 import time
 from typing import TYPE_CHECKING
@@ -54,6 +55,14 @@ def receive_exactly(sock: socket.socket, size: int, deadline: float | None = Non
             raise EOFError
         view = view[count:]
     return bytes(content)
+
+
+def is_readable(sock: socket.socket) -> bool:
+    """Return whether the other side has sent something or closed the connection. Does not wait."""
+    # Not `select.select`, which raises ValueError for a descriptor of 1024 or more.
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _set_timeout(sock: socket.socket, deadline: float | None) -> None:

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import queue
-import select
 import signal
 import socket
 import subprocess
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from worker import errors
-from worker.decode.framing import receive_exactly, receive_message, send_message
+from worker.decode.framing import is_readable, receive_exactly, receive_message, send_message
 from worker.decode.pillow import FORMATS, DecodedImage, DecodeLimits
 
 if TYPE_CHECKING:
@@ -194,7 +193,7 @@ class _Child:
             OSError, EOFError, ValueError, TypeError, KeyError, RecursionError, OverflowError: The process ended, or
                 its answer is invalid.
         """
-        if select.select([self._sock], [], [], 0)[0]:  # an unrequested answer must not count as this file's
+        if is_readable(self._sock):  # an unrequested answer must not count as this file's
             raise EOFError
         send_message(self._sock, content, deadline)
         header = json.loads(receive_message(self._sock, deadline, _MAX_HEADER_BYTES))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from worker.encode.batch_size import BatchSize
 from worker.errors import BadVector, EncodeFailed, EncoderBroken, OutOfMemory
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Batcher:
 
     Args:
         encoder: The model.
-        max_batch_size: Maximum number of images in one call of the encoder.
+        max_batch_size: Maximum number of images in one call of the encoder. While the memory is short, it is less.
         max_waiting: Maximum number of images that wait; further callers block in `embed`.
         timeout_s: Seconds that one image may wait for its vector.
         threads: The number of model threads, and so of calls of the encoder at the same time.
@@ -76,7 +77,7 @@ class Batcher:
         self.running_calls: set[int] = set()
         self._call_numbers = itertools.count()
         self._encoder = encoder
-        self._max_batch_size = max_batch_size
+        self._batch_size = BatchSize(max_batch_size)
         self._timeout_s = timeout_s
         self._max_waiting = max_waiting
         self._waiting: deque[_Request] = deque()
@@ -143,7 +144,7 @@ class Batcher:
             self._changed.wait_for(
                 lambda: self._busy_threads.issuperset(range(index)) if self._waiting else self._is_closing,
             )
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch_size))]
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch_size.current))]
             self._busy_threads.add(index)
             self._changed.notify_all()
         return batch
@@ -151,7 +152,7 @@ class Batcher:
     def _encode(self, batch: list[_Request]) -> None:
         try:
             vectors = self._call(batch)
-        except OutOfMemory as exc:
+        except (OutOfMemory, MemoryError) as exc:
             self._encode_halves(batch, exc)
         except EncoderBroken as exc:
             self.is_broken = True  # this batch gets no answer: the process ends, and Redis redelivers its messages
@@ -159,6 +160,7 @@ class Batcher:
         except Exception as exc:  # noqa: BLE001  (a model thread must survive every batch)
             self._encode_one_by_one(batch, exc)
         else:
+            self._batch_size.note_success(len(batch))
             for request, vector in zip(batch, vectors, strict=True):
                 _resolve(request.future, vector, len(batch))
 
@@ -173,14 +175,12 @@ class Batcher:
             raise ValueError(f"{len(vectors)} vectors for {len(batch)} images")
         return vectors
 
-    def _encode_halves(self, batch: list[_Request], exc: OutOfMemory) -> None:
-        half = len(batch) // 2
+    def _encode_halves(self, batch: list[_Request], exc: OutOfMemory | MemoryError) -> None:
+        half = self._batch_size.shrink(len(batch))
         if not half:
             logger.error("out of memory with a single image: %s", exc)
             batch[0].future.set_exception(EncodeFailed("the model has too little memory for a single image"))
             return
-        self._max_batch_size = min(self._max_batch_size, half)
-        logger.warning("out of memory with a batch of %d images: the maximum is now %d", len(batch), half)
         self._encode(batch[:half])
         self._encode(batch[half:])
 

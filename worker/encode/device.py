@@ -1,13 +1,10 @@
-"""Chooses the device, the precision and the CPU threads that the model runs with."""
+"""Chooses the device and the CPU threads that the model runs with."""
 
 from __future__ import annotations
 
-import copy
 import threading
-import time
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,83 +12,41 @@ from worker.encode.cpus import usable_cpus
 from worker.errors import ModelUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-MEASURED_BATCH = 4
-"""The number of images in the batch with which the precisions are timed."""
-
-_MEASURED_RUNS = 2
 _MAX_CPU_THREADS = 4
 
 
 def choose_device(wanted: str) -> str:
-    """Return `wanted`; for `auto`, a GPU if PyTorch can use one, else `cpu`."""
-    if wanted != "auto":
-        return wanted
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def move_to_device(model: Any, device: str) -> Any:
-    """Move the model to a device.
+    """Return `wanted`; for `auto`, a GPU if PyTorch can use one, else `cpu`.
 
     Raises:
         ModelUnavailable: This machine or this build of PyTorch does not have the device.
     """
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        return model.to(device)
+        torch.zeros(1, device=wanted)
     except (RuntimeError, AssertionError) as exc:
+        count = torch.cuda.device_count()
+        known = f" PyTorch finds {count} CUDA devices, the last is cuda:{count - 1}." if count else ""
+        reason = str(exc).partition("\n")[0].removesuffix(".")
         raise ModelUnavailable(
-            f"CLIPQUEUE_DEVICE={device} cannot be used on this machine: {exc}. Set it to auto or cpu."
+            f"CLIPQUEUE_DEVICE={wanted} cannot be used on this machine: {reason}.{known} Set it to auto or cpu."
         ) from exc
+    return wanted
 
 
-@dataclass(frozen=True)
-class CastModel:
-    """A model in its precision.
+@contextmanager
+def current_device(device: str) -> Iterator[None]:
+    """Make a CUDA device the one that pinned memory and kernels of this thread belong to.
 
-    Attributes:
-        model: The model with its weights cast.
-        precision: `fp32`, `bf16` or `fp16`.
-        reason: Why it has this precision, in words for the log.
+    PyTorch would otherwise also occupy memory of `cuda:0`.
     """
-
-    model: Any
-    precision: str
-    reason: str
-
-
-def cast_model(model: Any, wanted: str, run_batch: Callable[[Any], object]) -> CastModel:
-    """Cast the model's weights; for `auto`, measure fp32 and bf16 on this machine and keep the faster one.
-
-    The weights are cast because `torch.autocast` is several times slower in bf16 on a CPU.
-
-    Args:
-        model: The model in fp32, on its device.
-        wanted: `fp32`, `bf16`, `fp16` or `auto`.
-        run_batch: Runs MEASURED_BATCH images through the model that it is given, and waits for the result.
-    """
-    if wanted != "auto":
-        return CastModel(model.to(_DTYPES[wanted]), wanted, f"CLIPQUEUE_PRECISION={wanted}")
-    fp32_s = _measure_s(run_batch, model)
-    bf16_model = copy.deepcopy(model).to(torch.bfloat16)
-    bf16_s = _measure_s(run_batch, bf16_model)
-    reason = f"measured: a batch of {MEASURED_BATCH} takes {fp32_s * 1e3:.1f} ms in fp32, {bf16_s * 1e3:.1f} ms in bf16"
-    return CastModel(model, "fp32", reason) if fp32_s <= bf16_s else CastModel(bf16_model, "bf16", reason)
-
-
-def _measure_s(run_batch: Callable[[Any], object], model: Any) -> float:
-    """Return the seconds that one batch takes: the fastest of a few runs, after one to warm up."""
-    run_batch(model)
-    runs = []
-    for _ in range(_MEASURED_RUNS):
-        start = time.perf_counter()
-        run_batch(model)
-        runs.append(time.perf_counter() - start)
-    return min(runs)
+    with torch.cuda.device(device) if device.startswith("cuda") else nullcontext():
+        yield
 
 
 def choose_threads(device: str) -> int:

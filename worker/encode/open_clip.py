@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 
-from worker.encode.device import MEASURED_BATCH, CpuShares, cast_model, choose_device, move_to_device
+from worker.encode.device import CpuShares, choose_device, current_device
+from worker.encode.failures import call_on_device
+from worker.encode.load import Load, halvings
+from worker.encode.precision import cast_model
 from worker.encode.weights import load_model, load_tokenizer, model_id
-from worker.errors import EncoderBroken, ModelUnavailable, OutOfMemory
+from worker.errors import EncoderError, ModelUnavailable, OutOfMemory
 from worker.spec import PreprocessSpec
 
 if TYPE_CHECKING:
@@ -21,6 +26,9 @@ if TYPE_CHECKING:
 
     from worker.settings import Settings
 
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class EncoderConfig:
@@ -29,6 +37,7 @@ class EncoderConfig:
     Attributes:
         threads: How many threads call `encode` at the same time; 0 chooses a number for the device. None means one
             caller, and leaves PyTorch's thread count unchanged.
+        load: The images that the worker may have in flight. The precision is measured with the batch that fits.
     """
 
     model: str
@@ -36,6 +45,7 @@ class EncoderConfig:
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
+    load: Load = field(default_factory=Load)
 
     @classmethod
     def of(cls, settings: Settings) -> EncoderConfig:
@@ -46,6 +56,7 @@ class EncoderConfig:
             settings.device,
             settings.precision,
             settings.model_threads,
+            Load.of(settings),
         )
 
 
@@ -56,14 +67,15 @@ class OpenClipEncoder:
         model_id: The model's name in documents, such as `ViT-B-32-quickgelu/openai`.
         dim: The length of a vector.
         spec: The size and the resizing of the pixels that the model takes.
-        device: Where the model runs, such as `cpu` or `cuda`.
+        device: Where the model runs, such as `cpu` or `cuda:1`.
         threads: How many threads may call `encode` at the same time.
         precision: `fp32`, `bf16` or `fp16`.
         precision_reason: Why it runs in this precision, in words.
         parameters: The number of the model's parameters.
+        batch_size: The number of images in a worker's largest batch. `auto` precision is measured with this batch.
 
     Raises:
-        ModelUnavailable: The model cannot be loaded; the message says what to set.
+        ModelUnavailable: The model cannot be loaded, or not on this device; the message says what to set.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -74,19 +86,17 @@ class OpenClipEncoder:
         self.model_id = model_id(config.model, config.pretrained)
         self.spec, mean, std = _read_preprocessing(model.visual.preprocess_cfg, config.model)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
-        # Before anything else uses the device, because only the error of this call names CLIPQUEUE_DEVICE.
-        model = move_to_device(model, self.device)
         self._name = config.model
         self._tokenize: Callable[[list[str]], Any] | None = None
         self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std, device=self.device).view(1, 3, 1, 1) * 255
-        cast = cast_model(
-            model,
-            config.precision,
-            lambda candidate: self._run(candidate, self._blank_batch(MEASURED_BATCH)),
-        )
+        self._model = self._on_device(lambda: model.to(self.device))
+        self.dim = int(self._on_device(lambda: self._forward(self._noise(1))).shape[1])
+        self.batch_size = config.load.largest_batch(self.threads)
+        if config.precision == "auto":
+            self.batch_size = self._fit_batch(config.load)
+        cast = cast_model(self._model, config.precision, self.device, self._run_noise, self.batch_size)
         self._model, self.precision, self.precision_reason = cast.model, cast.precision, cast.reason
-        self.dim = int(self._forward(self._blank_batch(1)).shape[1])
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the unit vectors of a batch of images.
@@ -101,14 +111,8 @@ class OpenClipEncoder:
             OutOfMemory: The batch is too large for the device.
             EncoderBroken: This process can no longer use the device.
         """
-        try:
-            with self._cpu_shares.take():
-                return self._forward(pixels)
-        except (RuntimeError, MemoryError) as exc:
-            error = _classify(exc)
-            if error is None:
-                raise
-        raise error  # outside `except`, or PyTorch's error would become its context and keep the tensors in memory
+        with self._cpu_shares.take():
+            return call_on_device(lambda: self._forward(pixels))
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the unit vectors of texts. Their dot product with an image's vector is the cosine similarity.
@@ -127,18 +131,37 @@ class OpenClipEncoder:
         with torch.inference_mode():
             return _normalize(self._model.encode_text(self._tokenize(list(texts)).to(self.device)))
 
-    def warm_up(self, batch_size: int) -> float:
-        """Run the largest batch, so that no job waits for PyTorch's one-time initialisation.
+    def warm_up(self) -> float:
+        """Run the largest batch that fits into the memory, so that no job waits for PyTorch's one-time initialisation.
 
         `__init__` has run the smallest batch already, to read `dim`.
 
         Returns:
-            Seconds per image in the largest batch.
+            Seconds per image in that batch.
+
+        Raises:
+            ModelUnavailable: The memory does not suffice for a single image.
         """
-        self._forward(self._blank_batch(batch_size))
-        start = time.perf_counter()
-        self._forward(self._blank_batch(batch_size))
-        return (time.perf_counter() - start) / batch_size
+        for size in halvings(self.batch_size)[:-1]:
+            try:
+                return call_on_device(partial(self._warm_time_s, size)) / size
+            except OutOfMemory as exc:
+                logger.warning("out of memory with a batch of %d images at the start: %s", size, exc)
+        return self._on_device(partial(self._warm_time_s, 1))
+
+    def _fit_batch(self, load: Load) -> int:
+        """Return the largest batch with which the model keeps up in its present precision."""
+        size = load.largest_batch(self.threads)
+        while size > 1:
+            try:
+                per_image_s = call_on_device(partial(self._warm_time_s, size)) / size
+            except OutOfMemory:
+                break  # the memory may be short for a while only
+            fitting = load.fit(per_image_s, self.threads).batch_size
+            if fitting >= size:
+                break
+            size = fitting
+        return size
 
     def describe(self) -> str:
         """Return dimension, device, threads and precision for the log."""
@@ -150,42 +173,48 @@ class OpenClipEncoder:
 
     def _run(self, model: Any, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         dtype = next(model.parameters()).dtype
-        with torch.inference_mode():
+        with torch.inference_mode(), current_device(self.device):
             images = self._upload(pixels).permute(0, 3, 1, 2).float()
             return _normalize(model.encode_image(images.sub_(self._mean).div_(self._std).to(dtype)))
 
     def _upload(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
         images = torch.from_numpy(pixels)
-        if self.device == "cuda":
+        if self.device.startswith("cuda"):
             # From pinned memory the GPU copies by DMA, and this thread does not wait; the CUDA stream keeps the order.
             return images.pin_memory().to(self.device, non_blocking=True)
         return images.to(self.device)
 
-    def _blank_batch(self, size: int) -> NDArray[np.uint8]:
-        return np.full((size, self.spec.height, self.spec.width, 3), 127, np.uint8)
+    def _run_noise(self, model: Any, size: int) -> NDArray[np.float32]:
+        return self._run(model, self._noise(size))
+
+    def _noise(self, size: int) -> NDArray[np.uint8]:
+        shape = (size, self.spec.height, self.spec.width, 3)
+        return np.random.default_rng(1).integers(0, 255, shape, dtype=np.uint8)
+
+    def _warm_time_s(self, size: int) -> float:
+        """Return the seconds that a batch takes: the faster of two runs, of which the first one may also warm up."""
+        pixels = self._noise(size)
+        times = []
+        for _ in range(2):
+            start = time.perf_counter()
+            self._forward(pixels)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    def _on_device(self, function: Callable[[], T]) -> T:
+        """Call a function without which the worker cannot start."""
+        try:
+            return call_on_device(function)
+        except EncoderError as exc:
+            raise ModelUnavailable(
+                f"The model {self.model_id} cannot run on {self.device}: {exc}. Free memory there, or set "
+                "CLIPQUEUE_DEVICE to another device."
+            ) from None
 
 
 def _normalize(features: torch.Tensor) -> NDArray[np.float32]:
     vectors: NDArray[np.float32] = torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
     return vectors
-
-
-def _classify(exc: RuntimeError | MemoryError) -> OutOfMemory | EncoderBroken | None:
-    """Return what PyTorch's error means for the batcher, or None.
-
-    Most PyTorch errors have the same type, so only their texts tell them apart.
-    """
-    reason = str(exc).partition("\n")[0]
-    if (
-        isinstance(exc, MemoryError | torch.OutOfMemoryError)
-        or "not enough memory" in reason
-        or "t allocate memory" in reason
-    ):
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        return OutOfMemory(reason)
-    # A CUDA error stays with the process's CUDA context: every later call fails too.
-    return EncoderBroken(reason) if "CUDA error" in reason else None
 
 
 def _read_preprocessing(config: dict[str, Any], name: str) -> tuple[PreprocessSpec, list[float], list[float]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,8 @@ class Heartbeat:
         self._consumption = consumption
         self._outage = outage
         self._template = template
+        # Not the node name alone, which an operator may give to several workers.
+        self._key = f"{WORKER_KEY}{template['node']}:{uuid.uuid4().hex[:8]}"
         self._written_at = self._extended_at = float("-inf")
 
     def beat(self) -> None:
@@ -77,10 +80,10 @@ class Heartbeat:
     def _write(self) -> None:
         heartbeat: WorkerHeartbeat = {**self._template, "at": now_ms(), "store_away": self._outage.is_active}
         with self._broker.commands(_NO_ANSWER) as redis:
-            scripts.write_heartbeat(redis, WORKER_KEY + heartbeat["node"], json.dumps(heartbeat), HEARTBEAT_TTL_S)
+            scripts.write_heartbeat(redis, self._key, json.dumps(heartbeat), HEARTBEAT_TTL_S)
 
     def _sign_off(self) -> None:
         with self._broker.commands(_NO_ANSWER) as redis:
             self._consumption.deliveries.flush(redis)
             scripts.return_untaken(redis, self._consumption.processing_key)
-            redis.delete(WORKER_KEY + self._template["node"])
+            redis.delete(self._key)

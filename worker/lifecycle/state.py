@@ -1,6 +1,6 @@
 """The state of one worker process: whether it drains, whether MongoDB is unavailable, and what it holds unacked.
 
-Created once, and passed to every part that needs it: the consumer, the tasks, the store and the heartbeat.
+Created once, and passed to every part that needs it: the consumer, the tasks, the store and the watchdog.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from worker.broker.deliveries import ConsumerState
 from worker.broker.isolation import Isolation
 from worker.lifecycle.drain import Drain
+from worker.lifecycle.loop import EventLoop
 from worker.store.outage import Outage
 
 
@@ -22,6 +23,7 @@ class ProcessState:
         self.drain = Drain(drain_s)
         self.outage = Outage()
         self.isolation = Isolation()
+        self.loop = EventLoop()
         self.consumption = ConsumerState(is_paused=self.is_paused)
 
     def is_paused(self) -> bool:

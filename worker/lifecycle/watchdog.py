@@ -1,4 +1,8 @@
-"""The watchdog thread: it sends the heartbeat, and ends a process whose model hangs or is broken."""
+"""Watches a worker process: writes its health file, sends its heartbeat, and ends it if its model hangs or is broken.
+
+There are two threads, because a call to Redis may wait for seconds, and for a minute while no name server answers. The
+health file must not wait with it: without Redis, no worker may look frozen.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +18,15 @@ if TYPE_CHECKING:
 
     from worker.encode.batcher import Batcher
     from worker.lifecycle.heartbeat import Heartbeat
+    from worker.lifecycle.loop import EventLoop
+    from worker.lifecycle.pulse import Pulse
 
 logger = logging.getLogger(__name__)
 
 _TICK_S = 1.0
+# Celery's event loop hangs if it does not turn while so many heartbeats in a row reach Redis. Without Redis, the loop
+# may wait just as long.
+_MAX_SILENT_BEATS = 60
 # EX_SOFTWARE in sysexits.h. A supervisor restarts the process.
 _EXIT_CODE = 70
 
@@ -28,24 +37,42 @@ class Watchdog:
     Args:
         heartbeat: Called once in each tick.
         batcher: Whose forward passes are watched.
+        pulse: The health file.
+        loop: Celery's event loop.
         hang_s: Seconds that one forward pass may take.
         on_exit: Called before the process exits.
     """
 
-    def __init__(self, heartbeat: Heartbeat, batcher: Batcher, hang_s: float, on_exit: Callable[[], None]) -> None:
+    def __init__(  # noqa: PLR0913  (the parts that it watches)
+        self,
+        heartbeat: Heartbeat,
+        batcher: Batcher,
+        pulse: Pulse,
+        loop: EventLoop,
+        *,
+        hang_s: float,
+        on_exit: Callable[[], None],
+    ) -> None:
         self._heartbeat = heartbeat
         self._batcher = batcher
+        self._pulse = pulse
+        self._loop = loop
         self._hang_s = hang_s
         self._on_exit = on_exit
         self._wake = threading.Event()
-        self._is_closing = False
+        self._closing = threading.Event()
         self._must_exit = False
         self._ticks: dict[int, int] = {}
-        self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+        self._silent_beats = self._loop_ticks = 0
+        self._threads = [
+            threading.Thread(target=self._run_watchdog, name="watchdog", daemon=True),
+            threading.Thread(target=self._run_heartbeat, name="heartbeat", daemon=True),
+        ]
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
 
     def requeue_and_exit(self) -> None:
         """Requeue all jobs and exit at once. Only sets a flag, so a signal handler may call it."""
@@ -53,25 +80,47 @@ class Watchdog:
         self._wake.set()
 
     def close(self) -> None:
-        """Stop the thread, and remove the heartbeat from Redis."""
-        self._is_closing = True
+        """Stop the threads, and remove the health file, and the heartbeat from Redis."""
+        self._closing.set()
         self._wake.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
+        self._pulse.close()
         self._heartbeat.close()
 
-    def _run(self) -> None:
-        while not self._is_closing:
+    def _run_watchdog(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self._check_model()
+                self._pulse.beat(self._find_problem())
+            except Exception:  # other parts depend on this thread, so no error may end it
+                logger.exception("unexpected error in the watchdog; it continues")
+            self._closing.wait(_TICK_S)
+
+    def _run_heartbeat(self) -> None:
+        while not self._closing.is_set():
             if self._must_exit:
                 self._requeue_and_exit()
             try:
-                self._check_model()
                 self._heartbeat.beat()
+                self._count_beat()
             except BrokerUnavailable:
-                pass  # Celery logs it and reconnects
-            except Exception:  # other parts depend on this thread, so no error may end it
-                logger.exception("unexpected error in the watchdog; it continues")
+                self._silent_beats = 0  # Celery logs it and reconnects
+            except Exception:  # as above
+                logger.exception("unexpected error in the heartbeat; it continues")
             self._wake.wait(_TICK_S)
             self._wake.clear()
+
+    def _count_beat(self) -> None:
+        """Count the beats since the event loop has last turned. A frozen process counts nothing."""
+        ticks = self._loop.ticks
+        self._silent_beats = self._silent_beats + 1 if self._loop.is_running and ticks == self._loop_ticks else 0
+        self._loop_ticks = ticks
+
+    def _find_problem(self) -> str:
+        if self._silent_beats < _MAX_SILENT_BEATS:
+            return ""
+        return f"Celery's event loop hangs: it has not turned for {self._silent_beats * _TICK_S:.0f} s"
 
     def _check_model(self) -> None:
         """Exit if the model is broken or hangs, so that the jobs are redelivered to another worker.

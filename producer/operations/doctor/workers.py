@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from producer.contract.names import HEARTBEAT_TTL_S
 from producer.contract.text import printable
 from producer.operations.doctor.findings import Finding
 from producer.operations.text import count_of
@@ -40,8 +41,10 @@ def worker_findings(live: LiveWorkers, namespace: tuple[str, str] | None) -> lis
     findings = [_check_alive(heartbeats)]
     if live.unreadable:
         findings.append(_unreadable(live.unreadable))
+    findings += _check_names(heartbeats)
     if heartbeats:
-        findings += [_check_models(heartbeats), _check_settings(heartbeats, namespace), _check_store(heartbeats)]
+        findings += [_check_models(heartbeats), _check_precision(heartbeats)]
+        findings += [_check_settings(heartbeats, namespace), _check_store(heartbeats)]
     return findings
 
 
@@ -62,6 +65,7 @@ def _describe(heartbeat: WorkerHeartbeat) -> str:
     since = datetime.fromtimestamp(heartbeat["started_at"] / 1e3, UTC)
     return (
         f"{printable(heartbeat['node'])} since {since:%Y-%m-%d %H:%M:%S} UTC, {printable(heartbeat['model'])}, "
+        f"{printable(heartbeat['precision'])} on {printable(heartbeat['device'])}, "
         f"{heartbeat['concurrency']} images at once, clipqueue {printable(heartbeat['version'])}"
     )
 
@@ -74,10 +78,20 @@ def _unreadable(count: int) -> Finding:
     )
 
 
+def _check_names(heartbeats: Sequence[WorkerHeartbeat]) -> list[Finding]:
+    counts = Counter(heartbeat["node"] for heartbeat in heartbeats)
+    lines = [f"{count} workers are called {printable(node)}" for node, count in counts.items() if count > 1]
+    if not lines:
+        return []
+    advice = (
+        "Celery's commands and Flower take them for one: leave -n out, or give each worker its own name. If one of "
+        f"them has just been killed, this ends within {HEARTBEAT_TTL_S} s."
+    )
+    return [Finding.problem("node names", *lines[:_MAX_SHOWN], advice)]
+
+
 def _check_models(heartbeats: Sequence[WorkerHeartbeat]) -> Finding:
-    by_model = defaultdict(list)
-    for heartbeat in heartbeats:
-        by_model[heartbeat["model"]].append(heartbeat["node"])
+    by_model = _nodes_by(heartbeats, "model")
     if len(by_model) == 1:
         return Finding.ok("model", f"all workers run {printable(heartbeats[0]['model'])}")
     return Finding.problem(
@@ -87,6 +101,26 @@ def _check_models(heartbeats: Sequence[WorkerHeartbeat]) -> Finding:
         "Set the same CLIP_MODEL and CLIP_PRETRAINED for all. During a change of model: once all workers run the new "
         "one, run clipqueue backfill --url-field FIELD --only stale",
     )
+
+
+def _check_precision(heartbeats: Sequence[WorkerHeartbeat]) -> Finding:
+    by_precision = _nodes_by(heartbeats, "precision")
+    if len(by_precision) == 1:
+        return Finding.ok("precision", f"all workers run in {printable(heartbeats[0]['precision'])}")
+    return Finding.problem(
+        "precision",
+        "the workers run in different precisions, so the vector of an image depends a little on its worker:",
+        *(f"{printable(precision)}: {_names(nodes)}" for precision, nodes in sorted(by_precision.items())),
+        "Set CLIPQUEUE_PRECISION to one of them for all, then restart the workers. The cosine similarity of two such "
+        "vectors is about 0.9999, so no vector needs to be computed again.",
+    )
+
+
+def _nodes_by(heartbeats: Sequence[WorkerHeartbeat], field: Literal["model", "precision"]) -> dict[str, list[str]]:
+    nodes = defaultdict(list)
+    for heartbeat in heartbeats:
+        nodes[heartbeat[field]].append(heartbeat["node"])
+    return nodes
 
 
 def _check_settings(heartbeats: Sequence[WorkerHeartbeat], namespace: tuple[str, str] | None) -> Finding:

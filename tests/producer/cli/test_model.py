@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     ("precision", "reason"),
     [
         ("fp32", r"fp32 \(CLIPQUEUE_PRECISION=fp32\)"),
-        ("auto", r"(fp32|bf16) \(measured: a batch of 4 takes \d+\.\d ms in fp32, \d+\.\d ms in bf16\)"),
+        ("auto", r"(fp32|bf16) \(measured: a batch of \d+ takes \d+\.\d ms in fp32, \d+\.\d ms in bf16\)"),
     ],
 )
 def test_show_prints_the_properties_of_the_model(precision: str, reason: str) -> None:

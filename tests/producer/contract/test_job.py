@@ -123,7 +123,9 @@ def test_unknown_keys_are_ignored_and_optional_keys_have_defaults() -> None:
     assert before <= job.enqueued_at_ms <= now_ms()
 
 
-@pytest.mark.parametrize("enqueued_at", [10**18, float(10**15), now_ms() + 3_600_000], ids=["microseconds", "float", "hour ahead"])
+@pytest.mark.parametrize(
+    "enqueued_at", [10**18, float(10**15), now_ms() + 3_600_000], ids=["microseconds", "float", "hour ahead"]
+)
 def test_a_time_far_in_the_future_is_replaced_by_the_current_time(enqueued_at: float) -> None:
     """A time in microseconds, or from a clock that is far ahead, would win over every later job."""
     job = ImageJob.from_kwargs({"image_id": "a", "url": "http://host/", "enqueued_at": enqueued_at})

@@ -13,6 +13,7 @@ import pytest
 from producer.local import guardian, tied
 from tests.producer.local.up import ENV, run_up, still_running
 from tests.support.commands import COMMAND
+from tests.support.descriptors import FD_SETSIZE, many_open_descriptors
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -63,6 +64,19 @@ def test_a_normal_exit_waits_until_forgotten_children_have_ended(tmp_path: Path)
     parent = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert not psutil.pid_exists(int(parent.stdout))
     assert trace.read_text() == "stopped\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has pidfds")
+def test_a_process_can_be_watched_beside_many_open_descriptors() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child, many_open_descriptors():
+        group = guardian._Group(child.pid)
+        assert (group._pidfd or 0) >= FD_SETSIZE
+        assert group.is_running()
+        assert child.stdin is not None
+        child.stdin.write(b"\n")
+        child.stdin.close()
+        assert not group.is_running(timeout_s=20)
+        group.close()
 
 
 @pytest.mark.chaos

@@ -28,7 +28,7 @@ def test_live_workers_are_listed(own: Stack, own_broker: redis.Redis) -> None:
     is_ok, text = run_doctor(own)["workers"]
     assert is_ok
     assert text.startswith("12 workers alive:\n")
-    assert "celery@host-00 since 2026-01-02 00:00:00 UTC, ViT-B-32-quickgelu/openai, 32 images at once" in text
+    assert "celery@host-00 since 2026-01-02 00:00:00 UTC, ViT-B-32-quickgelu/openai, fp32 on cpu, 32 images" in text
     assert text.splitlines()[-2].startswith("celery@host-09 since")
     assert text.splitlines()[-1] == "and 2 more"
 
@@ -73,7 +73,7 @@ def test_a_heartbeat_that_never_expires_does_not_count(own: Stack, own_broker: r
 
 
 def test_control_characters_of_a_heartbeat_are_not_printed(own: Stack, own_broker: redis.Redis) -> None:
-    write_heartbeat(own_broker, "celery@\x1b[2J", model="m\x07", version="1\n")
+    write_heartbeat(own_broker, "celery@\x1b[2J", model="m\x07", version="1\n", precision="\x07", device="\x07")
     write_heartbeat(own_broker, "celery@b", collection="\x1b]0;x", store_away=True)
     assert not any(char in text for text in run_doctor(own).text.values() for char in "\x1b\x07")
 
@@ -86,6 +86,18 @@ def test_workers_with_different_models_are_a_problem(own: Stack, own_broker: red
     assert not is_ok
     assert "other/model: celery@b" in text
     assert "--only stale" in text
+
+
+def test_workers_in_different_precisions_are_a_problem(own: Stack, own_broker: redis.Redis) -> None:
+    write_heartbeat(own_broker, "celery@a", precision="bf16", device="cuda:1")
+    found = run_doctor(own)
+    assert found["precision"] == (True, "all workers run in bf16")
+    assert "ViT-B-32-quickgelu/openai, bf16 on cuda:1, 32 images at once" in found.text["workers"]
+    write_heartbeat(own_broker, "celery@b", precision="fp32")
+    is_ok, text = run_doctor(own)["precision"]
+    assert not is_ok
+    assert "bf16: celery@a\nfp32: celery@b" in text
+    assert "CLIPQUEUE_PRECISION" in text
 
 
 @pytest.mark.parametrize(

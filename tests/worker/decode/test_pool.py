@@ -18,6 +18,7 @@ from PIL import Image
 
 from tests.hostile.shapes import progressive
 from tests.support.decoding import LIMITS, decoder_for
+from tests.support.descriptors import FD_SETSIZE, many_open_descriptors
 from tests.support.pictures import encoded, photo, small_jpeg
 from tests.support.waiting import wait_for
 from worker import errors
@@ -131,6 +132,17 @@ def test_receiving_a_file_does_not_count_as_cpu_time(shared_pool: DecodePool) ->
     limits = Path(f"/proc/{child}/limits").read_text()
     (cpu,) = [line for line in limits.splitlines() if line.startswith("Max cpu time")]
     assert cpu.split()[3:5] == ["unlimited", "unlimited"]
+
+
+def test_a_worker_with_many_open_descriptors_still_decodes(new_pool: Callable[..., DecodePool]) -> None:
+    """The threads' connections may take all descriptors below 1024."""
+    pool = new_pool()
+    with many_open_descriptors():
+        assert [pool.decode(small_jpeg(number)).format for number in range(2)] == ["JPEG", "JPEG"]
+        child = pool._idle.queue[0]
+        assert child is not None
+        assert child._sock.fileno() >= FD_SETSIZE
+    pool.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])

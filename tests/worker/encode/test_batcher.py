@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.support.waiting import wait_for
-from worker.encode.batcher import Batcher, Embedded
+from worker.encode.batcher import Batcher, Embedded, _Request
 from worker.errors import BadVector, EncodeFailed, EncoderBroken, OutOfMemory
 
 if TYPE_CHECKING:
@@ -155,6 +155,23 @@ def test_a_batch_that_is_too_large_is_halved_and_later_ones_are_smaller(run: Run
     results = run(list(range(17)))
     assert [type(result) for result in results] == [Embedded] * 17
     assert [len(batch) for batch in encoder.batches] == [1, 2, 2, 2, 2, 2, 2, 2, 2]
+
+
+def test_the_batches_grow_again_when_the_memory_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.encode.batch_size._FULL_BATCHES", 2)
+    encoder = GatedEncoder()
+    encoder.gate.set()
+    batcher = Batcher(encoder, max_batch_size=4, max_waiting=64, timeout_s=10)
+    batcher._batch_size.shrink(4)
+
+    for _ in range(2):
+        requests = [_Request(pixels(1)) for _ in range(4)]
+        with batcher._changed:
+            batcher._waiting.extend(requests)
+            batcher._changed.notify_all()
+        assert all(request.future.result(10) for request in requests)
+    batcher.close()
+    assert [len(batch) for batch in encoder.batches] == [2, 2, 4]
 
 
 @pytest.mark.parametrize("encoder", [SmallEncoder()])

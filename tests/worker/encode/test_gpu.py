@@ -12,7 +12,9 @@ import torch
 from tests.conftest import WORKER_ENV
 from tests.support.pictures import small_jpeg
 from worker.encode.batcher import Batcher
+from worker.encode.load import Load
 from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
+from worker.encode.precision import half_precision
 from worker.errors import OutOfMemory
 
 if TYPE_CHECKING:
@@ -57,6 +59,25 @@ def test_pixels_are_copied_from_pinned_memory_without_waiting(
     monkeypatch.setattr(torch.Tensor, "to", to)
     assert encoder._upload(np.zeros((2, 224, 224, 3), np.uint8)).is_cuda
     assert copies == [(True, True)]
+
+
+def test_one_of_several_gpus_can_be_chosen() -> None:
+    """The last one. Nothing of this process may be on the first one, if there are several."""
+    last = f"cuda:{torch.cuda.device_count() - 1}"
+    before = torch.cuda.memory_reserved(0)
+    encoder = OpenClipEncoder(EncoderConfig("emoji-clip", "bundled", last, "auto", load=Load(batch_size=16)))
+    assert {str(parameter.device) for parameter in encoder._model.parameters()} == {last}
+    side = encoder.spec.height
+    assert encoder._upload(np.zeros((2, side, side, 3), np.uint8)).device == torch.device(last)
+    assert encoder.encode(np.zeros((2, side, side, 3), np.uint8)).shape == (2, encoder.dim)
+    assert last == "cuda:0" or torch.cuda.memory_reserved(0) == before
+
+
+def test_auto_takes_half_the_bits_unless_they_are_clearly_slower() -> None:
+    encoder = OpenClipEncoder(EncoderConfig("ViT-B-32", "untrained", "cuda", "auto", load=Load(batch_size=32)))
+    assert encoder.batch_size == 32
+    assert "a batch of 32 takes" in encoder.precision_reason
+    assert encoder.precision == half_precision("cuda")
 
 
 @pytest.mark.usefixtures("little_memory")

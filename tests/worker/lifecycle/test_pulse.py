@@ -1,0 +1,112 @@
+"""The health file: whose it is, how old it may be, and what a process leaves behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from worker.errors import HealthFileUnavailable
+from worker.lifecycle.pulse import SILENT_S, Pulse, find_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for the files, in a temporary folder of its own."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path / f"clipqueue-{os.getuid()}"
+
+
+@pytest.fixture
+def pulse() -> Iterator[Pulse]:
+    pulse = Pulse("worker@host")
+    yield pulse
+    pulse.close()
+
+
+@pytest.mark.parametrize("date", [0.0, 4e9])
+def test_no_change_of_the_date_makes_a_worker_healthy_or_unhealthy(
+    date: float, pulse: Pulse, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulse.beat()
+    (file,) = folder.glob("*.health")
+    os.utime(file, (date, date))
+    monkeypatch.setattr(time, "time", lambda: date)
+    assert find_problem() is None
+
+
+def test_a_process_that_stands_still_is_unhealthy_until_it_moves_again(pulse: Pulse) -> None:
+    pulse.beat()
+    now_s = time.monotonic()
+    assert find_problem(clock=lambda: now_s + SILENT_S - 1) is None
+    assert find_problem(clock=lambda: now_s + SILENT_S + 10) == (
+        "worker@host is frozen or hangs: it has shown no sign of life for 40 s"
+    )
+    late = Pulse("late@host", clock=lambda: now_s + SILENT_S + 10)
+    late.beat()
+    assert "late@host" not in (find_problem(clock=lambda: now_s + SILENT_S + 10) or "")
+    late.close()
+
+
+def test_a_starting_worker_removes_what_killed_ones_left_and_nothing_else(folder: Path, pulse: Pulse) -> None:
+    script = "import os, signal; from worker.lifecycle.pulse import Pulse; Pulse('a@b'); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", script], env={**os.environ, "TMPDIR": str(folder.parent)}, check=False)
+    assert len(list(folder.iterdir())) == 2
+    assert "a@b" not in (find_problem() or ""), "a file that is left over says nothing about a living worker"
+    Pulse("worker@host").close()
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_a_folder_of_another_kind_is_not_used(folder: Path) -> None:
+    """Everybody may write into the temporary folder. A link there could lead anywhere."""
+    (folder.parent / "elsewhere").mkdir()
+    folder.symlink_to(folder.parent / "elsewhere")
+    with pytest.raises(HealthFileUnavailable, match="belongs to another user"):
+        Pulse("worker@host")
+
+
+def test_a_health_file_has_one_worker_at_a_time(tmp_path: Path) -> None:
+    file = str(tmp_path / "file")
+    pulse = Pulse("worker@host", file)
+    with pytest.raises(HealthFileUnavailable, match="give each worker its own file"):
+        Pulse("other@host", file)
+    pulse.close()
+    Pulse("other@host", file).close()
+
+
+def test_a_locked_file_with_another_content_is_named(pulse: Pulse, folder: Path) -> None:
+    (file,) = folder.glob("*.health")
+    file.write_text("something else")
+    assert (
+        find_problem()
+        == "the health file cannot be read: it has another content than a worker writes (JSONDecodeError)"
+    )
+
+
+def test_a_failed_start_leaves_no_file(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(HealthFileUnavailable, match="Is a directory"):
+        Pulse("worker@host", str(tmp_path / "taken"))
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_node_name_of_any_length_and_script_fits(pulse: Pulse) -> None:
+    long = Pulse("\N{SNOWMAN}" * 1000)
+    assert find_problem() is not None
+    long.close()
+
+
+def test_the_file_of_another_worker_does_not_keep_one_from_starting(pulse: Pulse, folder: Path) -> None:
+    """Whatever it contains: it may be read during a write."""
+    (file,) = folder.glob("*.health")
+    file.write_text("{")
+    Pulse("other@host").close()
+    assert file.exists()

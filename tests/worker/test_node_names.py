@@ -1,0 +1,102 @@
+"""Several workers on one host: each has a name of its own, on Redis, in Celery and in Flower."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import sys
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+from celery import Celery
+from ephemeral_port_reserve import reserve
+
+from producer.contract.names import WORKER_KEY
+from tests.support.doctor import run_doctor
+from tests.support.waiting import wait_for
+from tests.support.workers import FAKE_MODEL, worker_command
+from worker.lifecycle.node_name import unique_node_name
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
+    import redis
+
+    from producer.local.stack import Stack
+
+OWN_NAME = re.compile(rf"clipqueue-[0-9a-f]{{8}}@{re.escape(socket.gethostname())}")
+
+
+def start(stack: Stack, log: str, name: str = "", **env: str) -> subprocess.Popen[bytes]:
+    return stack.start(log, worker_command(name), env={**stack.environment(), **FAKE_MODEL, **env})
+
+
+def heartbeats(broker: redis.Redis) -> list[str]:
+    """Return the node name of each heartbeat on Redis."""
+    found = (broker.get(key) for key in broker.scan_iter(WORKER_KEY + "*"))
+    return sorted(json.loads(raw)["node"] for raw in found if raw)
+
+
+def answering(stack: Stack) -> list[str]:
+    """Return the node name of each answer to Celery's ping."""
+    answers = Celery(broker=stack.redis_url, set_as_current=False).control.ping(timeout=1.0)
+    return sorted(name for answer in answers for name in answer)
+
+
+def test_flower_and_the_doctor_see_each_of_several_workers(own: Stack, own_broker: redis.Redis, own_dir: Path) -> None:
+    port = reserve()
+    command = [sys.executable, "-m", "celery", "-A", "worker.app", "flower", f"--port={port}", "--address=127.0.0.1"]
+    own.start("flower", command, env={**own.environment(), "FLOWER_UNAUTHENTICATED_API": "true"})
+    first, second = start(own, "first"), start(own, "second")
+    names = wait_for(lambda: found if len(found := heartbeats(own_broker)) == 2 else None, "two heartbeats")
+    assert len(set(names)) == 2
+    assert all(OWN_NAME.fullmatch(name) for name in names)
+    wait_for(lambda: answering(own) == names, "both to answer")
+
+    def statuses() -> dict[str, bool]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/workers?json=1", timeout=5) as answer:
+                return {worker["hostname"]: worker["status"] for worker in json.load(answer)["data"]}
+        except OSError:
+            return {}
+
+    wait_for(lambda: statuses() == dict.fromkeys(names, True), f"Flower to see both: see {own_dir / 'flower.log'}")
+    assert run_doctor(own).text["workers"].startswith("2 workers alive:")
+    own.stop_one(first)
+    (left,) = heartbeats(own_broker)
+    wait_for(lambda: statuses() == {name: name == left for name in names}, "Flower to see one of them go")
+    is_ok, text = run_doctor(own)["workers"]
+    assert is_ok
+    assert text.startswith("1 worker alive:")
+    assert left in text
+    own.stop_one(second)
+
+
+@pytest.mark.parametrize("by", ["-n", "CELERY_WORKER_HOSTNAME"])
+def test_the_name_that_an_operator_gives_is_kept_and_two_with_one_name_are_named(
+    by: str, own: Stack, own_broker: redis.Redis
+) -> None:
+    """Even Celery's own default name, if it is given."""
+    node = f"celery@{socket.gethostname()}"
+    name, env = ("celery", {}) if by == "-n" else ("", {"CELERY_WORKER_HOSTNAME": "celery@%h"})
+    workers = [start(own, f"named-{number}", name, **env) for number in range(2)]
+    wait_for(lambda: heartbeats(own_broker) == [node, node], "two heartbeats")
+    is_ok, text = run_doctor(own)["node names"]
+    assert not is_ok
+    assert f"2 workers are called {node}" in text
+    own.stop_one(workers[0])
+    assert run_doctor(own).text["workers"].startswith("1 worker alive:")
+    assert "node names" not in run_doctor(own).is_ok
+    own.stop_one(workers[1])
+    assert heartbeats(own_broker) == []
+
+
+def test_a_worker_that_no_command_line_starts_gets_a_name_too() -> None:
+    default = f"celery@{socket.gethostname()}"
+    names = {unique_node_name(default) for _ in range(50)}
+    assert len(names) == 50
+    assert all(OWN_NAME.fullmatch(name) for name in names)
+    assert unique_node_name("mine@host") == "mine@host"
