@@ -1,7 +1,11 @@
 """The steps of a message on Redis: take, ack, requeue, redeliver, park. Each is a Lua script: atomic, by Redis's clock.
 
-A full Redis refuses commands that may use more memory, unless the script has written before. So each script deletes
-first. This holds for every Redis since 5.0 and for Valkey, and needs no script flags (`EVAL` with flags needs 7.0).
+Redis does not undo a script that fails half-way, for example because a permission is missing. So a message is written
+to its new place before it is removed from the old one.
+
+A full Redis refuses commands that may use more memory, unless the script has written before. So each script begins with
+a write that needs no memory. This holds for every Redis since 6.2 and for Valkey. It needs no script flags, which older
+versions do not know.
 """
 
 from __future__ import annotations
@@ -52,15 +56,20 @@ local function message_of(record)
 end
 """
 
+# The write that needs no memory.
+_BEGIN = "redis.call('ZREM', index, '')"
+
 _TAKE = f"""
-{_CLOCK}{_RECORD}
 local queue, processing, unacked, index = unpack(KEYS)
-local items = {{}}
+{_CLOCK}{_RECORD}{_BEGIN}
+local items, handed_over = {{}}, redis.call('LLEN', processing)
 for number, tag in ipairs(ARGV) do
-  local item = redis.call('RPOP', processing) or redis.call('RPOP', queue)
+  local source = number <= handed_over and processing or queue
+  local item = redis.call('LINDEX', source, -1)
   if not item then break end
   redis.call('HSET', unacked, tag, FIRST .. item .. LAST)
   redis.call('ZADD', index, now, tag)
+  redis.call('RPOP', source)
   items[number] = item
 end
 return {{items, redis.call('LLEN', queue)}}
@@ -75,24 +84,24 @@ end
 """
 
 _REQUEUE = f"""
-{_RECORD}
 local queue, unacked, index = unpack(KEYS)
+{_RECORD}{_BEGIN}
 local push, count = ARGV[1], 0
 for number = 2, #ARGV do
   local record = redis.call('HGET', unacked, ARGV[number])
-  redis.call('HDEL', unacked, ARGV[number])
-  redis.call('ZREM', index, ARGV[number])
   if record then
     redis.call(push, queue, message_of(record))
     count = count + 1
   end
+  redis.call('HDEL', unacked, ARGV[number])
+  redis.call('ZREM', index, ARGV[number])
 end
 return count
 """
 
 _REDELIVER = f"""
-{_CLOCK}{_RECORD}
 local queue, unacked, index, processes = unpack(KEYS)
+{_CLOCK}{_RECORD}{_BEGIN}
 local process, timeout, forget_after, max_count = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local function count_loss(message)
@@ -103,49 +112,38 @@ local function count_loss(message)
   return is_encoded and encoded or message
 end
 
-redis.call('ZREM', processes, process)
 redis.call('ZADD', processes, now, process)
 local tags = redis.call('ZRANGEBYSCORE', index, '-inf', now - timeout, 'LIMIT', 0, max_count)
 for _, tag in ipairs(tags) do
   local record = redis.call('HGET', unacked, tag)
+  if record then redis.call('RPUSH', queue, count_loss(message_of(record))) end
   redis.call('HDEL', unacked, tag)
   redis.call('ZREM', index, tag)
-  if record then redis.call('RPUSH', queue, count_loss(message_of(record))) end
 end
 for _, lost in ipairs(redis.call('ZRANGEBYSCORE', processes, '-inf', now - timeout)) do
-  local item = redis.call('LPOP', '{PROCESSING_KEY}' .. lost)
-  while item do
-    redis.call('RPUSH', queue, item)
-    item = redis.call('LPOP', '{PROCESSING_KEY}' .. lost)
-  end
+  while redis.call('LMOVE', '{PROCESSING_KEY}' .. lost, queue, 'LEFT', 'RIGHT') do end
 end
 -- Forgotten much later: Redis may hand a message to a frozen process before that process wakes up.
 redis.call('ZREMRANGEBYSCORE', processes, '-inf', now - timeout - forget_after)
 for number = 5, #KEYS do
-  local item = redis.call('RPOP', KEYS[number])
-  while item do
-    redis.call('LPUSH', queue, item)
-    item = redis.call('RPOP', KEYS[number])
-  end
+  while redis.call('LMOVE', KEYS[number], queue, 'RIGHT', 'LEFT') do end
 end
 return #tags
 """
 
-_RETURN = """
-local queue, processing = unpack(KEYS)
-local item = redis.call('LPOP', processing)
-while item do
-  redis.call('RPUSH', queue, item)
-  item = redis.call('LPOP', processing)
-end
+_RETURN = f"""
+local queue, processing, index = unpack(KEYS)
+{_BEGIN}
+while redis.call('LMOVE', processing, queue, 'LEFT', 'RIGHT') do end
 """
 
 _EXTEND = f"""
-{_CLOCK}
+local index = KEYS[1]
+{_CLOCK}{_BEGIN}
 local gone = {{}}
 for _, tag in ipairs(ARGV) do
-  if redis.call('ZREM', KEYS[1], tag) == 1 then
-    redis.call('ZADD', KEYS[1], now, tag)
+  if redis.call('ZSCORE', index, tag) then
+    redis.call('ZADD', index, now, tag)
   else
     table.insert(gone, tag)
   end
@@ -153,12 +151,14 @@ end
 return gone
 """
 
-_PARK = """
+_PARK = f"""
 local unacked, index, parked, bytes, dropped = unpack(KEYS)
 local tag, entry, max_bytes = ARGV[1], ARGV[2], tonumber(ARGV[3])
-redis.call('ZREM', index, tag)
-if redis.call('HDEL', unacked, tag) == 0 then return end
+if redis.call('HEXISTS', unacked, tag) == 0 then return end
+{_BEGIN}
 redis.call('LPUSH', parked, entry)
+redis.call('HDEL', unacked, tag)
+redis.call('ZREM', index, tag)
 local total = redis.call('INCRBY', bytes, #entry)
 while total > max_bytes do
   local oldest = redis.call('RPOP', parked)
@@ -169,10 +169,11 @@ end
 if total < 0 then redis.call('SET', bytes, 0) end  -- earlier versions did not count
 """
 
-# ZREM is a write that frees memory, so the LPUSH is not refused. The message replaces one that is acked next.
-_REPUBLISH = """
-redis.call('ZREM', KEYS[2], '')
-redis.call('LPUSH', KEYS[1], ARGV[1])
+# The message replaces one that is acked next, so the queue of a full Redis may grow by it.
+_REPUBLISH = f"""
+local queue, index = unpack(KEYS)
+{_BEGIN}
+redis.call('LPUSH', queue, ARGV[1])
 """
 
 _HEARTBEAT = """
@@ -243,7 +244,7 @@ def redeliver(redis: redis.Redis, process: str, timeout_s: float) -> int:
 
 def return_untaken(redis: redis.Redis, processing: str) -> None:
     """Put the processing list back at the head of the queue."""
-    _run(redis, _RETURN, [IMAGE_QUEUE, processing], [])
+    _run(redis, _RETURN, [IMAGE_QUEUE, processing, UNACKED_INDEX], [])
 
 
 def extend_visibility(redis: redis.Redis, tags: Sequence[str]) -> list[str]:

@@ -1,16 +1,13 @@
 """kombu's Redis transport, changed so that no message is lost and only valid messages reach Celery.
 
-`install` registers it for `redis://` and `rediss://`. What happens to a message on Redis is in `scripts`. A message is
-taken, recorded as unacked and validated (`validation`) before Celery sees it. Invalid messages are parked, which means
-moved to a dead-letter list (`PARKED_LIST`).
+`install` registers it for `redis://` and `rediss://`. `taking` takes messages and validates them before Celery sees
+them. What happens to a message on Redis is in `scripts`.
 """
 
 from __future__ import annotations
 
-import base64
 import logging
 import time
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from kombu.transport import TRANSPORT_ALIASES
@@ -19,13 +16,12 @@ from kombu.utils.json import dumps
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
-from producer.contract.job import now_ms
 from producer.contract.names import IMAGE_QUEUE
 from producer.contract.redis_errors import is_failover
 from worker.broker import scripts
 from worker.broker.deliveries import ConsumerState
 from worker.broker.qos import QoS
-from worker.broker.validation import MAX_MESSAGE_BYTES, InvalidMessage, validate_message
+from worker.broker.taking import take
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,34 +130,12 @@ class Channel(kombu_redis.Channel):
 
     def _take(self, count: int) -> list[dict[str, Any]]:
         """Take up to `count` messages; return the valid ones and park the others."""
-        deliveries, tags = self.consumption.deliveries, [uuid.uuid4().hex for _ in range(count)]
         try:
             with self.conn_or_acquire() as client:
-                taken = scripts.take(client, self.consumption.processing_key, tags)
+                messages, self._may_be_waiting = take(client, self.consumption, count, self.max_countdown_s)
         except ResponseError as exc:
             self.back_off(exc)
             return []
-        except (RedisError, OSError):
-            # The script may have run, but Celery never gets these messages. Requeue them, or they would wait for the
-            # visibility timeout.
-            deliveries.defer_requeue(tags)
-            raise
-        self._may_be_waiting = taken.waiting > 0
-        for tag in tags[: len(taken.items)]:
-            deliveries.add(tag)
-        return self._accept(dict(zip(tags, taken.items, strict=False)))
-
-    def _accept(self, items: dict[str, bytes]) -> list[dict[str, Any]]:
-        """Return the valid messages among items by delivery tag; park the others."""
-        messages = []
-        for tag, item in items.items():
-            try:
-                message = validate_message(item, self.max_countdown_s)
-            except InvalidMessage as exc:
-                self._park(tag, item, str(exc))
-            else:
-                message["properties"]["delivery_tag"] = tag
-                messages.append(message)
         return messages
 
     def _deliver_all(self, messages: Sequence[dict[str, Any]]) -> None:
@@ -171,23 +145,6 @@ class Channel(kombu_redis.Channel):
                 self.connection._deliver(remaining.pop(0), IMAGE_QUEUE)  # noqa: SLF001  (as kombu does)
         finally:  # an error, such as a thread that cannot start, leaves the rest undelivered
             self.consumption.deliveries.defer_requeue(message["properties"]["delivery_tag"] for message in remaining)
-
-    def _park(self, tag: str, item: bytes, reason: str) -> None:
-        entry = {
-            "id": uuid.uuid4().hex,
-            "parked_at": now_ms(),
-            "reason": reason,
-            "bytes": len(item),
-            "item": base64.b64encode(item[:MAX_MESSAGE_BYTES]).decode(),
-        }
-        try:
-            with self.conn_or_acquire() as client:
-                scripts.park(client, tag, entry)
-            logger.error("parked an invalid message: %s; `clipqueue parked list` shows it", reason)
-        except (RedisError, OSError) as exc:
-            self.consumption.deliveries.defer_requeue([tag])
-            logger.error("cannot park an invalid message, so it is requeued: %s", exc)  # noqa: TRY400  (expected)
-        self.consumption.deliveries.discard([tag])
 
     def back_off(self, exc: ResponseError) -> None:
         """Pause consumption because Redis refused a write."""

@@ -339,6 +339,32 @@ def test_a_full_redis_refuses_no_step(own_broker: redis.Redis, step: str) -> Non
         own_broker.config_set("maxmemory", 0)
 
 
+# For each step, the command that writes a message to its new place.
+WRITES = {"take": "hset", "requeue": "rpush", "redeliver": "rpush", "park": "lpush", "return": "lmove"}
+
+
+@pytest.mark.parametrize(("step", "command"), WRITES.items())
+def test_a_step_that_fails_half_way_loses_no_message(
+    own: Stack, own_broker: redis.Redis, step: str, command: str
+) -> None:
+    """Redis does not undo what a script did before it failed, here for want of a permission."""
+    own_broker.lpush("images", "1", "2", "3")
+    take(own_broker, 1)
+    own_broker.lmove("images", "processing", "RIGHT", "LEFT")
+    commands = ["+@all", f"-{command}"]
+    own_broker.acl_setuser("limited", enabled=True, passwords=["+limited"], commands=commands, keys=["*"])
+    with (
+        redis.Redis.from_url(own.redis_url, username="limited", password="limited") as limited,
+        pytest.raises(redis.ResponseError, match="no permissions"),
+    ):
+        STEPS[step][0](limited)
+    own_broker.acl_deluser("limited")
+    assert waiting(own_broker) == [b"3"]
+    assert own_broker.lrange("processing", 0, -1) == [b"2"]
+    assert own_broker.hvals("unacked") == [b'[1,"","images"]']
+    assert own_broker.zrange("unacked_index", 0, -1) == [b"tag-0"]
+
+
 def test_writes_of_others_do_not_delay_a_requeue(queue: redis.Redis, redis_url: str) -> None:
     """Thousands of writes a second to the same hash; a WATCH on it would fail again and again."""
     stop = threading.Event()

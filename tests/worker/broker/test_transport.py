@@ -165,6 +165,19 @@ def test_what_was_parked_can_be_requeued_and_is_then_parked_again_whole(
     assert counted == real > len(item)
 
 
+def test_a_message_that_cannot_be_parked_does_not_come_back_at_once(
+    connection: Any, delivered: list[Any], queue: redis.Redis, consumption: ConsumerState
+) -> None:
+    queue.set("clipqueue:parked", "not a list")
+    queue.lpush("images", "no message")
+    enqueue(queue, 1)
+    drain(connection)
+    connection.transport._flush()
+    assert ids(delivered) == ["image-0"]
+    assert (queue.llen("images"), queue.hlen("unacked")) == (0, 2), "it is redelivered after the visibility timeout"
+    assert len(consumption.deliveries.tags) == 1
+
+
 def test_identical_messages_are_delivered_separately(connection: Any, delivered: list[Any], queue: redis.Redis) -> None:
     queue.lpush("images", *[hand_made_message({"image_id": "twin", "url": "http://a.example/"})] * 3)
     drain(connection)
