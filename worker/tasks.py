@@ -40,7 +40,8 @@ def embed_image(self: Task, /, **kwargs: object) -> None:
     The keyword arguments are those of `producer.contract.job.ImageJob`. In Flower, the task shows a failure too.
     """
     try:
-        _embed(self, _read_job(self, kwargs))
+        with app.state.consumption.deliveries.running(self.request.properties["delivery_tag"]):
+            _embed(self, _read_job(self, kwargs))
     except Requeue as exc:
         logger.log(_level(exc), "task=%s requeued: %s", self.request.id, exc)
         app.state.drain.sleep(exc.delay_s)

@@ -27,7 +27,9 @@ def test_a_busy_worker_and_the_client_follow_a_failover(tmp_path: Path) -> None:
             cluster.fail_over()
             ledger.enqueue(20)
             # All this without a restart of anything, and long before the visibility timeout redelivers a job.
-            wait_for_report(ledger, 10).assert_complete()
+            report = wait_for_report(ledger, 10)
+            report.assert_complete()
+            assert report.duplicates == 0, "the jobs that run during the failover are acked on the new primary"
             assert cluster.queued()["images"] == 0
         assert worker.starts == 1
         assert worker.is_running

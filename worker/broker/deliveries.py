@@ -6,13 +6,14 @@ import os
 import socket
 import threading
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from worker.broker import scripts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     import redis
 
@@ -33,6 +34,7 @@ class Deliveries:
         self.has_pending = False
         self._lock = threading.Lock()
         self._unacked: set[str] = set()
+        self._running: set[str] = set()
         self._acks: set[str] = set()
         self._requeues: dict[bool, set[str]] = {True: set(), False: set()}  # by whether they go to the tail
 
@@ -50,6 +52,19 @@ class Deliveries:
         """Add a delivery that Redis has recorded as unacked."""
         with self._lock:
             self._unacked.add(tag)
+
+    @contextmanager
+    def running(self, tag: str) -> Iterator[None]:
+        """Show that a thread runs the job of a delivery."""
+        self._running.add(tag)
+        try:
+            yield
+        finally:
+            self._running.discard(tag)
+
+    def is_running(self, tag: str) -> bool:
+        """Return whether a thread runs the job of a delivery, so that its ack or requeue will follow."""
+        return tag in self._running
 
     def discard(self, tags: Iterable[str]) -> None:
         """Remove deliveries that are not unacked on Redis any more."""

@@ -52,8 +52,11 @@ class QoS(kombu_redis.QoS):
         VirtualQoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
 
     def restore_unacked(self, client: Any = None) -> None:  # noqa: ARG002  (kombu's signature)
-        """Requeue what this channel holds, with the next flush. kombu calls this when the channel closes."""
-        self._deliveries.defer_requeue(self._delivered)
+        """Requeue what this channel holds, with the next flush. kombu calls this when the channel closes.
+
+        Jobs that run go on: after a reconnect, they are acked through the next channel.
+        """
+        self._deliveries.defer_requeue(tag for tag in self._delivered if not self._deliveries.is_running(tag))
         self._delivered.clear()
 
     def restore_visible(self, *args: Any, **kwargs: Any) -> None:

@@ -142,7 +142,8 @@ class Channel(kombu_redis.Channel):
         remaining = list(messages)
         try:
             while remaining:
-                self.connection._deliver(remaining.pop(0), IMAGE_QUEUE)  # noqa: SLF001  (as kombu does)
+                self.connection._deliver(remaining[0], IMAGE_QUEUE)  # noqa: SLF001  (as kombu does)
+                del remaining[0]
         finally:  # an error, such as a thread that cannot start, leaves the rest undelivered
             self.consumption.deliveries.defer_requeue(message["properties"]["delivery_tag"] for message in remaining)
 
@@ -163,6 +164,7 @@ class Channel(kombu_redis.Channel):
 
     def redeliver(self) -> None:
         """Requeue the messages of lost workers, and show that this process is alive. Raises as `flush` does."""
+        self.flush()  # first, so that no message that this process is about to ack or requeue counts as lost
         with self.conn_or_acquire() as client:
             if not self._may_take() and not self._in_poll:  # nothing was handed over that will be taken soon
                 scripts.return_untaken(client, self.consumption.processing_key)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from worker.store.outage import Outage
 
 _HEARTBEAT_INTERVAL_S = 10.0
-_EXTEND_INTERVAL_S = 2.0
+# How often in a visibility timeout it is extended.
+_EXTENSIONS = 4
 _NO_ANSWER = "did not answer"
 
 
@@ -44,6 +45,7 @@ class Heartbeat:
         self._template = template
         # Not the node name alone, which an operator may give to several workers.
         self._key = f"{WORKER_KEY}{template['node']}:{uuid.uuid4().hex[:8]}"
+        self._extend_interval_s = template["visibility_timeout_s"] / _EXTENSIONS
         self._written_at = self._extended_at = float("-inf")
 
     def beat(self) -> None:
@@ -51,8 +53,8 @@ class Heartbeat:
         now = time.monotonic()
         with self._broker.commands(_NO_ANSWER) as redis:
             self._consumption.deliveries.flush(redis)
-        # Consumption is paused while MongoDB is unavailable or the worker drains. No job may be redelivered then.
-        if self._consumption.is_paused() and now - self._extended_at >= _EXTEND_INTERVAL_S:
+        # A job may wait for MongoDB, or for a job that runs alone. It is redelivered only if this process is lost.
+        if now - self._extended_at >= self._extend_interval_s:
             with self._broker.commands(_NO_ANSWER) as redis:
                 self._consumption.deliveries.extend_visibility(redis)
             self._extended_at = now

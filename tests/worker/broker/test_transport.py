@@ -266,7 +266,7 @@ def test_messages_that_cannot_be_delivered_are_requeued(
         connection.drain_events(timeout=5)
     consumption.deliveries.flush(queue)
     assert len(delivered) == 3
-    assert queue.llen("images") == SLOTS - 4
+    assert queue.llen("images") == SLOTS - 3
     assert set(consumption.deliveries.tags) >= {message.delivery_tag for message in delivered}
 
 
@@ -328,6 +328,20 @@ def test_a_closing_channel_sends_its_acks_and_requeues_the_rest(
     delivered[0].channel.close()
     assert queue.hlen("unacked") == 0
     assert queue.llen("images") == 1
+
+
+def test_a_closing_channel_keeps_the_messages_of_jobs_that_run(
+    connection: Any, delivered: list[Any], queue: redis.Redis, consumption: ConsumerState
+) -> None:
+    """After a reconnect, they are acked through another channel."""
+    enqueue(queue, 2)
+    drain(connection)
+    with consumption.deliveries.running(delivered[0].delivery_tag):
+        delivered[0].channel.close()
+    assert (queue.llen("images"), queue.hkeys("unacked")) == (1, [delivered[0].delivery_tag.encode()])
+    delivered[0].ack()
+    connection.channel().flush()
+    assert queue.hlen("unacked") == 0
 
 
 def test_a_server_that_is_no_longer_the_primary_is_left(

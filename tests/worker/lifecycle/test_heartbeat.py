@@ -1,0 +1,35 @@
+"""A living worker keeps its jobs, however long they take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from producer.client.broker import Broker
+from worker.broker import scripts
+from worker.broker.deliveries import ConsumerState
+from worker.lifecycle.heartbeat import Heartbeat
+from worker.store.outage import Outage
+
+if TYPE_CHECKING:
+    import redis
+
+TAGS = ["one", "two"]
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_the_visibility_timeout_of_a_living_worker_is_extended(
+    queue: redis.Redis, redis_url: str, is_paused: bool
+) -> None:
+    queue.lpush("images", *TAGS)
+    scripts.take(queue, "processing", TAGS)
+    queue.zadd("unacked_index", dict.fromkeys(TAGS, 1.0))
+    consumption = ConsumerState(is_paused=lambda: is_paused)
+    consumption.deliveries.add("one")
+    template: Any = {"node": "test", "visibility_timeout_s": 80}
+    heartbeat = Heartbeat(Broker(redis_url), consumption, Outage(), template)
+    heartbeat.beat()
+    assert scripts.redeliver(queue, "another", 80.0) == 1
+    assert queue.hkeys("unacked") == [b"one"], "the message that this process does not hold is redelivered"
+    heartbeat.close()
