@@ -40,6 +40,7 @@ Requeue                         not caused by the job: it goes back to the queue
 ├── ResolverBusy                all resolver threads are busy
 ├── DecodersBusy                all decoding processes are busy
 ├── HostBusy                    CLIPQUEUE_FETCH_PER_HOST downloads from this host are running
+├── IsolationBusy               the job must run alone, and other jobs are still running
 └── WorkerStopping              the worker is draining and cannot finish the job in time
 
 EncoderError                    handled by the batcher; never reaches a job
@@ -217,6 +218,10 @@ class ResolverBusy(Requeue):
 
 class DecodersBusy(Requeue):
     delay_s = 1.0  # the next attempt downloads the image again
+
+
+class IsolationBusy(Requeue):
+    delay_s = 1.0  # another worker may take the job meanwhile
 
 
 class WorkerStopping(Requeue):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from worker.errors import IsolationBusy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _CHECK_INTERVAL_S = 0.5
+_MAX_CHECKS = 240
 
 
 class Isolation:
@@ -42,11 +46,11 @@ class Isolation:
 
     @contextmanager
     def alone(self, check: Callable[[], None]) -> Iterator[None]:
-        """Run a job as soon as no other job runs."""
+        """Run a job as soon as no other job runs. Raises IsolationBusy if that takes more than two minutes."""
         with self._changed:
             self._loners += 1
             try:
-                self._wait(lambda: not self._running, check)
+                self._wait(lambda: not self._running, check, _MAX_CHECKS)
             except BaseException:
                 self._loners -= 1
                 self._changed.notify_all()
@@ -57,9 +61,13 @@ class Isolation:
         finally:
             self._leave(1)
 
-    def _wait(self, may_start: Callable[[], bool], check: Callable[[], None]) -> None:
+    def _wait(self, may_start: Callable[[], bool], check: Callable[[], None], max_checks: float = math.inf) -> None:
+        checks = 0
         while not may_start():
             check()
+            checks += 1
+            if checks > max_checks:
+                raise IsolationBusy("other jobs are still running")
             self._changed.wait(_CHECK_INTERVAL_S)
 
     def _leave(self, loners: int) -> None:

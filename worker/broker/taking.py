@@ -36,49 +36,51 @@ def take(
         RedisError, OSError: Redis did not answer or refused the command. No message is lost.
     """
     tags = [uuid.uuid4().hex for _ in range(count)]
+    deliveries = consumption.deliveries
     try:
-        taken = scripts.take(redis, consumption.processing_key, tags)
+        taken = scripts.take(redis, consumption.processing_key, tags, MAX_MESSAGE_BYTES)
+        for tag in tags[: len(taken.items)]:
+            deliveries.add(tag)
+        return _accept(redis, deliveries, tags, taken, max_countdown_s), taken.waiting > 0
     except ResponseError:
         raise
     except (RedisError, OSError):
-        # The script may have run, but Celery never gets these messages. Requeue them, or they would wait for the
-        # visibility timeout.
-        consumption.deliveries.defer_requeue(tags)
+        # The script may have run, but Celery never gets these messages. Requeue them, or they would wait for ever.
+        deliveries.defer_requeue(tags)
         raise
-    items = dict(zip(tags, taken.items, strict=False))
-    for tag in items:
-        consumption.deliveries.add(tag)
-    return _accept(redis, consumption.deliveries, items, max_countdown_s), taken.waiting > 0
 
 
 def _accept(
-    redis: redis.Redis, deliveries: Deliveries, items: dict[str, bytes], max_countdown_s: float
+    redis: redis.Redis, deliveries: Deliveries, tags: list[str], taken: scripts.Taken, max_countdown_s: float
 ) -> list[dict[str, Any]]:
-    """Return the valid messages among items by delivery tag; park the others."""
+    """Return the valid messages; park the others."""
     messages = []
-    for tag, item in items.items():
+    for tag, item, size in zip(tags, taken.items, taken.sizes, strict=False):
         try:
-            message = validate_message(item, max_countdown_s)
+            message = validate_message(item, max_countdown_s, size)
         except InvalidMessage as exc:
-            _park(redis, deliveries, tag, item, str(exc))
+            deliveries.discard([tag])
+            _park(redis, tag, _entry(item, size, str(exc)))
         else:
             message["properties"]["delivery_tag"] = tag
             messages.append(message)
     return messages
 
 
-def _park(redis: redis.Redis, deliveries: Deliveries, tag: str, item: bytes, reason: str) -> None:
-    entry = {
+def _entry(item: bytes, size: int, reason: str) -> dict[str, Any]:
+    return {
         "id": uuid.uuid4().hex,
         "parked_at": now_ms(),
         "reason": reason,
-        "bytes": len(item),
-        "item": base64.b64encode(item[:MAX_MESSAGE_BYTES]).decode(),
+        "bytes": size,
+        "item": base64.b64encode(item).decode(),
     }
-    deliveries.discard([tag])
+
+
+def _park(redis: redis.Redis, tag: str, entry: dict[str, Any]) -> None:
     try:
         scripts.park(redis, tag, entry)
-        logger.error("parked an invalid message: %s; `clipqueue parked list` shows it", reason)
-    except (RedisError, OSError) as exc:
+        logger.error("parked an invalid message: %s; `clipqueue parked list` shows it", entry["reason"])
+    except ResponseError as exc:
         # Not requeued: it would come back at once, again and again.
         logger.error("cannot park an invalid message; trying again after the visibility timeout: %s", exc)  # noqa: TRY400

@@ -74,6 +74,7 @@ class Channel(kombu_redis.Channel):
     # Whether messages may wait on the queue: it was not empty at the last look.
     _may_be_waiting = True
     _paused_until = 0.0
+    _is_known = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.consumption = ConsumerState()  # replaced by the transport option in a worker
@@ -86,11 +87,27 @@ class Channel(kombu_redis.Channel):
         if not self._consumes_jobs:
             super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
             return
-        if time.monotonic() < self._paused_until:
+        if time.monotonic() < self._paused_until or not self._sign_on():
             return
         self._take_waiting()
         if self.qos.can_consume() and not self._may_be_waiting:
             self._wait_for_message()
+
+    def _sign_on(self) -> bool:
+        """Make this process known before Redis hands it a message; return whether it is known."""
+        if not self._is_known:
+            try:
+                self.redeliver()
+                self._is_known = True
+            except ResponseError as exc:
+                self.back_off(exc)
+        return self._is_known
+
+    def _on_connection_disconnect(self, connection: Any) -> None:
+        """Note that Redis may have handed over a message and that its reply was lost."""
+        if self._in_poll is connection:
+            self._may_be_waiting = True
+        super()._on_connection_disconnect(connection)  # type: ignore[no-untyped-call]
 
     def _wait_for_message(self) -> None:
         # Redis moves the message to a list of this process, so that it is not lost if the reply is: the next `take`
@@ -121,9 +138,15 @@ class Channel(kombu_redis.Channel):
         return True
 
     def _take_waiting(self) -> None:
-        """Take and deliver messages while there are free slots, and messages that wait."""
+        """Take and deliver messages while there are free slots, and messages that wait.
+
+        If many messages are invalid, the event loop gets a turn in between.
+        """
         while self._may_be_waiting and time.monotonic() >= self._paused_until and self._may_take():
-            self._deliver_all(self._take(min(self.qos.free_slots(), _MAX_TAKEN)))
+            messages = self._take(min(self.qos.free_slots(), _MAX_TAKEN))
+            if not messages:
+                break
+            self._deliver_all(messages)
 
     def _may_take(self) -> bool:
         return not self._closing and IMAGE_QUEUE in self.active_queues and self.qos.can_consume()
@@ -246,6 +269,7 @@ class Transport(kombu_redis.Transport):
 
     Channel = Channel
 
+    _loop: Any = None
     _redeliveries: Any = None
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
@@ -257,12 +281,13 @@ class Transport(kombu_redis.Transport):
         loop.on_tick.add(self._flush)
         interval_s = connection.client.transport_options["unacked_restore_interval"]
         self._redeliveries = loop.call_repeatedly(interval_s, self._redeliver)
-        self._redeliver()
+        self._loop = loop
 
     def close_connection(self, connection: Any) -> None:
-        """Stop the timer, then close."""
-        if self._redeliveries:
+        """Leave the event loop, then close."""
+        if self._loop:
             self._redeliveries.cancel()
+            self._loop.on_tick.discard(self._flush)
         super().close_connection(connection)  # type: ignore[no-untyped-call]
 
     def _flush(self) -> None:

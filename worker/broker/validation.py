@@ -32,7 +32,7 @@ class InvalidMessage(Exception):
     """The item cannot be a job. The message says why, without repeating the item."""
 
 
-def validate_message(item: bytes, max_countdown_s: float) -> dict[str, Any]:
+def validate_message(item: bytes, max_countdown_s: float, size: int | None = None) -> dict[str, Any]:
     """Return the message as our own producer would have written it (`producer.contract.message`).
 
     It gets a new delivery tag, because two unacked messages with the same tag would overwrite each other.
@@ -40,10 +40,13 @@ def validate_message(item: bytes, max_countdown_s: float) -> dict[str, Any]:
     Args:
         item: The item of the Redis list.
         max_countdown_s: Maximum seconds until the ETA, because a message waits for it unacked in a worker's memory.
+        size: The size of the whole item in bytes, if `item` is only its beginning.
 
     Raises:
         InvalidMessage: The item is not a Celery message, its task is unknown, or its image id cannot be read.
     """
+    if (size or len(item)) > MAX_MESSAGE_BYTES:
+        raise InvalidMessage(f"the item has {size or len(item)} bytes; the maximum is {MAX_MESSAGE_BYTES}")
     payload = _as_object(_parse(item, "the item"), "the item")
     headers = _as_object(payload.get("headers"), "`headers`")
     if headers.get("task") != IMAGE_TASK:
@@ -61,8 +64,6 @@ def validate_message(item: bytes, max_countdown_s: float) -> dict[str, Any]:
 
 
 def _parse(content: bytes, what: str) -> Any:
-    if len(content) > MAX_MESSAGE_BYTES:
-        raise InvalidMessage(f"{what} has {len(content)} bytes; the maximum is {MAX_MESSAGE_BYTES}")
     try:
         return json.loads(content.decode())
     except UnicodeDecodeError:

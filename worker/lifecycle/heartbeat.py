@@ -48,13 +48,17 @@ class Heartbeat:
         self._extend_interval_s = template["visibility_timeout_s"] / _EXTENSIONS
         self._written_at = self._extended_at = float("-inf")
 
-    def beat(self) -> None:
-        """Send what is due: deferred acks, longer visibility timeouts, the heartbeat. Raises BrokerUnavailable."""
+    def beat(self, *, extend: bool = True) -> None:
+        """Send what is due: deferred acks, longer visibility timeouts, the heartbeat. Raises BrokerUnavailable.
+
+        Args:
+            extend: Whether this process can still do its jobs.
+        """
         now = time.monotonic()
         with self._broker.commands(_NO_ANSWER) as redis:
             self._consumption.deliveries.flush(redis)
         # A job may wait for MongoDB, or for a job that runs alone. It is redelivered only if this process is lost.
-        if now - self._extended_at >= self._extend_interval_s:
+        if extend and now - self._extended_at >= self._extend_interval_s:
             with self._broker.commands(_NO_ANSWER) as redis:
                 self._consumption.deliveries.extend_visibility(redis)
             self._extended_at = now
@@ -74,9 +78,9 @@ class Heartbeat:
         return count
 
     def close(self) -> None:
-        """Remove the heartbeat from Redis, and close the connection."""
+        """Requeue what is unacked after a cold shutdown, remove the heartbeat from Redis, and close the connection."""
         with suppress(BrokerUnavailable):
-            self._sign_off()
+            self.requeue_all()
         self._broker.close()
 
     def _write(self) -> None:

@@ -102,7 +102,7 @@ class Watchdog:
             if self._must_exit:
                 self._requeue_and_exit()
             try:
-                self._heartbeat.beat()
+                self._heartbeat.beat(extend=self._silent_beats < _MAX_SILENT_BEATS)
                 self._count_beat()
             except BrokerUnavailable:
                 self._silent_beats = 0  # Celery logs it and reconnects

@@ -14,7 +14,7 @@ def deliveries(queue: redis.Redis) -> Deliveries:
     """Three unacked messages, named by their tags."""
     deliveries, names = Deliveries(), ["done", "back", "runs"]
     queue.lpush("images", *names)
-    scripts.take(queue, "processing", names)
+    scripts.take(queue, "processing", names, 100)
     for name in names:
         deliveries.add(name)
     return deliveries

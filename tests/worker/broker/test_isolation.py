@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.waiting import wait_for
+from worker.broker import isolation as isolation_module
 from worker.broker.isolation import Isolation
-from worker.errors import WorkerStopping
+from worker.errors import IsolationBusy, WorkerStopping
 from worker.lifecycle.drain import Drain
 from worker.lifecycle.state import ProcessState
 
@@ -89,3 +90,11 @@ def test_consumption_is_paused_while_a_job_runs_alone() -> None:
     with state.isolation.alone(go_on):
         assert state.is_paused()
     assert not state.is_paused()
+
+
+def test_a_job_that_hangs_does_not_stop_the_worker_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation_module, "_CHECK_INTERVAL_S", 0.001)
+    isolation = Isolation()
+    with isolation.beside_others(go_on), pytest.raises(IsolationBusy), isolation.alone(go_on):
+        pytest.fail("the other job still runs")
+    assert not isolation.is_wanted

@@ -23,7 +23,7 @@ def test_the_visibility_timeout_of_a_living_worker_is_extended(
     queue: redis.Redis, redis_url: str, is_paused: bool
 ) -> None:
     queue.lpush("images", *TAGS)
-    scripts.take(queue, "processing", TAGS)
+    scripts.take(queue, "processing", TAGS, 100)
     queue.zadd("unacked_index", dict.fromkeys(TAGS, 1.0))
     consumption = ConsumerState(is_paused=lambda: is_paused)
     consumption.deliveries.add("one")
@@ -33,3 +33,29 @@ def test_the_visibility_timeout_of_a_living_worker_is_extended(
     assert scripts.redeliver(queue, "another", 80.0) == 1
     assert queue.hkeys("unacked") == [b"one"], "the message that this process does not hold is redelivered"
     heartbeat.close()
+
+
+def test_a_process_that_hangs_does_not_keep_its_jobs(queue: redis.Redis, redis_url: str) -> None:
+    queue.lpush("images", *TAGS)
+    scripts.take(queue, "processing", TAGS, 100)
+    queue.zadd("unacked_index", dict.fromkeys(TAGS, 1.0))
+    heartbeat = heartbeat_of(redis_url)
+    heartbeat.beat(extend=False)
+    assert scripts.redeliver(queue, "another", 80.0) == 2
+    heartbeat.close()
+
+
+def test_a_cold_shutdown_requeues_the_jobs(queue: redis.Redis, redis_url: str) -> None:
+    queue.lpush("images", *TAGS)
+    scripts.take(queue, "processing", TAGS, 100)
+    heartbeat_of(redis_url).close()
+    assert (queue.llen("images"), queue.hlen("unacked")) == (2, 0)
+
+
+def heartbeat_of(redis_url: str) -> Heartbeat:
+    """Return the heartbeat of a process that holds both messages."""
+    consumption = ConsumerState()
+    for tag in TAGS:
+        consumption.deliveries.add(tag)
+    template: Any = {"node": "test", "visibility_timeout_s": 80}
+    return Heartbeat(Broker(redis_url), consumption, Outage(), template)
