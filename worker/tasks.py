@@ -40,7 +40,7 @@ def embed_image(self: Task, /, **kwargs: object) -> None:
     The keyword arguments are those of `producer.contract.job.ImageJob`. In Flower, the task shows a failure too.
     """
     try:
-        with app.state.consumption.deliveries.running(self.request.properties["delivery_tag"]):
+        with app.state.consumption.deliveries.running(_delivery_tag(self)):
             _embed(self, _read_job(self, kwargs))
     except Requeue as exc:
         logger.log(_level(exc), "task=%s requeued: %s", self.request.id, exc)
@@ -54,7 +54,7 @@ def _read_job(task: Task, kwargs: dict[str, Any]) -> ImageJob:
     except InvalidJob as exc:
         error = BadJob(str(exc))
     image_id, enqueued_at_ms = parse_image_id(kwargs.get("image_id")), _enqueued_at(kwargs)
-    _save_failure(Failure(image_id, None, enqueued_at_ms, _attempts(task), error, task.request.id))
+    _save_failure(task, Failure(image_id, None, enqueued_at_ms, _attempts(task), error, task.request.id))
     raise error
 
 
@@ -72,17 +72,17 @@ def _embed(task: Task, job: ImageJob) -> None:
     except TransientError as exc:
         if app.runtime.retries.allows(task.request.retries):
             raise _retry(task, job, exc) from None
-        _save_failure(_failure(task, job, exc))
+        _save_failure(task, _failure(task, job, exc))
         raise
     except PermanentError as exc:
-        _save_failure(_failure(task, job, exc))
+        _save_failure(task, _failure(task, job, exc))
         raise
     except Requeue:
         raise
     except Exception as exc:  # a job with an unexpected error must be recorded as failed, not lost
         logger.exception("job=%s unexpected error", job.image_id)
         error = InternalError(f"{type(exc).__name__}; the worker's log has the traceback")
-        _save_failure(_failure(task, job, error))
+        _save_failure(task, _failure(task, job, error))
         raise error from exc
 
 
@@ -106,13 +106,14 @@ def _retry(task: Task, job: ImageJob, error: TransientError) -> Exception:
     return retry
 
 
-def _save_failure(failure: Failure) -> None:
+def _save_failure(task: Task, failure: Failure) -> None:
     error = failure.error
     logger.warning("job=%s failed stage=%s code=%s", failure.image_id, error.stage, error.code)
     try:
         app.runtime.store.save_failure(failure)
     except StoreRefused as exc:
-        logger.error("job=%s cannot save its failure: %s", failure.image_id, exc)  # noqa: TRY400
+        logger.error("job=%s cannot save its failure, so its message is parked: %s", failure.image_id, exc)  # noqa: TRY400
+        app.runtime.parking.park(_delivery_tag(task), f"{error.code}, and MongoDB refused to record this: {exc}")
 
 
 def _failure(task: Task, job: ImageJob, error: JobError) -> Failure:
@@ -122,6 +123,10 @@ def _failure(task: Task, job: ImageJob, error: JobError) -> Failure:
 def _level(exc: Requeue) -> int:
     # A busy host or decoder is normal and may requeue dozens of jobs a second.
     return logging.WARNING if isinstance(exc, StoreUnavailable | QueueUnavailable) else logging.DEBUG
+
+
+def _delivery_tag(task: Task) -> str:
+    return str(task.request.properties["delivery_tag"])
 
 
 def _attempts(task: Task) -> int:

@@ -12,6 +12,7 @@ from producer.client.broker import Broker, UnsupportedRedis
 from producer.contract.errors import BrokerUnavailable
 from producer.contract.job import now_ms
 from producer.contract.mongodb import names_database
+from worker.broker.parking import Parking
 from worker.broker.poison import Quarantine
 from worker.broker.retries import RetryPolicy
 from worker.decode.pillow import DecodeLimits
@@ -64,6 +65,7 @@ class Runtime:
     fetcher: HttpFetcher
     decoder: DecodePool
     quarantine: Quarantine
+    parking: Parking
     watchdog: Watchdog
     concurrency: int
 
@@ -74,6 +76,7 @@ class Runtime:
         self.fetcher.close()
         self.decoder.close()
         self.quarantine.close()
+        self.parking.close()
         self.store.close()
 
 
@@ -133,6 +136,7 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         fetcher=fetcher,
         decoder=decoder,
         quarantine=Quarantine(Broker(settings.redis_url), state.isolation, state.drain.raise_if_draining),
+        parking=Parking(Broker(settings.redis_url)),
         # A job waits at most `encode_s` for its vector. Twice that leaves a margin.
         watchdog=Watchdog(heartbeat, batcher, pulse, state.loop, hang_s=2 * settings.encode_s, on_exit=decoder.close),
         concurrency=load.concurrency,

@@ -2,9 +2,10 @@
 
 IMAGE_QUEUE = "images"
 IMAGE_TASK = "clipqueue.embed_image"
-# A Redis list of items that were on the queue and are not valid messages, newest first. Each is a JSON object: `id` (32
-# hex digits; entries of earlier versions have none), `parked_at` (ms since the epoch), `reason`, `bytes` (the item's
-# size) and `item` (as base64; an item that is larger than a message may be is cut, and then shorter than `bytes`).
+# A Redis list, newest first, of items of the queue that are not valid messages, and of messages whose failure MongoDB
+# refused to record. Each is a JSON object: `id` (32 hex digits; entries of earlier versions have none), `parked_at` (ms
+# since the epoch), `reason`, `bytes` (the item's size) and `item` (as base64; an item that is larger than a message may
+# be is cut, and then shorter than `bytes`).
 PARKED_LIST = "clipqueue:parked"
 # The sum of the lengths of those entries. Above the maximum, the oldest entries are dropped, and counted here.
 PARKED_BYTES = "clipqueue:parked_bytes"

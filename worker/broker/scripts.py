@@ -45,8 +45,9 @@ local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 """
 # A record is [message, exchange, routing key] as JSON, the format of kombu's transport.
+_FIRST, _LAST = "[", f',"","{IMAGE_QUEUE}"]'
 _RECORD = f"""
-local FIRST, LAST = '[', ',"","{IMAGE_QUEUE}"]'
+local FIRST, LAST = '{_FIRST}', '{_LAST}'
 local function message_of(record)
   if record:sub(1, #FIRST) == FIRST and record:sub(-#LAST) == LAST then
     return record:sub(#FIRST + 1, -#LAST - 1)
@@ -259,6 +260,12 @@ def return_untaken(redis: redis.Redis, processing: str) -> None:
 def extend_visibility(redis: redis.Redis, tags: Sequence[str]) -> list[str]:
     """Restart the visibility timeout of unacked messages; return the tags of those that are not unacked any more."""
     return [tag.decode() for tag in _run(redis, _EXTEND, [UNACKED_INDEX], tags)]
+
+
+def read_unacked(redis: redis.Redis, tag: str) -> bytes | None:
+    """Return an unacked message as it was on the queue; None if it is not unacked any more."""
+    record: Any = redis.hget(UNACKED, tag)
+    return None if record is None else record.removeprefix(_FIRST.encode()).removesuffix(_LAST.encode())
 
 
 def park(redis: redis.Redis, tag: str, entry: Mapping[str, object]) -> None:

@@ -1,19 +1,15 @@
-"""Takes messages from the queue. Only valid ones are returned; the others are parked.
-
-To park a message means to move it to a dead-letter list (`PARKED_LIST`).
-"""
+"""Takes messages from the queue. Only valid ones are returned; the others are parked."""
 
 from __future__ import annotations
 
-import base64
 import logging
 import uuid
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError, ResponseError
 
-from producer.contract.job import now_ms
 from worker.broker import scripts
+from worker.broker.parking import park
 from worker.broker.validation import MAX_MESSAGE_BYTES, InvalidMessage, validate_message
 
 if TYPE_CHECKING:
@@ -60,27 +56,17 @@ def _accept(
             message = validate_message(item, max_countdown_s, size)
         except InvalidMessage as exc:
             deliveries.discard([tag])
-            _park(redis, tag, _entry(item, size, str(exc)))
+            _park(redis, tag, item, size, str(exc))
         else:
             message["properties"]["delivery_tag"] = tag
             messages.append(message)
     return messages
 
 
-def _entry(item: bytes, size: int, reason: str) -> dict[str, Any]:
-    return {
-        "id": uuid.uuid4().hex,
-        "parked_at": now_ms(),
-        "reason": reason,
-        "bytes": size,
-        "item": base64.b64encode(item).decode(),
-    }
-
-
-def _park(redis: redis.Redis, tag: str, entry: dict[str, Any]) -> None:
+def _park(redis: redis.Redis, tag: str, item: bytes, size: int, reason: str) -> None:
     try:
-        scripts.park(redis, tag, entry)
-        logger.error("parked an invalid message: %s; `clipqueue parked list` shows it", entry["reason"])
+        park(redis, tag, item, size, reason)
+        logger.error("parked an invalid message: %s; `clipqueue parked list` shows it", reason)
     except ResponseError as exc:
         # Not requeued: it would come back at once, again and again.
         logger.error("cannot park an invalid message; trying again after the visibility timeout: %s", exc)  # noqa: TRY400
