@@ -76,7 +76,6 @@ class Runtime:
         self.fetcher.close()
         self.decoder.close()
         self.quarantine.close()
-        self.parking.close()
         self.store.close()
 
 
@@ -127,6 +126,7 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
     )
     template = _describe(settings, node, encoder, mongo.database, load.concurrency)
     heartbeat = Heartbeat(broker, state.consumption, state.outage, template)
+    jobs_broker = Broker(settings.redis_url)  # not the heartbeat's, so that no job delays it
     store.ping()
     return Runtime(
         pipeline=pipeline,
@@ -135,8 +135,8 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         batcher=batcher,
         fetcher=fetcher,
         decoder=decoder,
-        quarantine=Quarantine(Broker(settings.redis_url), state.isolation, state.drain.raise_if_draining),
-        parking=Parking(Broker(settings.redis_url)),
+        quarantine=Quarantine(jobs_broker, state.isolation, state.drain.raise_if_draining),
+        parking=Parking(jobs_broker),
         # A job waits at most `encode_s` for its vector. Twice that leaves a margin.
         watchdog=Watchdog(heartbeat, batcher, pulse, state.loop, hang_s=2 * settings.encode_s, on_exit=decoder.close),
         concurrency=load.concurrency,

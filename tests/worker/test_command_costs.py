@@ -1,4 +1,4 @@
-"""How many commands a worker sends to Redis. A hosted Redis bills each of them; docs/operations.md has the table."""
+"""How many commands a worker sends to Redis. A hosted Redis bills each of them; docs/deployment.md has the table."""
 
 from __future__ import annotations
 

@@ -26,18 +26,18 @@ class Isolation:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._running = 0
-        self._loners = 0
+        self._exclusive = 0
 
     @property
     def is_wanted(self) -> bool:
         """Whether a job runs alone, or waits for it."""
-        return self._loners > 0
+        return self._exclusive > 0
 
     @contextmanager
     def beside_others(self, check: Callable[[], None]) -> Iterator[None]:
         """Run a job beside others, as soon as no job wants to be alone."""
         with self._changed:
-            self._wait(lambda: not self._loners, check)
+            self._wait(lambda: not self._exclusive, check)
             self._running += 1
         try:
             yield
@@ -48,11 +48,11 @@ class Isolation:
     def alone(self, check: Callable[[], None]) -> Iterator[None]:
         """Run a job as soon as no other job runs. Raises IsolationBusy if that takes more than two minutes."""
         with self._changed:
-            self._loners += 1
+            self._exclusive += 1
             try:
                 self._wait(lambda: not self._running, check, _MAX_CHECKS)
             except BaseException:
-                self._loners -= 1
+                self._exclusive -= 1
                 self._changed.notify_all()
                 raise
             self._running += 1
@@ -70,8 +70,8 @@ class Isolation:
                 raise IsolationBusy("other jobs are still running")
             self._changed.wait(_CHECK_INTERVAL_S)
 
-    def _leave(self, loners: int) -> None:
+    def _leave(self, exclusive: int) -> None:
         with self._changed:
             self._running -= 1
-            self._loners -= loners
+            self._exclusive -= exclusive
             self._changed.notify_all()

@@ -55,7 +55,3 @@ class Parking:
                     park(redis, tag, item, len(item), reason)
         except BrokerUnavailable as exc:
             raise QueueUnavailable(str(exc)) from None
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._broker.close()

@@ -245,7 +245,7 @@ def redeliver(redis: redis.Redis, process: str, timeout_s: float) -> int:
         How many messages were unacked for too long.
     """
     keys = [IMAGE_QUEUE, UNACKED, UNACKED_INDEX, PROCESSES_KEY, *_PRIORITY_QUEUES]
-    count = total = int(_run(redis, _REDELIVER, keys, [process, timeout_s, _FORGET_AFTER_S, _MAX_REDELIVERED]))
+    total, count = 0, _MAX_REDELIVERED
     while count == _MAX_REDELIVERED:
         count = int(_run(redis, _REDELIVER, keys, [process, timeout_s, _FORGET_AFTER_S, _MAX_REDELIVERED]))
         total += count

@@ -29,7 +29,7 @@ _NO_ANSWER = "did not answer"
 
 
 class Heartbeat:
-    """Keeps Redis informed about one worker process. Not thread-safe: the watchdog's thread calls it.
+    """Keeps Redis informed about one worker process. Not thread-safe: only the thread of the heartbeat calls it.
 
     Args:
         broker: Redis.

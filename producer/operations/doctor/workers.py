@@ -91,36 +91,38 @@ def _check_names(heartbeats: Sequence[WorkerHeartbeat]) -> list[Finding]:
 
 
 def _check_models(heartbeats: Sequence[WorkerHeartbeat]) -> Finding:
-    by_model = _nodes_by(heartbeats, "model")
-    if len(by_model) == 1:
-        return Finding.ok("model", f"all workers run {printable(heartbeats[0]['model'])}")
-    return Finding.problem(
+    return _check_same(
+        heartbeats,
         "model",
+        "all workers run",
         "the workers run different models, whose vectors cannot be compared:",
-        *(f"{printable(model)}: {_names(nodes)}" for model, nodes in sorted(by_model.items())),
         "Set the same CLIP_MODEL and CLIP_PRETRAINED for all. During a change of model: once all workers run the new "
         "one, run clipqueue backfill --url-field FIELD --only stale",
     )
 
 
 def _check_precision(heartbeats: Sequence[WorkerHeartbeat]) -> Finding:
-    by_precision = _nodes_by(heartbeats, "precision")
-    if len(by_precision) == 1:
-        return Finding.ok("precision", f"all workers run in {printable(heartbeats[0]['precision'])}")
-    return Finding.problem(
+    return _check_same(
+        heartbeats,
         "precision",
+        "all workers run in",
         "the workers run in different precisions, so the vector of an image depends a little on its worker:",
-        *(f"{printable(precision)}: {_names(nodes)}" for precision, nodes in sorted(by_precision.items())),
         "Set CLIPQUEUE_PRECISION to one of them for all, then restart the workers. The cosine similarity of two such "
         "vectors is about 0.9999, so no vector needs to be computed again.",
     )
 
 
-def _nodes_by(heartbeats: Sequence[WorkerHeartbeat], field: Literal["model", "precision"]) -> dict[str, list[str]]:
+def _check_same(
+    heartbeats: Sequence[WorkerHeartbeat], field: Literal["model", "precision"], same: str, different: str, advice: str
+) -> Finding:
+    """Check that all workers have one value of a field."""
     nodes = defaultdict(list)
     for heartbeat in heartbeats:
         nodes[heartbeat[field]].append(heartbeat["node"])
-    return nodes
+    if len(nodes) == 1:
+        return Finding.ok(field, f"{same} {printable(heartbeats[0][field])}")
+    lines = (f"{printable(value)}: {_names(names)}" for value, names in sorted(nodes.items()))
+    return Finding.problem(field, different, *lines, advice)
 
 
 def _check_settings(heartbeats: Sequence[WorkerHeartbeat], namespace: tuple[str, str] | None) -> Finding:
