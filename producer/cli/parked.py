@@ -1,4 +1,4 @@
-"""`clipqueue parked`: lists, requeues and drops the messages that were no valid jobs."""
+"""`clipqueue parked`: lists, requeues and drops messages that were no valid jobs or whose failure was not recorded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NO_ANSWER = "did not answer"
 
 @click.group()
 def parked() -> None:
-    """List, requeue or drop parked messages: items of the queue that were no valid jobs."""
+    """List, requeue or drop messages that were no valid jobs, or whose failure MongoDB refused to record."""
 
 
 def _selection(command: Callable[..., Any]) -> Callable[..., Any]:

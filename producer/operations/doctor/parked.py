@@ -29,10 +29,11 @@ def _check_messages(redis: Redis, size: int) -> Finding:
     counted = f" ({size_of(size)})" if size else ""  # nothing is counted if only earlier versions have parked messages
     return Finding.problem(
         "parked",
-        f"{count_of(count, 'message')} on the queue{counted} {were} not valid; the newest:",
+        f"{count_of(count, 'message')} on the queue{counted} {were} not valid, or MongoDB refused to record "
+        "the failure; the newest:",
         *(message.described() for message in read_parked(redis, _SHOWN)),
-        "Find the program that sends them. Then look at them (clipqueue parked list), put them on the queue again "
-        "(clipqueue parked requeue) or delete them (clipqueue parked drop).",
+        "Find the program that sends invalid ones, or mend what MongoDB refuses. Then look at them (clipqueue parked "
+        "list), put them on the queue again (clipqueue parked requeue) or delete them (clipqueue parked drop).",
     )
 
 
