@@ -1,6 +1,9 @@
-# Targets: worker (the default) and flower. Build for a CPU host with the index of PyTorch's CPU wheels:
+# Targets: worker (the default), api and flower. Build for a CPU host with the index of PyTorch's CPU wheels:
 #   docker build --build-arg TORCH_INDEX_URL=<the CPU index from PyTorch's install page> -t clipqueue-worker .
 # Without it, pip's default index gives the CUDA build on x86-64.
+
+# Some platforms can only build the last stage, but pass their variables on: CLIPQUEUE_IMAGE=api builds the API there.
+ARG CLIPQUEUE_IMAGE=worker
 
 FROM python:3.11-slim AS base
 ENV PYTHONUNBUFFERED=1 \
@@ -30,6 +33,22 @@ HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
 CMD ["celery", "-A", "worker.app", "flower"]
 
 
+FROM base AS api
+COPY pyproject.toml requirements.lock README.md LICENSE ./
+COPY producer ./producer
+COPY worker ./worker
+# hadolint ignore=DL3013
+RUN pip install -c requirements.lock setuptools && \
+    pip install -c requirements.lock --no-build-isolation ".[api]"
+USER 10001
+# All addresses of the container. Then the API starts only with CLIPQUEUE_API_KEYS.
+ENV CLIPQUEUE_API_HOST=0.0.0.0
+EXPOSE 8000
+HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:%s/healthz' % os.environ.get('PORT', 8000), timeout=4)"]
+CMD ["clipqueue", "serve"]
+
+
 FROM base AS worker
 ARG TORCH_INDEX_URL=""
 # The index chooses the versions of PyTorch, within the bounds of pyproject.toml. It comes before the sources, so that its layer stays cached when they change.
@@ -56,3 +75,7 @@ HEALTHCHECK --interval=30s --timeout=10s --start-period=180s --retries=3 \
     CMD ["python", "-m", "worker.health"]
 # Exec form: Celery is process 1 and receives SIGTERM, so it can drain. A shell would not pass it on.
 CMD ["celery", "-A", "worker.app", "worker"]
+
+
+# hadolint ignore=DL3006
+FROM ${CLIPQUEUE_IMAGE}

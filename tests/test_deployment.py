@@ -32,25 +32,43 @@ ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 
 
-def compose() -> dict[str, Any]:
-    services: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+class ComposeLoader(yaml.SafeLoader):
+    """Reads Compose's tag `!override`, which replaces a list instead of adding to it."""
+
+
+ComposeLoader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
+
+
+def compose(name: str = "docker-compose.yml") -> dict[str, Any]:
+    services: dict[str, Any] = yaml.load((ROOT / name).read_text(), ComposeLoader)["services"]  # noqa: S506
     return services
 
 
-def test_compose_follows_its_published_schema() -> None:
-    command = [
-        str(BIN / "check-jsonschema"),
-        "--builtin-schema",
-        "vendor.compose-spec",
-        str(ROOT / "docker-compose.yml"),
-    ]
+@pytest.mark.parametrize("name", ["docker-compose.yml", "docker-compose.search.yml"])
+def test_compose_follows_its_published_schema(name: str, tmp_path: Path) -> None:
+    plain = tmp_path / name
+    plain.write_text((ROOT / name).read_text().replace("!override ", ""))
+    command = [str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(plain)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
+def test_the_search_file_changes_only_mongodb_of_the_other_file() -> None:
+    changed = compose("docker-compose.search.yml")
+    assert changed.keys() == {"mongo"} <= compose().keys()
+    # It is a replica set, and its only member calls itself by its host name.
+    assert changed["mongo"]["hostname"] in compose()["worker"]["environment"]["MONGODB_URI"]
+
+
+def test_compose_opens_ports_on_this_machine_only() -> None:
+    ports = [port for service in compose().values() for port in service.get("ports", [])]
+    assert len(ports) == 4
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
 def test_compose_persists_the_queue_and_starts_services_in_order() -> None:
     services = compose()
-    assert {"redis", "mongo", "worker", "flower"} <= set(services)
+    assert set(services) == {"redis", "mongo", "worker", "query", "api", "sweep", "flower"}
     assert "--appendonly yes --maxmemory-policy noeviction" in " ".join(services["redis"]["command"])
     assert services["redis"]["volumes"]
     assert services["mongo"]["volumes"]
@@ -64,7 +82,7 @@ def test_compose_persists_the_queue_and_starts_services_in_order() -> None:
 def test_every_platform_gives_a_worker_enough_time_to_drain() -> None:
     grace_s = json.loads((ROOT / "railway.json").read_text())["deploy"]["drainingSeconds"]
     assert isinstance(grace_s, int)
-    assert compose()["worker"]["stop_grace_period"] == f"{grace_s}s"
+    assert {compose()[name]["stop_grace_period"] for name in ("worker", "query")} == {f"{grace_s}s"}
     settings = Settings()
     # After the drain, the worker closes its connections one by one, each with its own timeout.
     assert grace_s >= settings.drain_s + settings.encode_s + settings.store_s
@@ -81,10 +99,12 @@ def test_the_dockerfile_passes_hadolint() -> None:
 def test_the_dockerfile_has_the_stages_and_files_that_others_need() -> None:
     text = (ROOT / "Dockerfile").read_text()
     stages = re.findall(r"^FROM \S+ AS (\S+)$", text, re.MULTILINE)
-    assert stages[-1] == "worker", "Railway builds the last stage"
+    # Railway builds the last stage.
+    assert text.endswith("\nFROM ${CLIPQUEUE_IMAGE}\n")
+    assert "\nARG CLIPQUEUE_IMAGE=worker\n" in text.partition("\nFROM ")[0]
     assert {service["build"]["target"] for service in compose().values() if "build" in service} <= set(stages)
-    for stage in re.split(r"^FROM ", text, flags=re.MULTILINE)[2:]:  # without the comment and the base stage
-        assert re.search(r'^CMD \["celery"', stage, re.MULTILINE), "exec form: a shell would not pass SIGTERM on"
+    for stage in re.split(r"^FROM ", text, flags=re.MULTILINE)[2:-1]:  # without comment, base stage and last stage
+        assert re.search(r'^CMD \["(celery|clipqueue)"', stage, re.MULTILINE), "a shell would not pass SIGTERM on"
         assert "\nUSER 10001" in stage
         assert "\nHEALTHCHECK " in stage
     copied = [name for line in re.findall(r"^COPY (.+)$", text, re.MULTILINE) for name in line.split()[:-1]]

@@ -67,7 +67,7 @@ def test_the_image_installs_from_the_file() -> None:
     assert [one for one in installs if one not in locked] == [
         '${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch torchvision'
     ]
-    assert {extra for one in locked for extra in re.findall(r"\.\[(\w+)\]", one)} == {"worker", "flower"}
+    assert {extra for one in locked for extra in re.findall(r"\.\[(\w+)\]", one)} == {"worker", "flower", "api"}
     # Without build isolation, pip downloads no other setuptools to build the wheel.
     assert all("--no-build-isolation" in one for one in locked if ".[" in one)
     for stage in text.split("\nFROM ")[1:]:

@@ -44,20 +44,23 @@ def main() -> None:
 
 
 def draw(colors: dict[str, str]) -> str:
-    """Return the diagram as SVG, 1000 x 420."""
+    """Return the diagram as SVG, 1000 x 470."""
     parts = [
         _head(colors),
-        _box(16, 96, 176, 308),
+        _box(16, 96, 176, 358),
         _text(104, 130, "Your backend", "name"),
         _text(104, 162, "enqueue(id, url)", "code"),
-        _text(104, 358, "search", "code"),
-        _box(292, 96, 148, 96),
+        _text(104, 263, "embed_text(query)", "code"),
+        _text(104, 402, "search", "code"),
+        _box(292, 96, 148, 212),
         _text(366, 130, "Redis", "name"),
         _text(366, 154, "list “images”", "code"),
         _text(366, 175, "durable queue", "note"),
+        _text(366, 263, "list “queries”", "code"),
+        _text(366, 284, "with a deadline", "note"),
         _arrow("M192 144 H286"),
         _text(239, 134, "LPUSH", "note"),
-        _box(520, 76, 464, 156, "group"),
+        _box(520, 76, 464, 232, "group"),
         _text(646, 104, "Worker", "name start"),
         _text(968, 104, "as many as you like", "note end"),
         _arrow("M440 144 H514"),
@@ -66,17 +69,24 @@ def draw(colors: dict[str, str]) -> str:
         _box(520, 12, 118, 36),
         _text(579, 35, "Image host", "label"),
         _arrow("M579 48 V114"),
-        _arrow("M366 198 V216 H520", "ack", start=True),
-        _text(443, 236, "ack after the write", "note ack-text"),
-        _box(744, 296, 240, 108),
-        _text(864, 324, "MongoDB", "name"),
-        _text(762, 349, "_id: &quot;photo-1&quot;", "code start"),
-        _text(762, 370, "embedding: [512 floats]", "code start"),
-        _text(762, 391, "embedding_job: {…}", "code start"),
-        _arrow("M921 220 V290"),
-        _text(911, 264, "upsert, majority write", "note end"),
-        _arrow("M192 354 H738", "line", start=True),
-        _text(465, 344, "$vectorSearch: the nearest images", "note"),
+        _arrow("M446 206 H520", "ack", start=True),
+        _text(480, 196, "ack after", "note ack-text"),
+        _text(480, 224, "the write", "note ack-text"),
+        _arrow("M198 258 H286", both=True),
+        _text(239, 248, "vector", "note"),
+        _arrow("M446 258 H526", both=True),
+        _box(532, 240, 322, 52, "stage"),
+        _text(693, 262, "query", "label"),
+        _text(693, 281, "text or picture, ahead of all jobs", "note small"),
+        _box(744, 346, 240, 108),
+        _text(864, 374, "MongoDB", "name"),
+        _text(762, 399, "_id: &quot;photo-1&quot;", "code start"),
+        _text(762, 420, "embedding: [512 floats]", "code start"),
+        _text(762, 441, "embedding_job: {…}", "code start"),
+        _arrow("M921 220 V340"),
+        _text(911, 330, "upsert, majority write", "note end"),
+        _arrow("M192 398 H738", "line", start=True),
+        _text(465, 388, "the images nearest to the vector", "note"),
         "</svg>\n",
     ]
     return "\n".join(parts)
@@ -122,9 +132,10 @@ def _head(colors: dict[str, str]) -> str:
     path.line, path.accent, path.ack {{ fill: none; stroke-width: 1.75; }}
   """
     return (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1000 420" width="1000" height="420" role="img" '
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1000 470" width="1000" height="470" role="img" '
         'aria-labelledby="title">\n<title id="title">The flow of a job: the backend pushes it to Redis, a worker '
-        "fetches, decodes, encodes and stores, then acks; the backend searches MongoDB.</title>\n"
+        "fetches, decodes, encodes and stores, then acks. A worker answers queries with their vectors, and the backend "
+        "searches MongoDB with them.</title>\n"
         f"<defs>{markers}<style>{style}</style></defs>"
     )
 
@@ -137,10 +148,11 @@ def _text(x: int, y: int, text: str, kind: str) -> str:
     return f'<text class="{kind}" x="{x}" y="{y}">{text}</text>'
 
 
-def _arrow(path: str, kind: str = "line", *, start: bool = False) -> str:
-    """Return an arrow along a path; with `start`, its head is at the path's first point."""
-    end = "marker-start" if start else "marker-end"
-    return f'<path class="{kind}" d="{path}" {end}="url(#{kind})"/>'
+def _arrow(path: str, kind: str = "line", *, start: bool = False, both: bool = False) -> str:
+    """Return an arrow along a path; with `start`, its head is at the path's first point; with `both`, at both ends."""
+    ends = ("marker-start", "marker-end") if both else ("marker-start" if start else "marker-end",)
+    markers = " ".join(f'{end}="url(#{kind})"' for end in ends)
+    return f'<path class="{kind}" d="{path}" {markers}/>'
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements.lock"
 COMMAND = "make lock"
-EXTRAS = ("worker", "flower")
+EXTRAS = ("worker", "flower", "api")
 _PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # The index that PyTorch comes from chooses these: a CPU or a CUDA build.
 _BY_INDEX = ("torch", "torchvision", "triton", "nvidia-", "cuda-")
