@@ -1,8 +1,8 @@
 // The dialog that enqueues URLs, and watches each until it is done or has failed.
 import { call, explain } from "./api.js";
 import { remember } from "./chips.js";
-import { byId, counted, el, picture } from "./dom.js";
-import { imagePath, shownId } from "./ids.js";
+import { byId, el, picture } from "./dom.js";
+import { idOf, imagePath, shownId } from "./ids.js";
 import { refreshState } from "./foot.js";
 
 const POLL_MS = 700;
@@ -32,7 +32,7 @@ async function enqueue(urls, searchLike) {
   try {
     const { data } = await call("v1/images", { body: { images: urls.map((url) => ({ url })) } });
     byId("urls").value = "";
-    data.forEach(({ id }, index) => watch(id, urls[index], searchLike));
+    data.forEach((job, index) => watch(idOf(job), urls[index], searchLike));
     refreshState();
     return await poll();
   } catch (error) {
@@ -97,6 +97,7 @@ function countAdded() {
   const done = watched.filter(({ status }) => status === "done").length;
   const failed = watched.filter(({ status }) => status === "failed").length;
   const waiting = watched.length - done - failed;
-  byId("added-count").textContent = `${counted(waiting, "image")} queued, ${done} done${failed ? `, ${failed} failed` : ""}`;
+  const parts = [[waiting, "queued"], [done, "done"], [failed, "failed"]].filter(([count]) => count);
+  byId("added-count").textContent = parts.map(([count, status]) => `${count} ${status}`).join(", ");
   byId("open-add").textContent = waiting ? `Add images (${waiting} queued)` : "Add images";
 }

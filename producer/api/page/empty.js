@@ -2,22 +2,26 @@
 import { openAdd } from "./add.js";
 import { byId, counted, el } from "./dom.js";
 
+const HEADING = "Search by what a picture shows";
+const HOW = "Type a few words, or drop, paste or choose a picture.";
+
 const add = () => el("button", { type: "button", onclick: openAdd }, "Add images");
 
 export function showStart(overview) {
   if (!overview) return show();
+  if (!overview.images) return show(el("h2", {}, HEADING), el("p", {}, HOW));
   if (!overview.workers && !overview.images.done) return show(...noWorker());
   if (!overview.images.done) return show(...noImages(overview));
-  return show(el("h2", {}, "Search by what a picture shows"),
-    el("p", {}, `Type a few words, or drop, paste or choose a picture. ${counted(overview.images.done, "image")} can be found.`),
+  return show(el("h2", {}, HEADING),
+    el("p", {}, `${HOW} ${counted(overview.images.done, "image")} can be found.`),
     waiting(overview));
 }
 
-export function showNoHits(overview, state, refinements) {
+export function showNoHits(overview, refinements) {
   show(el("h2", {}, "Nothing found"),
     el("p", {}, refinements ? "No image fits all the conditions. Lower the score or remove a filter." : "No stored image has a vector of this model yet."),
-    overview ? waiting(overview) : null,
-    overview && !overview.images.done ? add() : null);
+    overview?.images ? waiting(overview) : null,
+    overview?.images?.done === 0 ? add() : null);
 }
 
 export const hideEmpty = () => show();

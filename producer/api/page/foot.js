@@ -34,8 +34,8 @@ export function watchState() {
 
 function sentence({ images, queued, workers, models }) {
   const parts = [
-    `${counted(images.done, "image")} can be found`,
-    images.failed ? `${images.failed.toLocaleString("en")} failed` : null,
+    images ? `${counted(images.done, "image")} can be found` : null,
+    images?.failed ? `${images.failed.toLocaleString("en")} failed` : null,
     queued ? `${queued.toLocaleString("en")} in the queue` : "queue empty",
     workers ? counted(workers, "worker") : "no worker is running",
     models.length ? models.join(", ") : null,

@@ -1,5 +1,8 @@
 // Image ids. They are strings, or objects such as {"$oid": "..."} for MongoDB's ObjectIds.
 
+// The id of something that the API names by {id, type}; the names of copies may be bare strings.
+export const idOf = (name) => (typeof name === "string" ? name : name.type === "oid" ? { $oid: name.id } : name.id);
+
 const isPlain = (id) => typeof id === "string" && !/^[{"]/.test(id);
 
 // The form of an id in this page's own address.

@@ -5,6 +5,7 @@ import { byId, counted, el } from "./dom.js";
 import { hideEmpty, showNoHits, showStart } from "./empty.js";
 import { suggestFrom } from "./filters.js";
 import { overview } from "./foot.js";
+import { idOf } from "./ids.js";
 import { isEmpty, refinements, toRequest } from "./state.js";
 import { nameOf, tile } from "./tiles.js";
 
@@ -42,8 +43,9 @@ async function run(state, act, cursor) {
   }
 }
 
-function show({ data, next }, state, act, isNextPage) {
+function show({ data: found, next }, state, act, isNextPage) {
   complain("");
+  const data = found.map((hit) => ({ ...hit, id: idOf(hit), duplicates: (hit.duplicates ?? []).map(idOf) }));
   const list = byId("tiles");
   if (!isNextPage) shown = { hits: 0, folded: 0, next: null };
   data.forEach((hit) => remember(hit.id, hit.url, nameOf(hit)));
@@ -51,7 +53,7 @@ function show({ data, next }, state, act, isNextPage) {
   if (isNextPage) list.append(...tiles);
   else list.replaceChildren(...tiles);
   shown.hits += data.length;
-  shown.folded += data.reduce((sum, hit) => sum + (hit.duplicates?.length ?? 0), 0);
+  shown.folded += data.reduce((sum, hit) => sum + hit.duplicates.length, 0);
   shown.next = next ?? null;
   suggestFrom(data);
   announce(state);
@@ -63,7 +65,7 @@ function announce(state) {
   byId("count").textContent = shown.hits ? `${counted(shown.hits, "image")}${shown.next ? " so far" : ""}${folded}` : "No images";
   byId("more").hidden = !shown.next;
   if (shown.hits) hideEmpty();
-  else showNoHits(overview, state, refinements(state));
+  else showNoHits(overview, refinements(state));
 }
 
 function clear() {

@@ -25,7 +25,7 @@ export function tile(hit, act) {
   const name = nameOf(hit);
   const link = webUrl(hit.url);
   const image = picture(hit.url, name, SIZE);
-  const copies = hit.duplicates?.length ?? 0;
+  const copies = hit.duplicates.length;
   return el("li", { class: "tile" },
     link ? el("a", { href: link, target: "_blank", rel: "noopener noreferrer", class: "frame" }, image) : el("span", { class: "frame" }, image),
     el("span", { class: "score", title: "Cosine of the search and this image" }, el("span", { class: "hidden" }, "Score "), hit.score.toFixed(2)),
