@@ -20,6 +20,7 @@ from producer.contract.errors import (
     StoreUnavailable,
 )
 from producer.contract.urls import redact_text
+from producer.search.errors import InvalidSearch, OtherModel, SearchUnavailable, UnknownImage
 
 OPENAI, HUGGING_FACE, TEI = "openai", "huggingface", "tei"
 _HUGGING_FACE_PREFIXES = ("/models/", "/hf-inference/", "/pipeline/")
@@ -61,8 +62,16 @@ def bad_request(message: str, param: str | None = None, code: str = "invalid_req
 def as_api_error(exc: ClipqueueError, param: str | None = None) -> ApiError:
     """Return the answer to an error of the client's functions."""
     match exc:
+        case InvalidSearch():
+            return bad_request(str(exc), exc.param)
         case InvalidJob():
             return bad_request(str(exc), param)
+        case UnknownImage():
+            return ApiError(404, "image_not_found", str(exc), param="like")
+        case OtherModel():
+            return ApiError(422, "other_model", str(exc))
+        case SearchUnavailable():
+            return ApiError(503, "search_unavailable", str(exc), retry_after_s=_RETRY_S)
         case EmbeddingFailed():
             return _failed(exc, param)
         case Overloaded():

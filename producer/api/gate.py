@@ -46,6 +46,7 @@ class _Visit:
     request_id: bytes
     key: str = NO_KEY
     status: int = _CLIENT_GONE
+    is_answered: bool = False
     started: float = field(default_factory=time.monotonic)
 
     def log(self) -> None:
@@ -97,7 +98,7 @@ class Gate:
             await self._refuse(exc, scope, receive, send)
             return
         try:
-            await _run(self._app, _as_json(scope), body, receive, send)
+            await _run(self._app, _as_json(scope), body, receive, send, visit)
         except ClientGone:
             raise
         except Exception:
@@ -116,7 +117,7 @@ class Gate:
         await response(scope, receive, send)
 
 
-async def _run(app: ASGIApp, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+async def _run(app: ASGIApp, scope: Scope, body: bytes, receive: Receive, send: Send, visit: _Visit) -> None:  # noqa: PLR0913, PLR0917
     """Run the application with a body that has been read. It is cancelled if the client leaves.
 
     Raises:
@@ -131,7 +132,7 @@ async def _run(app: ASGIApp, scope: Scope, body: bytes, receive: Receive, send: 
     answering = asyncio.ensure_future(app(scope, replay, send))
     try:
         await asyncio.wait((answering, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not answering.done():
+        if not answering.done() and not visit.is_answered:  # uvicorn also reports the end of the answer so
             raise ClientGone
         await answering
     finally:
@@ -151,6 +152,8 @@ def _answering(visit: _Visit, send: Send) -> Send:
             named = {name for name, _ in headers}
             headers += [header for header in _HEADERS if header[0] not in named]
             message = {**message, "headers": [*headers, (b"x-request-id", visit.request_id)]}
+        elif message["type"] == "http.response.body" and not message.get("more_body"):
+            visit.is_answered = True
         await send(message)
 
     return answer

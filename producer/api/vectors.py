@@ -81,6 +81,10 @@ class Vectors:
         """
         return self._names.find(name, [one.model for one in await self._live(hold_s)])
 
+    def stored_model(self, name: str) -> str | None:
+        """Return the id of the model whose stored vectors a name means; None for those of any model."""
+        return self._names.stored(name)
+
     async def ask_all(self, queries: Sequence[tuple[str, Query]], timeout_s: float | None = None) -> list[Answer]:
         """Return the answers to queries, in order, or raise the first error and give up the others.
 
