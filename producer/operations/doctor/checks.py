@@ -17,7 +17,7 @@ from producer.operations.doctor.parked import parked_findings
 from producer.operations.doctor.queue import queue_findings, read_queue
 from producer.operations.doctor.redis import server_findings
 from producer.operations.doctor.workers import worker_findings
-from producer.operations.workers import read_workers
+from producer.client.workers import read_workers
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from producer.contract.fields import WorkerHeartbeat
-    from producer.operations.workers import LiveWorkers
+    from producer.client.workers import LiveWorkers
 
 Setting = Literal["visibility_timeout_s", "database", "collection", "upsert"]
 
