@@ -107,7 +107,8 @@ def shape_of(path: str, method: str = "POST") -> str:
 def error_body(error: ApiError, shape: str) -> dict[str, Any]:
     """Return the JSON of an error."""
     if shape == HUGGING_FACE:
-        return {"error": f"{error.param}: {error.message}" if error.param else error.message}
+        is_named = error.param is not None and error.param != "model"
+        return {"error": f"{error.param}: {error.message}" if is_named else error.message}
     if shape == TEI:
         return {"error": error.message, "error_type": _TEI_TYPES.get(error.status, "backend")}
     kind = _TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")  # noqa: PLR2004

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("clipqueue.api")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _MAX_PATH_CHARS = 200
-_MAX_REQUESTS = 1000
 _CLIENT_GONE = 499  # nginx's status of a request whose client did not wait for the answer
 _FORM = b"application/x-www-form-urlencoded"
 # For every answer that has no header of this name already.
@@ -90,9 +89,7 @@ class Gate:
 
     async def _answer(self, visit: _Visit, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            visit.key = self._doors.check(visit.method, visit.path, scope["headers"]).name
-            if self._requests > _MAX_REQUESTS:
-                raise ApiError(429, "overloaded", "too many requests at once", retry_after_s=1)
+            visit.key = self._doors.check(visit.method, visit.path, scope["headers"], self._requests)
             body = await self._bodies.read(dict(scope["headers"]), receive)
         except ApiError as exc:
             await self._refuse(exc, scope, receive, send)
@@ -101,7 +98,7 @@ class Gate:
             await _run(self._app, _as_json(scope), body, receive, send, visit)
         except ClientGone:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001  (the outermost place: nothing may end the connection without an answer)
             _LOG.exception("the request %s failed", visit.request_id.decode())
             if visit.status == _CLIENT_GONE:
                 error = ApiError(500, "internal_error", "an unexpected error; the log of the API has its traceback")

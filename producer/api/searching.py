@@ -33,10 +33,10 @@ _answers: ContextVar[Mapping[str | bytes, Answer]] = ContextVar("answers")
 class _Answered:
     """The `Embed` of a search: all vectors were asked for before the search got its thread."""
 
-    def embed_text(self, text: str, model: str | None) -> Answer:
+    def embed_text(self, text: str, model: str | None) -> Answer:  # noqa: ARG002
         return _answers.get()[text]
 
-    def embed_image(self, image: str | bytes, model: str | None) -> Answer:
+    def embed_image(self, image: str | bytes, model: str | None) -> Answer:  # noqa: ARG002
         return _answers.get()[image]
 
 

@@ -65,18 +65,13 @@ class _Server(uvicorn.Server):
             self._on_start(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
 
-def serve(settings: ApiSettings, started: Callable[[str], None]) -> bool:
-    """Answer requests until SIGTERM or SIGINT, then finish those in progress for at most ten seconds.
+def make_server(settings: ApiSettings, started: Callable[[str], None]) -> uvicorn.Server:
+    """Return a server for the application; `run()` answers requests until `should_exit` is set.
 
     Args:
         settings: The API's settings.
         started: Called with the URL as soon as requests are answered.
-
-    Returns:
-        False if the server could not start, such as on a port that is in use.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("clipqueue.api").setLevel(logging.INFO)
     config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
@@ -93,6 +88,17 @@ def serve(settings: ApiSettings, started: Callable[[str], None]) -> bool:
         timeout_graceful_shutdown=_STOP_S,
         h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
     )
-    server = _Server(config, started)
+    return _Server(config, started)
+
+
+def serve(settings: ApiSettings, started: Callable[[str], None]) -> bool:
+    """Answer requests until SIGTERM or SIGINT, then finish those in progress for at most ten seconds.
+
+    Returns:
+        False if the server could not start, such as on a port that is in use.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("clipqueue.api").setLevel(logging.INFO)
+    server = make_server(settings, started)
     server.run()
     return server.started

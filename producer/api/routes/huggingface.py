@@ -41,7 +41,8 @@ _SCHEMA: dict[str, Any] = {
                     "required": ["inputs"],
                     "properties": {
                         "inputs": {
-                            "description": "A text; an image as base64, `data:` URI or URL; or a list of at most 32."
+                            "anyOf": [{"type": kind} for kind in ("string", "object", "array")],
+                            "description": "A text; an image as base64, `data:` URI or URL; or a list of at most 32.",
                         },
                         "parameters": {
                             "type": "object",

@@ -32,7 +32,7 @@ class EmbeddingsRequest(Body):
     """What to embed, and how to answer."""
 
     input: Annotated[Any, Field(json_schema_extra=_INPUT)] = Field(
-        description="A text, an image or a list of both: at most 32, of which 16 are images. An image is a `data:` URI; "
+        description="A text, an image or a list of both: at most 32, 16 of them images. An image is a `data:` URI; "
         'with `modality` `image`, also a URL or base64; or an object such as `{"image": "https://..."}`.'
     )
     model: str = Field(MODEL, min_length=1, max_length=255, description="A name that `GET /v1/models` lists.")

@@ -71,7 +71,7 @@ async def info(ours: Ours) -> dict[str, Any]:
     }
 
 
-@router.get("/health")
+@router.get("/health", response_class=Response)
 async def health(ours: Ours) -> Response:
     """Return 200 with an empty body if a worker can answer."""
     await ours.vectors.find_model(MODEL)
