@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -22,13 +21,7 @@ _PUBLIC = ("/", "/healthz", "/health", "/docs", "/openapi.json")
 _PUBLIC_FOLDERS = ("/assets/", "/docs/")
 _EITHER = ("/v1/models",)
 NO_KEY = "-"
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who makes a request: the name of the key, or `-`."""
-
-    name: str = NO_KEY
+_MAX_REQUESTS = 1000
 
 
 class Doors:
@@ -39,8 +32,14 @@ class Doors:
         self._origins = settings.api_cors_origins
         self._rates = RateLimit(settings.api_requests_per_s)
 
-    def check(self, method: str, path: str, headers: Headers) -> Caller:
-        """Return who makes the request.
+    def check(self, method: str, path: str, headers: Headers, in_progress: int) -> str:
+        """Return the name of the key that makes the request; `-` if it needs none.
+
+        Args:
+            method: Such as `GET`.
+            path: The decoded path.
+            headers: The names are in lower case.
+            in_progress: How many requests are being answered, with this one.
 
         Raises:
             ApiError: The request may not be made: 401, 403 or 429.
@@ -48,11 +47,13 @@ class Doors:
         if not self._keys:
             self._check_pages(headers)
         if is_public(method, path):
-            return Caller()
+            return NO_KEY
         name = self._authenticate(method, path, headers) if self._keys else NO_KEY
         if wait_s := self._rates.wait_s(name):
             raise ApiError(429, "rate_limit_exceeded", "this key makes too many requests", retry_after_s=wait_s)
-        return Caller(name)
+        if in_progress > _MAX_REQUESTS:
+            raise ApiError(429, "overloaded", "too many requests at once", retry_after_s=1)
+        return name
 
     def _authenticate(self, method: str, path: str, headers: Headers) -> str:
         key = find_key(self._keys, _given_key(headers))

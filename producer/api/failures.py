@@ -20,6 +20,7 @@ from producer.contract.errors import (
     StoreUnavailable,
 )
 from producer.contract.urls import redact_text
+from producer.search.errors import InvalidSearch, OtherModel, SearchUnavailable, UnknownImage
 
 OPENAI, HUGGING_FACE, TEI = "openai", "huggingface", "tei"
 _HUGGING_FACE_PREFIXES = ("/models/", "/hf-inference/", "/pipeline/")
@@ -61,8 +62,16 @@ def bad_request(message: str, param: str | None = None, code: str = "invalid_req
 def as_api_error(exc: ClipqueueError, param: str | None = None) -> ApiError:
     """Return the answer to an error of the client's functions."""
     match exc:
+        case InvalidSearch():
+            return bad_request(str(exc), exc.param)
         case InvalidJob():
             return bad_request(str(exc), param)
+        case UnknownImage():
+            return ApiError(404, "image_not_found", str(exc), param="like")
+        case OtherModel():
+            return ApiError(422, "other_model", str(exc))
+        case SearchUnavailable():
+            return ApiError(503, "search_unavailable", str(exc), retry_after_s=_RETRY_S)
         case EmbeddingFailed():
             return _failed(exc, param)
         case Overloaded():
@@ -98,7 +107,8 @@ def shape_of(path: str, method: str = "POST") -> str:
 def error_body(error: ApiError, shape: str) -> dict[str, Any]:
     """Return the JSON of an error."""
     if shape == HUGGING_FACE:
-        return {"error": f"{error.param}: {error.message}" if error.param else error.message}
+        is_named = error.param is not None and error.param != "model"
+        return {"error": f"{error.param}: {error.message}" if is_named else error.message}
     if shape == TEI:
         return {"error": error.message, "error_type": _TEI_TYPES.get(error.status, "backend")}
     kind = _TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")  # noqa: PLR2004

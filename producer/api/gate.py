@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("clipqueue.api")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _MAX_PATH_CHARS = 200
-_MAX_REQUESTS = 1000
 _CLIENT_GONE = 499  # nginx's status of a request whose client did not wait for the answer
 _FORM = b"application/x-www-form-urlencoded"
 # For every answer that has no header of this name already.
@@ -46,6 +45,7 @@ class _Visit:
     request_id: bytes
     key: str = NO_KEY
     status: int = _CLIENT_GONE
+    is_answered: bool = False
     started: float = field(default_factory=time.monotonic)
 
     def log(self) -> None:
@@ -89,18 +89,16 @@ class Gate:
 
     async def _answer(self, visit: _Visit, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            visit.key = self._doors.check(visit.method, visit.path, scope["headers"]).name
-            if self._requests > _MAX_REQUESTS:
-                raise ApiError(429, "overloaded", "too many requests at once", retry_after_s=1)
+            visit.key = self._doors.check(visit.method, visit.path, scope["headers"], self._requests)
             body = await self._bodies.read(dict(scope["headers"]), receive)
         except ApiError as exc:
             await self._refuse(exc, scope, receive, send)
             return
         try:
-            await _run(self._app, _as_json(scope), body, receive, send)
+            await _run(self._app, _as_json(scope), body, receive, send, visit)
         except ClientGone:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001  (the outermost place: nothing may end the connection without an answer)
             _LOG.exception("the request %s failed", visit.request_id.decode())
             if visit.status == _CLIENT_GONE:
                 error = ApiError(500, "internal_error", "an unexpected error; the log of the API has its traceback")
@@ -116,7 +114,7 @@ class Gate:
         await response(scope, receive, send)
 
 
-async def _run(app: ASGIApp, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+async def _run(app: ASGIApp, scope: Scope, body: bytes, receive: Receive, send: Send, visit: _Visit) -> None:  # noqa: PLR0913, PLR0917
     """Run the application with a body that has been read. It is cancelled if the client leaves.
 
     Raises:
@@ -131,7 +129,7 @@ async def _run(app: ASGIApp, scope: Scope, body: bytes, receive: Receive, send: 
     answering = asyncio.ensure_future(app(scope, replay, send))
     try:
         await asyncio.wait((answering, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not answering.done():
+        if not answering.done() and not visit.is_answered:  # uvicorn also reports the end of the answer so
             raise ClientGone
         await answering
     finally:
@@ -151,6 +149,8 @@ def _answering(visit: _Visit, send: Send) -> Send:
             named = {name for name, _ in headers}
             headers += [header for header in _HEADERS if header[0] not in named]
             message = {**message, "headers": [*headers, (b"x-request-id", visit.request_id)]}
+        elif message["type"] == "http.response.body" and not message.get("more_body"):
+            visit.is_answered = True
         await send(message)
 
     return answer

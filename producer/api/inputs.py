@@ -106,7 +106,9 @@ def _image_bytes(text: str, param: str) -> bytes:
     prefix = _DATA_URI.match(text)
     content = _decoded(text[prefix.end() :] if prefix else text)
     if not content:
-        raise bad_request("must be an http or https URL, a data:image/...;base64, URI, or an image file in base64", param)
+        raise bad_request(
+            "must be an http or https URL, a data:image/...;base64, URI, or an image file in base64", param
+        )
     return content
 
 

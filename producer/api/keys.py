@@ -59,7 +59,7 @@ def _parse_key(part: str, number: int) -> Key:
         raise ValueError(f"key {number} ends with a colon and no known scope; write {' or '.join(SCOPES)} after it")
     if not _KEY.fullmatch(secret):
         raise ValueError(
-            f"key {number} must have {_MIN_CHARS} to 512 printable ASCII characters, without spaces, commas and colons; "
+            f"key {number} must have {_MIN_CHARS} to 512 printable ASCII characters, none of them a comma or colon; "
             "`openssl rand -hex 16` makes a good one"
         )
     digest = _digest(secret)

@@ -44,6 +44,12 @@ class ModelNames:
             return self._find_default(name, live)
         raise _not_found(f"the model {name[:_MAX_SHOWN_CHARS]!r} is not served here; there is {_listed(live)}")
 
+    def stored(self, name: str) -> str | None:
+        """Return the id of the model whose stored vectors are meant, although no worker may have it; None for any."""
+        if name in ANY_NAMES or self._any_model:
+            return self._default or None
+        return _SAME_MODEL.get(name, name)
+
     def aliases(self, model: str, live: Sequence[str]) -> list[str]:
         """Return the other names of a live model."""
         names = [name for name, same in _SAME_MODEL.items() if same == model]

@@ -66,9 +66,7 @@ class ApiSettings(BaseSettings):
     api_cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins whose pages may call the API, such as `https://example.com`, separated by commas."
     )
-    queries_max: int = Field(
-        256, ge=1, description="The API answers 429 while this many queries wait for a worker."
-    )
+    queries_max: int = Field(256, ge=1, description="The API answers 429 while this many queries wait for a worker.")
 
     @field_validator("redis_url")
     @classmethod

@@ -81,6 +81,10 @@ class Vectors:
         """
         return self._names.find(name, [one.model for one in await self._live(hold_s)])
 
+    def stored_model(self, name: str) -> str | None:
+        """Return the id of the model whose stored vectors a name means; None for those of any model."""
+        return self._names.stored(name)
+
     async def ask_all(self, queries: Sequence[tuple[str, Query]], timeout_s: float | None = None) -> list[Answer]:
         """Return the answers to queries, in order, or raise the first error and give up the others.
 
@@ -108,12 +112,15 @@ class Vectors:
         deadline = asyncio.get_running_loop().time() + hold_s
         while True:
             try:
-                if live := await self.models():
-                    return live
-                raise NoWorker("no live worker answers queries: start one")
-            except (NoWorker, BrokerUnavailable) as exc:
-                if asyncio.get_running_loop().time() + _POLL_S > deadline:
-                    raise as_api_error(exc) from None
+                live = await self.models()
+            except BrokerUnavailable as exc:
+                live, error = [], as_api_error(exc)
+            else:
+                error = as_api_error(NoWorker("no live worker answers queries: start one"))
+            if live:
+                return live
+            if asyncio.get_running_loop().time() + _POLL_S > deadline:
+                raise error
             await asyncio.sleep(_POLL_S)
 
     async def _ask(self, query: Query, param: str, timeout_s: float | None) -> Answer:

@@ -16,6 +16,7 @@ from producer.cli.model import model
 from producer.cli.parked import parked
 from producer.cli.purge import purge
 from producer.cli.retry import retry
+from producer.cli.serve import serve
 from producer.cli.status import status
 from producer.cli.sweep import sweep
 from producer.cli.up import up
@@ -30,7 +31,7 @@ def cli() -> None:
     """
 
 
-for _command in (enqueue, status, up, demo, model, doctor, failed, parked, purge, backfill, retry, sweep):
+for _command in (enqueue, status, up, demo, model, doctor, failed, parked, purge, backfill, retry, sweep, serve):
     cli.add_command(_command)
 
 

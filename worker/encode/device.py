@@ -96,3 +96,13 @@ class CpuShares:
         finally:
             with self._lock:
                 self._running -= 1
+
+    @contextmanager
+    def take_rest(self) -> Iterator[None]:
+        """Set PyTorch's thread count for a text: all cores if no image is encoded, else one.
+
+        It is short, so the calls that `take` counts need not make room for it.
+        """
+        if self._is_active:
+            torch.set_num_threads(1 if self._running else self._cores)
+        yield
