@@ -5,8 +5,8 @@ const KEY = "clipqueue-api-key";
 
 // What the API answered, or status 0 if there was no answer.
 export class ApiError extends Error {
-  constructor(status, code, message) {
-    super(message);
+  constructor(status, code, message, param = null) {
+    super(param ? `${param}: ${message}` : message);
     this.status = status;
     this.code = code;
   }
@@ -41,7 +41,7 @@ async function answerOf(response) {
 
 async function errorOf(response) {
   const { error } = await response.json().catch(() => ({}));
-  return new ApiError(response.status, error?.code ?? error?.type ?? "", error?.message ?? response.statusText);
+  return new ApiError(response.status, error?.code ?? error?.type ?? "", error?.message ?? response.statusText, error?.param);
 }
 
 // Another call may have got the key while this one waited for its refusal.
@@ -56,7 +56,7 @@ async function newKey(used, wasWrong) {
 export function explain(error) {
   const { status, code, message } = error;
   if (status === 0) return "The server does not answer. Check that `clipqueue serve` is running, then try again.";
-  if (status === 401 || status === 403) return "The server did not accept the API key. Ask its operator for a key, then reload this page.";
+  if (status === 401) return "The server did not accept the API key. Ask its operator for a key, then reload this page.";
   if (status === 413) return "This picture is too large for the server. Try a smaller one.";
   if (status === 429) return "Too many searches are waiting. Try again in a few seconds.";
   if (status === 503 && /worker/i.test(`${code} ${message}`)) return "No worker is running, so nothing can become a vector. Start one with `clipqueue up`, or on another machine with the same Redis, then try again.";

@@ -61,7 +61,7 @@ export async function toRequest(state, fields, cursor) {
   const body = { limit: PAGE_SIZE, fields };
   if (state.text.trim()) body.text = state.text.trim();
   if (state.like !== null) body.image = { id: state.like };
-  else if (state.picture) body.image = state.picture.url ? { url: state.picture.url } : { base64: await base64(state.picture.file) };
+  else if (state.picture) body.image = state.picture.url ? { url: state.picture.url } : { bytes: await base64(state.picture.file) };
   const not = [...state.not.map((id) => ({ id })), ...(state.without.trim() ? [state.without.trim()] : [])];
   if (not.length) body.not = not;
   if (state.min > 0) body.min_score = state.min;

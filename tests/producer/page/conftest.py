@@ -6,6 +6,7 @@ Without Chromium the tests are skipped, with the reason in pytest's summary.
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser, Page
     from pymongo.collection import Collection
@@ -65,8 +67,15 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with open_site(tmp_path_factory.mktemp("page")) as site:
+        yield site
+
+
+@contextmanager
+def open_site(folder: Path) -> Iterator[Site]:
+    """Start the services with their files in `folder`, and stop them afterwards."""
     with (
-        Stack(tmp_path_factory.mktemp("page")) as stack,
+        Stack(folder) as stack,
         serve_folder(SAMPLES) as samples,
         pymongo.MongoClient[dict[str, Any]](f"{stack.mongodb_uri}") as mongo,
     ):
