@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from producer.contract.queries import Query
+
+if TYPE_CHECKING:
+    from producer.client.queries import QueryClient
 
 
 class Embedded(Protocol):
@@ -32,3 +37,27 @@ class Embed(Protocol):
     def embed_image(self, image: str | bytes, model: str | None) -> Embedded:
         """Return the vector of a picture: its URL, or its bytes."""
         ...
+
+
+class QueryEmbed:
+    """Embeds with the workers that answer queries.
+
+    Args:
+        client: Asks them.
+        text_timeout_s: Seconds to wait for the vector of a text.
+        image_timeout_s: Seconds to wait for the vector of a picture.
+    """
+
+    def __init__(self, client: QueryClient, text_timeout_s: float = 5.0, image_timeout_s: float = 15.0) -> None:
+        self._client = client
+        self._text_timeout_s = text_timeout_s
+        self._image_timeout_s = image_timeout_s
+
+    def embed_text(self, text: str, model: str | None) -> Embedded:
+        """Return the vector of a text. Raises what `QueryClient.ask` does."""
+        return self._client.ask(Query.text(text, model), self._text_timeout_s)
+
+    def embed_image(self, image: str | bytes, model: str | None) -> Embedded:
+        """Return the vector of a picture. Raises what `QueryClient.ask` does."""
+        query = Query.image_url(image, model) if isinstance(image, str) else Query.image_bytes(image, model)
+        return self._client.ask(query, self._image_timeout_s)
