@@ -11,7 +11,6 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import JSONResponse
 
 from producer.api.bodies import Bodies
 from producer.api.documentation import describe
@@ -25,6 +24,7 @@ from producer.contract.errors import ClipqueueError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from starlette.responses import JSONResponse
     from starlette.types import ASGIApp
 
     from producer.api.settings import ApiSettings
@@ -37,7 +37,11 @@ _ROUTERS = (
 
 
 def create_app(settings: ApiSettings) -> ASGIApp:
-    """Return the ASGI application. It connects when it starts, and closes its connections when it stops."""
+    """Return the ASGI application. It connects on first use, and closes its connections when it stops.
+
+    Raises:
+        ConfigurationError: A URL, the collection's name or a setting of the search cannot be used.
+    """
     gate = Gate(create_routes(settings), settings, Bodies(settings.api_uploads))
     if not settings.api_cors_origins:
         return gate
@@ -55,11 +59,8 @@ def create_routes(settings: ApiSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.services = open_services(settings)
-        try:
-            yield
-        finally:
-            app.state.services.close()
+        yield
+        app.state.services.close()
 
     app = FastAPI(
         title="clipqueue",
@@ -71,6 +72,7 @@ def create_routes(settings: ApiSettings) -> FastAPI:
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
+    app.state.services = open_services(settings)
     for router in _ROUTERS:
         app.include_router(router)
     app.mount("/docs/assets", pages.docs_files())
@@ -107,7 +109,7 @@ async def _answer_http(request: Request, exc: Any) -> JSONResponse:
     return response
 
 
-async def _answer_bug(request: Request, exc: Any) -> JSONResponse:
+async def _answer_bug(request: Request, _: Any) -> JSONResponse:
     """Answer an unexpected error; the gate logs it."""
     error = ApiError(500, "internal_error", "an unexpected error; the log of the API has its traceback")
     return error_response(error, request.url.path, request.method)

@@ -30,6 +30,17 @@ _RETRY_S = 2
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 _TEI_TYPES = {400: "empty", 401: "unauthorized", 403: "unauthorized", 413: "validation", 422: "validation"}
 _TEI_TYPES |= {429: "overloaded", 503: "unhealthy", 504: "backend"}
+_ANSWERS: tuple[tuple[type[ClipqueueError], int, str, int | None], ...] = (
+    (InvalidJob, 400, "invalid_request", None),
+    (Overloaded, 429, "overloaded", 1),
+    (NoWorker, 503, "no_worker", _RETRY_S),
+    (QueryTimeout, 504, "timeout", _RETRY_S),
+    (BrokerUnavailable, 503, "redis_unavailable", _RETRY_S),
+    (StoreUnavailable, 503, "mongodb_unavailable", _RETRY_S),
+    (UnknownImage, 404, "image_not_found", None),
+    (OtherModel, 422, "other_model", None),
+    (SearchUnavailable, 503, "search_unavailable", _RETRY_S),
+)
 _FAULTS_OF_THE_IMAGE = ("receive", "fetch", "decode")
 
 
@@ -60,29 +71,14 @@ def bad_request(message: str, param: str | None = None, code: str = "invalid_req
 
 
 def as_api_error(exc: ClipqueueError, param: str | None = None) -> ApiError:
-    """Return the answer to an error of the client's functions."""
-    match exc:
-        case InvalidSearch():
-            return bad_request(str(exc), exc.param)
-        case InvalidJob():
-            return bad_request(str(exc), param)
-        case UnknownImage():
-            return ApiError(404, "image_not_found", str(exc), param="like")
-        case OtherModel():
-            return ApiError(422, "other_model", str(exc))
-        case SearchUnavailable():
-            return ApiError(503, "search_unavailable", str(exc), retry_after_s=_RETRY_S)
-        case EmbeddingFailed():
-            return _failed(exc, param)
-        case Overloaded():
-            return ApiError(429, "overloaded", str(exc), retry_after_s=1)
-        case NoWorker():
-            return ApiError(503, "no_worker", str(exc), retry_after_s=_RETRY_S)
-        case QueryTimeout():
-            return ApiError(504, "timeout", str(exc), retry_after_s=_RETRY_S)
-        case BrokerUnavailable() | StoreUnavailable():
-            code = "redis_unavailable" if isinstance(exc, BrokerUnavailable) else "mongodb_unavailable"
-            return ApiError(503, code, str(exc), retry_after_s=_RETRY_S)
+    """Return the answer to an error of the client's functions and of the search."""
+    if isinstance(exc, EmbeddingFailed):
+        return _failed(exc, param)
+    if isinstance(exc, InvalidSearch):
+        return bad_request(str(exc), exc.param)
+    for kind, status, code, retry_after_s in _ANSWERS:
+        if isinstance(exc, kind):
+            return ApiError(status, code, str(exc), param=param, retry_after_s=retry_after_s)
     return ApiError(503, "not_configured", str(exc))
 
 

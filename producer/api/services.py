@@ -42,8 +42,8 @@ class Services:
     def close(self) -> None:
         """Close all connections."""
         self.waiting.close()
-        self.searching.close()
         self.images.close()
+        self.searching.close()
         self.queries.close()
         self.broker.close()
 
