@@ -85,6 +85,7 @@ class QueryClient:
     def __init__(self, broker: Broker, *, max_queued: int = 256) -> None:
         self._broker = broker
         self._max_queued = max_queued
+        self._models: tuple[float, list[QueryModel]] = (float("-inf"), [])
         self._start_anew()
         _clients.add(self)
 
@@ -163,7 +164,6 @@ class QueryClient:
         self._wait_s = min(_WAIT_S, timeout_s / 2)
         self._reader = Broker(self._broker.url, timeout_s)
         self._threads = ThreadPoolExecutor(_ASKING_THREADS, thread_name_prefix="clipqueue-ask")
-        self._models: tuple[float, list[QueryModel]] = (float("-inf"), [])
 
     def _ask(self, wait: _Wait) -> None:
         self._check_model(wait.query.model)
