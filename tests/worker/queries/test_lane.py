@@ -80,8 +80,9 @@ def test_a_text_is_answered_while_image_batches_hang(
 ) -> None:
     worker.images.gate.clear()
     pixels = np.zeros((32, 32, 3), np.uint8)
-    bulk = [pool.submit(worker.batcher.embed, pixels) for _ in range(20)]
+    bulk = [pool.submit(worker.batcher.embed, pixels)]
     wait_for(lambda: worker.images.batches, "a batch")
+    bulk += [pool.submit(worker.batcher.embed, pixels) for _ in range(19)]
     assert asker.ask(Query.text("a"), LONG_S).dim == 48
     worker.images.gate.set()
     assert len([job.result() for job in bulk]) == 20
@@ -93,7 +94,9 @@ def test_a_picture_goes_before_the_images_that_wait(
 ) -> None:
     worker.images.gate.clear()
     pixels = np.zeros((32, 32, 3), np.uint8)
-    bulk = [pool.submit(worker.batcher.embed, pixels) for _ in range(20)]
+    bulk = [pool.submit(worker.batcher.embed, pixels)]
+    wait_for(lambda: worker.images.batches, "a batch")
+    bulk += [pool.submit(worker.batcher.embed, pixels) for _ in range(19)]
     wait_for(lambda: len(worker.batcher._waiting) == 19, "images that wait")
     query = pool.submit(asker.ask, Query.image_bytes(small_jpeg()), LONG_S)
     wait_for(lambda: worker.batcher._first, "the picture")
