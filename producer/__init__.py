@@ -5,17 +5,32 @@ their own: `from clipqueue import EmbeddingClient`. A program must use one of th
 loads the classes once for each name.
 """
 
-from .client.client import EmbeddingClient
-from .contract.errors import BrokerUnavailable, ClipqueueError, ConfigurationError, InvalidJob, StoreUnavailable
+from .client.client import AsyncEmbeddingClient, EmbeddingClient
+from .contract.errors import (
+    BrokerUnavailable,
+    ClipqueueError,
+    ConfigurationError,
+    EmbeddingFailed,
+    InvalidJob,
+    NoWorker,
+    Overloaded,
+    QueryTimeout,
+    StoreUnavailable,
+)
 from .contract.job import ImageJob, ObjectIdRef
 
 __all__ = [
+    "AsyncEmbeddingClient",
     "BrokerUnavailable",
     "ClipqueueError",
     "ConfigurationError",
     "EmbeddingClient",
+    "EmbeddingFailed",
     "ImageJob",
     "InvalidJob",
+    "NoWorker",
     "ObjectIdRef",
+    "Overloaded",
+    "QueryTimeout",
     "StoreUnavailable",
 ]

@@ -1,10 +1,11 @@
-"""The client that a backend imports. It pushes jobs on Redis and returns at once.
+"""The client that a backend imports. It pushes jobs on Redis and returns at once, and asks workers for single vectors.
 
 It never imports Celery, and it imports pymongo only when a job is recorded: a cold start must stay fast.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
+    from ..contract.queries import Query
     from ..documents.recording import JobRecorder
+    from .queries import QueryClient
 
 # A web request waits for it.
 _TIMEOUT_S = 2.0
@@ -64,7 +67,8 @@ class EmbeddingClient:
         self._mongodb_uri = mongodb_uri
         self._collection = collection
         self._recorder: JobRecorder | None = None
-        self._recorder_lock = threading.Lock()
+        self._queries: QueryClient | None = None
+        self._lock = threading.Lock()
 
     @classmethod
     def from_env(cls) -> Self:
@@ -121,8 +125,43 @@ class EmbeddingClient:
             count += len(chunk)
         return count
 
+    def embed_text(self, text: str, *, timeout_s: float = 2.0, model: str | None = None) -> list[float]:
+        """Return the unit vector of a search text from a worker that answers queries.
+
+        Args:
+            text: At most 8,192 characters. What is beyond the model's context is not embedded.
+            timeout_s: How long to wait for the answer, in seconds.
+            model: The model that must answer; by default any worker answers.
+
+        Raises:
+            InvalidJob: The text cannot be embedded.
+            NoWorker: No live worker answers queries, or none with this model.
+            Overloaded: Too many queries wait already.
+            QueryTimeout: No worker answered in time.
+            EmbeddingFailed: The model failed on this text.
+            BrokerUnavailable: Redis could not be reached or refused the query.
+        """
+        return self._connected_queries().ask(_text(text, model), timeout_s).floats()
+
+    def embed_image(self, image: str | bytes, *, timeout_s: float = 15.0, model: str | None = None) -> list[float]:
+        """Return the unit vector of a picture from a worker that answers queries. Nothing is saved.
+
+        Args:
+            image: The picture's URL, or the bytes of its file, at most 8 MiB.
+            timeout_s: As for `embed_text`.
+            model: As for `embed_text`.
+
+        Raises:
+            InvalidJob: The URL or the bytes cannot be used.
+            EmbeddingFailed: The picture cannot be downloaded, decoded or embedded; `code` says why, as for a job.
+            NoWorker, Overloaded, QueryTimeout, BrokerUnavailable: As for `embed_text`.
+        """
+        return self._connected_queries().ask(_image(image, model), timeout_s).floats()
+
     def close(self) -> None:
         """Close the connections."""
+        if self._queries is not None:
+            self._queries.close()
         self._broker.close()
         self._bulk_broker.close()
         if self._recorder is not None:
@@ -147,8 +186,16 @@ class EmbeddingClient:
         with broker.commands("did not accept the job", note, within_s=within_s) as redis:
             push(redis, jobs)
 
+    def _connected_queries(self) -> QueryClient:
+        with self._lock:
+            if self._queries is None:
+                from .queries import QueryClient  # noqa: PLC0415  (a program that only enqueues does not need it)
+
+                self._queries = QueryClient(self._broker)
+            return self._queries
+
     def _connected_recorder(self) -> JobRecorder:
-        with self._recorder_lock:
+        with self._lock:
             if self._recorder is None:
                 self._recorder = self._connect()
             return self._recorder
@@ -164,3 +211,69 @@ class EmbeddingClient:
         except ImportError:
             raise ConfigurationError("record=True needs clipqueue's extra 'mongo': pip install '.[mongo]'") from None
         return JobRecorder.connect(self._mongodb_uri, self._collection, self._mongodb_timeout_s)
+
+
+class AsyncEmbeddingClient:
+    """The client for programs with an event loop. It may be used from several loops.
+
+    The arguments are those of `EmbeddingClient`, and so are the errors of all methods.
+    """
+
+    def __init__(
+        self,
+        redis_url: str,
+        *,
+        mongodb_uri: str | None = None,
+        collection: str = DEFAULT_COLLECTION,
+        timeout_s: float | None = None,
+    ) -> None:
+        self._client = EmbeddingClient(redis_url, mongodb_uri=mongodb_uri, collection=collection, timeout_s=timeout_s)
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Return a client with the settings of the environment, as `EmbeddingClient.from_env` does."""
+        return cls(redis_url_from_env(), mongodb_uri=mongodb_uri(), collection=collection_name())
+
+    async def enqueue(self, image_id: object, url: str, *, force: bool = False, record: bool = False) -> str:
+        """Enqueue one image and return the task's id."""
+        return await asyncio.to_thread(self._client.enqueue, image_id, url, force=force, record=record)
+
+    async def enqueue_many(self, jobs: Iterable[tuple[Any, str]], *, force: bool = False, record: bool = False) -> int:
+        """Enqueue many images, in chunks of 500, and return how many. A thread iterates over `jobs`."""
+        return await asyncio.to_thread(self._client.enqueue_many, jobs, force=force, record=record)
+
+    async def embed_text(self, text: str, *, timeout_s: float = 2.0, model: str | None = None) -> list[float]:
+        """Return the unit vector of a search text."""
+        answer = await self._client._connected_queries().ask_async(_text(text, model), timeout_s)  # noqa: SLF001
+        return answer.floats()
+
+    async def embed_image(
+        self, image: str | bytes, *, timeout_s: float = 15.0, model: str | None = None
+    ) -> list[float]:
+        """Return the unit vector of a picture."""
+        answer = await self._client._connected_queries().ask_async(_image(image, model), timeout_s)  # noqa: SLF001
+        return answer.floats()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _text(text: str, model: str | None) -> Query:
+    from ..contract.queries import Query  # noqa: PLC0415  (as above)
+
+    return Query.text(text, model)
+
+
+def _image(image: str | bytes, model: str | None) -> Query:
+    from ..contract.queries import Query  # noqa: PLC0415  (as above)
+
+    return Query.image_url(image, model) if isinstance(image, str) else Query.image_bytes(image, model)

@@ -48,6 +48,8 @@ class WorkerHeartbeat(TypedDict):
     `started_at` and `at` (when the heartbeat was written) are milliseconds since the epoch by the worker's clock.
     `precision` is `fp32`, `bf16` or `fp16`; `device` is where the model runs, such as `cpu` or `cuda:1`.
     `store_away` is true while MongoDB is unavailable to the worker, which then consumes no messages.
+    `images` and `queries` say what the worker serves; `dim` is the length of its vectors, and `context_length` the most
+    tokens of a text. Workers of earlier versions serve images only, and have none of these four.
     """
 
     node: str
@@ -63,3 +65,7 @@ class WorkerHeartbeat(TypedDict):
     started_at: int
     at: int
     store_away: bool
+    images: NotRequired[bool]
+    queries: NotRequired[bool]
+    dim: NotRequired[int]
+    context_length: NotRequired[int]

@@ -78,7 +78,7 @@ class ImageJob:
         `parse_image_id` accepts.
         """
         parsed = parse_image_id(image_id)
-        return cls(parsed, url, _clock.next_ms(str(parsed).lower()), force, str(uuid.uuid4()))
+        return cls(parsed, url, next_enqueue_ms(parsed), force, str(uuid.uuid4()))
 
     def to_kwargs(self) -> dict[str, Any]:
         """Return the task's keyword arguments, ready for JSON."""
@@ -125,6 +125,11 @@ def parse_image_id(value: object) -> ImageId:
         raise InvalidJob('image_id must be a string or {"$oid": "<24 hex digits>"}')
     _check_id(value)
     return value
+
+
+def next_enqueue_ms(image_id: ImageId) -> int:
+    """Return the time of a job for this image that is enqueued now: later than any other of this process for it."""
+    return _clock.next_ms(str(image_id).lower())
 
 
 def read_enqueued_at(kwargs: Mapping[str, Any]) -> int:

@@ -1,0 +1,86 @@
+"""Reads the heartbeats that worker processes write to Redis. An unreadable heartbeat is counted and raises no error."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NotRequired, cast, get_args, get_origin, get_type_hints
+
+from ..contract.fields import WorkerHeartbeat
+from ..contract.job import MAX_TIME_MS
+from ..contract.names import HEARTBEAT_TTL_S, WORKER_KEY
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+# A heartbeat without the fields that are `NotRequired` comes from a worker of an earlier version, which is as alive.
+_HINTS = get_type_hints(WorkerHeartbeat, include_extras=True)
+_OPTIONAL: dict[str, type] = {
+    name: get_args(hint)[0] for name, hint in _HINTS.items() if get_origin(hint) is NotRequired
+}
+_REQUIRED: dict[str, type] = {name: hint for name, hint in _HINTS.items() if name not in _OPTIONAL}
+
+
+@dataclass(frozen=True)
+class LiveWorker:
+    """A worker whose heartbeat has not expired.
+
+    Attributes:
+        heartbeat: The heartbeat as the worker wrote it.
+        ahead_s: Seconds that the worker's clock is ahead of the clock of Redis.
+    """
+
+    heartbeat: WorkerHeartbeat
+    ahead_s: float
+
+
+@dataclass(frozen=True)
+class LiveWorkers:
+    """The live workers, sorted by node name, and the number of heartbeats that could not be read."""
+
+    workers: tuple[LiveWorker, ...]
+    unreadable: int
+
+    @property
+    def heartbeats(self) -> list[WorkerHeartbeat]:
+        """The heartbeat of each worker."""
+        return [worker.heartbeat for worker in self.workers]
+
+
+def read_workers(redis: Redis) -> LiveWorkers:
+    """Return the workers that use this Redis. Raises what redis-py raises."""
+    keys = sorted(redis.scan_iter(match=WORKER_KEY + "*", count=1000))
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.time()
+    for key in keys:
+        pipeline.get(key)
+        pipeline.pttl(key)
+    (seconds, micros), *answers = pipeline.execute(raise_on_error=False)  # a key of another type is unreadable
+    now_ms = 1e3 * seconds + micros / 1e3
+    found = [
+        (_read_heartbeat(raw) if ttl_ms > 0 else None, ttl_ms)  # a key without an expiry does not prove a live worker
+        for raw, ttl_ms in zip(answers[::2], answers[1::2], strict=True)
+        if raw is not None  # it has expired since the scan
+    ]
+    alive = (LiveWorker(heartbeat, _ahead_s(heartbeat, now_ms, ttl_ms)) for heartbeat, ttl_ms in found if heartbeat)
+    return LiveWorkers(tuple(alive), unreadable=sum(heartbeat is None for heartbeat, _ in found))
+
+
+def _ahead_s(heartbeat: WorkerHeartbeat, now_ms: float, ttl_ms: int) -> float:
+    # The key's remaining time to live tells when it was written, by the clock of Redis.
+    written_ms = now_ms - (1000 * HEARTBEAT_TTL_S - ttl_ms)
+    return (heartbeat["at"] - written_ms) / 1e3
+
+
+def _read_heartbeat(raw: Any) -> WorkerHeartbeat | None:
+    try:
+        heartbeat: Any = json.loads(raw)
+        fields = {name: heartbeat[name] for name in _REQUIRED}
+        if any(type(fields[name]) is not kind for name, kind in _REQUIRED.items()):
+            return None
+        fields |= {name: heartbeat[name] for name, kind in _OPTIONAL.items() if type(heartbeat.get(name)) is kind}
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    if not all(0 <= fields[name] <= MAX_TIME_MS for name in ("started_at", "at")):
+        return None
+    return cast("WorkerHeartbeat", fields)
