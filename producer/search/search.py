@@ -61,8 +61,12 @@ class ImageSearch:
 
     def close(self) -> None:
         """Stop the refresh in the background and close the connections; `embed` stays open."""
-        self._backends.close()
+        self.close_backends()
         self._collection.database.client.close()
+
+    def close_backends(self) -> None:
+        """Stop the refresh in the background; the collection's connections stay open."""
+        self._backends.close()
 
     def search(self, query: SearchQuery) -> SearchPage:
         """Return a page of hits.
