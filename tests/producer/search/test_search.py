@@ -74,11 +74,14 @@ def test_a_stored_image_is_searched_without_the_model_and_is_no_hit(
 
 
 def test_object_ids_are_found_by_their_hex_digits(search: ImageSearch, photos: Collection[Document]) -> None:
-    one, other = ObjectId(), ObjectId()
-    photos.insert_many([photo(one, unit(1)), photo(other, unit(1, 1)), photo(str(other), unit(0, 1))])
+    one, other, text = ObjectId(), ObjectId(), str(ObjectId())
+    photos.insert_many([photo(one, unit(1)), photo(other, unit(1, 1)), photo(text, unit(0, 1))])
     for like in (str(one), ObjectIdRef(str(one))):
         page = search.search(SearchQuery(like=(like,)))
-        assert [hit.image_id for hit in page.hits] == [ObjectIdRef(str(other)), str(other)]
+        assert [hit.image_id for hit in page.hits] == [ObjectIdRef(str(other)), text]
+    assert len(search.search(SearchQuery(like=(text,))).hits) == 2
+    with pytest.raises(UnknownImage):
+        search.search(SearchQuery(like=(ObjectIdRef(text),)))
 
 
 def test_parts_are_weighted_and_subtracted(search: ImageSearch, many: dict[str, Any], embed: FakeEmbed) -> None:
@@ -123,7 +126,9 @@ def test_an_unknown_image_is_named(search: ImageSearch, photos: Collection[Docum
 def test_vectors_of_two_models_are_never_compared(
     search: ImageSearch, photos: Collection[Document], embed: FakeEmbed
 ) -> None:
-    photos.insert_many([photo("old", unit(1), OTHER_MODEL), photo("new", unit(1)), photo("old-2", unit(1), OTHER_MODEL)])
+    photos.insert_many(
+        [photo("old", unit(1), OTHER_MODEL), photo("new", unit(1)), photo("old-2", unit(1), OTHER_MODEL)]
+    )
     assert ids(search.search(RED)) == ["new"]
     assert ids(search.search(SearchQuery(like=("old",)))) == ["old-2"]
     for query in (
