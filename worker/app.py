@@ -55,7 +55,7 @@ def create_app(settings: Settings) -> WorkerApp:
     install()
     connection = celery_settings(parse_redis_url(settings.redis_url))
     celery = WorkerApp("clipqueue", broker=connection["broker_url"], include=["worker.tasks"], set_as_current=False)
-    celery.state = ProcessState(settings.drain_s)
+    celery.state = ProcessState(settings.drain_s, serves_images=settings.serves_images)
     celery.conf.broker_use_ssl = connection["broker_use_ssl"]
     celery.conf.update(
         task_queues=[Queue(IMAGE_QUEUE)],  # type: ignore[no-untyped-call]
@@ -136,7 +136,7 @@ def _start(sender: Any, **_: Any) -> None:
         if sender.options.get("heartbeat_interval") is None:
             sender.options["heartbeat_interval"] = EVENT_HEARTBEAT_S
         app.conf.broker_transport_options["max_unacked"] = 2 * sender.concurrency
-        app.runtime.watchdog.start()
+        app.runtime.start()
         # The model and its libraries are half a million long-lived objects. Collecting garbage among them would stop
         # every thread for a fifth of a second now and then.
         gc.freeze()

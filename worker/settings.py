@@ -69,6 +69,17 @@ class Settings(BaseSettings):
         "clearly faster one, else fp32; on a GPU half the bits, unless they are clearly slower.",
     )
 
+    serve: Literal["images,queries", "images", "queries"] = Field(
+        "images,queries",
+        description="What the worker does: embed the images of the queue, answer queries, or both. With `queries` it "
+        "loads the text tower alone until a picture comes.",
+    )
+    query_slack_ms: int = Field(
+        150,
+        ge=1,
+        description="Maximum duration in milliseconds of a batch of images while queries arrive, and for 30 s after "
+        "the last one.",
+    )
     concurrency: int = Field(
         64,
         ge=1,
@@ -144,6 +155,21 @@ class Settings(BaseSettings):
         "the temporary folder; then the check is about all workers of this user on this host.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The log level of the worker.")
+
+    @property
+    def serves_images(self) -> bool:
+        """Whether the worker consumes the queue."""
+        return "images" in self.serve
+
+    @property
+    def serves_queries(self) -> bool:
+        """Whether the worker answers queries."""
+        return "queries" in self.serve
+
+    @field_validator("serve", mode="before")
+    @classmethod
+    def _order_serve(cls, value: object) -> object:
+        return ",".join(sorted(part.strip() for part in value.split(","))) if isinstance(value, str) else value
 
     @field_validator("redis_url")
     @classmethod

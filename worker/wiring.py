@@ -19,8 +19,10 @@ from worker.decode.pillow import DecodeLimits
 from worker.decode.pool import DecodePool, ProcessLimits
 from worker.encode.batcher import Batcher
 from worker.encode.cpus import usable_cpus
+from worker.encode.later import LaterEncoder
 from worker.encode.load import Load
-from worker.errors import BrokerUnsupported
+from worker.encode.slack import Slack
+from worker.errors import BrokerUnsupported, ModelUnavailable
 from worker.fetch.dns import NameserverResolver, ThreadedResolver
 from worker.fetch.fetcher import FetchRules, HttpFetcher
 from worker.fetch.guard import Guard
@@ -30,14 +32,22 @@ from worker.lifecycle.heartbeat import Heartbeat
 from worker.lifecycle.pulse import Pulse
 from worker.lifecycle.watchdog import Watchdog
 from worker.pipeline import Pipeline, StageLimits
+from worker.queries.inbox import WAIT_S, Inbox
+from worker.queries.lane import QueryLane
+from worker.queries.pictures import PictureAnswers, PictureStages
+from worker.queries.texts import TextAnswers
 from worker.selftest.guard import check_guard
 from worker.settings import parse_ports
 from worker.store.mongo import MongoStore
 from worker.store.outage import ResilientStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from producer.contract.fields import WorkerHeartbeat
+    from worker.encode.batcher import Encoder
     from worker.encode.open_clip import OpenClipEncoder
+    from worker.encode.tokens import TextEncoder
     from worker.fetch.dns import Resolve
     from worker.lifecycle.state import ProcessState
     from worker.settings import Settings
@@ -56,6 +66,7 @@ class Runtime:
 
     Attributes:
         concurrency: Images in flight, as many as the model can serve in time.
+        lane: Answers queries; None if the worker does not.
     """
 
     pipeline: Pipeline
@@ -68,9 +79,18 @@ class Runtime:
     parking: Parking
     watchdog: Watchdog
     concurrency: int
+    lane: QueryLane | None = None
+
+    def start(self) -> None:
+        """Show that the worker lives, and answer queries."""
+        if self.lane:
+            self.lane.start()
+        self.watchdog.start()
 
     def close(self) -> None:
         """End threads and processes, then close connections. Call it when no task runs."""
+        if self.lane:
+            self.lane.close()
         self.watchdog.close()
         self.batcher.close()
         self.fetcher.close()
@@ -104,15 +124,16 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
     broker = Broker(settings.redis_url)
     refuse_cluster(broker)
     pulse = Pulse(node, settings.health_file)
-    encoder, load = _load_encoder(settings)
+    model = _load_model(settings) if settings.serves_images else _load_texts(settings)
+    encoder, load = model.encoder, model.load
     decoder = build_decoder(settings, encoder.spec)
-    decoder.warm_up()
     batcher = Batcher(
-        encoder,
+        model.images,
         max_batch_size=load.batch_size,
         max_waiting=load.concurrency,
         timeout_s=settings.encode_s,
         threads=encoder.threads,
+        slack=model.slack,
     )
     store, fetcher = ResilientStore(mongo, state.outage, state.drain), build_fetcher(settings)
     pipeline = Pipeline(
@@ -124,10 +145,15 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         drain=state.drain,
         limits=StageLimits(settings.decode_s, settings.encode_s, settings.store_s),
     )
-    template = _describe(settings, node, encoder, mongo.database, load.concurrency)
-    heartbeat = Heartbeat(broker, state.consumption, state.outage, template)
+    lane = _build_lane(settings, state, model, PictureStages(fetcher, decoder, batcher, store, model.prepare))
+    template = _describe(settings, node, model, mongo.database)
+    heartbeat = Heartbeat(
+        broker, state.consumption, state.outage, template, (lambda: lane.is_answering) if lane else lambda: False
+    )
     jobs_broker = Broker(settings.redis_url)  # not the heartbeat's, so that no job delays it
-    store.ping()
+    if settings.serves_images:
+        decoder.warm_up()
+        store.ping()
     return Runtime(
         pipeline=pipeline,
         store=store,
@@ -138,8 +164,16 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         quarantine=Quarantine(jobs_broker, state.isolation, state.drain.raise_if_draining),
         parking=Parking(jobs_broker),
         # A job waits at most `encode_s` for its vector. Twice that leaves a margin.
-        watchdog=Watchdog(heartbeat, batcher, pulse, state.loop, hang_s=2 * settings.encode_s, on_exit=decoder.close),
-        concurrency=load.concurrency,
+        watchdog=Watchdog(
+            heartbeat,
+            [batcher, lane] if lane else [batcher],
+            pulse,
+            state.loop,
+            hang_s=2 * settings.encode_s,
+            on_exit=decoder.close,
+        ),
+        concurrency=load.concurrency if settings.serves_images else 1,
+        lane=lane,
     )
 
 
@@ -164,14 +198,67 @@ def refuse_cluster(broker: Broker) -> None:
         pass
 
 
-def _load_encoder(settings: Settings) -> tuple[OpenClipEncoder, Load]:
-    """Load and warm the model; return it with the images that it can serve in time."""
+@dataclass(frozen=True)
+class _Model:
+    """A model that is loaded and warm.
+
+    Attributes:
+        encoder: The model, or its text tower alone.
+        images: Encodes images: the same encoder, or one that is loaded with the first picture.
+        texts: Encodes texts; None if no query is answered.
+        load: The images that it can serve in time.
+        slack: Limits the batches while queries arrive.
+        prepare: Loads what the first picture needs.
+    """
+
+    encoder: OpenClipEncoder
+    images: Encoder
+    texts: TextEncoder | None
+    load: Load
+    slack: Slack
+    prepare: Callable[[], object] = lambda: None
+
+
+def _load_model(settings: Settings) -> _Model:
     from worker.encode.open_clip import EncoderConfig, OpenClipEncoder  # noqa: PLC0415  (imports torch)
 
     encoder = OpenClipEncoder(EncoderConfig.of(settings))
     per_image_s = encoder.warm_up()
     logger.info("model %s ready: %s", encoder.model_id, encoder.describe())
-    return encoder, fit_load(settings, encoder, per_image_s)
+    texts: TextEncoder | None = None
+    if settings.serves_queries:
+        try:
+            texts = encoder.texts
+        except ModelUnavailable as exc:
+            logger.warning("this worker answers no queries: %s", exc)
+    slack = Slack.of(settings.query_slack_ms / 1e3, per_image_s)
+    return _Model(encoder, encoder, texts, fit_load(settings, encoder, per_image_s), slack)
+
+
+def _load_texts(settings: Settings) -> _Model:
+    """Load the text tower alone."""
+    from worker.encode.open_clip import EncoderConfig, OpenClipEncoder  # noqa: PLC0415  (imports torch)
+
+    def load_images() -> OpenClipEncoder:
+        encoder = OpenClipEncoder(EncoderConfig.of(settings, "image"))
+        encoder.warm_up()
+        logger.info("image tower ready: %s", encoder.describe())
+        return encoder
+
+    encoder, later = OpenClipEncoder(EncoderConfig.of(settings, "text")), LaterEncoder(load_images)
+    texts = encoder.texts
+    logger.info("text tower of the model %s ready: %s", encoder.model_id, encoder.describe())
+    return _Model(encoder, later, texts, Load.of(settings), Slack(), later.load)
+
+
+def _build_lane(settings: Settings, state: ProcessState, model: _Model, stages: PictureStages) -> QueryLane | None:
+    if model.texts is None:
+        return None
+    model_id = model.encoder.model_id
+    broker = Broker(settings.redis_url, 2 * WAIT_S)
+    inbox = Inbox(broker, model_id, state.consumption.process, lambda: state.drain.is_draining)
+    texts, pictures = TextAnswers(model.texts, model_id), PictureAnswers(inbox, stages, model_id)
+    return QueryLane(inbox, texts, pictures, model=model_id, slack=model.slack, drain=state.drain)
 
 
 def fit_load(settings: Settings, encoder: OpenClipEncoder, per_image_s: float) -> Load:
@@ -190,10 +277,9 @@ def fit_load(settings: Settings, encoder: OpenClipEncoder, per_image_s: float) -
     return replace(load, batch_size=min(load.batch_size, encoder.batch_size))
 
 
-def _describe(
-    settings: Settings, node: str, encoder: OpenClipEncoder, database: str, concurrency: int
-) -> WorkerHeartbeat:
-    return {
+def _describe(settings: Settings, node: str, model: _Model, database: str) -> WorkerHeartbeat:
+    encoder = model.encoder
+    heartbeat: WorkerHeartbeat = {
         "node": node,
         "version": version("clipqueue"),
         "model": encoder.model_id,
@@ -201,13 +287,19 @@ def _describe(
         "device": encoder.device,
         "database": database,
         "collection": settings.collection,
-        "concurrency": concurrency,
+        "concurrency": model.load.concurrency,
         "visibility_timeout_s": settings.visibility_timeout_s,
         "upsert": settings.upsert,
         "started_at": now_ms(),
         "at": now_ms(),
         "store_away": False,
+        "images": settings.serves_images,
+        "queries": model.texts is not None,
+        "dim": encoder.dim,
     }
+    if model.texts is not None:
+        heartbeat["context_length"] = model.texts.context_length
+    return heartbeat
 
 
 def build_fetcher(settings: Settings) -> HttpFetcher:

@@ -19,8 +19,8 @@ UNACKED_INDEX = "unacked_index"
 # `WorkerHeartbeat` as JSON. The key expires HEARTBEAT_TTL_S seconds after the last heartbeat.
 WORKER_KEY = "clipqueue:worker:"
 HEARTBEAT_TTL_S = 30
-# Queries: lists of ids, which workers take from the tail. Any worker reads the first one; the other one, which ends with
-# the model's name, is read by the workers that run this model. A list expires QUERY_LIST_TTL_MS after the last query.
+# Queries: lists of ids, which workers take from the tail. All workers read this one. The workers that run a model also
+# read the list with a colon and the model's name appended. A list expires QUERY_LIST_TTL_MS after the last query.
 QUERIES = "clipqueue:queries"
 QUERY_LIST_TTL_MS = 60_000
 # A query as JSON: this prefix and its id. Its expiry is the asker's deadline. The same with IMAGE_SUFFIX has the bytes
@@ -30,8 +30,9 @@ IMAGE_SUFFIX = ":image"
 # Answers: a list for each asker. It expires ANSWERS_TTL_MS after the last answer.
 ANSWERS_KEY = "clipqueue:answers:"
 ANSWERS_TTL_MS = 60_000
-# A sorted set of the workers that answer queries: a JSON object with `node`, `model`, `dim` and `context_length`, scored
-# by its last heartbeat in seconds since the epoch by the clock of Redis. One older than HEARTBEAT_TTL_S is dead.
+# A sorted set of the workers that answer queries: for each a JSON object with `node`, `model`, `dim` and
+# `context_length`, scored by its last heartbeat, in seconds since the epoch by the clock of Redis. Workers whose last
+# heartbeat is older than HEARTBEAT_TTL_S are dead.
 QUERY_WORKERS = "clipqueue:query_workers"
 DEFAULT_DATABASE = "clipqueue"
 DEFAULT_COLLECTION = "images"

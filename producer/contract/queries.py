@@ -196,9 +196,9 @@ def read_request(query_id: str, raw: bytes) -> Request:
     reply = request.get("reply")
     if not isinstance(reply, str) or len(reply) > _MAX_REPLY_CHARS or not _REPLY.fullmatch(reply):
         raise BadRequest(f"the request's 'reply' is not a key that starts with {ANSWERS_KEY}")
+    if request.get("v") != _VERSION or request.get("id") != query_id:
+        raise BadRequest(f"the request's 'v' must be {_VERSION}, and its 'id' must be that of its key", reply)
     try:
-        if request.get("v") != _VERSION or request.get("id") != query_id:
-            raise InvalidJob(f"the request's 'v' must be {_VERSION}, and its 'id' must be that of its key")
         return Request(query_id, reply, _read_query(request))
     except InvalidJob as exc:
         raise BadRequest(str(exc), reply) from None

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from worker.encode.tokens import Tokens
 from worker.spec import PreprocessSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from worker.settings import Settings
@@ -26,6 +29,8 @@ NAN_MODEL = "fake/nan"
 # exists.
 FORWARD_PASS_S = "FAKE_ENCODER_FORWARD_PASS_S"
 BLOCKED_BY = "FAKE_ENCODER_BLOCKED_BY"
+# The same for the forward passes of texts.
+TEXTS_BLOCKED_BY = "FAKE_ENCODER_TEXTS_BLOCKED_BY"
 
 _SIDE = 32
 _CELL = 8
@@ -38,8 +43,29 @@ class EncoderConfig:
     model: str
 
     @classmethod
-    def of(cls, settings: Settings) -> EncoderConfig:
+    def of(cls, settings: Settings, tower: str = "both") -> EncoderConfig:  # noqa: ARG003
         return cls(settings.clip_model)
+
+
+class TextTower:
+    """Returns a vector that depends on the words of a text and on the model. Its context has 16 tokens."""
+
+    context_length = 16
+
+    def __init__(self, rotation: NDArray[np.float32]) -> None:
+        self._rotation = rotation
+
+    def tokenize(self, text: str) -> Tokens:
+        words = [zlib.crc32(word.encode()) for word in text.lower().split()]
+        ids = np.array(words[: self.context_length], np.int64)
+        return Tokens(ids, len(ids), len(words) > self.context_length)
+
+    def encode(self, tokens: Sequence[Tokens]) -> NDArray[np.float32]:
+        while os.path.exists(os.environ.get(TEXTS_BLOCKED_BY, "")):  # noqa: PTH110  (Path("") exists)
+            time.sleep(0.05)
+        vectors = [np.random.default_rng(text.ids).standard_normal(len(self._rotation)) for text in tokens]
+        units = [vector / np.linalg.norm(vector) for vector in vectors]
+        return np.asarray(np.stack(units) @ self._rotation, dtype=np.float32)
 
 
 class OpenClipEncoder:
@@ -55,6 +81,7 @@ class OpenClipEncoder:
         rng = np.random.default_rng(zlib.crc32(config.model.encode()))
         rotation = np.linalg.qr(rng.standard_normal((self.dim, self.dim)))[0].astype(np.float32)
         self._rotation = np.full_like(rotation, np.nan) if config.model == NAN_MODEL else rotation
+        self.texts = TextTower(self._rotation)
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         time.sleep(float(os.environ.get(FORWARD_PASS_S, "0")))

@@ -19,6 +19,7 @@ COMMAND = "python -m tests.support.settings_page"
 GROUPS = {
     "Connections": ("redis_url", "mongodb_uri", "collection", "upsert"),
     "Model": ("clip_model", "clip_pretrained", "device", "precision", "concurrency", "batch_size", "model_threads"),
+    "Queries": ("serve", "query_slack_ms"),
     "Downloads": tuple(name for name in Settings.model_fields if name.startswith("fetch_")),
     "Decoding": tuple(
         name
@@ -34,7 +35,7 @@ GROUPS = {
 
 _HEAD = """# Settings
 
-Which variables does clipqueue read? A worker reads the variables of the first six tables once, at
+Which variables does clipqueue read? A worker reads the variables of the first seven tables once, at
 startup. If a value is invalid, the worker exits and names the variable.
 """
 _TAIL = """## Rules between settings

@@ -19,6 +19,7 @@ from producer.contract.names import (
     PARKED_DROPPED,
     PARKED_LIST,
     PARKED_MAX_BYTES,
+    QUERY_WORKERS,
     UNACKED,
     UNACKED_INDEX,
 )
@@ -184,9 +185,15 @@ local queue, index = unpack(KEYS)
 redis.call('LPUSH', queue, ARGV[1])
 """
 
-_HEARTBEAT = """
+# The second key has the workers that answer queries. Those whose heartbeats have ended are removed.
+_HEARTBEAT = f"""
+{_CLOCK}
 redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+if ARGV[3] ~= '' then
+  redis.call('ZADD', KEYS[2], now, ARGV[3])
+  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - ARGV[2])
+end
 """
 
 _START_ALONE = """
@@ -279,9 +286,17 @@ def republish(redis: redis.Redis, message: str) -> None:
     _run(redis, _REPUBLISH, [IMAGE_QUEUE, UNACKED_INDEX], [message])
 
 
-def write_heartbeat(redis: redis.Redis, key: str, heartbeat: str, ttl_s: int) -> None:
-    """Set a key that expires after `ttl_s`."""
-    _run(redis, _HEARTBEAT, [key], [heartbeat, ttl_s])
+def write_heartbeat(redis: redis.Redis, key: str, heartbeat: str, ttl_s: int, query_worker: str = "") -> None:
+    """Set a key that expires after `ttl_s`.
+
+    Args:
+        redis: The client.
+        key: The worker's key.
+        heartbeat: The heartbeat as JSON.
+        ttl_s: Seconds until the worker counts as dead.
+        query_worker: Its entry among the workers that answer queries; empty if it answers none.
+    """
+    _run(redis, _HEARTBEAT, [key, QUERY_WORKERS], [heartbeat, ttl_s, query_worker])
 
 
 def start_alone(redis: redis.Redis, key: str, times_lost: int, keep_s: int) -> int:

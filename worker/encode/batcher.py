@@ -1,7 +1,7 @@
 """Collects the images in flight into batches for the threads that run the model.
 
 There is no fixed wait: a free model thread takes all waiting images, up to the maximum batch size, and the next batch
-forms while it runs.
+forms while it runs. The pictures of queries go first, in a batch of their own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from worker.encode.batch_size import BatchSize
+from worker.encode.slack import Slack
 from worker.errors import BadVector, EncodeFailed, EncoderBroken, OutOfMemory
 
 if TYPE_CHECKING:
@@ -64,14 +65,22 @@ class Batcher:
         max_waiting: Maximum number of images that wait; further callers block in `embed`.
         timeout_s: Seconds that one image may wait for its vector.
         threads: The number of model threads, and so of calls of the encoder at the same time.
+        slack: Limits the batches of images in flight while queries arrive.
 
     Attributes:
         is_broken: Whether the encoder failed for good. Then no image gets a vector from this process any more.
         running_calls: The serial numbers of the encoder calls in progress.
     """
 
-    def __init__(
-        self, encoder: Encoder, *, max_batch_size: int, max_waiting: int, timeout_s: float, threads: int = 1
+    def __init__(  # noqa: PLR0913  (limits)
+        self,
+        encoder: Encoder,
+        *,
+        max_batch_size: int,
+        max_waiting: int,
+        timeout_s: float,
+        threads: int = 1,
+        slack: Slack | None = None,
     ) -> None:
         self.is_broken = False
         self.running_calls: set[int] = set()
@@ -80,7 +89,9 @@ class Batcher:
         self._batch_size = BatchSize(max_batch_size)
         self._timeout_s = timeout_s
         self._max_waiting = max_waiting
+        self._slack = slack or Slack()
         self._waiting: deque[_Request] = deque()
+        self._first: deque[_Request] = deque()
         self._busy_threads: set[int] = set()
         self._changed = threading.Condition()
         self._is_closing = False
@@ -90,8 +101,12 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
-    def embed(self, pixels: NDArray[np.uint8]) -> Embedded:
-        """Wait for the vector of one image; `pixels` is uint8 of shape (height, width, 3).
+    def embed(self, pixels: NDArray[np.uint8], *, first: bool = False) -> Embedded:
+        """Wait for the vector of one image.
+
+        Args:
+            pixels: uint8 of shape (height, width, 3).
+            first: Whether the image goes before all others, because a query waits for it.
 
         Raises:
             EncodeFailed: The model failed on this image, did not answer in time, or the worker is stopping.
@@ -100,7 +115,7 @@ class Batcher:
         request = _Request(pixels)
         deadline = time.monotonic() + self._timeout_s
         try:
-            self._enqueue(request)
+            self._enqueue(request, first=first)
             return request.future.result(deadline - time.monotonic())
         except TimeoutError:
             request.future.cancel()
@@ -115,16 +130,16 @@ class Batcher:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _enqueue(self, request: _Request) -> None:
+    def _enqueue(self, request: _Request, *, first: bool) -> None:
         with self._changed:
             has_room = self._changed.wait_for(
-                lambda: self._is_closing or len(self._waiting) < self._max_waiting, self._timeout_s
+                lambda: self._is_closing or first or len(self._waiting) < self._max_waiting, self._timeout_s
             )
             if self._is_closing:
                 raise EncodeFailed("the worker is stopping")
             if not has_room:
                 raise TimeoutError
-            self._waiting.append(request)
+            (self._first if first else self._waiting).append(request)
             self._changed.notify_all()
 
     def _run(self, index: int) -> None:
@@ -142,9 +157,14 @@ class Batcher:
             self._busy_threads.discard(index)
             self._changed.notify_all()
             self._changed.wait_for(
-                lambda: self._busy_threads.issuperset(range(index)) if self._waiting else self._is_closing,
+                lambda: (
+                    self._busy_threads.issuperset(range(index)) if self._first or self._waiting else self._is_closing
+                ),
             )
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch_size.current))]
+            size, source = self._batch_size.current, self._first
+            if not source:
+                size, source = self._slack.limit(size), self._waiting
+            batch = [source.popleft() for _ in range(min(len(source), size))]
             self._busy_threads.add(index)
             self._changed.notify_all()
         return batch

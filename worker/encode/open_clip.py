@@ -6,7 +6,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from worker.encode.device import CpuShares, choose_device, current_device
 from worker.encode.failures import call_on_device
 from worker.encode.load import Load, halvings
 from worker.encode.precision import cast_model
+from worker.encode.texts import TextTower
 from worker.encode.weights import load_model, load_tokenizer, model_id
 from worker.errors import EncoderError, ModelUnavailable, OutOfMemory
 from worker.spec import PreprocessSpec
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+Tower = Literal["both", "text", "image"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class EncoderConfig:
         threads: How many threads call `encode` at the same time; 0 chooses a number for the device. None means one
             caller, and leaves PyTorch's thread count unchanged.
         load: The images that the worker may have in flight. The precision is measured with the batch that fits.
+        tower: Keep only this tower of the model in memory; by default both.
     """
 
     model: str
@@ -46,9 +49,10 @@ class EncoderConfig:
     precision: str = "auto"
     threads: int | None = None
     load: Load = field(default_factory=Load)
+    tower: Tower = "both"
 
     @classmethod
-    def of(cls, settings: Settings) -> EncoderConfig:
+    def of(cls, settings: Settings, tower: Tower = "both") -> EncoderConfig:
         """Return the configuration that the worker's settings choose."""
         return cls(
             settings.clip_model,
@@ -57,6 +61,7 @@ class EncoderConfig:
             settings.precision,
             settings.model_threads,
             Load.of(settings),
+            tower,
         )
 
 
@@ -86,14 +91,17 @@ class OpenClipEncoder:
         self.model_id = model_id(config.model, config.pretrained)
         self.spec, mean, std = _read_preprocessing(model.visual.preprocess_cfg, config.model)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        _keep(model, config.tower)
         self._name = config.model
-        self._tokenize: Callable[[list[str]], Any] | None = None
+        self._has_images = config.tower != "text"
+        self._tokenize: Callable[..., Any] | None = None
+        self._texts: TextTower | None = None
         self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std, device=self.device).view(1, 3, 1, 1) * 255
         self._model = self._on_device(lambda: model.to(self.device))
-        self.dim = int(self._on_device(lambda: self._forward(self._noise(1))).shape[1])
-        self.batch_size = config.load.largest_batch(self.threads)
-        if config.precision == "auto":
+        self.dim = int(self._on_device(lambda: self._run_noise(self._model, 1)).shape[1])
+        self.batch_size = config.load.largest_batch(self.threads) if self._has_images else 1
+        if config.precision == "auto" and self._has_images:
             self.batch_size = self._fit_batch(config.load)
         cast = cast_model(self._model, config.precision, self.device, self._run_noise, self.batch_size)
         self._model, self.precision, self.precision_reason = cast.model, cast.precision, cast.reason
@@ -126,10 +134,26 @@ class OpenClipEncoder:
         Raises:
             ModelUnavailable: The model's tokenizer cannot be loaded; some come from a hub, or need transformers.
         """
+        with torch.inference_mode():
+            return _normalize(self._model.encode_text(self._tokenizer(list(texts)).to(self.device)))
+
+    @property
+    def texts(self) -> TextTower:
+        """The text tower, for queries. The first use loads the tokenizer and tries the tower.
+
+        Raises:
+            ModelUnavailable: The model's tokenizer cannot be loaded.
+        """
+        if self._texts is None:
+            tokenizer = self._tokenizer
+            self._texts = self._on_device(lambda: TextTower(self._model, tokenizer, self.device, self._cpu_shares))
+        return self._texts
+
+    @property
+    def _tokenizer(self) -> Callable[..., Any]:
         if self._tokenize is None:
             self._tokenize = load_tokenizer(self._name)
-        with torch.inference_mode():
-            return _normalize(self._model.encode_text(self._tokenize(list(texts)).to(self.device)))
+        return self._tokenize
 
     def warm_up(self) -> float:
         """Run the largest batch that fits into the memory, so that no job waits for PyTorch's one-time initialisation.
@@ -185,7 +209,10 @@ class OpenClipEncoder:
         return images.to(self.device)
 
     def _run_noise(self, model: Any, size: int) -> NDArray[np.float32]:
-        return self._run(model, self._noise(size))
+        if self._has_images:
+            return self._run(model, self._noise(size))
+        with torch.inference_mode(), current_device(self.device):
+            return _normalize(model.encode_text(self._tokenizer(["a"] * size).to(self.device)))
 
     def _noise(self, size: int) -> NDArray[np.uint8]:
         shape = (size, self.spec.height, self.spec.width, 3)
@@ -215,6 +242,14 @@ class OpenClipEncoder:
 def _normalize(features: torch.Tensor) -> NDArray[np.float32]:
     vectors: NDArray[np.float32] = torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
     return vectors
+
+
+def _keep(model: Any, tower: str) -> None:
+    """Free the memory of the other tower."""
+    others = {"text": ("visual",), "image": ("text", "transformer", "token_embedding")}.get(tower, ())
+    for name in others:
+        if hasattr(model, name):
+            setattr(model, name, None)
 
 
 def _read_preprocessing(config: dict[str, Any], name: str) -> tuple[PreprocessSpec, list[float], list[float]]:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 from producer.contract.errors import BrokerUnavailable
 from producer.contract.job import now_ms
-from producer.contract.names import HEARTBEAT_TTL_S, WORKER_KEY
+from producer.contract.names import HEARTBEAT_TTL_S, QUERY_WORKERS, WORKER_KEY
 from worker.broker import scripts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from producer.client.broker import Broker
     from producer.contract.fields import WorkerHeartbeat
     from worker.broker.deliveries import ConsumerState
@@ -35,16 +37,29 @@ class Heartbeat:
         broker: Redis.
         consumption: What the process holds.
         outage: Whether MongoDB is unavailable.
-        template: The heartbeat to write; `at` and `store_away` are replaced at each write.
+        template: The heartbeat to write; `at`, `store_away` and `queries` are replaced at each write.
+        is_answering: Whether the process takes queries.
     """
 
-    def __init__(self, broker: Broker, consumption: ConsumerState, outage: Outage, template: WorkerHeartbeat) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        consumption: ConsumerState,
+        outage: Outage,
+        template: WorkerHeartbeat,
+        is_answering: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._broker = broker
         self._consumption = consumption
         self._outage = outage
         self._template = template
+        self._is_answering = is_answering
+        self._is_registered = False
         # Not the node name alone, which an operator may give to several workers.
-        self._key = f"{WORKER_KEY}{template['node']}:{uuid.uuid4().hex[:8]}"
+        name = f"{template['node']}:{uuid.uuid4().hex[:8]}"
+        self._key = WORKER_KEY + name
+        fields = {key: template.get(key) for key in ("model", "dim", "context_length")}
+        self._query_worker = json.dumps({"node": name, **fields}, sort_keys=True)
         self._extend_interval_s = template["visibility_timeout_s"] / _EXTENSIONS
         self._written_at = self._extended_at = float("-inf")
 
@@ -65,6 +80,8 @@ class Heartbeat:
         if now - self._written_at >= _HEARTBEAT_INTERVAL_S:
             self._write()
             self._written_at = now
+        if self._is_registered and not self._is_answering():
+            self._sign_off_queries()
 
     def requeue_all(self) -> int:
         """Requeue every unacked message and remove the heartbeat. Raises BrokerUnavailable.
@@ -84,12 +101,27 @@ class Heartbeat:
         self._broker.close()
 
     def _write(self) -> None:
-        heartbeat: WorkerHeartbeat = {**self._template, "at": now_ms(), "store_away": self._outage.is_active}
+        answers = self._is_answering()
+        heartbeat: WorkerHeartbeat = {
+            **self._template,
+            "at": now_ms(),
+            "store_away": self._outage.is_active,
+            "queries": answers,
+        }
         with self._broker.commands(_NO_ANSWER) as redis:
-            scripts.write_heartbeat(redis, self._key, json.dumps(heartbeat), HEARTBEAT_TTL_S)
+            query_worker = self._query_worker if answers else ""
+            scripts.write_heartbeat(redis, self._key, json.dumps(heartbeat), HEARTBEAT_TTL_S, query_worker)
+        self._is_registered |= answers
 
     def _sign_off(self) -> None:
         with self._broker.commands(_NO_ANSWER) as redis:
             self._consumption.deliveries.flush(redis)
             scripts.return_untaken(redis, self._consumption.processing_key)
             redis.delete(self._key)
+        self._sign_off_queries()
+
+    def _sign_off_queries(self) -> None:
+        if self._is_registered:
+            with self._broker.commands(_NO_ANSWER) as redis:
+                redis.zrem(QUERY_WORKERS, self._query_worker)
+            self._is_registered = False

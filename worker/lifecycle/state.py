@@ -17,9 +17,11 @@ class ProcessState:
 
     Args:
         drain_s: How long the process may run after SIGTERM.
+        serves_images: Whether the process consumes the queue at all.
     """
 
-    def __init__(self, drain_s: float) -> None:
+    def __init__(self, drain_s: float, *, serves_images: bool = True) -> None:
+        self._serves_images = serves_images
         self.drain = Drain(drain_s)
         self.outage = Outage()
         self.isolation = Isolation()
@@ -27,5 +29,8 @@ class ProcessState:
         self.consumption = ConsumerState(is_paused=self.is_paused)
 
     def is_paused(self) -> bool:
-        """Return whether consumption is paused: MongoDB is unavailable, the process drains, or a job must run alone."""
-        return self.outage.is_active or self.drain.is_draining or self.isolation.is_wanted
+        """Return whether consumption is paused.
+
+        MongoDB is unavailable, the process drains, a job must run alone, or the process only answers queries.
+        """
+        return not self._serves_images or self.outage.is_active or self.drain.is_draining or self.isolation.is_wanted

@@ -9,14 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from producer.contract.errors import BrokerUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from worker.encode.batcher import Batcher
     from worker.lifecycle.heartbeat import Heartbeat
     from worker.lifecycle.loop import EventLoop
     from worker.lifecycle.pulse import Pulse
@@ -31,12 +30,26 @@ _MAX_SILENT_BEATS = 60
 _EXIT_CODE = 70
 
 
+class ModelCalls(Protocol):
+    """A part that calls the model."""
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether this process can no longer run the model."""
+        ...
+
+    @property
+    def running_calls(self) -> set[int]:
+        """The serial numbers of the calls in progress."""
+        ...
+
+
 class Watchdog:
     """Watches one worker process until `close`.
 
     Args:
         heartbeat: Called once in each tick.
-        batcher: Whose forward passes are watched.
+        callers: The parts whose forward passes are watched.
         pulse: The health file.
         loop: Celery's event loop.
         hang_s: Seconds that one forward pass may take.
@@ -46,7 +59,7 @@ class Watchdog:
     def __init__(  # noqa: PLR0913  (the parts that it watches)
         self,
         heartbeat: Heartbeat,
-        batcher: Batcher,
+        callers: Sequence[ModelCalls],
         pulse: Pulse,
         loop: EventLoop,
         *,
@@ -54,7 +67,7 @@ class Watchdog:
         on_exit: Callable[[], None],
     ) -> None:
         self._heartbeat = heartbeat
-        self._batcher = batcher
+        self._callers = callers
         self._pulse = pulse
         self._loop = loop
         self._hang_s = hang_s
@@ -62,7 +75,7 @@ class Watchdog:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._must_exit = False
-        self._ticks: dict[int, int] = {}
+        self._ticks: dict[tuple[int, int], int] = {}
         self._silent_beats = self._loop_ticks = 0
         self._threads = [
             threading.Thread(target=self._run_watchdog, name="watchdog", daemon=True),
@@ -127,9 +140,10 @@ class Watchdog:
 
         Counts ticks, because the clock keeps running while the process is suspended (SIGSTOP, a frozen container).
         """
-        if self._batcher.is_broken:
+        if any(caller.is_broken for caller in self._callers):
             self._exit(_EXIT_CODE)
-        self._ticks = {call: self._ticks.get(call, -1) + 1 for call in tuple(self._batcher.running_calls)}
+        calls = [(index, call) for index, caller in enumerate(self._callers) for call in tuple(caller.running_calls)]
+        self._ticks = {call: self._ticks.get(call, -1) + 1 for call in calls}
         longest_s = max(self._ticks.values(), default=0) * _TICK_S
         if longest_s > self._hang_s:
             logger.critical("a forward pass has run for %.0f s; exiting, so that its jobs are redelivered", longest_s)

@@ -23,11 +23,12 @@ from worker.errors import StoreRefused
 from worker.store.bulk import BulkReader, BulkWriter
 from worker.store.connection import MongoConnection
 from worker.store.results import JobCheck
-from worker.store.updates import failure_update, vector_update
+from worker.store.updates import failure_update, upload_update, vector_update
 from worker.store.write_errors import request_error, write_error
 
 if TYPE_CHECKING:
     from producer.contract.job import ImageJob
+    from producer.contract.queries import Save
     from worker.store.results import Failure, Result
     from worker.store.updates import Update
 
@@ -48,6 +49,10 @@ class Store(Protocol):
 
         The argument `check` is what the method `check` returned for this job.
         """
+        ...
+
+    def save_upload(self, save: Save, result: Result) -> bool:
+        """Write the vector of an uploaded picture, as `save` does for a job."""
         ...
 
     def save_failure(self, failure: Failure) -> bool:
@@ -100,6 +105,10 @@ class MongoStore:
     def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> bool:
         """Write a vector. The document's other fields stay as they are."""
         return self._connection.run(self._swap(vector_update(job, result, attempts), check.stored))
+
+    def save_upload(self, save: Save, result: Result) -> bool:
+        """Write the vector of an uploaded picture. The document's other fields stay as they are."""
+        return self._connection.run(self._read_and_swap(upload_update(save, result)))
 
     def save_failure(self, failure: Failure) -> bool:
         """Record that a job failed. An earlier vector stays, with the fields that describe it."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from producer.contract.job import ImageId, ImageJob
+    from producer.contract.queries import Save
     from worker.lifecycle.drain import Drain
     from worker.store.mongo import Store
     from worker.store.results import Failure, JobCheck, Result
@@ -95,6 +96,10 @@ class ResilientStore:
     def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> bool:
         """Write a vector."""
         return self._write(job.image_id, lambda: self._store.save(job, result, attempts, check))
+
+    def save_upload(self, save: Save, result: Result) -> bool:
+        """Write the vector of an uploaded picture. Its asker waits, so an outage is not waited out."""
+        return self._store.save_upload(save, result)
 
     def save_failure(self, failure: Failure) -> bool:
         """Write why a job failed."""

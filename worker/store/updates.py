@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from producer.contract.fields import EmbeddingJob
     from producer.contract.job import ImageJob
+    from producer.contract.queries import Save
     from worker.store.bulk import Operation
     from worker.store.results import Failure, Result
 
@@ -72,21 +73,18 @@ class Update:
 
 def vector_update(job: ImageJob, result: Result, attempts: int) -> Update:
     """Return the update that writes a vector."""
-    record: EmbeddingJob = {
-        "status": "done",
-        "model": result.model,
-        "dim": len(result.vector),
-        "url": job.url,
-        "sha256": result.sha256,
-        "width": result.width,
-        "height": result.height,
-        "format": result.format,
-        "enqueued_at": bson_date(job.enqueued_at_ms),
-        "finished_at": bson_date(now_ms()),
-        "attempts": attempts,
-    }
+    enqueued_at = bson_date(job.enqueued_at_ms)
+    record = _done_record(result, enqueued_at, attempts)
+    record["url"] = job.url
     fields = {"embedding": result.vector.tolist(), "embedding_job": record}
-    return Update(bson_id(job.image_id), job.url, bson_date(job.enqueued_at_ms), job.task_id, lambda _: fields)
+    return Update(bson_id(job.image_id), job.url, enqueued_at, job.task_id, lambda _: fields)
+
+
+def upload_update(save: Save, result: Result) -> Update:
+    """Return the update that writes the vector of an uploaded picture. Its `embedding_job` has no `url`."""
+    enqueued_at = bson_date(save.enqueued_at_ms)
+    fields = {"embedding": result.vector.tolist(), "embedding_job": _done_record(result, enqueued_at, attempts=1)}
+    return Update(bson_id(save.image_id), None, enqueued_at, None, lambda _: fields)
 
 
 def failure_update(failure: Failure) -> Update:
@@ -112,6 +110,21 @@ def failure_update(failure: Failure) -> Update:
         return {"embedding_job": {**vector_fields(stored), **record}}
 
     return Update(bson_id(failure.image_id), failure.url, enqueued_at, failure.task_id, change)
+
+
+def _done_record(result: Result, enqueued_at: datetime, attempts: int) -> EmbeddingJob:
+    return {
+        "status": "done",
+        "model": result.model,
+        "dim": len(result.vector),
+        "sha256": result.sha256,
+        "width": result.width,
+        "height": result.height,
+        "format": result.format,
+        "enqueued_at": enqueued_at,
+        "finished_at": bson_date(now_ms()),
+        "attempts": attempts,
+    }
 
 
 def _one_line(text: str) -> str:

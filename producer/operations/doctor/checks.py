@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from producer.client.broker import Broker
 from producer.client.environment import collection_name, mongodb_uri, redis_url_from_env
+from producer.client.workers import read_workers
 from producer.contract.errors import ClipqueueError
 from producer.operations.doctor.clocks import Clock, clock_finding, read_clock
 from producer.operations.doctor.findings import Finding
@@ -17,7 +18,6 @@ from producer.operations.doctor.parked import parked_findings
 from producer.operations.doctor.queue import queue_findings, read_queue
 from producer.operations.doctor.redis import server_findings
 from producer.operations.doctor.workers import worker_findings
-from producer.client.workers import read_workers
 
 if TYPE_CHECKING:
     from redis import Redis

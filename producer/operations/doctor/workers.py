@@ -14,8 +14,8 @@ from producer.operations.text import count_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from producer.contract.fields import WorkerHeartbeat
     from producer.client.workers import LiveWorkers
+    from producer.contract.fields import WorkerHeartbeat
 
 Setting = Literal["visibility_timeout_s", "database", "collection", "upsert"]
 

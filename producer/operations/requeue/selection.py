@@ -63,7 +63,9 @@ class Selection:
         if record["status"] == "failed":
             return FAILED
         is_same_model = self.model is None or record.get("model") == self.model
-        return CURRENT if is_same_model and record.get("url") == read_url(document, self.url_field) else STALE
+        # A picture that was uploaded has no URL. It is not replaced by the one that the document's field names.
+        is_same_picture = "url" not in record or record["url"] == read_url(document, self.url_field)
+        return CURRENT if is_same_model and is_same_picture else STALE
 
     def job_of(self, document: Document, read_ms: int) -> ImageJob | None:
         """Return the document's job as the module's function `job_of` does; with `ALL` it is forced."""

@@ -88,10 +88,8 @@ def test_a_new_index_is_used_once_it_is_built(
     with caplog.at_level(logging.WARNING):
         first, second = search.search(RED), search.search(RED)
     assert (first.backend, second.backend) == (SCAN, SCAN)
-    assert [record.message for record in caplog.records] == [
-        "the index 'clipqueue' is still being built (status BUILDING); until then, searches compare all vectors in "
-        "memory"
-    ]
+    (said,) = [record.message for record in caplog.records]
+    assert said.startswith("the index 'clipqueue' is still being built (status BUILDING); until then, searches compare")
     atlas.finish_building()
     assert search.search(RED).backend == VECTOR_SEARCH
     SearchIndexes(on_atlas, SETTINGS).drop()
@@ -194,7 +192,7 @@ def test_the_scan_refuses_more_images_than_it_may_hold(
     photos.insert_many([photo(f"p{number}", unit(1, number)) for number in range(3)])
     photos.insert_many([{"_id": f"w{number}"} for number in range(9)])
     assert len(open_search(photos, replace(SETTINGS, scan_max=3)).search(RED).hits) == 3
-    with pytest.raises(SearchUnavailable, match="more than 2 images have a vector.*clipqueue index create"):
+    with pytest.raises(SearchUnavailable, match=r"more than 2 images have a vector.*clipqueue index create"):
         open_search(photos, replace(SETTINGS, scan_max=2)).search(RED)
 
 

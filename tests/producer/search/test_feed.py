@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,7 +112,7 @@ def test_a_date_in_the_future_hides_no_later_result(feed: Feed, photos: Collecti
     touch(photos, "future", 10**8, vector=unit(1))
     feed.refresh()
     document = photo("now", unit(1, 1))
-    document["embedding_job"]["finished_at"] = feed_module.datetime.now(feed_module.UTC)
+    document["embedding_job"]["finished_at"] = datetime.now(UTC)
     photos.insert_one(document)
     feed.refresh()
     assert found(feed.snapshot) == ["future", "now"]
@@ -168,7 +168,8 @@ def test_a_search_goes_on_with_the_last_vectors_while_a_refresh_runs(
 def test_rows_are_right_after_many_changes() -> None:
     """Random changes, with small blocks, against a dictionary."""
     random = np.random.default_rng(7)
-    table, expected = Table(DIM, ("n",), block_rows=8), {}
+    table = Table(DIM, ("n",), block_rows=8)
+    expected: dict[str, tuple[Any, int]] = {}
     for step in range(60):
         keys = [f"k{number}" for number in random.integers(0, 40, 6)]
         if step % 3 == 2:

@@ -162,7 +162,7 @@ def test_vectors_may_be_binary(search: ImageSearch, photos: Collection[Document]
     binary = Binary.from_vector(unit(1).tolist(), BinaryVectorDtype.FLOAT32)
     photos.insert_many([photo("binary", binary), photo("array", unit(1, 1))])
     page = search.search(SearchQuery(like=("binary",)))
-    assert [(str(hit.image_id), hit.score) for hit in page.hits] == [("array", pytest.approx(0.5**0.5, abs=2e-6))]
+    assert {hit.image_id: hit.score for hit in page.hits} == {"array": pytest.approx(0.5**0.5, abs=2e-6)}
     assert ids(search.search(SearchQuery(like=("array",)))) == ["binary"]
 
 
@@ -178,7 +178,7 @@ def test_vectors_that_cannot_be_compared_are_left_out(search: ImageSearch, photo
 
 
 def test_only_declared_fields_are_returned_with_the_url(search: ImageSearch, photos: Collection[Document]) -> None:
-    fields = {"album": "summer", "camera": {"model": "X100", "serial": 7}, "secret": "x", "url": "http://host/own.jpg"}
+    fields: Document = {"album": "summer", "camera": {"model": "X100", "serial": 7}, "secret": "x", "url": "http://host/own.jpg"}
     photos.insert_one(photo("one", unit(1), **fields))
     (hit,) = search.search(replace(RED, fields=("album", "camera.model", "n"))).hits
     assert hit.fields == {"album": "summer", "camera.model": "X100"}

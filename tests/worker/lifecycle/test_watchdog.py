@@ -48,7 +48,7 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[], Non
 
     def start(answer: Callable[[], None], loop: EventLoop) -> Beats:
         parts: Any = Beats(answer)
-        watchdogs.append(Watchdog(parts, parts, parts, loop, hang_s=60, on_exit=parts.close))
+        watchdogs.append(Watchdog(parts, [parts], parts, loop, hang_s=60, on_exit=parts.close))
         watchdogs[-1].start()
         return parts  # type: ignore[no-any-return]
 

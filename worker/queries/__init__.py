@@ -1,0 +1,1 @@
+"""Answers queries, which are texts and pictures to embed at once, beside Celery and its jobs."""
