@@ -1,0 +1,179 @@
+"""Loads the vectors of one model from the collection into a table, and follows the changes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from producer.contract.records import bson_date, job_record, to_ms
+from producer.search.blocks import Row, Table
+from producer.search.errors import SearchUnavailable
+from producer.search.reader import PAGE, is_image_id, of_model, version_of
+from producer.search.vectors import read_stored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from producer.contract.records import BsonId, Document
+    from producer.search.blocks import Snapshot
+    from producer.search.reader import VectorReader
+    from producer.search.settings import SearchSettings
+
+_log = logging.getLogger(__name__)
+
+# Workers write results in any order, and their clocks differ: jobs that finished so long before the newest one are read
+# again each time, without their vectors.
+_OVERLAP = timedelta(seconds=30)
+# How often all documents are read without their vectors, to find those that were deleted or whose fields have changed.
+CHECK_EVERY_S = 300.0
+# A slow server is asked less often: of the time, it may spend a fiftieth on that.
+_CHECK_SHARE = 50
+
+
+class Feed:
+    """Keeps a table in step with the collection. Only one thread at a time may call `refresh`.
+
+    Args:
+        reader: The collection.
+        model: The model whose vectors are read.
+        dim: The length of its vectors.
+        settings: The declared fields, and the maximum number of vectors.
+    """
+
+    def __init__(self, reader: VectorReader, model: str, dim: int, settings: SearchSettings) -> None:
+        self._reader = reader
+        self._model = model
+        self._settings = settings
+        self._table = Table(dim, settings.filter_fields)
+        self._newest: datetime | None = None
+        self._documents = 0
+        self._checked_at: float | None = None
+        self._check_took_s = 0.0
+        self._unusable: set[BsonId] = set()
+        self._reported = 0
+        self.is_stopped = False
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The vectors as of the last refresh."""
+        return self._table.snapshot
+
+    def refresh(self) -> None:
+        """Read what has changed, or everything at the first call.
+
+        Raises:
+            SearchUnavailable: There are more vectors than the settings allow.
+            StoreUnavailable: MongoDB did not answer.
+        """
+        documents = self._reader.estimated_count()
+        if self._checked_at is None:
+            self._load(documents)
+        else:
+            self._read_new()
+            if documents < self._documents or self._is_check_due():
+                self._check_all()
+        self._documents = documents
+        self._table.compact()
+        self._report_unusable()
+        self._table.publish()
+
+    def _load(self, documents: int) -> None:
+        most = self._settings.scan_max
+        if documents > most and self._reader.count(self._model, most + 1) > most:
+            raise _too_many(most)
+        started_at, started = time.monotonic(), datetime.now(UTC)
+        for page in self._reader.vectors(of_model(self._model)):
+            self._put(page)
+        self._newest = self._newest or started
+        self._note_check(started_at)
+
+    def _read_new(self) -> None:
+        since = (self._newest or datetime.now(UTC)) - _OVERLAP
+        for page in self._reader.jobs(of_model(self._model, since)):
+            self._read_vectors(self._changed(page))
+
+    def _check_all(self) -> None:
+        """Compare all rows with the documents, without reading vectors that are known."""
+        started_at = time.monotonic()
+        known = self._table.ids()
+        found: set[BsonId] = set()
+        for page in self._reader.jobs(of_model(self._model)):
+            changed = self._changed(page)
+            self._update_fields(page)
+            self._read_vectors(changed)
+            found.update(document["_id"] for document in page)
+        self._table.remove(known - found)
+        self._unusable &= found
+        self._note_check(started_at)
+
+    def _changed(self, page: Iterable[Document]) -> list[BsonId]:
+        return [
+            document["_id"]
+            for document in page
+            if is_image_id(document["_id"]) and self._table.version(document["_id"]) != version_of(document)
+        ]
+
+    def _read_vectors(self, document_ids: list[BsonId]) -> None:
+        for start in range(0, len(document_ids), PAGE):
+            query = {"_id": {"$in": document_ids[start : start + PAGE]}, **of_model(self._model)}
+            for page in self._reader.vectors(query):
+                self._put(page)
+
+    def _update_fields(self, documents: Iterable[Document]) -> None:
+        for document in documents:
+            key = document["_id"]
+            if self._table.version(key) is not None and self._table.codes_differ(key, document):
+                self._table.put([Row(key, self._table.vector(key), version_of(document), document)])
+
+    def _put(self, page: list[Document]) -> None:
+        self._table.put(filter(None, map(self._row_of, page)))
+        if len(self._table) > self._settings.scan_max:
+            raise _too_many(self._settings.scan_max)
+        if self.is_stopped:
+            raise SearchUnavailable("the search was closed")
+
+    def _row_of(self, document: Document) -> Row | None:
+        key = document["_id"]
+        if not is_image_id(key):
+            return None
+        vector = read_stored(document.get("embedding"), self._table.dim)
+        if vector is None:
+            self._unusable.add(key)
+            self._table.remove([key])
+            return None
+        self._unusable.discard(key)
+        self._note_finished(document)
+        return Row(key, vector, version_of(document), document)
+
+    def _note_finished(self, document: Document) -> None:
+        finished_ms = to_ms(job_record(document).get("finished_at"))
+        if finished_ms is not None:
+            finished_at = min(bson_date(finished_ms), datetime.now(UTC))  # a clock that is wrong must not hide others
+            self._newest = max(self._newest or finished_at, finished_at)
+
+    def _is_check_due(self) -> bool:
+        pause_s = max(CHECK_EVERY_S, _CHECK_SHARE * self._check_took_s)
+        return self._checked_at is None or time.monotonic() - self._checked_at > pause_s
+
+    def _note_check(self, started_at: float) -> None:
+        self._checked_at = time.monotonic()
+        self._check_took_s = self._checked_at - started_at
+
+    def _report_unusable(self) -> None:
+        if len(self._unusable) > self._reported:
+            _log.warning(
+                "%d images have a vector of another length, or none that can be compared; searches leave them out: "
+                "enqueue them again with force, for example %s",
+                len(self._unusable),
+                next(iter(self._unusable)),
+            )
+        self._reported = len(self._unusable)
+
+
+def _too_many(most: int) -> SearchUnavailable:
+    return SearchUnavailable(
+        f"more than {most} images have a vector, the most that are searched without an index: create one with "
+        "`clipqueue index create`, or raise CLIPQUEUE_SCAN_MAX"
+    )
