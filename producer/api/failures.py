@@ -106,7 +106,10 @@ def error_body(error: ApiError, shape: str) -> dict[str, Any]:
         is_named = error.param is not None and error.param != "model"
         return {"error": f"{error.param}: {error.message}" if is_named else error.message}
     if shape == TEI:
-        return {"error": error.message, "error_type": error.code if error.code == "empty" else _TEI_TYPES.get(error.status, "validation")}
+        return {
+            "error": error.message,
+            "error_type": error.code if error.code == "empty" else _TEI_TYPES.get(error.status, "validation"),
+        }
     kind = _TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")  # noqa: PLR2004
     return {"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}}
 

@@ -86,7 +86,9 @@ for _prefix in ("", "/hf-inference"):
 router.add_api_route("/pipeline/feature-extraction/{model_id:path}", infer, methods=["POST"], openapi_extra=_SCHEMA)
 
 
-async def _embed(given: dict[str, Any], parameters: dict[str, Any], model: str, timeout_s: float, ours: Services) -> Any:
+async def _embed(
+    given: dict[str, Any], parameters: dict[str, Any], model: str, timeout_s: float, ours: Services
+) -> Any:
     inputs = given["inputs"]
     modality = parameters.get("modality", given.get("modality"))
     if modality is not None and modality not in MODALITIES:
@@ -111,7 +113,9 @@ async def _classify(inputs: Any, parameters: dict[str, Any], model: str, timeout
     if not isinstance(template, str) or "{}" not in template:
         raise bad_request("must be a text with {}", "hypothesis_template")
     texts = [("candidate_labels", Query.text(template.replace("{}", label)[:8000], model)) for label in labels]
-    image, *answers = await ours.vectors.ask_all([("inputs", _query(inputs, IMAGE, model, "inputs")), *texts], timeout_s)
+    image, *answers = await ours.vectors.ask_all(
+        [("inputs", _query(inputs, IMAGE, model, "inputs")), *texts], timeout_s
+    )
     pixels = image.floats()
     scores = _softmax([_LOGIT_SCALE * sum(map(mul, pixels, answer.floats())) for answer in answers])
     scored = [{"label": label, "score": score} for label, score in zip(labels, scores, strict=True)]

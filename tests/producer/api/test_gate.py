@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
-import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,14 +16,18 @@ from producer.api import bodies
 from producer.api.bodies import MAX_BODY_BYTES, Bodies
 from producer.api.rates import RateLimit
 from producer.contract.names import QUERIES, QUERY_KEY
+from tests.producer.api.conftest import SILENT_MODEL
 from tests.support.api import ENQUEUE_KEY, KEY, SEARCH_KEY, running_api
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import redis
+
     from producer.local.stack import Stack
-    from tests.support.api import Api
+    from tests.producer.api.conftest import SILENT_MODEL
+from tests.support.api import Api
 
 TEXT = {"input": "a cat"}
 
@@ -137,9 +141,7 @@ def test_health_is_503_while_a_server_is_away(stack: Stack) -> None:
         ({"origin": "null"}, 403),
     ],
 )
-def test_without_keys_pages_of_other_sites_reach_nothing(
-    open_api: Api, headers: dict[str, str], status: int
-) -> None:
+def test_without_keys_pages_of_other_sites_reach_nothing(open_api: Api, headers: dict[str, str], status: int) -> None:
     answer = open_api.get("/healthz", headers={"authorization": "", **headers})
     assert answer.status_code == status
 
@@ -164,7 +166,11 @@ def test_a_rate_recovers_with_time() -> None:
 
 def test_only_the_pages_that_are_allowed_may_call(stack: Stack, api: Api) -> None:
     origin = "https://shop.example"
-    preflight = {"origin": origin, "access-control-request-method": "POST", "access-control-request-headers": "x-api-key"}
+    preflight = {
+        "origin": origin,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "x-api-key",
+    }
     with running_api(REDIS_URL=stack.redis_url, MONGODB_URI=stack.mongodb_uri, api_cors_origins=origin) as open_to_shop:
         answer = open_to_shop.request("OPTIONS", "/v1/embeddings", headers=preflight)
         assert answer.headers["access-control-allow-origin"] == origin
@@ -197,50 +203,66 @@ def test_there_is_a_limit_to_large_bodies_at_once(stack: Stack) -> None:
         with connect(api) as first:
             first.sendall(head.encode() + b" " * 100_000)
             large = " " * 100_000 + json.dumps(TEXT)
-            answer = wait_for(
-                lambda: (one := api.post("/v1/embeddings", data=large)).status_code == 429 and one,
+            refused = wait_for(
+                lambda: (one := api.post("/v1/embeddings", data=large)).status_code == 429 and one.json(),
                 "the second body to be refused",
             )
-            assert answer.json()["error"]["code"] == "too_many_uploads"
+            assert refused["error"]["code"] == "too_many_uploads"
             assert api.post("/v1/models").status_code == 405, "small requests are answered"
         wait_for(lambda: api.post("/v1/embeddings", data=large).status_code != 429, "the place to be free again")
 
 
-def test_a_client_that_leaves_takes_its_query_back(lonely_api: Api, queue: Any) -> None:
-    """The query waits on Redis, since its worker does not answer; with the client it is gone."""
-    note = b'{"context_length":16,"dim":48,"model":"fake/silent","node":"w"}'
-    queue.zadd("clipqueue:query_workers", {note: queue.time()[0]})
-    wait_for(lambda: lonely_api.get("/v1/models").json()["data"], "the API to see the worker")
-    body = json.dumps({**TEXT, "model": "fake/silent"}).encode()
+def ask_silent(api: Api, text: str) -> socket.socket:
+    """Send a text that is not answered, and return the connection."""
+    body = json.dumps({"input": text, "model": SILENT_MODEL}).encode()
     head = f"POST /v1/embeddings HTTP/1.1\r\nHost: a\r\nX-API-Key: {KEY}\r\nContent-Length: {len(body)}\r\n"
-    waiting = f"{QUERIES}:fake/silent"
-    with connect(lonely_api) as stream:
-        stream.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
-        wait_for(lambda: queue.llen(waiting), "the query")
-    wait_for(lambda: not queue.llen(waiting), "the query to be taken back", 4)
-    assert not list(queue.scan_iter(QUERY_KEY + "*"))
+    stream = connect(api)
+    stream.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
+    return stream
 
 
-def test_equal_texts_at_once_are_asked_once(lonely_api: Api, queue: Any) -> None:
-    note = b'{"context_length":16,"dim":48,"model":"fake/silent","node":"w"}'
-    queue.zadd("clipqueue:query_workers", {note: queue.time()[0]})
-    wait_for(lambda: lonely_api.get("/v1/models").json()["data"], "the API to see the worker")
-    streams = []
-    for text in ("cafe\u0301  au lait", " caf\u00e9 au\tlait ", "another text"):
-        body = json.dumps({"input": text, "model": "fake/silent"}).encode()
-        head = f"POST /v1/embeddings HTTP/1.1\r\nHost: a\r\nX-API-Key: {KEY}\r\nContent-Length: {len(body)}\r\n"
-        streams.append(connect(lonely_api))
-        streams[-1].sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
-    wait_for(lambda: queue.llen(f"{QUERIES}:fake/silent") >= 2, "the queries")
-    answers = [stream.recv(100) for stream in streams]
+def test_a_client_that_leaves_takes_its_query_back(silent_api: Api, silent_queue: redis.Redis) -> None:
+    waiting = f"{QUERIES}:{SILENT_MODEL}"
+    with ask_silent(silent_api, "a cat"):
+        wait_for(lambda: silent_queue.llen(waiting), "the query")
+    wait_for(lambda: not silent_queue.llen(waiting), "the query to be taken back", 4)
+    assert not list(silent_queue.scan_iter(QUERY_KEY + "*"))
+
+
+def test_equal_texts_at_once_are_asked_once(
+    silent_api: Api, silent_queue: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producer.api.vectors.TEXT_S", 0.5)
+    added = Counter[bytes]()
+    with silent_queue.monitor() as monitor:
+        streams = [ask_silent(silent_api, text) for text in ("cafe\u0301  au lait", " caf\u00e9 au\tlait ", "other")]
+        answers = [stream.recv(100) for stream in streams]
+        silent_queue.echo("end")
+        for command in monitor.listen():
+            if command["command"] == "ECHO end":
+                break
+            added[command["command"].partition(" ")[0]] += 1
     assert all(answer.startswith(b"HTTP/1.1 504") for answer in answers)
+    assert added["LPUSH"] == 2
     for stream in streams:
         stream.close()
 
 
+def test_a_queue_that_is_full_is_429(stack: Stack, silent_queue: redis.Redis) -> None:
+    silent_queue.lpush(f"{QUERIES}:{SILENT_MODEL}", "0" * 16)
+    redis_url = stack.redis_url.removesuffix("0") + "7"
+    with running_api(REDIS_URL=redis_url, MONGODB_URI=stack.mongodb_uri, queries_max=1) as api:
+        answer = api.post("/v1/embeddings", json=TEXT)
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+        assert answer.json()["error"]["code"] == "overloaded"
+        assert api.post("/models/clip", json={"inputs": "a cat"}).status_code == 429
+
+
 def test_the_log_has_no_secrets(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="clipqueue.api")
-    answer = api.get("/v1/images/https:%2F%2Fe.com%2Fa.jpg%3Fsig=secret", params={"q": "secret"}, headers={"x-request-id": "mine-1"})
+    answer = api.get(
+        "/v1/images/https:%2F%2Fe.com%2Fa.jpg%3Fsig=secret", params={"q": "secret"}, headers={"x-request-id": "mine-1"}
+    )
     assert answer.headers["x-request-id"] == "mine-1"
     [line] = [record.getMessage() for record in caplog.records if "mine-1" in record.getMessage()]
     assert line.startswith("GET /v1/images/https://e.com/a.jpg 404 ")
@@ -265,7 +287,12 @@ def test_answers_forbid_what_browsers_would_guess(api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/nope", 404), ("DELETE", "/v1/embeddings", 405), ("GET", "/v1/images/", 400), ("POST", "/v1/models", 405)],
+    [
+        ("GET", "/nope", 404),
+        ("DELETE", "/v1/embeddings", 405),
+        ("GET", "/v1/images/", 400),
+        ("POST", "/v1/models", 405),
+    ],
 )
 def test_what_does_not_exist_has_an_error_of_our_shape(api: Api, method: str, path: str, status: int) -> None:
     answer = api.request(method, path)

@@ -12,7 +12,6 @@ from tests.producer.api.conftest import DIM, MODEL
 from tests.support.api import running_api
 from tests.support.pictures import small_jpeg
 from tests.support.servers import Answer
-from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,13 +131,10 @@ def test_without_a_worker_a_request_is_held_and_never_answered_with_503(
 
 
 def test_a_worker_that_does_not_answer_ends_the_request_with_504(
-    lonely_api: Api, monkeypatch: pytest.MonkeyPatch, queue: Any
+    silent_api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(huggingface, "_LONG_HOLD_S", 0.5)
-    note = b'{"context_length":16,"dim":48,"model":"fake/other","node":"w"}'
-    queue.zadd("clipqueue:query_workers", {note: queue.time()[0]})
-    wait_for(lambda: lonely_api.get("/v1/models").json()["data"], "the API to see the worker")
-    answer = lonely_api.post("/models/fake/other", json={"inputs": "a", "options": {"wait_for_model": True}})
+    answer = silent_api.post("/models/fake/silent", json={"inputs": "a", "options": {"wait_for_model": True}})
     assert answer.status_code == 504
     assert "no worker answered" in answer.json()["error"]
 
