@@ -50,10 +50,11 @@ bench: $(DEV_INSTALLED) ## Measure speed and memory side by side with references
 fuzz: $(DEV_INSTALLED) ## Fuzz the code that parses untrusted input: SECONDS (60) for each of four targets
 	@$(TIED) $(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)
 
-docs: $(DEV_INSTALLED) ## Regenerate the generated parts of docs: settings, diagram, demo, benchmark table
+docs: $(DEV_INSTALLED) ## Regenerate the generated parts of docs: settings, diagram, demo, page, benchmark table
 	@$(BIN)/python -m tests.support.settings_page
 	@$(BIN)/python -m tests.support.draw_flow
 	@$(BIN)/python -m tests.support.record_demo
+	@$(BIN)/python -m tests.support.draw_page
 	@$(BIN)/python -m tests.bench.results
 
 lock: $(DEV_INSTALLED) ## Write requirements.lock, the versions that the image installs, from what is installed here

@@ -16,7 +16,7 @@ from producer.api.bodies import Bodies
 from producer.api.documentation import describe
 from producer.api.failures import ApiError, as_api_error, error_response
 from producer.api.gate import Gate
-from producer.api.routes import health, huggingface, images, openai, pages, search, tei
+from producer.api.routes import health, huggingface, images, openai, overview, pages, search, tei
 from producer.api.routes.common import param_of
 from producer.api.services import open_services
 from producer.contract.errors import ClipqueueError
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from producer.api.settings import ApiSettings
 
 _CODES = {404: "unknown_path", 405: "method_not_allowed"}
-_ROUTERS = (openai.router, images.router, search.router, huggingface.router, tei.router, health.router, pages.router)
+_ROUTERS = (
+    *(openai.router, images.router, search.router, overview.router),
+    *(huggingface.router, tei.router, health.router, pages.router),
+)
 
 
 def create_app(settings: ApiSettings) -> ASGIApp:

@@ -19,7 +19,7 @@ Headers = list[tuple[bytes, bytes]]
 
 _PUBLIC = ("/", "/healthz", "/health", "/docs", "/openapi.json")
 _PUBLIC_FOLDERS = ("/assets/", "/docs/")
-_EITHER = ("/v1/models",)
+_EITHER = ("/v1/models", "/v1/overview")
 NO_KEY = "-"
 _MAX_REQUESTS = 1000
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from producer.api.checks import Checks
 from producer.api.images import Images
 from producer.api.model_names import ModelNames
+from producer.api.overview import Overview
 from producer.api.searching import Searching
 from producer.api.vectors import Vectors
 from producer.api.waiting import Waiting
 from producer.client.broker import Broker
 from producer.client.queries import QueryClient
 from producer.documents.connection import connect_collection
+from producer.documents.documents import ImageDocuments
 from producer.search.settings import search_settings_from_env
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class Services:
     waiting: Waiting
     checks: Checks
     searching: Searching
+    overview: Overview
 
     def close(self) -> None:
         """Close all connections."""
@@ -55,7 +58,9 @@ def open_services(settings: ApiSettings) -> Services:
     queries = QueryClient(broker, max_queued=settings.queries_max)
     names = ModelNames(settings.api_model, any_model=settings.api_any_model)
     vectors = Vectors(queries, names)
-    images = Images(connect_collection(settings.mongodb_uri, settings.collection), broker)
-    searching = Searching.connect(settings.mongodb_uri, settings.collection, vectors, search_settings_from_env())
-    checks = Checks(vectors, images)
-    return Services(settings, broker, queries, names, vectors, images, Waiting(images), checks, searching)
+    collection, search = connect_collection(settings.mongodb_uri, settings.collection), search_settings_from_env()
+    images, documents = Images(collection, broker), ImageDocuments(collection)
+    searching = Searching.connect(settings.mongodb_uri, settings.collection, vectors, search)
+    overview = Overview(broker, documents, search.filter_fields)
+    waiting, checks = Waiting(images), Checks(vectors, images)
+    return Services(settings, broker, queries, names, vectors, images, waiting, checks, searching, overview)

@@ -8,14 +8,16 @@ from bson import ObjectId
 
 from producer.contract.job import ObjectIdRef
 from producer.contract.records import job_record
-from producer.search.query import Hit
+from producer.search.query import Duplicate, DuplicateGroup, Hit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from producer.contract.job import ImageId
     from producer.contract.records import BsonId, Document
+    from producer.search.duplicates import Member
     from producer.search.ranking import Group
+    from producer.search.reader import VectorReader
 
 _NOTHING = object()
 
@@ -31,6 +33,21 @@ def read_hit(group: Group, documents: Mapping[BsonId, Document], fields: Sequenc
         fields=values,
         duplicates=tuple(image_id_of(one.document_id) for one in group.folded if one.document_id in documents),
     )
+
+
+def read_groups(groups: Iterable[Sequence[Member]], reader: VectorReader, model: str) -> Iterator[DuplicateGroup]:
+    """Yield the groups of images, without those whose documents are gone."""
+    groups = list(groups)
+    found = reader.by_id([member.document_id for group in groups for member in group])
+    documents = {key: document for key, document in found.items() if is_of_model(document, model)}
+    for group in groups:
+        images = [
+            Duplicate(image_id_of(member.document_id), url_of(documents[member.document_id]), member.cosine)
+            for member in group
+            if member.document_id in documents
+        ]
+        if len(images) > 1:
+            yield DuplicateGroup(tuple(images))
 
 
 def url_of(document: Document) -> str | None:

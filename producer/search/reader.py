@@ -8,6 +8,7 @@ from bson import ObjectId
 
 from producer.contract.records import job_record, to_ms
 from producer.documents.connection import store_errors
+from producer.search.vectors import read_stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,11 +69,14 @@ class VectorReader:
         return sorted(model for model in found if isinstance(model, str))
 
     def dim(self, model: str) -> int | None:
-        """Return the length of the model's vectors, as a document says; None if there are none."""
+        """Return the length of the model's vectors, as one document has it; None if there are none."""
         with store_errors():
-            document = self._collection.find_one(of_model(model), {"embedding_job": 1})
-        dim = job_record(document or {}).get("dim")
-        return dim if isinstance(dim, int) else None
+            document = self._collection.find_one(of_model(model), {"embedding_job": 1, "embedding": 1}) or {}
+        dim = job_record(document).get("dim")
+        if isinstance(dim, int):
+            return dim
+        vector = read_stored(document.get("embedding"))
+        return None if vector is None else len(vector)
 
     def _pages(self, query: Document, projection: Mapping[str, Any]) -> Iterator[list[Document]]:
         with store_errors(), self._collection.find(query, projection, batch_size=PAGE) as cursor:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 from producer.contract.records import bson_id
 from producer.documents.connection import connect_collection
 from producer.search.backends import Backends
 from producer.search.candidates import Target
-from producer.search.checks import MAX_RANGE, check_query
+from producer.search.checks import MAX_RANGE, check_duplicates, check_query
 from producer.search.cursor import Cursor, digest_of, other_search, read_cursor
+from producer.search.duplicates import find_groups
+from producer.search.errors import InvalidSearch
 from producer.search.filters import read_filter
-from producer.search.hits import is_of_model, read_hit
+from producer.search.hits import is_of_model, read_groups, read_hit
 from producer.search.query import SearchPage
 from producer.search.ranking import Cuts, Page, find_page
 from producer.search.reader import VectorReader
@@ -58,8 +61,12 @@ class ImageSearch:
 
     def close(self) -> None:
         """Stop the refresh in the background and close the connections; `embed` stays open."""
-        self._backends.close()
+        self.close_backends()
         self._collection.database.client.close()
+
+    def close_backends(self) -> None:
+        """Stop the refresh in the background; the collection's connections stay open."""
+        self._backends.close()
 
     def search(self, query: SearchQuery) -> SearchPage:
         """Return a page of hits.
@@ -107,9 +114,9 @@ class ImageSearch:
     def duplicates(
         self, wanted: Duplicates, progress: Callable[[int, int], None] | None = None
     ) -> Iterator[DuplicateGroup]:
-        """Yield the groups of near-duplicates, each as soon as it is complete; close the iterator to stop.
+        """Return the groups of near-duplicates, each as soon as it is complete; close the iterator to stop.
 
-        All vectors are loaded into memory, with either backend.
+        All vectors are loaded into memory first, with either backend.
 
         Args:
             wanted: Which groups.
@@ -120,7 +127,20 @@ class ImageSearch:
                 and `wanted` names none.
             SearchUnavailable: There are more images than CLIPQUEUE_SCAN_MAX.
         """
-        raise NotImplementedError
+        check_duplicates(wanted)
+        model = wanted.model or self._only_model()
+        dim = None if model is None else self._reader.dim(model)
+        if model is None or dim is None:
+            return iter(())
+        batches = find_groups(self._backends.scan.snapshot(model, dim), wanted.threshold, progress)
+        groups = (group for batch in batches for group in read_groups(batch, self._reader, model))
+        return islice(groups, wanted.limit)
+
+    def _only_model(self) -> str | None:
+        models = self._reader.models()
+        if len(models) > 1:
+            raise InvalidSearch("model", f"the collection has vectors of several models, {models}: name one of them")
+        return models[0] if models else None
 
     def _hits(
         self, backend: Backend, target: Target, cuts: Cuts, query: SearchQuery, after: Cursor | None

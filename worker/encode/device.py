@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ from worker.encode.cpus import usable_cpus
 from worker.errors import ModelUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _MAX_CPU_THREADS = 4
+_RUNS = 4  # the first one also warms up
+_CLEARLY = 1.1
 
 
 def choose_device(wanted: str) -> str:
@@ -79,6 +82,7 @@ class CpuShares:
         self._cores = usable_cpus()
         self.cores_each = max(1, self._cores // self.threads)
         self._is_active = device == "cpu" and threads is not None
+        self._cores_alone = self._cores
         self._lock, self._running = threading.Lock(), 0
         if self._is_active:
             torch.set_num_threads(self.cores_each)
@@ -99,10 +103,33 @@ class CpuShares:
 
     @contextmanager
     def take_rest(self) -> Iterator[None]:
-        """Set PyTorch's thread count for a text: all cores if no image is encoded, else one.
+        """Set PyTorch's thread count for a text: one while images are encoded, else the number that was faster.
 
-        It is short, so the calls that `take` counts need not make room for it.
+        A text is short, so the calls that `take` counts need not make room for it.
         """
         if self._is_active:
-            torch.set_num_threads(1 if self._running else self._cores)
+            torch.set_num_threads(1 if self._running else self._cores_alone)
         yield
+
+    def choose_rest(self, run: Callable[[], object]) -> None:
+        """Measure a text with one core and with all. On a busy machine, threads that share a text wait for each other.
+
+        Args:
+            run: Encodes a text, without `take_rest`.
+        """
+        if not self._is_active or self._cores == 1:
+            return
+        times = {}
+        for cores in (1, self._cores):
+            torch.set_num_threads(cores)
+            times[cores] = _fastest_s(run)
+        self._cores_alone = self._cores if times[self._cores] * _CLEARLY < times[1] else 1
+
+
+def _fastest_s(run: Callable[[], object]) -> float:
+    times = []
+    for _ in range(_RUNS):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)

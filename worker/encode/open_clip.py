@@ -146,9 +146,7 @@ class OpenClipEncoder:
         """
         if self._texts is None:
             tokenizer = self._tokenizer
-            self._texts = self._on_device(
-                lambda: TextTower(self._model, tokenizer, self.device, self._cpu_shares.take_rest)
-            )
+            self._texts = self._on_device(lambda: TextTower(self._model, tokenizer, self.device, self._cpu_shares))
         return self._texts
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +21,10 @@ from worker.errors import EncoderError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
+
+    from worker.encode.device import CpuShares
 
 logger = logging.getLogger(__name__)
 
@@ -37,27 +39,28 @@ class TextTower:
         model: The model in its precision, on its device.
         tokenizer: From a list of texts to token ids.
         device: Where the model is.
-        cores: Sets PyTorch's thread count for one call.
+        cores: Sets PyTorch's thread count.
 
     Attributes:
         context_length: The most tokens of a text.
         cuts: Whether texts are cut at their end.
     """
 
-    def __init__(
-        self, model: Any, tokenizer: Callable[..., Any], device: str, cores: Callable[[], AbstractContextManager[None]]
-    ) -> None:
+    def __init__(self, model: Any, tokenizer: Callable[..., Any], device: str, cores: CpuShares) -> None:
         self._model = model
         self._tokenizer = tokenizer
         self._device = device
         self._cores = cores
         # Its kernels go before those of image batches that the GPU has not started.
-        self._stream = torch.cuda.Stream(device, priority=-1) if device.startswith("cuda") else None
+        is_cuda = device.startswith("cuda")
+        self._stream = torch.cuda.Stream(device, priority=-1) if is_cuda else None  # type: ignore[no-untyped-call]
         empty = tokenizer([""])[0]
         self.context_length = len(empty)
         self._padding = int(empty[-1])
         self.cuts = False
         self.cuts = self._may_cut()
+        trial = [self.tokenize(_TRIAL_TEXTS[0])]
+        cores.choose_rest(lambda: self._run(trial))
 
     def tokenize(self, text: str) -> Tokens:
         """Return the tokens of a text; a text that is longer than the context is truncated as open_clip does it."""
@@ -76,7 +79,7 @@ class TextTower:
             OutOfMemory: The texts are too many for the device.
             EncoderBroken: This process can no longer use the device.
         """
-        with self._cores():
+        with self._cores.take_rest():
             return call_on_device(lambda: self._run(tokens))
 
     def _is_longer(self, text: str, ids: NDArray[np.int64]) -> bool:
@@ -110,7 +113,7 @@ class TextTower:
         full = call_on_device(lambda: self._run(texts))
         self.cuts = True
         try:
-            cut = np.concatenate([call_on_device(lambda one=text: self._run([one])) for text in texts])
+            cut = np.concatenate([call_on_device(partial(self._run, [text])) for text in texts])
         except EncoderError:
             raise
         except Exception as exc:  # noqa: BLE001  (another tower lacks a part, or has it in another form)

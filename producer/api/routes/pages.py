@@ -11,8 +11,12 @@ router = APIRouter(include_in_schema=False)
 
 PAGE = Path(__file__).parents[1] / "page"
 _STRICT = "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-# Images come from anywhere: a hit is shown from its own URL.
-_PAGE_POLICY = f"default-src 'self'; img-src https: http: data: blob:; {_STRICT}"
+_OWN = "script-src 'self'; style-src 'self'; connect-src 'self'"
+# Images come from anywhere: a hit is shown from its own URL. With trusted types the page's code cannot write HTML.
+_PAGE_POLICY = (
+    f"default-src 'none'; {_OWN}; img-src 'self' https: http: blob:; {_STRICT}; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
 # Swagger UI styles its elements in the page.
 _DOCS_POLICY = f"default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; {_STRICT}"
 _DOCS = """<!doctype html>

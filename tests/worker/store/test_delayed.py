@@ -15,6 +15,7 @@ from worker.store.outage import Outage, ResilientStore
 from worker.store.results import Failure, JobCheck
 
 if TYPE_CHECKING:
+    from producer.contract.queries import Save
     from worker.store.results import Result
 
 BAD, GOOD = ImageJob("bad", "http://host/a.jpg", 1), ImageJob("good", "http://host/a.jpg", 1)
@@ -39,6 +40,9 @@ class OneBadDocument:
 
     def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> bool:
         return self._refuse() if job is BAD else self.is_good_written
+
+    def save_upload(self, save: Save, result: Result) -> bool:
+        raise NotImplementedError
 
     def save_failure(self, failure: Failure) -> bool:
         return self.is_failure_written or self._refuse()

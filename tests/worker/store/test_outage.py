@@ -16,6 +16,7 @@ from worker.store.outage import Outage, ResilientStore
 from worker.store.results import Failure, JobCheck
 
 if TYPE_CHECKING:
+    from producer.contract.queries import Save
     from worker.store.results import Result
 
 JOB = ImageJob("photo-1", "http://host/a.jpg", 1)
@@ -40,6 +41,9 @@ class FlakyStore:
 
     def save(self, job: ImageJob, result: Result, attempts: int, check: JobCheck) -> bool:
         raise StoreRefused("a validator")
+
+    def save_upload(self, save: Save, result: Result) -> bool:
+        raise NotImplementedError
 
     def save_failure(self, failure: Failure) -> bool:
         self.calls += 1
