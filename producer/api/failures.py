@@ -28,8 +28,8 @@ _TEI_PATHS = ("/embed", "/info", "/health")
 _RETRY_S = 2
 # OpenAI's names of the kinds of errors.
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
-_TEI_TYPES = {400: "empty", 401: "unauthorized", 403: "unauthorized", 413: "validation", 422: "validation"}
-_TEI_TYPES |= {429: "overloaded", 503: "unhealthy", 504: "backend"}
+_TEI_TYPES = {429: "overloaded", 503: "unhealthy", 504: "backend", 500: "backend"}
+_TEI_STATUSES = {504: 424}
 _ANSWERS: tuple[tuple[type[ClipqueueError], int, str, int | None], ...] = (
     (InvalidJob, 400, "invalid_request", None),
     (Overloaded, 429, "overloaded", 1),
@@ -106,7 +106,10 @@ def error_body(error: ApiError, shape: str) -> dict[str, Any]:
         is_named = error.param is not None and error.param != "model"
         return {"error": f"{error.param}: {error.message}" if is_named else error.message}
     if shape == TEI:
-        return {"error": error.message, "error_type": _TEI_TYPES.get(error.status, "backend")}
+        return {
+            "error": error.message,
+            "error_type": error.code if error.code == "empty" else _TEI_TYPES.get(error.status, "validation"),
+        }
     kind = _TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")  # noqa: PLR2004
     return {"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}}
 
@@ -117,7 +120,12 @@ def error_response(error: ApiError, path: str, method: str = "POST") -> JSONResp
     headers = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
     if error.status == 401:  # noqa: PLR2004
         headers["www-authenticate"] = "Bearer"
-    status = error.status
-    if shape == HUGGING_FACE and status == 503:  # noqa: PLR2004
-        status = 504  # @huggingface/inference repeats a request that is answered with 503 at once, without end
-    return JSONResponse(error_body(error, shape), status, headers)
+    return JSONResponse(error_body(error, shape), _status(error, shape), headers)
+
+
+def _status(error: ApiError, shape: str) -> int:
+    if shape == HUGGING_FACE and error.status == 503:  # noqa: PLR2004
+        return 504  # @huggingface/inference repeats a request that is answered with 503 at once, without end
+    if shape == TEI:
+        return 413 if error.code == "text_too_long" else _TEI_STATUSES.get(error.status, error.status)
+    return error.status

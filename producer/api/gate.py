@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from producer.api.bodies import Bodies, ClientGone, discard
+from producer.api.bodies import Bodies, ClientGone, Incoming
 from producer.api.doors import NO_KEY, Doors
 from producer.api.failures import ApiError, error_response
 from producer.contract.text import printable
@@ -89,11 +89,12 @@ class Gate:
             visit.log()
 
     async def _answer(self, visit: _Visit, scope: Scope, receive: Receive, send: Send) -> None:
+        incoming = Incoming(receive)
         try:
             visit.key = self._doors.check(visit.method, visit.path, scope["headers"], self._requests)
-            body = await self._bodies.read(dict(scope["headers"]), receive)
+            body = await self._bodies.read(dict(scope["headers"]), incoming)
         except ApiError as exc:
-            await self._refuse(exc, scope, receive, send)
+            await self._refuse(exc, scope, incoming, send)
             return
         try:
             await _run(self._app, _as_json(scope), body, receive, send, visit)
@@ -107,12 +108,16 @@ class Gate:
         finally:
             self._bodies.release(body)
 
-    async def _refuse(self, error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _refuse(self, error: ApiError, scope: Scope, incoming: Incoming, send: Send) -> None:
         if (b"expect", b"100-continue") not in scope["headers"]:  # such a client sends its body only when asked to
-            await discard(receive)
+            await incoming.discard()
         response = error_response(error, scope["path"], scope["method"])
         response.headers["connection"] = "close"  # a part of the body may still be under way
-        await response(scope, receive, send)
+        await response(scope, _nothing, send)
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}
 
 
 async def _run(app: ASGIApp, scope: Scope, body: bytes, receive: Receive, send: Send, visit: _Visit) -> None:  # noqa: PLR0913, PLR0917

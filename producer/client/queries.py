@@ -95,12 +95,7 @@ class QueryClient:
         Raises:
             BrokerUnavailable: Redis could not be reached.
         """
-        read_at, models = self._models
-        if time.monotonic() - read_at >= _MODELS_FOR_S:
-            with self._broker.commands("did not return the workers that answer queries") as redis:
-                models = read_query_models(redis)
-            self._models = (time.monotonic(), models)
-        return list(models)
+        return list(self._read_models(float("inf")))
 
     def ask(self, query: Query, timeout_s: float) -> Answer:
         """Return the answer to a query.
@@ -146,12 +141,11 @@ class QueryClient:
             self._forget(wait)
 
     def close(self) -> None:
-        """End the thread and close its connection. Queries that still wait get no answer."""
+        """Let the thread end, which closes its connection. Queries that still wait get no answer."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._reader.close()
 
     def _start_anew(self) -> None:
         """Make everything that a forked process cannot share with its parent."""
@@ -165,8 +159,16 @@ class QueryClient:
         self._reader = Broker(self._broker.url, timeout_s)
         self._threads = ThreadPoolExecutor(_ASKING_THREADS, thread_name_prefix="clipqueue-ask")
 
+    def _read_models(self, within_s: float) -> list[QueryModel]:
+        read_at, models = self._models
+        if time.monotonic() - read_at >= _MODELS_FOR_S:
+            with self._broker.commands("did not return the models of its workers", within_s=within_s) as redis:
+                models = read_query_models(redis)
+            self._models = (time.monotonic(), models)
+        return models
+
     def _ask(self, wait: _Wait) -> None:
-        self._check_model(wait.query.model)
+        self._check_model(wait)
         query_id = self._expect(wait)
         with self._broker.commands("did not accept the query", within_s=max(0.0, wait.left_s)) as redis:
             length = self._push(redis, wait, query_id, "")
@@ -197,8 +199,8 @@ class QueryClient:
         pipeline.pexpire(_list_of(query), QUERY_LIST_TTL_MS)
         return int(pipeline.execute()[-2])
 
-    def _check_model(self, wanted: str | None) -> None:
-        models = self.models()
+    def _check_model(self, wait: _Wait) -> None:
+        wanted, models = wait.query.model, self._read_models(max(0.0, wait.left_s))
         if not models:
             raise NoWorker("no live worker answers queries; start one with CLIPQUEUE_SERVE=images,queries or queries")
         if wanted is not None and wanted not in {model.model for model in models}:
@@ -246,6 +248,9 @@ class QueryClient:
                     logger.warning("%s", exc)
                 has_failed = True
                 time.sleep(_PAUSE_S)
+            except BaseException:
+                self._is_reading = False  # the next query starts another thread
+                raise
 
     def _is_wanted(self) -> bool:
         """Wait until somebody waits for an answer. Return False after a while without, or when the client is closed."""

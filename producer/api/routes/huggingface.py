@@ -5,6 +5,7 @@ repeat its request at once and without end: a request without a worker is held, 
 """
 
 import math
+import time
 from operator import mul
 from typing import Any
 
@@ -71,10 +72,12 @@ async def infer(model_id: str, request: Request, ours: Ours) -> JSONResponse:
     options, parameters = _object(given, "options"), _object(given, "parameters")
     is_long = options.get("wait_for_model") is True or request.headers.get("x-wait-for-model", "").lower() == "true"
     hold_s = _LONG_HOLD_S if is_long else _HOLD_S
+    started = time.monotonic()
     model = await ours.vectors.find_model(model_id, hold_s=hold_s)
+    left_s = hold_s - (time.monotonic() - started)
     if "candidate_labels" in parameters:
-        return JSONResponse(await _classify(given["inputs"], parameters, model, hold_s, ours))
-    return JSONResponse(await _embed(given, parameters, model, hold_s, ours))
+        return JSONResponse(await _classify(given["inputs"], parameters, model, left_s, ours))
+    return JSONResponse(await _embed(given, parameters, model, left_s, ours))
 
 
 for _prefix in ("", "/hf-inference"):
@@ -83,7 +86,9 @@ for _prefix in ("", "/hf-inference"):
 router.add_api_route("/pipeline/feature-extraction/{model_id:path}", infer, methods=["POST"], openapi_extra=_SCHEMA)
 
 
-async def _embed(given: dict[str, Any], parameters: dict[str, Any], model: str, hold_s: float, ours: Services) -> Any:
+async def _embed(
+    given: dict[str, Any], parameters: dict[str, Any], model: str, timeout_s: float, ours: Services
+) -> Any:
     inputs = given["inputs"]
     modality = parameters.get("modality", given.get("modality"))
     if modality is not None and modality not in MODALITIES:
@@ -91,14 +96,14 @@ async def _embed(given: dict[str, Any], parameters: dict[str, Any], model: str, 
     if False in (parameters.get("normalize"), given.get("normalize")):
         raise bad_request("vectors have unit length: it cannot be false", "normalize")
     queries = _queries(inputs if isinstance(inputs, list) else [inputs], modality, model)
-    answers = await ours.vectors.ask_all(queries, hold_s)
+    answers = await ours.vectors.ask_all(queries, timeout_s)
     dimensions = parameters.get("dimensions", given.get("dimensions"))
     check_dim(dimensions if isinstance(dimensions, int) else None, answers)
     vectors = [answer.floats() for answer in answers]
     return vectors if isinstance(inputs, list) else vectors[0]
 
 
-async def _classify(inputs: Any, parameters: dict[str, Any], model: str, hold_s: float, ours: Services) -> Any:
+async def _classify(inputs: Any, parameters: dict[str, Any], model: str, timeout_s: float, ours: Services) -> Any:
     """Return the labels with their probabilities, the best first, as the zero-shot pipeline does."""
     labels = parameters["candidate_labels"]
     labels = [label.strip() for label in labels.split(",")] if isinstance(labels, str) else labels
@@ -108,7 +113,9 @@ async def _classify(inputs: Any, parameters: dict[str, Any], model: str, hold_s:
     if not isinstance(template, str) or "{}" not in template:
         raise bad_request("must be a text with {}", "hypothesis_template")
     texts = [("candidate_labels", Query.text(template.replace("{}", label)[:8000], model)) for label in labels]
-    image, *answers = await ours.vectors.ask_all([("inputs", _query(inputs, IMAGE, model, "inputs")), *texts], hold_s)
+    image, *answers = await ours.vectors.ask_all(
+        [("inputs", _query(inputs, IMAGE, model, "inputs")), *texts], timeout_s
+    )
     pixels = image.floats()
     scores = _softmax([_LOGIT_SCALE * sum(map(mul, pixels, answer.floats())) for answer in answers])
     scored = [{"label": label, "score": score} for label, score in zip(labels, scores, strict=True)]
