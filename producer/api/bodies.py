@@ -85,7 +85,7 @@ class Bodies:
             ApiError: It is too large or too slow, or there are too many large ones.
             ClientGone: It will never be complete.
         """
-        self._check_announced(headers.get(b"content-length", b""))
+        self._check_announced(headers)
         started = asyncio.get_running_loop().time()
         body = bytearray()
         try:
@@ -110,7 +110,11 @@ class Bodies:
                 raise ApiError(429, "too_many_uploads", "too many uploads at once: try again", retry_after_s=1)
             self._free -= 1
 
-    def _check_announced(self, length: bytes) -> None:
+    def _check_announced(self, headers: Mapping[bytes, bytes]) -> None:
+        length = headers.get(b"content-length", b"")
+        if length and b"transfer-encoding" in headers:
+            # A proxy may read the one where h11 reads the other. What follows would then be a request of its own.
+            raise bad_request("the request has both Content-Length and Transfer-Encoding: send one of them")
         if length and not length.isdigit():
             raise bad_request("Content-Length is not a number")
         if len(length) > 18 or int(length or b"0") > MAX_BODY_BYTES:  # noqa: PLR2004  (more digits than any size has)
