@@ -178,7 +178,12 @@ def test_vectors_that_cannot_be_compared_are_left_out(search: ImageSearch, photo
 
 
 def test_only_declared_fields_are_returned_with_the_url(search: ImageSearch, photos: Collection[Document]) -> None:
-    fields: Document = {"album": "summer", "camera": {"model": "X100", "serial": 7}, "secret": "x", "url": "http://host/own.jpg"}
+    fields: Document = {
+        "album": "summer",
+        "camera": {"model": "X100", "serial": 7},
+        "secret": "x",
+        "url": "http://host/own.jpg",
+    }
     photos.insert_one(photo("one", unit(1), **fields))
     (hit,) = search.search(replace(RED, fields=("album", "camera.model", "n"))).hits
     assert hit.fields == {"album": "summer", "camera.model": "X100"}
