@@ -195,7 +195,7 @@ def test_near_duplicates_are_listed_in_groups(
 ) -> None:
     shots = collection.database["shots"]
     shots.delete_many({})
-    vectors = {"a1": [1, 0, 0], "a2": [1, 0.02, 0], "b1": [0, 1, 0], "b2": [0, 1, 0.03], "alone": [0, 0, 1]}
+    vectors = {"a1": [1.0, 0, 0], "a2": [1, 0.02, 0], "b1": [0.0, 1, 0], "b2": [0, 1, 0.03], "alone": [0.0, 0, 1]}
     shots.insert_many([document(key, vector, 0) for key, vector in vectors.items()])
     done = clipqueue("duplicates", CLIPQUEUE_COLLECTION="shots", REDIS_URL="")
     assert done.stdout == (

@@ -118,18 +118,23 @@ def test_a_date_in_the_future_hides_no_later_result(feed: Feed, photos: Collecti
     assert found(feed.snapshot) == ["future", "now"]
 
 
-def test_unusable_vectors_are_counted_and_said_once(
+def test_odd_vectors_are_counted_and_said_once(
     feed: Feed, photos: Collection[Document], caplog: pytest.LogCaptureFixture
 ) -> None:
     photos.insert_many([photo("good", unit(1)), photo("short", [1.0]), photo("zero", [0.0] * DIM)])
+    photos.insert_one(photo("long", 2 * unit(1, 2)))
     photos.insert_one({**photo("x", unit(1)), "_id": 7})
     with caplog.at_level(logging.WARNING):
         feed.refresh()
         feed.refresh()
-    assert [record.args[0] for record in caplog.records if isinstance(record.args, tuple)] == [2]
+    unusable, long = (record.message for record in caplog.records)
+    assert unusable.startswith("2 images have a vector of another length")
+    assert (
+        long == "1 images have a vector that is not of unit length: searches use only its direction (for example long)"
+    )
     touch(photos, "short", 1, vector=unit(1, 1))
     feed.refresh()
-    assert found(feed.snapshot) == ["good", "short"]
+    assert found(feed.snapshot) == ["good", "short", "long"]
 
 
 def test_growth_beyond_the_maximum_is_an_error(photos: Collection[Document]) -> None:
