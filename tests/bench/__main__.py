@@ -19,6 +19,7 @@ from tests.bench import (
     latency,
     memory,
     overhead,
+    searching,
     starting,
 )
 from tests.bench.bench import Bench
@@ -37,6 +38,7 @@ BENCHMARKS = {
     "overhead": overhead,
     "latency": latency,
     "memory": memory,
+    "search": searching,
     "start": starting,
     "gpu": gpu,
 }
