@@ -72,6 +72,8 @@ class Feed:
             if documents < self._documents or self._is_check_due():
                 self._check_all()
         self._documents = documents
+        if len(self._table) > self._settings.scan_max:
+            raise _too_many(self._settings.scan_max)
         self._table.compact()
         self._oddities.report()
         self._table.publish()
@@ -126,7 +128,7 @@ class Feed:
 
     def _put(self, page: list[Document]) -> None:
         self._table.put(filter(None, map(self._row_of, page)))
-        if len(self._table) > self._settings.scan_max:
+        if self._checked_at is None and len(self._table) > self._settings.scan_max:
             raise _too_many(self._settings.scan_max)
         if self.is_stopped:
             raise SearchUnavailable("the search was closed")

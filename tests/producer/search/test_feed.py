@@ -170,6 +170,19 @@ def test_a_search_goes_on_with_the_last_vectors_while_a_refresh_runs(
         live.close()
 
 
+def test_a_refresh_that_fails_is_tried_again(photos: Collection[Document], monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(SETTINGS, scan_max=1)
+    photos.insert_many([photo("a", unit(1)), photo("b", unit(1, 1))])
+    live = LiveTable(Feed(VectorReader(photos, ()), MODEL, DIM, settings), refresh_every_s=0)
+    try:
+        with pytest.raises(SearchUnavailable):
+            live.current()
+        photos.delete_one({"_id": "a"})
+        assert found(live.current()) == ["b"]
+    finally:
+        live.close()
+
+
 def test_rows_are_right_after_many_changes() -> None:
     """Random changes, with small blocks, against a dictionary."""
     random = np.random.default_rng(7)
