@@ -10,7 +10,11 @@ DEV_INSTALLED := $(VENV)/.installed-dev
 TIED := $(BIN)/python producer/local/tied.py
 # Most tests wait for other processes, so more run at the same time than there are cores; see tests/support/scheduling.py.
 PYTEST := $(TIED) $(BIN)/pytest
+<<<<<<< HEAD
 PACKAGES := broker fetch decode encode store lifecycle queries selftest contract client documents operations search cli local
+=======
+PACKAGES := broker fetch decode encode store queries lifecycle selftest contract client documents operations search api cli local
+>>>>>>> api
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test check lint chaos soak bench fuzz docs lock clean $(PACKAGES)
@@ -50,10 +54,11 @@ bench: $(DEV_INSTALLED) ## Measure speed and memory side by side with references
 fuzz: $(DEV_INSTALLED) ## Fuzz the code that parses untrusted input: SECONDS (60) for each of four targets
 	@$(TIED) $(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)
 
-docs: $(DEV_INSTALLED) ## Regenerate the generated parts of docs: settings, diagram, demo, benchmark table
+docs: $(DEV_INSTALLED) ## Regenerate the generated parts of docs: settings, diagram, demo, page, benchmark table
 	@$(BIN)/python -m tests.support.settings_page
 	@$(BIN)/python -m tests.support.draw_flow
 	@$(BIN)/python -m tests.support.record_demo
+	@$(BIN)/python -m tests.support.draw_page
 	@$(BIN)/python -m tests.bench.results
 
 lock: $(DEV_INSTALLED) ## Write requirements.lock, the versions that the image installs, from what is installed here

@@ -23,12 +23,12 @@ def test_no_import_goes_up_the_pipeline() -> None:
 
 
 def test_an_import_that_goes_up_is_found(tmp_path: Path) -> None:
-    """Without its exception, the demo's import of the worker breaks a contract."""
+    """Without its exception, the import of the worker by `clipqueue model` breaks a contract."""
     text = (ROOT / "pyproject.toml").read_text()
-    exception = '"producer.local.demo_tables -> worker.**",'
+    exception = '"producer.cli.model -> worker.**",'
     assert exception in text
     config = tmp_path / "pyproject.toml"
     config.write_text(text.replace(exception, ""))
     done = lint_imports(config)
     assert done.returncode == 1
-    assert "producer.local.demo" in done.stdout
+    assert "producer.cli.model" in done.stdout

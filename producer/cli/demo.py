@@ -15,8 +15,9 @@ from producer.contract.job import ImageJob, id_of_url
 
 @click.command()
 @click.argument("urls", nargs=-1, metavar="[URL...]")
+@click.option("--open", "keep_open", is_flag=True, help="Then show the images in a search page, until Ctrl-C.")
 @model_option(LOCAL_MODEL_DEFAULT)
-def demo(urls: tuple[str, ...], model_env: dict[str, str]) -> None:
+def demo(urls: tuple[str, ...], model_env: dict[str, str], *, keep_open: bool) -> None:
     """Start Redis, MongoDB and a worker, embed sample images (or URLs), and stop everything again.
 
     The samples are then searched with three texts. The exit code is 0 if all images are done.
@@ -33,7 +34,7 @@ def demo(urls: tuple[str, ...], model_env: dict[str, str]) -> None:
         for url in urls:
             ImageJob.new(id_of_url(url), url)
         with until_stopped():
-            all_done = run_demo(urls, Console(), model_env or default_model_env())
+            all_done = run_demo(urls, Console(), model_env or default_model_env(), keep_open=keep_open)
     except (ClipqueueError, StackError) as exc:
         fail(str(exc))
     sys.exit(0 if all_done else 1)

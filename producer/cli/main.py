@@ -19,6 +19,7 @@ from producer.cli.parked import parked
 from producer.cli.purge import purge
 from producer.cli.retry import retry
 from producer.cli.search import search
+from producer.cli.serve import serve
 from producer.cli.status import status
 from producer.cli.sweep import sweep
 from producer.cli.up import up
@@ -39,6 +40,7 @@ for _command in (
     search,
     duplicates,
     index,
+    serve,
     up,
     demo,
     model,

@@ -16,15 +16,24 @@ from producer.cli.signals import until_stopped
 @click.command()
 @click.option("--redis-port", type=click.IntRange(0, 65_535), default=0, help="Port of Redis; 0 takes a free one.")
 @click.option("--mongo-port", type=click.IntRange(0, 65_535), default=0, help="Port of MongoDB; 0 takes a free one.")
+@click.option("--api-port", type=click.IntRange(0, 65_535), default=0, help="Port of the API; 0 takes a free one.")
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep the servers' files here; without it they are temporary.",
 )
-@click.option("--no-worker", is_flag=True, help="Start the servers only.")
+@click.option("--no-worker", is_flag=True, help="Start Redis and MongoDB only.")
 @model_option(LOCAL_MODEL_DEFAULT)
-def up(redis_port: int, mongo_port: int, data_dir: Path | None, model_env: dict[str, str], *, no_worker: bool) -> None:
-    """Start Redis, MongoDB and a worker on this machine, and keep them running until Ctrl-C.
+def up(  # noqa: PLR0913  (the options)
+    redis_port: int,
+    mongo_port: int,
+    api_port: int,
+    data_dir: Path | None,
+    model_env: dict[str, str],
+    *,
+    no_worker: bool,
+) -> None:
+    """Start Redis, MongoDB, a worker and the API with its search page here, and keep them running until Ctrl-C.
 
     The worker reads CLIP_MODEL, CLIP_PRETRAINED and the CLIPQUEUE_ variables as it does elsewhere. If neither of the
     first two is set, it runs the small model that ships with clipqueue.
@@ -45,6 +54,7 @@ def up(redis_port: int, mongo_port: int, data_dir: Path | None, model_env: dict[
                 if not no_worker:
                     click.echo("starting the worker; loading the model takes a few seconds", err=True)
                     stack.start_worker(model_env or default_model_env())
+                    click.echo(f"search page and API: {stack.start_api(port=api_port)}", err=True)
                 click.echo("ready; Ctrl-C stops everything", err=True)
                 stack.watch()
         except (StackError, OSError) as exc:

@@ -97,6 +97,16 @@ class ImageDocuments:
         with store_errors():
             return self._collection.count_documents(query)
 
+    def statuses(self) -> dict[str, int]:
+        """Return how many documents have each status. A document without a result is `pending`."""
+        with store_errors():
+            groups = list(self._collection.aggregate([{"$group": {"_id": "$embedding_job.status", "n": {"$sum": 1}}}]))
+        counts: dict[str, int] = {}
+        for group in groups:
+            status = group["_id"] if group["_id"] in {"done", "failed"} else "pending"
+            counts[status] = counts.get(status, 0) + group["n"]
+        return counts
+
     def _page(self, query: Document, fields: Mapping[str, int]) -> list[Document]:
         with store_errors():
             return list(self._collection.find(query, fields).sort("_id", 1).limit(PAGE))

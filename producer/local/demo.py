@@ -12,8 +12,10 @@ import pymongo
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from producer.client.client import EmbeddingClient
+from producer.contract.errors import ClipqueueError
 from producer.contract.job import id_of_url
 from producer.contract.names import DEFAULT_COLLECTION, DEFAULT_DATABASE
+from producer.local.demo_page import serve_page
 from producer.local.demo_tables import Document, is_done, print_results, print_searches
 from producer.local.sample_server import serve_folder
 from producer.local.stack import LOOPBACK_ALLOWED, Stack
@@ -30,18 +32,24 @@ QUERIES = {"red apple": "red-apple", "a dog": "dog-face", "rain": "cloud-with-ra
 _DEADLINE_S = 600.0
 _POLL_S = 0.1
 _SAMPLES_PER_ROW = 5
+_QUERY_S = 30.0
+_NEXT = (
+    "Next: `clipqueue demo --open` shows these images in a search page; `make up` (or `clipqueue up`) keeps servers, a "
+    "worker and an empty page running."
+)
 
 # These override the shell's variables, which may be meant for other workers.
 _DEMO_ENV = {**LOOPBACK_ALLOWED, "CLIPQUEUE_COLLECTION": DEFAULT_COLLECTION}
 
 
-def run_demo(urls: Sequence[str], console: Console, model_env: Mapping[str, str]) -> bool:
+def run_demo(urls: Sequence[str], console: Console, model_env: Mapping[str, str], *, keep_open: bool = False) -> bool:
     """Embed `urls` and print a table; without URLs, embed the samples and search them.
 
     Args:
         urls: The images to embed.
         console: Where to print.
         model_env: Variables that choose the model, overriding the environment.
+        keep_open: Then serve the search page until Ctrl-C.
 
     Returns:
         Whether all images are done.
@@ -59,18 +67,29 @@ def run_demo(urls: Sequence[str], console: Console, model_env: Mapping[str, str]
         jobs = [(id_of_url(url), url) for url in dict.fromkeys(urls)] or _sample_jobs(
             cleanup.enter_context(serve_folder(SAMPLES))
         )
-        with EmbeddingClient(stack.redis_url) as client:
-            console.print(f"Enqueued {client.enqueue_many(jobs)} images")
+        client = cleanup.enter_context(EmbeddingClient(stack.redis_url))
+        console.print(f"Enqueued {client.enqueue_many(jobs)} images")
         documents = _wait_for_results(stack, len(jobs), console)
-    print_results(jobs, documents, console, every=1 if urls else _SAMPLES_PER_ROW)
-    done = len([document for document in documents if is_done(document)])
-    console.print(f"[bold]{done} of {len(jobs)} done[/bold]")
-    if not urls and done:
-        print_searches(list(QUERIES), documents, console, model_env)
-    console.print(
-        "Next: `make up` (or `clipqueue up`) keeps servers and a worker running; the README shows how to use them."
-    )
+        print_results(jobs, documents, console, every=1 if urls else _SAMPLES_PER_ROW)
+        done = len([document for document in documents if is_done(document)])
+        console.print(f"[bold]{done} of {len(jobs)} done[/bold]")
+        if not urls and done:
+            _search(client, documents, console)
+        if keep_open:
+            serve_page(stack, documents, console)
+    if not keep_open:
+        console.print(_NEXT)
     return done == len(jobs)
+
+
+def _search(client: EmbeddingClient, documents: list[Document], console: Console) -> None:
+    """Embed each text by the worker, as a backend does, and print the images that fit best."""
+    try:
+        vectors = [client.embed_text(text, timeout_s=_QUERY_S) for text in QUERIES]
+    except ClipqueueError as exc:
+        console.print(f"No search: {exc}", style="yellow", markup=False)
+    else:
+        print_searches(dict(zip(QUERIES, vectors, strict=True)), documents, console)
 
 
 def _sample_jobs(base_url: str) -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,25 +47,10 @@ def print_results(jobs: Sequence[tuple[str, str]], documents: list[Document], co
         console.print(f"and {len(found) - table.row_count} more, all done\n")
 
 
-def print_searches(
-    queries: Sequence[str], documents: list[Document], console: Console, model_env: Mapping[str, str]
-) -> None:
-    """Search the vectors in the documents for each text, and print the three best images."""
-    # Imports torch and loads the model again in this process, because the texts need its text tower.
-    from worker.encode.open_clip import EncoderConfig, OpenClipEncoder  # noqa: PLC0415
-    from worker.errors import ModelUnavailable  # noqa: PLC0415
-    from worker.settings import load_settings  # noqa: PLC0415
-
+def print_searches(queries: Mapping[str, Sequence[float]], documents: list[Document], console: Console) -> None:
+    """Compare the vector of each text with the vectors in the documents, and print the three best images."""
     done = [document for document in documents if is_done(document)]
-    try:
-        with console.status("Searching"):
-            config = EncoderConfig.of(load_settings())
-            if model_env:
-                config = replace(config, model=model_env["CLIP_MODEL"], pretrained=model_env.get("CLIP_PRETRAINED", ""))
-            cosines = OpenClipEncoder(config).encode_texts(list(queries)) @ _vectors(done).T
-    except ModelUnavailable as exc:
-        console.print(f"No search: {exc}", style="yellow", markup=False)
-        return
+    cosines = np.array(list(queries.values()), dtype=np.float32) @ _vectors(done).T
     table = _table("search", "best", "second", "third")
     for query, row in zip(queries, cosines, strict=True):
         best = np.argsort(-row)[:3]

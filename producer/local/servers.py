@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import sys
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pymongo
 import redis
@@ -52,6 +54,18 @@ def mongo_answers(uri: str) -> bool:
             return bool(client.admin.command("ping"))
     except pymongo.errors.PyMongoError:
         return False
+
+
+def api_answers(url: str) -> bool:
+    """Return whether the HTTP API serves its page."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
 
 
 def _make_folder(data_dir: Path, name: str) -> Path:

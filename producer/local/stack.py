@@ -1,4 +1,4 @@
-"""Starts, checks and stops the embedded stack: a Valkey server, a MongoDB-compatible server and workers.
+"""Starts, checks and stops the embedded stack: a Valkey server, a MongoDB-compatible server, workers and the HTTP API.
 
 Needs the extra `local`. The servers listen on 127.0.0.1 only and have no password.
 """
@@ -133,6 +133,24 @@ class Stack:
 
         self._wait_for(name, answers, _WORKER_START_S)
         return process
+
+    def start_api(self, env: Mapping[str, str] | None = None, port: int = 0) -> str:
+        """Start the HTTP API with its search page on this machine, wait until it answers, and return its address.
+
+        Args:
+            env: Variables to set in addition to `environment()`.
+            port: The port; 0 takes a free one.
+
+        Raises:
+            StackError: The port is in use, a part has ended, or the API does not answer.
+        """
+        port = claim_port(port, "--api-port")
+        url = f"http://{servers.HOST}:{port}"
+        listen = {"CLIPQUEUE_API_HOST": servers.HOST, "CLIPQUEUE_API_PORT": str(port)}
+        command = [sys.executable, "-m", "producer", "serve"]
+        self.start("api", command, env={**self.environment(), **(env or {}), **listen}, inherit_log=self._inherit_logs)
+        self._wait_for("api", lambda: servers.api_answers(url), _SERVER_START_S)
+        return url
 
     def stop_one(self, process: subprocess.Popen[bytes]) -> None:
         """Stop one part and remove it from the stack."""

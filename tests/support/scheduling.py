@@ -6,6 +6,8 @@ from xdist.scheduler import LoadFileScheduling
 
 # Their only expensive fixture is the cluster, one for each process, and most of them wait for a long time.
 _DISTRIBUTED_ONE_BY_ONE = "tests/chaos/"
+# They share one browser, one worker and one API.
+_TOGETHER = "tests/producer/page/"
 
 
 class FileScheduling(LoadFileScheduling):
@@ -15,4 +17,6 @@ class FileScheduling(LoadFileScheduling):
     """
 
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(_TOGETHER):
+            return _TOGETHER
         return nodeid if nodeid.startswith(_DISTRIBUTED_ONE_BY_ONE) else super()._split_scope(nodeid)

@@ -1,0 +1,104 @@
+"""Runs the API on uvicorn."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from producer.api.app import create_app
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from producer.api.settings import ApiSettings
+
+_HEAD_S = 15.0
+_KEEP_ALIVE_S = 5
+_MAX_HEAD_BYTES = 32 * 1024
+_STOP_S = 10
+_BACKLOG = 512
+
+
+class _TimedProtocol(H11Protocol):
+    """HTTP/1.1 that gives the head of each request 15 s. uvicorn has no limit there."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        self._expect_head()
+        super().on_response_complete()
+
+    def _expect_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+        self._head_timer = self.loop.call_later(_HEAD_S, self._close_if_no_head, self.cycle)
+
+    def _close_if_no_head(self, previous: object) -> None:
+        if self.cycle is previous and not self.transport.is_closing():
+            self.transport.close()
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it answers."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self._on_start = started
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            self._on_start(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+
+
+def make_server(settings: ApiSettings, started: Callable[[str], None]) -> uvicorn.Server:
+    """Return a server for the application; `run()` answers requests until `should_exit` is set.
+
+    Args:
+        settings: The API's settings.
+        started: Called with the URL as soon as requests are answered.
+    """
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.api_port,
+        http=_TimedProtocol,
+        ws="none",
+        loop="asyncio",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_STOP_S,
+        h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
+    )
+    return _Server(config, started)
+
+
+def serve(settings: ApiSettings, started: Callable[[str], None]) -> bool:
+    """Answer requests until SIGTERM or SIGINT, then finish those in progress for at most ten seconds.
+
+    Returns:
+        False if the server could not start, such as on a port that is in use.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("clipqueue.api").setLevel(logging.INFO)
+    server = make_server(settings, started)
+    server.run()
+    return server.started

@@ -1,0 +1,21 @@
+"""`python -m tests.hostile.api_server`: the real API as a process, with limits of time that a test can wait for."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+from producer.api import app, bodies, server
+from producer.api.settings import load_api_settings
+
+# The API gives a head 15 s, and a body 10 s and one more for each 50 KB. It reads 2 s of a refused body, and keeps a
+# connection open for 5 s.
+HEAD_S, BODY_S, DISCARD_S, KEEP_ALIVE_S = 1.0, 0.5, 0.2, 1
+
+if __name__ == "__main__":
+    server._HEAD_S = HEAD_S  # type: ignore[attr-defined]
+    server._KEEP_ALIVE_S = KEEP_ALIVE_S  # type: ignore[attr-defined]
+    bodies._DISCARD_S = DISCARD_S
+    bodies._BYTES_PER_S = 10_000_000
+    app.Bodies = partial(bodies.Bodies, grace_s=BODY_S)  # type: ignore[misc,assignment]
+    server.serve(load_api_settings(), lambda url: print(f"answering at {url}", file=sys.stderr, flush=True))
