@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
 
     from producer.local.stack import Stack
+    from tests.support.servers import ImageServer
 
 Document = dict[str, Any]
 Clipqueue = "Callable[..., Completed]"
@@ -81,10 +82,15 @@ def test_a_text_finds_the_image_with_its_vector(clipqueue: Callable[..., Complet
     assert len(lines) == 4
 
 
-def test_a_picture_is_read_from_a_file(clipqueue: Callable[..., Completed], picture: bytes, tmp_path: Path) -> None:
+def test_a_picture_is_read_from_a_file_or_a_url(
+    clipqueue: Callable[..., Completed], picture: bytes, tmp_path: Path, images: ImageServer
+) -> None:
     path = tmp_path / "picture.jpg"
     path.write_bytes(picture)
-    assert found(clipqueue("search", "--image", str(path), "--json"))[0] == "picture"
+    for image in (str(path), images.add("/picture.jpg", picture)):
+        hit = json.loads(clipqueue("search", "--image", image, "--limit", "1", "--json").stdout)
+        assert (hit["id"], round(hit["score"], 3)) == ("picture", 1.0)
+    assert "404" in clipqueue("search", "--image", f"{images.url}/none.jpg").stderr
 
 
 def test_stored_images_are_searched_without_redis(clipqueue: Callable[..., Completed]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from producer.search import feed as feed_module
 from producer.search.blocks import Row, Table
-from producer.search.candidates import Target
+from producer.search.candidates import Candidate, Target
 from producer.search.errors import SearchUnavailable
 from producer.search.feed import Feed
 from producer.search.filters import EVERYTHING, read_filter
@@ -226,3 +226,40 @@ def test_a_snapshot_stays_as_it_is() -> None:
 
 def put(table: Table, keys: Iterable[str]) -> None:
     table.put(Row(key, vector_of(key), 0, {}) for key in keys)
+
+
+def test_searches_in_other_threads_see_whole_rows() -> None:
+    """While rows are replaced and blocks are copied, each hit has the score of a vector that the image had."""
+    table = Table(DIM, ("n",), block_rows=16)
+    keys = [f"k{number}" for number in range(40)]
+    written = {key: [vector_of(f"{key} 0")] for key in keys}
+    table.put(Row(key, vector[0], 0, {"n": 0}) for key, vector in written.items())
+    table.publish()
+    ended = threading.Event()
+    errors: list[object] = []
+
+    def is_of(candidate: Candidate) -> bool:
+        vectors = written[str(candidate.document_id)]
+        return any(candidate.vector is not None and np.array_equal(candidate.vector, vector) for vector in vectors)
+
+    def search() -> None:
+        target = Target(MODEL, unit(1), read_filter({"n": {"$gte": 0}}, ("n",)), exact=True, with_vectors=True)
+        while not ended.is_set():
+            candidates = nearest(table.snapshot, target, 100).candidates
+            errors.extend(candidate for candidate in candidates if not is_of(candidate))
+            if sorted(str(candidate.document_id) for candidate in candidates) != sorted(keys):
+                errors.append(candidates)
+
+    threads = [threading.Thread(target=search) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for step in range(1, 40):
+        for key in keys[step % 5 :: 5]:
+            written[key].append(vector_of(f"{key} {step}"))
+            table.put([Row(key, written[key][-1], step, {"n": step})])
+        table.compact()
+        table.publish()
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert errors == []
