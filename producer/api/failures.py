@@ -59,9 +59,14 @@ class ApiError(Exception):
         super().__init__(message)
         self.status = status
         self.code = code
-        self.message = redact_text(message)
-        self.param = param
+        self.message = _encodable(redact_text(message))
+        self.param = None if param is None else _encodable(param)
         self.retry_after_s = retry_after_s
+
+
+def _encodable(text: str) -> str:
+    """Return a text without lone surrogates, which a client can send as JSON but no answer can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def bad_request(message: str, param: str | None = None, code: str = "invalid_request") -> ApiError:
