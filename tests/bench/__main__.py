@@ -19,6 +19,7 @@ from tests.bench import (
     latency,
     memory,
     overhead,
+    queries,
     starting,
 )
 from tests.bench.bench import Bench
@@ -36,6 +37,7 @@ BENCHMARKS = {
     "cold-start": cold_start,
     "overhead": overhead,
     "latency": latency,
+    "queries": queries,
     "memory": memory,
     "start": starting,
     "gpu": gpu,
