@@ -20,6 +20,7 @@ from tests.bench import (
     memory,
     overhead,
     queries,
+    searching,
     starting,
 )
 from tests.bench.bench import Bench
@@ -39,6 +40,7 @@ BENCHMARKS = {
     "latency": latency,
     "queries": queries,
     "memory": memory,
+    "search": searching,
     "start": starting,
     "gpu": gpu,
 }
