@@ -37,7 +37,6 @@ _ANSWERS: tuple[tuple[type[ClipqueueError], int, str, int | None], ...] = (
     (QueryTimeout, 504, "timeout", _RETRY_S),
     (BrokerUnavailable, 503, "redis_unavailable", _RETRY_S),
     (StoreUnavailable, 503, "mongodb_unavailable", _RETRY_S),
-    (UnknownImage, 404, "image_not_found", None),
     (OtherModel, 422, "other_model", None),
     (SearchUnavailable, 503, "search_unavailable", _RETRY_S),
 )
@@ -60,9 +59,14 @@ class ApiError(Exception):
         super().__init__(message)
         self.status = status
         self.code = code
-        self.message = redact_text(message)
-        self.param = param
+        self.message = _encodable(redact_text(message))
+        self.param = None if param is None else _encodable(param)
         self.retry_after_s = retry_after_s
+
+
+def _encodable(text: str) -> str:
+    """Return a text without lone surrogates, which a client can send as JSON but no answer can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def bad_request(message: str, param: str | None = None, code: str = "invalid_request") -> ApiError:
@@ -76,6 +80,8 @@ def as_api_error(exc: ClipqueueError, param: str | None = None) -> ApiError:
         return _failed(exc, param)
     if isinstance(exc, InvalidSearch):
         return bad_request(str(exc), exc.param)
+    if isinstance(exc, UnknownImage):
+        return ApiError(404, "image_not_found", str(exc), param="like")
     for kind, status, code, retry_after_s in _ANSWERS:
         if isinstance(exc, kind):
             return ApiError(status, code, str(exc), param=param, retry_after_s=retry_after_s)
