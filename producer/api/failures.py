@@ -37,7 +37,6 @@ _ANSWERS: tuple[tuple[type[ClipqueueError], int, str, int | None], ...] = (
     (QueryTimeout, 504, "timeout", _RETRY_S),
     (BrokerUnavailable, 503, "redis_unavailable", _RETRY_S),
     (StoreUnavailable, 503, "mongodb_unavailable", _RETRY_S),
-    (UnknownImage, 404, "image_not_found", None),
     (OtherModel, 422, "other_model", None),
     (SearchUnavailable, 503, "search_unavailable", _RETRY_S),
 )
@@ -76,6 +75,8 @@ def as_api_error(exc: ClipqueueError, param: str | None = None) -> ApiError:
         return _failed(exc, param)
     if isinstance(exc, InvalidSearch):
         return bad_request(str(exc), exc.param)
+    if isinstance(exc, UnknownImage):
+        return ApiError(404, "image_not_found", str(exc), param="like")
     for kind, status, code, retry_after_s in _ANSWERS:
         if isinstance(exc, kind):
             return ApiError(status, code, str(exc), param=param, retry_after_s=retry_after_s)

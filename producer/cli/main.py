@@ -10,12 +10,15 @@ import click
 from producer.cli.backfill import backfill
 from producer.cli.demo import demo
 from producer.cli.doctor import doctor
+from producer.cli.duplicates import duplicates
 from producer.cli.enqueue import enqueue
 from producer.cli.failed import failed
+from producer.cli.index import index
 from producer.cli.model import model
 from producer.cli.parked import parked
 from producer.cli.purge import purge
 from producer.cli.retry import retry
+from producer.cli.search import search
 from producer.cli.serve import serve
 from producer.cli.status import status
 from producer.cli.sweep import sweep
@@ -31,7 +34,24 @@ def cli() -> None:
     """
 
 
-for _command in (enqueue, status, up, demo, model, doctor, failed, parked, purge, backfill, retry, sweep, serve):
+for _command in (
+    enqueue,
+    status,
+    search,
+    duplicates,
+    index,
+    serve,
+    up,
+    demo,
+    model,
+    doctor,
+    failed,
+    parked,
+    purge,
+    backfill,
+    retry,
+    sweep,
+):
     cli.add_command(_command)
 
 

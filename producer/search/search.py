@@ -40,10 +40,12 @@ _MAX_ATTEMPTS = 3
 class ImageSearch:
     """Searches the vectors of one collection. Safe to share between threads.
 
+    Without `embed`, it only finds what resembles stored images.
+
     Besides the errors that each method names, they raise StoreUnavailable if MongoDB does not answer.
     """
 
-    def __init__(self, collection: Collection[Document], embed: Embed, settings: SearchSettings) -> None:
+    def __init__(self, collection: Collection[Document], embed: Embed | None, settings: SearchSettings) -> None:
         self._collection = collection
         self._settings = settings
         self._reader = VectorReader(collection, settings.filter_fields)
@@ -51,7 +53,7 @@ class ImageSearch:
         self._vectors = QueryVectors(embed, self._reader)
 
     @classmethod
-    def connect(cls, mongodb_uri: str, collection: str, embed: Embed, settings: SearchSettings) -> Self:
+    def connect(cls, mongodb_uri: str, collection: str, embed: Embed | None, settings: SearchSettings) -> Self:
         """Return a search that connects on first use.
 
         Raises:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from bson import ObjectId
 
-from producer.contract.errors import NoWorker
+from producer.contract.errors import ConfigurationError, NoWorker
 from producer.contract.job import ObjectIdRef
 from producer.contract.records import job_record
 from producer.search.errors import InvalidSearch, OtherModel, UnknownImage
 from producer.search.vectors import combine, read_embedded, read_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from producer.contract.job import ImageId
     from producer.contract.records import BsonId, Document
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from producer.search.query import SearchQuery
     from producer.search.reader import VectorReader
     from producer.search.vectors import Vector
+
+    # Embeds one part; the argument is the model that must do it, or None.
+    EmbedCall = Callable[[str | None], Embedded]
 
 _HEX_CHARS = 24
 
@@ -45,7 +48,7 @@ class QueryVector:
 class QueryVectors:
     """Makes the vectors of searches."""
 
-    def __init__(self, embed: Embed, reader: VectorReader) -> None:
+    def __init__(self, embed: Embed | None, reader: VectorReader) -> None:
         self._embed = embed
         self._reader = reader
 
@@ -60,17 +63,25 @@ class QueryVectors:
         """
         parts = _Parts(query.model)
         stored = self._read_stored(parts, query)
-        weights = query.weights
-        if query.text is not None:
-            parts.embed(weights.text, "the text", partial(self._embed.embed_text, query.text))
-        if query.image is not None:
-            parts.embed(weights.image, "the image", partial(self._embed.embed_image, query.image))
-        for text in query.not_text:
-            parts.embed(-weights.not_, "the text", partial(self._embed.embed_text, text))
+        for weight, what, embed in self._calls(query):
+            parts.embed(weight, what, embed)
         vector = combine(parts.weighted)
         if vector is None or parts.model is None:
             raise InvalidSearch("weights", "the weighted parts cancel each other out: nothing is left to search for")
         return QueryVector(parts.model, vector, stored)
+
+    def _calls(self, query: SearchQuery) -> Iterator[tuple[float, str, EmbedCall]]:
+        weights = query.weights
+        words = [] if query.text is None else [(weights.text, query.text)]
+        words += [(-weights.not_, text) for text in query.not_text]
+        if not words and query.image is None:
+            return
+        if self._embed is None:
+            raise ConfigurationError("this search has no connection to the workers, which embed texts and pictures")
+        for weight, text in words:
+            yield weight, "the text", partial(self._embed.embed_text, text)
+        if query.image is not None:
+            yield weights.image, "the image", partial(self._embed.embed_image, query.image)
 
     def _read_stored(self, parts: _Parts, query: SearchQuery) -> frozenset[BsonId]:
         wanted = [(query.weights.like, image_id) for image_id in query.like]
@@ -95,7 +106,7 @@ class _Parts:
         self.weighted: list[tuple[float, Vector]] = []
         self._source = "the search"
 
-    def embed(self, weight: float, what: str, embed: Callable[[str | None], Embedded]) -> None:
+    def embed(self, weight: float, what: str, embed: EmbedCall) -> None:
         try:
             answer = embed(self.model)
         except NoWorker:

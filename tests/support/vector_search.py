@@ -237,7 +237,7 @@ def _check_fields(wanted: Document, fields: set[str]) -> None:
 
 def _cosine(stored: Any, query: list[float]) -> float | None:
     if isinstance(stored, bytes):
-        stored = np.frombuffer(stored[2:], "<f4").tolist()
+        stored = np.frombuffer(stored[2:], "<f4").tolist() if len(stored) % 4 == 2 else None
     is_vector = isinstance(stored, list) and all(isinstance(number, int | float) for number in stored)
     if not is_vector or len(stored) != len(query):
         return None  # Atlas does not index it

@@ -26,6 +26,7 @@ _MAX_MORE = 7
 _DEFAULT_TTL_MS = 60_000
 _STOP_KEY = "clipqueue:query_stop:"
 _STOP_TTL_S = 10
+_WRONG_TYPE = "WRONGTYPE"
 _NO_ANSWER = "did not answer"
 
 
@@ -77,10 +78,10 @@ class Inbox:
             self._take_each([query_id], pipeline)
             for name in self._lists:
                 pipeline.rpop(name, _MAX_MORE)
-            *found, more, others = pipeline.execute()
+            *found, more, others = _execute(pipeline)
             if more_ids := [*(more or ()), *(others or ())]:
                 self._take_each(more_ids, pipeline)
-                found += pipeline.execute()
+                found += _execute(pipeline)
         return _taken([query_id, *more_ids], found)
 
     def take_picture(self, query_id: str) -> bytes | None:
@@ -118,6 +119,15 @@ class Inbox:
         for query_id in ids:
             pipeline.pttl(QUERY_KEY.encode() + query_id)
             pipeline.getdel(QUERY_KEY.encode() + query_id)
+
+
+def _execute(pipeline: Any) -> list[Any]:
+    """Return the answers of a transaction; None for a key of another type, which must not cost the other queries."""
+    answers = pipeline.execute(raise_on_error=False)
+    for answer in answers:
+        if isinstance(answer, Exception) and not str(answer).startswith(_WRONG_TYPE):
+            raise answer
+    return [None if isinstance(answer, Exception) else answer for answer in answers]
 
 
 def _taken(ids: Sequence[bytes], found: Sequence[Any]) -> list[Taken]:

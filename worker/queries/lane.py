@@ -84,9 +84,9 @@ class QueryLane:
     def close(self) -> None:
         """Take no more queries, and wait for the answers to those that were taken."""
         self._closing.set()
-        with suppress(BrokerUnavailable):  # then the thread notices it a few seconds later
-            self._inbox.end_wait()
         if self._thread.is_alive():
+            with suppress(BrokerUnavailable):  # then the thread notices it a few seconds later
+                self._inbox.end_wait()
             self._thread.join(_JOIN_S)
         self._pictures.close(_JOIN_S)
         self._inbox.close()

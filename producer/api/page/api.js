@@ -12,13 +12,13 @@ export class ApiError extends Error {
   }
 }
 
-// Returns the JSON of the answer. Asks for the key when the server wants one.
-export async function call(path, { body, signal } = {}) {
+// Returns the JSON of the answer. Asks for the key when the server wants one, unless the call is quiet.
+export async function call(path, { body, signal, quiet = false } = {}) {
   for (let refused = false; ; refused = true) {
     const used = sessionStorage.getItem(KEY);
     const response = await send(path, body, signal, used);
     if (response.status !== 401) return answerOf(response);
-    if (!(await newKey(used, refused || used !== null))) throw await errorOf(response);
+    if (quiet || !(await newKey(used, refused || used !== null))) throw await errorOf(response);
   }
 }
 
@@ -48,8 +48,10 @@ async function errorOf(response) {
 async function newKey(used, wasWrong) {
   if (sessionStorage.getItem(KEY) !== used) return true;
   const key = await askForKey(wasWrong);
-  if (key) sessionStorage.setItem(KEY, key);
-  return key !== null;
+  if (key === null) return false;
+  sessionStorage.setItem(KEY, key);
+  dispatchEvent(new Event("newkey"));
+  return true;
 }
 
 // What went wrong and what to do, in words for whoever looks at the page.
@@ -63,5 +65,5 @@ export function explain(error) {
   if (status === 503) return `The service is not ready: ${message}`;
   if (status === 504) return "No worker answered in time. They may be busy with a large batch. Try again.";
   if (status === 404) return `This image is not among the stored ones any more, or has no vector yet: ${message}`;
-  return status >= 500 ? `The server failed (${status}): ${message}. Its log says more.` : message;
+  return status >= 500 ? `The server failed (${status}): ${message}` : message;
 }

@@ -112,7 +112,7 @@ function start() {
     showFilters(overview.filter_fields, state.filters, type);
     if (isEmpty(state)) showStart(overview);
   });
-  watchState();
+  watchState({ quiet: !isEmpty(state) }); // a search asks for the key itself
   byId("refine").open = refinements(state) > 0;
   show();
 }

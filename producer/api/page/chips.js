@@ -36,7 +36,7 @@ function chip(kind, image, name, remove) {
 
 async function lookUp(id, node) {
   try {
-    const { url } = await call(imagePath(id));
+    const { url } = await call(imagePath(id), { quiet: true });
     remember(id, url, shownId(id));
     const image = picture(url, "", 36);
     image.setAttribute("aria-hidden", "true");

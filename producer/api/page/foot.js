@@ -2,6 +2,7 @@
 import { call } from "./api.js";
 import { byId, counted } from "./dom.js";
 
+const FIRST_MS = 1000;
 const IDLE_MS = 5000;
 const BUSY_MS = 1500;
 
@@ -11,13 +12,17 @@ let listeners = [];
 // The newest answer of GET /v1/overview, or null before the first one.
 export let overview = null;
 
+// Resolves when `overview` is there, or its time is over.
+let first = null;
+export const known = () => Promise.race([first, new Promise((resolve) => setTimeout(resolve, FIRST_MS))]);
+
 export const onOverview = (listener) => listeners.push(listener);
 
-// Asks now, and from then on again and again.
-export async function refreshState() {
+// Asks now, and from then on again and again. Only the first time may it ask for a key.
+export async function refreshState({ quiet = true } = {}) {
   clearTimeout(timer);
   try {
-    overview = await call("v1/overview");
+    overview = await call("v1/overview", { quiet });
     byId("state").textContent = sentence(overview);
     listeners.forEach((listener) => listener(overview));
   } catch (error) {
@@ -27,9 +32,10 @@ export async function refreshState() {
   timer = setTimeout(refreshState, overview?.queued ? BUSY_MS : IDLE_MS);
 }
 
-export function watchState() {
+export function watchState({ quiet }) {
+  addEventListener("newkey", () => refreshState());
   document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : refreshState()));
-  return refreshState();
+  first = refreshState({ quiet });
 }
 
 function sentence({ images, queued, workers, models }) {

@@ -4,17 +4,13 @@ import { remember } from "./chips.js";
 import { byId, counted, el } from "./dom.js";
 import { hideEmpty, showNoHits, showStart } from "./empty.js";
 import { suggestFrom } from "./filters.js";
-import { overview } from "./foot.js";
+import { known, overview } from "./foot.js";
 import { idOf } from "./ids.js";
 import { isEmpty, refinements, toRequest } from "./state.js";
 import { nameOf, tile } from "./tiles.js";
 
-const NAMES = ["title", "name", "caption"];
-
 let running = null; // the AbortController of the newest search
 let shown = { hits: 0, folded: 0, next: null };
-
-const fields = () => [...new Set([...NAMES, ...(overview?.filter_fields ?? [])])];
 
 // Searches anew; `act` is what the buttons of a tile do.
 export async function search(state, act) {
@@ -33,7 +29,8 @@ async function run(state, act, cursor) {
   const mine = (running = new AbortController());
   busy(true);
   try {
-    const body = await toRequest(state, fields(), cursor);
+    await known();
+    const body = await toRequest(state, overview?.filter_fields ?? [], cursor);
     const answer = await call("v1/search", { body, signal: mine.signal });
     if (running === mine) show(answer, state, act, cursor !== null);
   } catch (error) {

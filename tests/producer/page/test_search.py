@@ -28,7 +28,7 @@ def search(page: Page, text: str) -> None:
 def test_results_appear_while_one_types_and_the_best_is_first(home: Page) -> None:
     home.get_by_label("Describe the image").press_sequentially("red apple")
     expect(titles(home).first).to_have_text("red apple")
-    expect(home.get_by_role("status").first).to_have_text(re.compile(r"^24 images so far"))
+    expect(home.locator("#count")).to_have_text(re.compile(r"^24 images so far"))
     expect(home.locator(".score").first).to_have_text(re.compile(r"^Score 0\.\d\d$"))
     image = home.locator(".tile img").first
     expect(image).to_have_attribute("alt", "red apple")
@@ -84,28 +84,29 @@ def test_the_address_holds_the_search_and_the_back_button_returns_to_it(home: Pa
 
 
 def test_load_more_adds_the_next_page_and_ends(home: Page) -> None:
-    search(home, "a photo")
+    search(home, "snow")
     more = home.get_by_role("button", name="Load more")
     expect(titles(home)).to_have_count(24)
     more.click()
     expect(titles(home)).to_have_count(48)
     focused = home.evaluate("document.activeElement.closest('li') === document.querySelectorAll('#tiles li')[24]")
     assert focused, "the focus is on the first new image"
-    for _ in range(2):
+    while more.is_visible():
         more.click()
         expect(home.locator("#results")).to_have_attribute("aria-busy", "false")
-    expect(more).to_be_hidden()
     shown = titles(home).all_inner_texts()
-    assert len(shown) > 72
-    assert len(shown) == len(set(home.locator("#tiles img").evaluate_all("all => all.map(one => one.src)"))) + 1
+    assert "red apple" in shown[72:], "the last pages hold what fits badly"
+    links = home.locator("#tiles a").evaluate_all("links => links.map(link => link.href)")
+    assert len(links) == len(set(links)) >= len(shown) - 1, "no image is on two pages"
 
 
 def test_near_copies_are_folded_and_can_be_unfolded(home: Page) -> None:
-    search(home, "a cat")
-    expect(home.get_by_role("status").first).to_have_text(re.compile(r"near cop(y|ies) folded"))
+    search(home, "rainbow")
+    expect(home.locator("#count")).to_have_text("24 images so far, 1 near copy folded")
+    expect(home.locator(".tile").first).to_contain_text("+1 near copy")
     home.get_by_text("Refine").click()
     home.get_by_label("Fold near copies into one").uncheck()
-    expect(home.get_by_role("status").first).to_have_text("24 images so far")
+    expect(home.locator("#count")).to_have_text("24 images so far")
 
 
 def test_a_score_that_no_image_reaches_leaves_none(home: Page) -> None:
@@ -129,11 +130,12 @@ def test_filters_by_the_declared_fields(home: Page) -> None:
 
 
 def test_words_after_not_are_subtracted(home: Page) -> None:
-    search(home, "red apple")
+    search(home, "animal face")
+    expect(titles(home).nth(1)).to_have_text("dog face")
     home.get_by_text("Refine").click()
-    home.get_by_label("Not", exact=True).fill("red apple")
+    home.get_by_label("Not", exact=True).fill("dog face")
+    expect(titles(home).nth(1)).to_have_text("mouse face")
     expect(home.get_by_text("Refine (1)")).to_be_visible()
-    expect(titles(home).first).not_to_have_text("red apple")
 
 
 def test_strings_of_documents_become_neither_html_nor_links(home: Page) -> None:

@@ -66,9 +66,7 @@ def test_both_backends_find_what_a_filter_matches(backend: ImageSearch, case: st
 
 
 @pytest.mark.parametrize("case", sorted(CASES.keys() - NOT_BY_EMBEDDED))
-def test_find_agrees_where_the_embedded_server_compares_as_mongodb_does(
-    album: Collection[Document], case: str
-) -> None:
+def test_find_agrees_where_the_embedded_server_compares_as_mongodb_does(album: Collection[Document], case: str) -> None:
     wanted, expected = CASES[case]
     found = album.find(to_mongo(read_filter(wanted, FIELDS)), {"_id": 1})
     assert "".join(sorted(document["_id"] for document in found)) == expected

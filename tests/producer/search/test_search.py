@@ -74,11 +74,14 @@ def test_a_stored_image_is_searched_without_the_model_and_is_no_hit(
 
 
 def test_object_ids_are_found_by_their_hex_digits(search: ImageSearch, photos: Collection[Document]) -> None:
-    one, other = ObjectId(), ObjectId()
-    photos.insert_many([photo(one, unit(1)), photo(other, unit(1, 1)), photo(str(other), unit(0, 1))])
+    one, other, text = ObjectId(), ObjectId(), str(ObjectId())
+    photos.insert_many([photo(one, unit(1)), photo(other, unit(1, 1)), photo(text, unit(0, 1))])
     for like in (str(one), ObjectIdRef(str(one))):
         page = search.search(SearchQuery(like=(like,)))
-        assert [hit.image_id for hit in page.hits] == [ObjectIdRef(str(other)), str(other)]
+        assert [hit.image_id for hit in page.hits] == [ObjectIdRef(str(other)), text]
+    assert len(search.search(SearchQuery(like=(text,))).hits) == 2
+    with pytest.raises(UnknownImage):
+        search.search(SearchQuery(like=(ObjectIdRef(text),)))
 
 
 def test_parts_are_weighted_and_subtracted(search: ImageSearch, many: dict[str, Any], embed: FakeEmbed) -> None:
@@ -123,7 +126,9 @@ def test_an_unknown_image_is_named(search: ImageSearch, photos: Collection[Docum
 def test_vectors_of_two_models_are_never_compared(
     search: ImageSearch, photos: Collection[Document], embed: FakeEmbed
 ) -> None:
-    photos.insert_many([photo("old", unit(1), OTHER_MODEL), photo("new", unit(1)), photo("old-2", unit(1), OTHER_MODEL)])
+    photos.insert_many(
+        [photo("old", unit(1), OTHER_MODEL), photo("new", unit(1)), photo("old-2", unit(1), OTHER_MODEL)]
+    )
     assert ids(search.search(RED)) == ["new"]
     assert ids(search.search(SearchQuery(like=("old",)))) == ["old-2"]
     for query in (
@@ -157,7 +162,7 @@ def test_vectors_may_be_binary(search: ImageSearch, photos: Collection[Document]
     binary = Binary.from_vector(unit(1).tolist(), BinaryVectorDtype.FLOAT32)
     photos.insert_many([photo("binary", binary), photo("array", unit(1, 1))])
     page = search.search(SearchQuery(like=("binary",)))
-    assert [(str(hit.image_id), hit.score) for hit in page.hits] == [("array", pytest.approx(0.5**0.5, abs=2e-6))]
+    assert {hit.image_id: hit.score for hit in page.hits} == {"array": pytest.approx(0.5**0.5, abs=2e-6)}
     assert ids(search.search(SearchQuery(like=("array",)))) == ["binary"]
 
 
@@ -173,7 +178,7 @@ def test_vectors_that_cannot_be_compared_are_left_out(search: ImageSearch, photo
 
 
 def test_only_declared_fields_are_returned_with_the_url(search: ImageSearch, photos: Collection[Document]) -> None:
-    fields = {"album": "summer", "camera": {"model": "X100", "serial": 7}, "secret": "x", "url": "http://host/own.jpg"}
+    fields: Document = {"album": "summer", "camera": {"model": "X100", "serial": 7}, "secret": "x", "url": "http://host/own.jpg"}
     photos.insert_one(photo("one", unit(1), **fields))
     (hit,) = search.search(replace(RED, fields=("album", "camera.model", "n"))).hits
     assert hit.fields == {"album": "summer", "camera.model": "X100"}
