@@ -109,7 +109,8 @@ class Gate:
             self._bodies.release(body)
 
     async def _refuse(self, error: ApiError, scope: Scope, incoming: Incoming, send: Send) -> None:
-        if (b"expect", b"100-continue") not in scope["headers"]:  # such a client sends its body only when asked to
+        is_sending = (b"expect", b"100-continue") not in scope["headers"]  # it waits to be asked
+        if is_sending and error.status != 408:  # noqa: PLR2004  (it was too slow already)
             await incoming.discard()
         response = error_response(error, scope["path"], scope["method"])
         response.headers["connection"] = "close"  # a part of the body may still be under way

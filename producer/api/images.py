@@ -55,12 +55,11 @@ class Images:
             document = self._collection.find_one({"_id": image_id}, {"embedding": 1, "embedding_job": 1})
         return None if document is None or _is_deleted(document) else document
 
-    def finished(self, image_ids: Iterable[BsonId]) -> dict[BsonId, Document]:
-        """Return the documents of those images whose jobs have ended, by id."""
+    def finished(self, image_ids: Iterable[BsonId]) -> list[BsonId]:
+        """Return the ids of those images whose jobs have ended."""
         query = {"_id": {"$in": list(image_ids)}, "embedding_job.status": {"$in": list(FINISHED)}}
         with store_errors():
-            found = list(self._collection.find(query, {"embedding": 1, "embedding_job": 1}))
-        return {document["_id"]: document for document in found}
+            return [document["_id"] for document in self._collection.find(query, {"_id": 1})]
 
     def delete(self, image_id: ImageId) -> bool:
         """Take the vector away; return False if there is no document, or it was done before.

@@ -7,7 +7,7 @@ import binascii
 import re
 from typing import TYPE_CHECKING, Any
 
-from producer.api.failures import bad_request
+from producer.api.failures import ApiError, bad_request
 from producer.contract.errors import InvalidJob
 from producer.contract.queries import MAX_IMAGE_BYTES, Query
 
@@ -77,6 +77,8 @@ def query_of_bytes(content: bytes, model: str | None, param: str) -> Query:
     Raises:
         ApiError: It is too large, or begins like no image.
     """
+    if len(content) > MAX_IMAGE_BYTES:
+        raise _too_large(param)
     if not looks_like_image(content):
         raise bad_request("the bytes are no image; JPEG, PNG, WebP, GIF, AVIF, TIFF, BMP and HEIC are decoded", param)
     try:
@@ -102,7 +104,7 @@ def query_of_object(value: Mapping[str, Any], model: str, param: str, *, truncat
 
 def _image_bytes(text: str, param: str) -> bytes:
     if len(text) > MAX_IMAGE_BYTES * 4 // 3 + 200:
-        raise bad_request(f"the image has more than {MAX_IMAGE_BYTES} bytes", param)
+        raise _too_large(param)
     prefix = _DATA_URI.match(text)
     content = _decoded(text[prefix.end() :] if prefix else text)
     if not content:
@@ -110,6 +112,10 @@ def _image_bytes(text: str, param: str) -> bytes:
             "must be an http or https URL, a data:image/...;base64, URI, or an image file in base64", param
         )
     return content
+
+
+def _too_large(param: str) -> ApiError:
+    return ApiError(413, "too_large", f"the image has more than {MAX_IMAGE_BYTES} bytes", param=param)
 
 
 def _decoded(text: str) -> bytes:

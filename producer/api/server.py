@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -113,5 +114,6 @@ def serve(settings: ApiSettings, started: Callable[[str], None]) -> bool:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("clipqueue.api").setLevel(logging.INFO)
     server = make_server(settings, started)
-    server.run()
+    with suppress(SystemExit):  # uvicorn's way to say that it could not start; its log has the reason
+        server.run()
     return server.started

@@ -46,6 +46,11 @@ class LiveWorkers:
         """The heartbeat of each worker."""
         return [worker.heartbeat for worker in self.workers]
 
+    @property
+    def consumers(self) -> list[WorkerHeartbeat]:
+        """The heartbeats of those that consume the queue. The others only answer queries, and may know no MongoDB."""
+        return [heartbeat for heartbeat in self.heartbeats if heartbeat.get("images", True)]
+
 
 def read_workers(redis: Redis) -> LiveWorkers:
     """Return the workers that use this Redis. Raises what redis-py raises."""

@@ -20,7 +20,7 @@ def check_same_collection(broker: Broker, documents: ImageDocuments) -> None:
         BrokerUnavailable: Redis could not be reached.
     """
     with broker.commands("did not return the workers' heartbeats") as redis:
-        heartbeats = read_workers(redis).heartbeats
+        heartbeats = read_workers(redis).consumers
     places = sorted({(heartbeat["database"], heartbeat["collection"]) for heartbeat in heartbeats})
     here = (documents.database, documents.name)
     if places and here not in places:
@@ -39,7 +39,7 @@ def find_worker_model(broker: Broker, documents: ImageDocuments) -> str | None:
         BrokerUnavailable: Redis could not be reached.
     """
     with broker.commands("did not return the workers' heartbeats") as redis:
-        heartbeats = read_workers(redis).heartbeats
+        heartbeats = read_workers(redis).consumers
     here = (documents.database, documents.name)
     models = sorted(
         {heartbeat["model"] for heartbeat in heartbeats if (heartbeat["database"], heartbeat["collection"]) == here}

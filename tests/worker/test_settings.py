@@ -52,8 +52,31 @@ def test_other_settings_are_read_from_their_variables(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
+    ("value", "images", "queries"),
+    [
+        (None, True, True),
+        ("", True, True),
+        ("images,queries", True, True),
+        ("queries, images", True, True),
+        ("images", True, False),
+        ("queries", False, True),
+    ],
+)
+def test_a_worker_serves_images_queries_or_both(
+    value: str | None, images: bool, queries: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("CLIPQUEUE_SERVE", value)
+    settings = load_settings()
+    assert (settings.serves_images, settings.serves_queries) == (images, queries)
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("CLIPQUEUE_SERVE", "none"),
+        ("CLIPQUEUE_SERVE", "images,images"),
+        ("CLIPQUEUE_QUERY_SLACK_MS", "0"),
         ("CLIPQUEUE_CONCURRENCY", "many"),
         ("CLIPQUEUE_CONCURRENCY", "0"),
         ("CLIPQUEUE_DEVICE", "tpu"),

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FOR_S = 30.0
+_ROUNDING = 1e-9
 
 
 class Slack:
@@ -25,9 +26,9 @@ class Slack:
         self._last_query_at = float("-inf")
 
     @classmethod
-    def of(cls, slack_s: float, per_image_s: float) -> Slack:
+    def of(cls, slack_s: float, per_image_s: float, clock: Callable[[], float] = time.monotonic) -> Slack:
         """Return one with which no batch takes longer than `slack_s`, or has only one image."""
-        return cls(max(1, int(slack_s / per_image_s)))
+        return cls(max(1, int(slack_s / per_image_s + _ROUNDING)), clock)
 
     def note_query(self) -> None:
         """A query has arrived."""

@@ -113,6 +113,18 @@ PARTS = (
     Parts("pillow-heif", "pillow_heif.options", overridden="DECODE_THREADS", callers=("pillow_heif.heif",)),
     # worker.encode.
     Parts("open_clip_torch", "open_clip.model:set_model_preprocess_cfg", used="preprocess_cfg"),
+    # The text tower alone, and cut at the end token. The vectors are compared with the library's own at each start.
+    Parts(
+        "open_clip_torch",
+        "open_clip.model:CLIP",
+        used="attn_mask ln_final positional_embedding text_projection token_embedding transformer visual",
+    ),
+    Parts("open_clip_torch", "open_clip.model:CustomTextCLIP", used="text visual"),
+    Parts(
+        "open_clip_torch",
+        "open_clip.transformer:TextTransformer",
+        used="attn_mask ln_final positional_embedding text_projection token_embedding transformer",
+    ),
     Parts("huggingface_hub", "huggingface_hub.file_download", used="repo_folder_name"),
     Parts("huggingface_hub", "huggingface_hub.constants", used="ENDPOINT HF_HUB_CACHE"),
     # producer.local, which no worker runs.

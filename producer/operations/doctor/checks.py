@@ -53,7 +53,7 @@ def _check_on_redis(redis: Redis, host: str, namespace: Namespace | None) -> tup
     clock = read_clock("Redis", now)
     live = read_workers(redis)
     clocks = [clock, *(Clock(one.heartbeat["node"], clock.ahead_s + one.ahead_s) for one in live.workers)]
-    queue = queue_findings(read_queue(redis), live.heartbeats)
+    queue = queue_findings(read_queue(redis), live.consumers)
     return [*server_findings(server, host), *worker_findings(live, namespace), *queue, *parked_findings(redis)], clocks
 
 

@@ -37,18 +37,19 @@ def worker_findings(live: LiveWorkers, namespace: tuple[str, str] | None) -> lis
         live: The live workers.
         namespace: The database and the collection in this shell's settings, if they are known.
     """
-    heartbeats = live.heartbeats
-    findings = [_check_alive(heartbeats)]
+    heartbeats, consumers = live.heartbeats, live.consumers
+    findings = [_check_alive(heartbeats, len(consumers))]
     if live.unreadable:
         findings.append(_unreadable(live.unreadable))
     findings += _check_names(heartbeats)
     if heartbeats:
-        findings += [_check_models(heartbeats), _check_precision(heartbeats)]
-        findings += [_check_settings(heartbeats, namespace), _check_store(heartbeats)]
+        findings.append(_check_models(heartbeats))
+    if consumers:
+        findings += [_check_precision(consumers), _check_settings(consumers, namespace), _check_store(consumers)]
     return findings
 
 
-def _check_alive(heartbeats: Sequence[WorkerHeartbeat]) -> Finding:
+def _check_alive(heartbeats: Sequence[WorkerHeartbeat], consumers: int) -> Finding:
     if not heartbeats:
         return Finding.problem(
             "workers",
@@ -58,6 +59,9 @@ def _check_alive(heartbeats: Sequence[WorkerHeartbeat]) -> Finding:
     lines = [f"{count_of(len(heartbeats), 'worker')} alive:", *map(_describe, heartbeats[:_MAX_SHOWN])]
     if len(heartbeats) > _MAX_SHOWN:
         lines.append(f"and {len(heartbeats) - _MAX_SHOWN} more")
+    if not consumers:
+        advice = "None of them consumes this queue: start one with CLIPQUEUE_SERVE=images,queries or images."
+        return Finding.problem("workers", *lines, advice)
     return Finding.ok("workers", *lines)
 
 
@@ -66,8 +70,13 @@ def _describe(heartbeat: WorkerHeartbeat) -> str:
     return (
         f"{printable(heartbeat['node'])} since {since:%Y-%m-%d %H:%M:%S} UTC, {printable(heartbeat['model'])}, "
         f"{printable(heartbeat['precision'])} on {printable(heartbeat['device'])}, "
-        f"{heartbeat['concurrency']} images at once, clipqueue {printable(heartbeat['version'])}"
+        f"{_describe_service(heartbeat)}, clipqueue {printable(heartbeat['version'])}"
     )
+
+
+def _describe_service(heartbeat: WorkerHeartbeat) -> str:
+    images = f"{heartbeat['concurrency']} images at once" if heartbeat.get("images", True) else ""
+    return " and ".join(filter(None, (images, "queries" if heartbeat.get("queries") else "")))
 
 
 def _unreadable(count: int) -> Finding:

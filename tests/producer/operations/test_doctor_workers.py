@@ -33,6 +33,24 @@ def test_live_workers_are_listed(own: Stack, own_broker: redis.Redis) -> None:
     assert text.splitlines()[-1] == "and 2 more"
 
 
+def test_a_worker_that_only_answers_queries_consumes_nothing(own: Stack, own_broker: redis.Redis) -> None:
+    """It may run without MongoDB, and in another precision, so only its model is compared."""
+    queries: dict[str, Any] = {"images": False, "queries": True, "dim": 512, "context_length": 77}
+    write_heartbeat(own_broker, "celery@q", precision="bf16", database="none", store_away=True, **queries)
+    is_ok, text = run_doctor(own)["workers"]
+    assert not is_ok
+    assert "fp32" not in text
+    assert "bf16 on cpu, queries, clipqueue" in text
+    assert "CLIPQUEUE_SERVE" in text
+    write_heartbeat(own_broker, "celery@both", **{**queries, "images": True})
+    write_heartbeat(own_broker, "celery@earlier")
+    found = run_doctor(own)
+    assert all(found.is_ok[subject] for subject in ("workers", "model", "precision", "settings"))
+    assert "32 images at once and queries" in found.text["workers"]
+    write_heartbeat(own_broker, "celery@q", model="other/model", **queries)
+    assert not run_doctor(own).is_ok["model"]
+
+
 @pytest.mark.parametrize(
     "content",
     [

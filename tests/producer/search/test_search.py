@@ -178,7 +178,12 @@ def test_vectors_that_cannot_be_compared_are_left_out(search: ImageSearch, photo
 
 
 def test_only_declared_fields_are_returned_with_the_url(search: ImageSearch, photos: Collection[Document]) -> None:
-    fields: Document = {"album": "summer", "camera": {"model": "X100", "serial": 7}, "secret": "x", "url": "http://host/own.jpg"}
+    fields: Document = {
+        "album": "summer",
+        "camera": {"model": "X100", "serial": 7},
+        "secret": "x",
+        "url": "http://host/own.jpg",
+    }
     photos.insert_one(photo("one", unit(1), **fields))
     (hit,) = search.search(replace(RED, fields=("album", "camera.model", "n"))).hits
     assert hit.fields == {"album": "summer", "camera.model": "X100"}
@@ -261,6 +266,15 @@ def test_deleted_and_changed_images_are_no_hits(search: ImageSearch, photos: Col
     photos.delete_one({"_id": "p0"})
     photos.update_one({"_id": "p2"}, {"$set": {"embedding_job": {"status": "done", "model": OTHER_MODEL}}})
     assert ids(search.search(query)) == ["p1", "p3"]
+
+
+def test_a_hit_matches_its_filter_as_it_is_now(search: ImageSearch, photos: Collection[Document]) -> None:
+    """The fields in memory may be minutes old, and the index lags too."""
+    photos.insert_many([photo(f"p{number}", unit(1, number), public=True) for number in range(4)])
+    query = SearchQuery(like=("p0",), limit=2, filter={"public": True})
+    assert ids(search.search(query)) == ["p1", "p2"]
+    photos.update_one({"_id": "p1"}, {"$set": {"public": False}})
+    assert ids(search.search(query)) == ["p2", "p3"]
 
 
 def test_a_cursor_is_only_for_its_search(search: ImageSearch, many: dict[str, Any], embed: FakeEmbed) -> None:

@@ -80,6 +80,25 @@ def test_auto_takes_half_the_bits_unless_they_are_clearly_slower() -> None:
     assert encoder.precision == half_precision("cuda")
 
 
+def test_texts_run_beside_image_batches_on_a_stream_that_goes_first(encoder: OpenClipEncoder) -> None:
+    tower = encoder.texts
+    assert tower.cuts
+    assert tower._stream
+    assert tower._stream.priority == -1
+    tokens = [[tower.tokenize(text)] for text in ("a red bicycle", "one two three " * 30)]
+    expected = [tower.encode(text) for text in tokens]
+    assert np.allclose(
+        np.concatenate(expected), encoder.encode_texts(["a red bicycle", "one two three " * 30]), atol=0.01
+    )
+    noise = np.random.default_rng(1).integers(0, 255, (64, 224, 224, 3), dtype=np.uint8)
+    images = encoder.encode(noise)
+    with ThreadPoolExecutor(1) as pool:
+        batches = [pool.submit(encoder.encode, noise) for _ in range(20)]
+        found = [tower.encode(text) for _ in range(20) for text in tokens]
+    assert all(np.allclose(one, expected[number % 2], atol=1e-3) for number, one in enumerate(found))
+    assert all(np.allclose(batch.result(), images, atol=1e-2) for batch in batches)
+
+
 @pytest.mark.usefixtures("little_memory")
 def test_a_batch_too_large_for_the_memory_is_halved_and_every_image_gets_a_vector(encoder: OpenClipEncoder) -> None:
     with pytest.raises(OutOfMemory):
