@@ -18,7 +18,7 @@ TEXT, IMAGE = "text", "image"
 MODALITIES = (TEXT, IMAGE)
 # The keys of an object that holds an input, and what each holds.
 _OBJECT_KEYS = {"text": TEXT, "image": IMAGE, "url": IMAGE, "bytes": IMAGE}
-_DATA_URI = re.compile(r"data:image/[a-z0-9.+-]{1,40}(;[a-z0-9=.+-]{1,40})*;base64,", re.IGNORECASE)
+_DATA_URI = re.compile(r"data:image/[a-z0-9.+-]{1,40}(;[a-z0-9=.+-]{1,40}){0,4};base64,", re.IGNORECASE)
 _URL = re.compile(r"https?://\S+", re.IGNORECASE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}")
 # The first bytes of the image formats that workers decode, and how many base64 digits hold them.
