@@ -19,6 +19,7 @@ from producer.contract.errors import (
     QueryTimeout,
     StoreUnavailable,
 )
+from producer.contract.text import printable
 from producer.contract.urls import redact_text
 from producer.search.errors import InvalidSearch, OtherModel, SearchUnavailable, UnknownImage
 
@@ -26,6 +27,7 @@ OPENAI, HUGGING_FACE, TEI = "openai", "huggingface", "tei"
 _HUGGING_FACE_PREFIXES = ("/models/", "/hf-inference/", "/pipeline/")
 _TEI_PATHS = ("/embed", "/info", "/health")
 _RETRY_S = 2
+_MAX_MESSAGE_CHARS, _MAX_PARAM_CHARS = 1000, 200
 # OpenAI's names of the kinds of errors.
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 _TEI_TYPES = {429: "overloaded", 503: "unhealthy", 504: "backend", 500: "backend"}
@@ -59,8 +61,9 @@ class ApiError(Exception):
         super().__init__(message)
         self.status = status
         self.code = code
-        self.message = redact_text(message)
-        self.param = param
+        # Both may repeat what the request holds: any characters, and any number of them.
+        self.message = printable(redact_text(message), _MAX_MESSAGE_CHARS)
+        self.param = param and printable(param, _MAX_PARAM_CHARS)
         self.retry_after_s = retry_after_s
 
 

@@ -56,9 +56,9 @@ def create(dim: int | None, quantization: str, collection: str, *, until_ready: 
     """
     with _open("create", collection) as (documents, indexes, settings):
         length = dim or _find_dim(documents)
-        indexes.check_server(length)
         found = indexes.find()
         if found is None:
+            indexes.check_server(length)  # the embedded MongoDB would misread the command that makes an index
             indexes.create(length, settings.filter_fields, quantization)
             click.echo(f"creating the index {settings.index!r} for vectors of length {length}")
         elif _is_as_wanted(found, length, settings, quantization):

@@ -6,6 +6,7 @@ made once for each distinct value.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ class Columns:
         self._cells: list[list[Cell]] = [[] for _ in fields]
         self._codes: list[dict[Cell, int]] = [{} for _ in fields]
         self._results: OrderedDict[Clause, Mask] = OrderedDict()
+        self._lock = threading.Lock()
 
     def encode(self, document: Mapping[str, Any]) -> list[int]:
         """Return the document's code for each field."""
@@ -72,12 +74,14 @@ class Columns:
 
     def _result(self, clause: Clause, number: int) -> Mask:
         """Return the clause's result for each code. Values that came since the last call are compared now."""
-        known = self._results.get(clause, np.zeros(0, np.bool_))
-        new = self._cells[number][len(known) :]
-        if new:
-            added = np.fromiter((matches(cell, clause.operator, clause.values) for cell in new), np.bool_, len(new))
-            known = np.concatenate([known, added])
-        self._results[clause] = known
-        while len(self._results) > _KEPT:
-            self._results.pop(next(iter(self._results)), None)
-        return known
+        with self._lock:
+            known = self._results.get(clause, np.zeros(0, np.bool_))
+            new = self._cells[number][len(known) :]
+            if new:
+                added = np.fromiter((matches(cell, clause.operator, clause.values) for cell in new), np.bool_, len(new))
+                known = np.concatenate([known, added])
+            self._results[clause] = known
+            self._results.move_to_end(clause)
+            if len(self._results) > _KEPT:
+                self._results.popitem(last=False)
+            return known

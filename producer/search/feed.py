@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING
 from producer.contract.records import bson_date, job_record, to_ms
 from producer.search.blocks import Row, Table
 from producer.search.errors import SearchUnavailable
+from producer.search.oddities import LONG_OR_SHORT, UNUSABLE, Oddities
 from producer.search.reader import PAGE, is_image_id, of_model, version_of
-from producer.search.vectors import read_stored
+from producer.search.vectors import has_unit_length, normalise, parse_stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from producer.search.blocks import Snapshot
     from producer.search.reader import VectorReader
     from producer.search.settings import SearchSettings
-
-_log = logging.getLogger(__name__)
 
 # Workers write results in any order, and their clocks differ: jobs that finished so long before the newest one are read
 # again each time, without their vectors.
@@ -51,8 +49,7 @@ class Feed:
         self._documents = 0
         self._checked_at: float | None = None
         self._check_took_s = 0.0
-        self._unusable: set[BsonId] = set()
-        self._reported = 0
+        self._oddities = Oddities()
         self.is_stopped = False
 
     @property
@@ -75,8 +72,10 @@ class Feed:
             if documents < self._documents or self._is_check_due():
                 self._check_all()
         self._documents = documents
+        if len(self._table) > self._settings.scan_max:
+            raise _too_many(self._settings.scan_max)
         self._table.compact()
-        self._report_unusable()
+        self._oddities.report()
         self._table.publish()
 
     def _load(self, documents: int) -> None:
@@ -105,7 +104,7 @@ class Feed:
             self._read_vectors(changed)
             found.update(document["_id"] for document in page)
         self._table.remove(known - found)
-        self._unusable &= found
+        self._oddities.keep(found)
         self._note_check(started_at)
 
     def _changed(self, page: Iterable[Document]) -> list[BsonId]:
@@ -129,7 +128,7 @@ class Feed:
 
     def _put(self, page: list[Document]) -> None:
         self._table.put(filter(None, map(self._row_of, page)))
-        if len(self._table) > self._settings.scan_max:
+        if self._checked_at is None and len(self._table) > self._settings.scan_max:
             raise _too_many(self._settings.scan_max)
         if self.is_stopped:
             raise SearchUnavailable("the search was closed")
@@ -138,12 +137,13 @@ class Feed:
         key = document["_id"]
         if not is_image_id(key):
             return None
-        vector = read_stored(document.get("embedding"), self._table.dim)
-        if vector is None:
-            self._unusable.add(key)
+        given = parse_stored(document.get("embedding"))
+        vector = None if given is None or len(given) != self._table.dim else normalise(given)
+        if given is None or vector is None:
+            self._oddities.note(key, UNUSABLE)
             self._table.remove([key])
             return None
-        self._unusable.discard(key)
+        self._oddities.note(key, None if has_unit_length(given) else LONG_OR_SHORT)
         self._note_finished(document)
         return Row(key, vector, version_of(document), document)
 
@@ -160,16 +160,6 @@ class Feed:
     def _note_check(self, started_at: float) -> None:
         self._checked_at = time.monotonic()
         self._check_took_s = self._checked_at - started_at
-
-    def _report_unusable(self) -> None:
-        if len(self._unusable) > self._reported:
-            _log.warning(
-                "%d images have a vector of another length, or none that can be compared; searches leave them out: "
-                "enqueue them again with force, for example %s",
-                len(self._unusable),
-                next(iter(self._unusable)),
-            )
-        self._reported = len(self._unusable)
 
 
 def _too_many(most: int) -> SearchUnavailable:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from producer.search.errors import InvalidSearch
-from producer.search.values import RANGE_KINDS, Kind, read_value
+from producer.search.values import RANGE_KINDS, Kind, cell_of, matches, read_value
 
 if TYPE_CHECKING:
     from producer.search.values import Value
@@ -63,6 +63,16 @@ def read_filter(given: Mapping[str, Any] | None, fields: Sequence[str]) -> Filte
         InvalidSearch: The filter cannot be used; `param` is the path of the part, such as `filter.$or[1].album`.
     """
     return EVERYTHING if given is None else _Reader(fields).read(given, "filter", 1)
+
+
+def matches_document(wanted: Filter, document: Mapping[str, Any]) -> bool:
+    """Return whether a document matches a filter."""
+    if isinstance(wanted, Clause):
+        return matches(cell_of(document, wanted.path), wanted.operator, wanted.values)
+    results = (matches_document(member, document) for member in wanted.members)
+    if wanted.operator == "$and":
+        return all(results)
+    return any(results) is (wanted.operator == "$or")
 
 
 class _Reader:

@@ -32,7 +32,10 @@ class NoVectorSearch(SearchUnavailable):
     """The server has no vector search."""
 
     def __init__(self) -> None:
-        super().__init__("this MongoDB has no vector search: it needs MongoDB Atlas, or mongodb-atlas-local")
+        super().__init__(
+            "this MongoDB has no vector search, which needs Atlas, or mongodb-atlas-local; without it, searches "
+            "compare all vectors in memory"
+        )
 
 
 @dataclass(frozen=True)

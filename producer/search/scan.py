@@ -107,13 +107,13 @@ class LiveTable:
         return time.monotonic() - self._tried_at >= max(self._every_s, 10 * self._took_s)
 
     def _run(self) -> None:
-        started_at = time.monotonic()
+        started_at, self._took_s = time.monotonic(), 0.0
         try:
             self._feed.refresh()
             self._refreshed_at = time.monotonic()
+            self._took_s = self._refreshed_at - started_at
         finally:
             self._tried_at = time.monotonic()
-            self._took_s = self._tried_at - started_at
 
 
 def nearest(snapshot: Snapshot, target: Target, count: int) -> Found:

@@ -15,7 +15,7 @@ from producer.search.checks import MAX_RANGE, check_duplicates, check_query
 from producer.search.cursor import Cursor, digest_of, other_search, read_cursor
 from producer.search.duplicates import find_groups
 from producer.search.errors import InvalidSearch
-from producer.search.filters import read_filter
+from producer.search.filters import matches_document, read_filter
 from producer.search.hits import is_of_model, read_groups, read_hit
 from producer.search.query import SearchPage
 from producer.search.ranking import Cuts, Page, find_page
@@ -153,7 +153,11 @@ class ImageSearch:
         for _ in range(_MAX_ATTEMPTS):
             groups, has_more = find_page(backend, target, cuts, page)
             found = self._reader.by_id([key for group in groups for key in group.ids()])
-            documents = {key: document for key, document in found.items() if is_of_model(document, target.model)}
+            documents = {
+                key: document
+                for key, document in found.items()
+                if is_of_model(document, target.model) and matches_document(target.filter, document)
+            }
             gone = {key for group in groups for key in group.ids()} - set(documents)
             if not gone:
                 break

@@ -17,6 +17,7 @@ Matrix = NDArray[np.float32]
 _FLOAT32 = b"\x27\x00"
 _LITTLE_ENDIAN_F32 = np.dtype("<f4")
 _SHORTEST = 1e-6
+_UNIT_ERROR = 0.01
 
 
 def read_stored(stored: Any, dim: int | None = None) -> Vector | None:
@@ -26,10 +27,20 @@ def read_stored(stored: Any, dim: int | None = None) -> Vector | None:
         stored: An array of numbers, or a BSON vector of float32 (which the embedded MongoDB returns as bytes).
         dim: The expected length; None accepts any.
     """
-    vector = _from_bytes(stored) if isinstance(stored, bytes) else _from_list(stored)
+    vector = parse_stored(stored)
     if vector is None or (dim is not None and len(vector) != dim):
         return None
     return normalise(vector)
+
+
+def parse_stored(stored: Any) -> Vector | None:
+    """Return a document's `embedding` as it is; None if it has no numbers."""
+    return _from_bytes(stored) if isinstance(stored, bytes) else _from_list(stored)
+
+
+def has_unit_length(vector: Vector) -> bool:
+    """Return whether a vector has unit length, to the precision of bf16."""
+    return bool(abs(float(vector @ vector) - 1) < _UNIT_ERROR)
 
 
 def read_embedded(vector: bytes) -> Vector | None:

@@ -19,6 +19,8 @@ from tests.bench import (
     latency,
     memory,
     overhead,
+    queries,
+    searching,
     starting,
 )
 from tests.bench.bench import Bench
@@ -36,7 +38,9 @@ BENCHMARKS = {
     "cold-start": cold_start,
     "overhead": overhead,
     "latency": latency,
+    "queries": queries,
     "memory": memory,
+    "search": searching,
     "start": starting,
     "gpu": gpu,
 }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import huggingface_hub
@@ -21,7 +23,6 @@ from tests.support.servers import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from producer.local.stack import Stack
     from tests.support.servers import ImageServer
@@ -29,19 +30,8 @@ if TYPE_CHECKING:
 JPEG = small_jpeg(3)
 BASE64 = base64.b64encode(JPEG).decode()
 DATA_URI = f"data:image/jpeg;base64,{BASE64}"
-# What PixFind does: the host is the only part that changes.
-PIXFIND = """
-async function getImageEmbedding(base64Image) {
-  const response = await fetch(`${process.env.HOST}/models/openai/clip-vit-base-patch32`, {
-    method: "POST",
-    headers: { Authorization: `Bearer ${process.env.HF_TOKEN}`, "Content-Type": "application/json" },
-    body: JSON.stringify({ inputs: base64Image, options: { wait_for_model: true } }),
-  });
-  if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
-  const result = await response.json();
-  return result.embeddings || result;
-}
-"""
+PAGE = (Path(__file__).parents[3] / "docs" / "image-search.md").read_text()
+OLD_HOST = "https://api-inference.huggingface.co"
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +52,7 @@ def run_node(api: Api, folder: Path, script: str) -> Any:
     (folder / "node_modules").symlink_to(modules)
     (folder / "script.mjs").write_text(script)
     env = {"HOST": api.url, "HF_TOKEN": KEY, "OPENAI_API_KEY": KEY, "IMAGE": BASE64}
+    env |= {"CLIPQUEUE_URL": api.url, "CLIPQUEUE_KEY": KEY}
     done = subprocess.run(
         [str(node), "script.mjs"], cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False
     )
@@ -101,7 +92,7 @@ def test_openai_for_python_understands_each_error(api: Api, lonely_api: Api, ima
 def test_huggingface_hub(api: Api, clip_api: Api) -> None:
     client = huggingface_hub.InferenceClient(model=f"{clip_api.url}/models/openai/clip-vit-base-patch32", token=KEY)
     assert client.feature_extraction("a cat").shape == (DIM,)
-    assert client.feature_extraction(["a cat", "a dog"]).shape == (2, DIM)  # type: ignore[arg-type]
+    assert client.feature_extraction(["a cat", "a dog"]).shape == (2, DIM)
     assert client.feature_extraction(BASE64).shape == (DIM,)
     labels = client.zero_shot_image_classification(JPEG, candidate_labels=["a cat", "noise"])
     assert sum(label.score for label in labels) == pytest.approx(1)
@@ -191,9 +182,16 @@ def test_a_client_that_repeats_without_end_is_not_made_to(
     assert len([record for record in caplog.records if "POST /models/clip 504" in record.getMessage()]) == 1
 
 
-def test_the_function_of_pixfind_works_with_another_host(clip_api: Api, tmp_path: Path) -> None:
-    script = PIXFIND + "console.log(JSON.stringify(await getImageEmbedding(process.env.IMAGE)));"
-    vector = run_node(clip_api, tmp_path, script)
-    assert len(vector) == DIM
+def test_a_backend_that_called_hugging_face_changes_only_the_host(clip_api: Api, tmp_path: Path) -> None:
+    """Both functions of docs/image-search.md: the one of such a backend, with another host, and the one to write."""
+    before, after = re.findall(r"```js\n(export async function getImageEmbedding.*?)```", PAGE, re.DOTALL)
+    assert OLD_HOST in before
     body = {"model": "clip", "input": [{"image": BASE64}]}
-    assert vector == pytest.approx(clip_api.post("/v1/embeddings", json=body).json()["data"][0]["embedding"], abs=1e-6)
+    expected = clip_api.post("/v1/embeddings", json=body).json()["data"][0]["embedding"]
+    for name, function in (("before", before.replace(OLD_HOST, clip_api.url)), ("after", after)):
+        folder = tmp_path / name
+        folder.mkdir()
+        script = f"{function}\nconsole.log(JSON.stringify(await getImageEmbedding(process.env.IMAGE)));"
+        vector = run_node(clip_api, folder, script)
+        assert vector == pytest.approx(expected, abs=1e-6)
+    assert len(expected) == DIM

@@ -13,7 +13,7 @@ import pytest
 
 from producer.search import feed as feed_module
 from producer.search.blocks import Row, Table
-from producer.search.candidates import Target
+from producer.search.candidates import Candidate, Target
 from producer.search.errors import SearchUnavailable
 from producer.search.feed import Feed
 from producer.search.filters import EVERYTHING, read_filter
@@ -118,18 +118,23 @@ def test_a_date_in_the_future_hides_no_later_result(feed: Feed, photos: Collecti
     assert found(feed.snapshot) == ["future", "now"]
 
 
-def test_unusable_vectors_are_counted_and_said_once(
+def test_odd_vectors_are_counted_and_said_once(
     feed: Feed, photos: Collection[Document], caplog: pytest.LogCaptureFixture
 ) -> None:
     photos.insert_many([photo("good", unit(1)), photo("short", [1.0]), photo("zero", [0.0] * DIM)])
+    photos.insert_one(photo("long", 2 * unit(1, 2)))
     photos.insert_one({**photo("x", unit(1)), "_id": 7})
     with caplog.at_level(logging.WARNING):
         feed.refresh()
         feed.refresh()
-    assert [record.args[0] for record in caplog.records if isinstance(record.args, tuple)] == [2]
+    unusable, long = (record.message for record in caplog.records)
+    assert unusable.startswith("2 images have a vector of another length")
+    assert (
+        long == "1 images have a vector that is not of unit length: searches use only its direction (for example long)"
+    )
     touch(photos, "short", 1, vector=unit(1, 1))
     feed.refresh()
-    assert found(feed.snapshot) == ["good", "short"]
+    assert found(feed.snapshot) == ["good", "short", "long"]
 
 
 def test_growth_beyond_the_maximum_is_an_error(photos: Collection[Document]) -> None:
@@ -161,6 +166,19 @@ def test_a_search_goes_on_with_the_last_vectors_while_a_refresh_runs(
         assert found(live.current()) == ["a"]
         release.set()
         wait_for(lambda: found(live.current()) == ["a", "b"], "the refresh to end")
+    finally:
+        live.close()
+
+
+def test_a_refresh_that_fails_is_tried_again(photos: Collection[Document], monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(SETTINGS, scan_max=1)
+    photos.insert_many([photo("a", unit(1)), photo("b", unit(1, 1))])
+    live = LiveTable(Feed(VectorReader(photos, ()), MODEL, DIM, settings), refresh_every_s=0)
+    try:
+        with pytest.raises(SearchUnavailable):
+            live.current()
+        photos.delete_one({"_id": "a"})
+        assert found(live.current()) == ["b"]
     finally:
         live.close()
 
@@ -208,3 +226,40 @@ def test_a_snapshot_stays_as_it_is() -> None:
 
 def put(table: Table, keys: Iterable[str]) -> None:
     table.put(Row(key, vector_of(key), 0, {}) for key in keys)
+
+
+def test_searches_in_other_threads_see_whole_rows() -> None:
+    """While rows are replaced and blocks are copied, each hit has the score of a vector that the image had."""
+    table = Table(DIM, ("n",), block_rows=16)
+    keys = [f"k{number}" for number in range(40)]
+    written = {key: [vector_of(f"{key} 0")] for key in keys}
+    table.put(Row(key, vector[0], 0, {"n": 0}) for key, vector in written.items())
+    table.publish()
+    ended = threading.Event()
+    errors: list[object] = []
+
+    def is_of(candidate: Candidate) -> bool:
+        vectors = written[str(candidate.document_id)]
+        return any(candidate.vector is not None and np.array_equal(candidate.vector, vector) for vector in vectors)
+
+    def search() -> None:
+        target = Target(MODEL, unit(1), read_filter({"n": {"$gte": 0}}, ("n",)), exact=True, with_vectors=True)
+        while not ended.is_set():
+            candidates = nearest(table.snapshot, target, 100).candidates
+            errors.extend(candidate for candidate in candidates if not is_of(candidate))
+            if sorted(str(candidate.document_id) for candidate in candidates) != sorted(keys):
+                errors.append(candidates)
+
+    threads = [threading.Thread(target=search) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for step in range(1, 40):
+        for key in keys[step % 5 :: 5]:
+            written[key].append(vector_of(f"{key} {step}"))
+            table.put([Row(key, written[key][-1], step, {"n": step})])
+        table.compact()
+        table.publish()
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert errors == []

@@ -268,6 +268,15 @@ def test_deleted_and_changed_images_are_no_hits(search: ImageSearch, photos: Col
     assert ids(search.search(query)) == ["p1", "p3"]
 
 
+def test_a_hit_matches_its_filter_as_it_is_now(search: ImageSearch, photos: Collection[Document]) -> None:
+    """The fields in memory may be minutes old, and the index lags too."""
+    photos.insert_many([photo(f"p{number}", unit(1, number), public=True) for number in range(4)])
+    query = SearchQuery(like=("p0",), limit=2, filter={"public": True})
+    assert ids(search.search(query)) == ["p1", "p2"]
+    photos.update_one({"_id": "p1"}, {"$set": {"public": False}})
+    assert ids(search.search(query)) == ["p2", "p3"]
+
+
 def test_a_cursor_is_only_for_its_search(search: ImageSearch, many: dict[str, Any], embed: FakeEmbed) -> None:
     cursor = search.search(replace(RED, limit=10)).next
     assert cursor is not None
