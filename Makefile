@@ -6,6 +6,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # The demo needs far less than development does; both install into the same environment.
 DEMO_INSTALLED := $(VENV)/.installed-demo
 DEV_INSTALLED := $(VENV)/.installed-dev
+# The JavaScript clients of some tests. Without npm they are skipped, and make tries again the next time.
+NODE_INSTALLED := $(VENV)/node/done
 # The command ends when make ends, even if make is killed.
 TIED := $(BIN)/python producer/local/tied.py
 # Most tests wait for other processes, so more run at the same time than there are cores; see tests/support/scheduling.py.
@@ -24,7 +26,7 @@ demo: $(DEMO_INSTALLED) ## Start local servers and a worker, embed 100 sample im
 up: $(DEMO_INSTALLED) ## Start Redis, MongoDB and a worker here, and keep them running
 	@$(TIED) $(BIN)/clipqueue up
 
-test: lint ## Lint, check types and run the tests, without those of `make chaos`
+test: lint $(NODE_INSTALLED) ## Lint, check types and run the tests, without those of `make chaos`
 	@$(PYTEST) -n 4 -m 'not chaos'
 
 check: $(DEV_INSTALLED) ## Lint, check types and test one package: make check fetch, or FILE=worker/fetch/dns.py
@@ -73,6 +75,9 @@ $(DEV_INSTALLED): pyproject.toml requirements.lock | $(BIN)/python
 	$(install_torch)
 	$(PIP) install --constraint requirements.lock --editable '.[dev]'
 	@touch $@
+
+$(NODE_INSTALLED): tests/support/node/package-lock.json $(DEV_INSTALLED)
+	@$(BIN)/python -m tests.support.node_packages
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

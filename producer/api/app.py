@@ -11,6 +11,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Match
 
 from producer.api.bodies import Bodies
 from producer.api.documentation import describe
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from producer.api.settings import ApiSettings
 
 _CODES = {404: "unknown_path", 405: "method_not_allowed"}
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 _ROUTERS = (
     *(openai.router, images.router, search.router, overview.router),
     *(huggingface.router, tei.router, health.router, pages.router),
@@ -106,7 +108,16 @@ async def _answer_http(request: Request, exc: Any) -> JSONResponse:
     code = _CODES.get(exc.status_code, "invalid_request")
     response = error_response(ApiError(exc.status_code, code, str(exc.detail)), request.url.path, request.method)
     response.headers.update(exc.headers or {})
+    if exc.status_code == 405:  # noqa: PLR2004  (the exception knows only one of the routes with this path)
+        response.headers["allow"] = ", ".join(_methods_of(request))
     return response
+
+
+def _methods_of(request: Request) -> list[str]:
+    """Return the methods that some route answers at this path."""
+    scopes = {method: {**request.scope, "method": method} for method in _METHODS}
+    routes = request.app.routes
+    return [name for name, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)]
 
 
 async def _answer_bug(request: Request, _: Any) -> JSONResponse:

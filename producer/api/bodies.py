@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from producer.api.failures import ApiError, bad_request
+from producer.api.inputs import looks_like_image
 from producer.contract.queries import MAX_IMAGE_BYTES
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 # An image of the maximum size as base64, and as much again as any other request needs.
 MAX_BODY_BYTES = MAX_IMAGE_BYTES * 4 // 3 + 1024**2
 SMALL_BYTES = 64 * 1024
+# Each comma or bracket may become an object of 50 bytes or more. 32 texts of commas have fewer.
+_MAX_PARTS = 400_000
 _GRACE_S = 10.0
 _BYTES_PER_S = 50_000
 _DISCARD_BYTES, _DISCARD_S = 4 * MAX_BODY_BYTES, 2.0
@@ -93,6 +96,7 @@ class Bodies:
                 chunk = await incoming.next_chunk(started + self._grace_s + len(body) / _BYTES_PER_S)
                 self._make_room(len(body), len(body) + len(chunk))
                 body += chunk
+            _check_parts(body)
         except BaseException:
             self.release(body)
             raise
@@ -119,6 +123,12 @@ class Bodies:
             raise bad_request("Content-Length is not a number")
         if len(length) > 18 or int(length or b"0") > MAX_BODY_BYTES:  # noqa: PLR2004  (more digits than any size has)
             raise _too_large()
+
+
+def _check_parts(body: bytearray) -> None:
+    """Refuse JSON that would take much more memory than it has bytes."""
+    if not looks_like_image(bytes(body[:64])) and sum(map(body.count, (b",", b"[", b"{"))) > _MAX_PARTS:
+        raise ApiError(413, "too_large", f"the JSON has more than {_MAX_PARTS} values")
 
 
 def _too_large() -> ApiError:

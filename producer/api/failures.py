@@ -19,6 +19,7 @@ from producer.contract.errors import (
     QueryTimeout,
     StoreUnavailable,
 )
+from producer.contract.text import printable
 from producer.contract.urls import redact_text
 from producer.search.errors import InvalidSearch, OtherModel, SearchUnavailable, UnknownImage
 
@@ -26,6 +27,7 @@ OPENAI, HUGGING_FACE, TEI = "openai", "huggingface", "tei"
 _HUGGING_FACE_PREFIXES = ("/models/", "/hf-inference/", "/pipeline/")
 _TEI_PATHS = ("/embed", "/info", "/health")
 _RETRY_S = 2
+_MAX_MESSAGE_CHARS, _MAX_PARAM_CHARS = 1000, 200
 # OpenAI's names of the kinds of errors.
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 _TEI_TYPES = {429: "overloaded", 503: "unhealthy", 504: "backend", 500: "backend"}
@@ -37,7 +39,6 @@ _ANSWERS: tuple[tuple[type[ClipqueueError], int, str, int | None], ...] = (
     (QueryTimeout, 504, "timeout", _RETRY_S),
     (BrokerUnavailable, 503, "redis_unavailable", _RETRY_S),
     (StoreUnavailable, 503, "mongodb_unavailable", _RETRY_S),
-    (UnknownImage, 404, "image_not_found", None),
     (OtherModel, 422, "other_model", None),
     (SearchUnavailable, 503, "search_unavailable", _RETRY_S),
 )
@@ -60,8 +61,9 @@ class ApiError(Exception):
         super().__init__(message)
         self.status = status
         self.code = code
-        self.message = redact_text(message)
-        self.param = param
+        # Both may repeat what the request holds: any characters, and any number of them.
+        self.message = printable(redact_text(message), _MAX_MESSAGE_CHARS)
+        self.param = param and printable(param, _MAX_PARAM_CHARS)
         self.retry_after_s = retry_after_s
 
 
@@ -76,6 +78,8 @@ def as_api_error(exc: ClipqueueError, param: str | None = None) -> ApiError:
         return _failed(exc, param)
     if isinstance(exc, InvalidSearch):
         return bad_request(str(exc), exc.param)
+    if isinstance(exc, UnknownImage):
+        return ApiError(404, "image_not_found", str(exc), param="like")
     for kind, status, code, retry_after_s in _ANSWERS:
         if isinstance(exc, kind):
             return ApiError(status, code, str(exc), param=param, retry_after_s=retry_after_s)

@@ -55,12 +55,11 @@ class Images:
             document = self._collection.find_one({"_id": image_id}, {"embedding": 1, "embedding_job": 1})
         return None if document is None or _is_deleted(document) else document
 
-    def finished(self, image_ids: Iterable[BsonId]) -> dict[BsonId, Document]:
-        """Return the documents of those images whose jobs have ended, by id."""
+    def finished(self, image_ids: Iterable[BsonId]) -> list[BsonId]:
+        """Return the ids of those images whose jobs have ended."""
         query = {"_id": {"$in": list(image_ids)}, "embedding_job.status": {"$in": list(FINISHED)}}
         with store_errors():
-            found = list(self._collection.find(query, {"embedding": 1, "embedding_job": 1}))
-        return {document["_id"]: document for document in found}
+            return [document["_id"] for document in self._collection.find(query, {"_id": 1})]
 
     def delete(self, image_id: ImageId) -> bool:
         """Take the vector away; return False if there is no document, or it was done before.
@@ -127,7 +126,10 @@ def _is_deleted(document: Document) -> bool:
 
 
 def _deletion(stored: Document, now_ms: int) -> Document:
-    """Return the record of a deletion. It is later than the job that was recorded, whatever that one's clock says."""
+    """Return the record of a deletion. It is later than the job that was recorded, whatever that one's clock says.
+
+    It has no URL, so `clipqueue retry` does not enqueue it.
+    """
     stored_ms = to_ms(stored.get("enqueued_at")) or 0
     at_ms = max(now_ms, stored_ms + 1)
     message = "the vector was deleted through the API"
@@ -137,7 +139,6 @@ def _deletion(stored: Document, now_ms: int) -> Document:
         "finished_at": bson_date(now_ms),
         "attempts": 1,
         "error": {"code": _DELETED, "stage": "receive", "message": message},
-        **({"url": stored["url"]} if "url" in stored else {}),
     }
 
 

@@ -7,7 +7,7 @@ import binascii
 import re
 from typing import TYPE_CHECKING, Any
 
-from producer.api.failures import bad_request
+from producer.api.failures import ApiError, bad_request
 from producer.contract.errors import InvalidJob
 from producer.contract.queries import MAX_IMAGE_BYTES, Query
 
@@ -18,7 +18,7 @@ TEXT, IMAGE = "text", "image"
 MODALITIES = (TEXT, IMAGE)
 # The keys of an object that holds an input, and what each holds.
 _OBJECT_KEYS = {"text": TEXT, "image": IMAGE, "url": IMAGE, "bytes": IMAGE}
-_DATA_URI = re.compile(r"data:image/[a-z0-9.+-]{1,40}(;[a-z0-9=.+-]{1,40})*;base64,", re.IGNORECASE)
+_DATA_URI = re.compile(r"data:image/[a-z0-9.+-]{1,40}(;[a-z0-9=.+-]{1,40}){0,4};base64,", re.IGNORECASE)
 _URL = re.compile(r"https?://\S+", re.IGNORECASE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}")
 # The first bytes of the image formats that workers decode, and how many base64 digits hold them.
@@ -77,6 +77,8 @@ def query_of_bytes(content: bytes, model: str | None, param: str) -> Query:
     Raises:
         ApiError: It is too large, or begins like no image.
     """
+    if len(content) > MAX_IMAGE_BYTES:
+        raise _too_large(param)
     if not looks_like_image(content):
         raise bad_request("the bytes are no image; JPEG, PNG, WebP, GIF, AVIF, TIFF, BMP and HEIC are decoded", param)
     try:
@@ -102,7 +104,7 @@ def query_of_object(value: Mapping[str, Any], model: str, param: str, *, truncat
 
 def _image_bytes(text: str, param: str) -> bytes:
     if len(text) > MAX_IMAGE_BYTES * 4 // 3 + 200:
-        raise bad_request(f"the image has more than {MAX_IMAGE_BYTES} bytes", param)
+        raise _too_large(param)
     prefix = _DATA_URI.match(text)
     content = _decoded(text[prefix.end() :] if prefix else text)
     if not content:
@@ -110,6 +112,10 @@ def _image_bytes(text: str, param: str) -> bytes:
             "must be an http or https URL, a data:image/...;base64, URI, or an image file in base64", param
         )
     return content
+
+
+def _too_large(param: str) -> ApiError:
+    return ApiError(413, "too_large", f"the image has more than {MAX_IMAGE_BYTES} bytes", param=param)
 
 
 def _decoded(text: str) -> bytes:

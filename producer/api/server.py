@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from producer.api.settings import ApiSettings
 
 _HEAD_S = 15.0
+_WRITE_S = 15.0
 _KEEP_ALIVE_S = 5
 _MAX_HEAD_BYTES = 32 * 1024
 _STOP_S = 10
@@ -24,18 +26,30 @@ _BACKLOG = 512
 
 
 class _TimedProtocol(H11Protocol):
-    """HTTP/1.1 that gives the head of each request 15 s. uvicorn has no limit there."""
+    """HTTP/1.1 with limits that uvicorn lacks: 15 s for the head of a request, and 15 s without reading an answer."""
 
     _head_timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
+        for timer in (self._head_timer, self._write_timer):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        # `close` would wait until the client has read what is left.
+        self._write_timer = self.loop.call_later(_WRITE_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+        super().resume_writing()
 
     def on_response_complete(self) -> None:
         self._expect_head()
@@ -100,5 +114,6 @@ def serve(settings: ApiSettings, started: Callable[[str], None]) -> bool:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("clipqueue.api").setLevel(logging.INFO)
     server = make_server(settings, started)
-    server.run()
+    with suppress(SystemExit):  # uvicorn's way to say that it could not start; its log has the reason
+        server.run()
     return server.started

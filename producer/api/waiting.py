@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -11,7 +12,7 @@ from producer.contract.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from producer.api.images import Images
-    from producer.contract.records import BsonId, Document
+    from producer.contract.records import BsonId
 
 _POLL_S = 0.5
 _MAX_IMAGES = 1000
@@ -22,25 +23,24 @@ class Waiting:
 
     def __init__(self, images: Images) -> None:
         self._images = images
-        self._waits: dict[BsonId, set[asyncio.Future[Document]]] = {}
+        self._waits: dict[BsonId, set[asyncio.Future[None]]] = {}
         self._polling: asyncio.Task[None] | None = None
 
-    async def wait(self, image_id: BsonId, seconds: float) -> Document | None:
-        """Return the image's document as soon as its job has ended; None if that takes longer, or too many wait.
+    async def wait(self, image_id: BsonId, seconds: float) -> None:
+        """Return as soon as the image's job has ended, after this many seconds, or at once if too many wait.
 
         Raises:
             StoreUnavailable: MongoDB does not answer.
         """
         if image_id not in self._waits and len(self._waits) >= _MAX_IMAGES:
-            return None
-        future: asyncio.Future[Document] = asyncio.get_running_loop().create_future()
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waits.setdefault(image_id, set()).add(future)
         if self._polling is None or self._polling.done():
             self._polling = asyncio.ensure_future(self._poll())
         try:
-            return await asyncio.wait_for(future, seconds)
-        except TimeoutError:
-            return None
+            with suppress(TimeoutError):
+                await asyncio.wait_for(future, seconds)
         finally:
             self._forget(image_id, future)
 
@@ -49,7 +49,7 @@ class Waiting:
         if self._polling is not None:
             self._polling.cancel()
 
-    def _forget(self, image_id: BsonId, future: asyncio.Future[Document]) -> None:
+    def _forget(self, image_id: BsonId, future: asyncio.Future[None]) -> None:
         waits = self._waits.get(image_id, set())
         waits.discard(future)
         if not waits:
@@ -64,7 +64,6 @@ class Waiting:
                 for future in [future for waits in self._waits.values() for future in waits if not future.done()]:
                     future.set_exception(exc)
                 continue
-            for image_id, document in found.items():
-                for future in self._waits.get(image_id, set()):
-                    if not future.done():
-                        future.set_result(document)
+            for future in [future for image_id in found for future in self._waits.get(image_id, set())]:
+                if not future.done():
+                    future.set_result(None)

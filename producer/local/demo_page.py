@@ -33,6 +33,7 @@ def serve_page(stack: Stack, documents: list[Document], console: Console) -> Non
             _add_fields(stack, documents)
             url = stack.start_api(_PAGE_ENV)
         console.print(f"Search page: {url}   Ctrl-C stops everything")
+        console.file.flush()  # it may be a pipe
         if _has_display():
             webbrowser.open(url)
         stack.watch()

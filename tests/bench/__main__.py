@@ -19,6 +19,7 @@ from tests.bench import (
     latency,
     memory,
     overhead,
+    queries,
     searching,
     starting,
 )
@@ -37,6 +38,7 @@ BENCHMARKS = {
     "cold-start": cold_start,
     "overhead": overhead,
     "latency": latency,
+    "queries": queries,
     "memory": memory,
     "search": searching,
     "start": starting,

@@ -17,6 +17,7 @@ LISTS = "[" * 10_000 + "]" * 10_000
 OBJECTS = '{"a":' * 10_000 + "1" + "}" * 10_000
 JPEG_URI = "data:image/jpeg;base64," + base64.b64encode(small_jpeg()).decode()
 TOO_LONG = "data:image/jpeg;base64," + base64.b64encode(b"\xff\xd8\xff" + bytes(8 * 1024**2)).decode()
+TOO_MANY = openai(413, "too_large", None)
 NO_JSON = openai(400, "invalid_request", None)
 BAD_INPUT = openai(400, "invalid_request", "input")
 
@@ -52,14 +53,23 @@ MALFORMED: dict[str, tuple[Request, Expected]] = {
     "bytes that are no UTF-8 in JSON": (upload("POST", PATH, b'{"input": "\xff\xfe"}'), NO_JSON),
     "10,000 nested lists": embed(LISTS, None),
     "10,000 nested lists as input": embed(f'{{"input": {LISTS}}}', None),
-    "900 nested lists as input": embed('{"input": ' + "[" * 900 + "]" * 900 + "}"),
+    "900 nested lists as input": embed('{"input": ' + "[" * 900 + "]" * 900 + "}", "input[0]"),
     "10,000 nested objects": embed(OBJECTS, None),
     "a number of 5,000 digits": embed('{"input": ' + "9" * 5000 + "}", None),
-    "a number of 300 digits": embed('{"input": "a", "dimensions": ' + "9" * 300 + "}", "dimensions"),
+    "a number of 300 digits": embed('{"input": "a", "dimensions": ' + "9" * 300 + "}", "dimensions", "dimensions_unsupported"),
     "NaN": embed('{"input": "a", "dimensions": NaN}', "dimensions"),
     "Infinity": embed('{"input": "a", "dimensions": Infinity}', "dimensions"),
     "1e999": embed('{"input": "a", "dimensions": 1e999}', "dimensions"),
     "a key twice": embed('{"input": "a cat", "input": []}'),
+    "4,000,000 empty lists": (post(PATH, '{"input": [' + "[]," * 4_000_000 + "[]]}"), TOO_MANY),
+    "4,000,000 empty objects": (post(PATH, " " * 99 + "[" + "{}," * 4_000_000 + "{}]"), TOO_MANY),
+    "2,000,000 empty lists in UTF-16": (
+        upload("POST", PATH, lambda: ("[" + "[]," * 2_000_000 + "[]]").encode("utf-16")), TOO_MANY
+    ),
+    "10,000,000 labels": (
+        post("/models/clip", {"inputs": JPEG_URI, "parameters": {"candidate_labels": "," * 10_000_000}}),
+        hugging_face(413, "values"),
+    ),
     "a form": (upload("POST", PATH, b"input=a+cat", "Content-Type: application/x-www-form-urlencoded"), NO_JSON),
     "a form with parts": (
         upload("POST", PATH, b"--x\r\n\r\na\r\n--x--", "Content-Type: multipart/form-data; boundary=x"), openai(400)
@@ -67,7 +77,7 @@ MALFORMED: dict[str, tuple[Request, Expected]] = {
     "JSON that says it is a text": (upload("POST", PATH, b'{"input": "a"}', "Content-Type: text/plain"), openai(400)),
     "compressed JSON": (upload("POST", PATH, b"\x1f\x8b" + bytes(99), "Content-Encoding: gzip"), NO_JSON),
     "10,000 nested lists for Hugging Face's path": infer(LISTS, "JSON"),
-    "10,000 nested lists for TEI's path": tei_embed(LISTS, 400, "empty"),
+    "10,000 nested lists for TEI's path": tei_embed(LISTS, 400, "validation"),
     "10,000 nested lists as a filter": (post("/v1/search", f'{{"text": "a", "filter": {LISTS}}}'), NO_JSON),
 }  # fmt: skip
 TYPES: dict[str, tuple[Request, Expected]] = {
@@ -97,6 +107,7 @@ TYPES: dict[str, tuple[Request, Expected]] = {
     "a text as image": embed({"input": "a cat", "modality": "image"}),
     "a data URI of HTML": embed({"input": "data:text/html;base64,PGI+", "modality": "image"}),
     "a data URI of SVG": embed({"input": "data:image/svg+xml;base64,PHN2Zz4="}),
+    "a data URI of 1,000 parameters": embed({"input": JPEG_URI.replace(";", ";a=b" * 1000 + ";"), "modality": "image"}),
     "a data URI of nothing": embed({"input": "data:image/png;base64,"}),
     "a number as model": field("a", model=7),
     "an empty model": field("a", model=""),
@@ -125,10 +136,18 @@ TYPES: dict[str, tuple[Request, Expected]] = {
         {"inputs": JPEG_URI, "parameters": {"candidate_labels": ["a"], "hypothesis_template": "{0.__class__}"}},
         "hypothesis_template",
     ),
+    # Each place is replaced by the label: 300 MB.
+    "a template of 300,000 places": infer(
+        {"inputs": JPEG_URI, "parameters": {"candidate_labels": ["a" * 1000], "hypothesis_template": "{}" * 300_000}},
+        "hypothesis_template",
+    ),
+    "a label of 1,001 characters": infer(
+        {"inputs": JPEG_URI, "parameters": {"candidate_labels": ["a" * 1001]}}, "candidate_labels"
+    ),
     "an unknown model of Hugging Face": (post("/models/x%2e%2e", {"inputs": "a"}), hugging_face(404, "not served")),
     "an empty text for TEI": tei_embed({"inputs": [""]}, 400, "empty"),
     "a number for TEI": tei_embed({"inputs": 7}, 422, "validation"),
     "an object for TEI": tei_embed({"inputs": [{"$gt": ""}]}, 422, "validation"),
     "33 texts for TEI": tei_embed({"inputs": ["a"] * 33}, 413, "validation"),
-    "a long text for TEI": tei_embed({"inputs": "a " * 99}, 400, "empty"),
+    "a long text for TEI": tei_embed({"inputs": "a " * 99}, 413, "validation"),
 }

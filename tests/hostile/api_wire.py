@@ -124,7 +124,7 @@ SLOW: dict[str, tuple[Request, Expected]] = {
     "drips chunks": (dripped(head("POST", PATH, CHUNKED), "1\r\n[\r\n"), openai(408, "slow_body")),
     "drips the size of a chunk": (dripped(head("POST", PATH, CHUNKED), "0"), openai(408, "slow_body")),
     "half a body for Hugging Face's path": (sent("Content-Length: 100", path="/models/clip"), hugging_face(408)),
-    "half a body for TEI's path": (sent("Content-Length: 100", path="/embed"), tei(408, "backend")),
+    "half a body for TEI's path": (sent("Content-Length: 100", path="/embed"), tei(408, "validation")),
     "closes its half in the head": (raw("GET /healthz HTTP/1.1\r\nHost: loc", None), CLOSED),
     "closes its half in the body": (raw(head("POST", PATH, "Content-Length: 100") + JSON, None), CLOSED),
     "closes its half in a chunk": (raw(head("POST", PATH, CHUNKED) + "64\r\n" + JSON, None), CLOSED),

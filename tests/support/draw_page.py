@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 DOCS = Path(__file__).parents[2] / "docs"
-_COLORS = 96
-_SEARCH = "red apple"
+_COLORS = 256
+_SEARCH = "fruit"
 _PICTURES: dict[str, tuple[int, int, Literal["light", "dark"]]] = {
-    "search-wide.png": (1280, 760, "light"),
-    "search-phone.png": (390, 760, "dark"),
+    "search-wide.png": (1280, 700, "light"),
+    "search-phone.png": (390, 700, "dark"),
 }
 
 
@@ -68,7 +68,9 @@ def _screenshot(browser: Browser, url: str, name: str) -> bytes:
 
 def _save(screenshot: bytes, path: Path) -> None:
     """Save a PNG with few colours, which is a fraction of the size and looks the same."""
-    Image.open(io.BytesIO(screenshot)).convert("RGB").quantize(_COLORS).save(path, optimize=True)
+    Image.open(io.BytesIO(screenshot)).convert("RGB").quantize(_COLORS, dither=Image.Dither.NONE).save(
+        path, optimize=True
+    )
 
 
 if __name__ == "__main__":

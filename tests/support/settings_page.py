@@ -1,4 +1,4 @@
-"""Makes docs/settings.md from the worker's settings class: `python -m tests.support.settings_page` writes it."""
+"""Makes docs/settings.md from the settings classes: `python -m tests.support.settings_page` writes it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic import AliasChoices
 
+from producer.api.settings import ApiSettings
 from worker.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from pydantic.fields import FieldInfo
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -33,10 +36,18 @@ GROUPS = {
     "Log and health": ("log_level", "health_file"),
 }
 
+# The others are the connections, which mean the same for all programs.
+API_ONLY = tuple(name for name in ApiSettings.model_fields if name not in GROUPS["Connections"])
+
 _HEAD = """# Settings
 
 Which variables does clipqueue read? A worker reads the variables of the first seven tables once, at
 startup. If a value is invalid, the worker exits and names the variable.
+"""
+_API = """## The HTTP API
+
+`clipqueue serve` reads these once, at startup, and `REDIS_URL`, `MONGODB_URI` and `CLIPQUEUE_COLLECTION` as workers do.
+[The HTTP API](api.md) has its routes.
 """
 _TAIL = """## Rules between settings
 
@@ -74,12 +85,13 @@ _TAIL = """## Rules between settings
 
 def render() -> str:
     """Return the page."""
-    tables = (f"## {title}\n\n{_table(names)}" for title, names in GROUPS.items())
-    return "\n".join((_HEAD, *tables, _TAIL))
+    tables = (f"## {title}\n\n{_table(names, Settings.model_fields)}" for title, names in GROUPS.items())
+    api = _API + "\n" + _table(API_ONLY, ApiSettings.model_fields)
+    return "\n".join((_HEAD, *tables, api, _TAIL))
 
 
-def _table(names: tuple[str, ...]) -> str:
-    rows = (_row(name, Settings.model_fields[name]) for name in names)
+def _table(names: Iterable[str], fields: Mapping[str, FieldInfo]) -> str:
+    rows = (_row(name, fields[name]) for name in names)
     return "\n".join(("| Variable | Values | Default | Meaning |", "|---|---|---|---|", *rows)) + "\n"
 
 

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 class Encoder(Protocol):
     """Turns pixels into vectors. Every model thread of the batcher may call it at the same time."""
 
-    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def encode(self, pixels: NDArray[np.uint8], /) -> NDArray[np.float32]:
         """Return unit vectors of shape (n, dim) for uint8 pixels of shape (n, height, width, 3).
 
         Raises:

@@ -30,12 +30,15 @@ class Tokens:
 class TextEncoder(Protocol):
     """Turns texts into vectors. One thread calls it."""
 
-    context_length: int
+    @property
+    def context_length(self) -> int:
+        """The most tokens of a text."""
+        ...
 
     def tokenize(self, text: str) -> Tokens:
         """Return the tokens of a text."""
         ...
 
-    def encode(self, tokens: Sequence[Tokens]) -> NDArray[np.float32]:
+    def encode(self, tokens: Sequence[Tokens], /) -> NDArray[np.float32]:
         """Return unit vectors of shape (n, dim). Raises OutOfMemory and EncoderBroken."""
         ...

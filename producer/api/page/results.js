@@ -34,7 +34,7 @@ async function run(state, act, cursor) {
     const answer = await call("v1/search", { body, signal: mine.signal });
     if (running === mine) show(answer, state, act, cursor !== null);
   } catch (error) {
-    if (running === mine && error.name !== "AbortError") complain(explain(error), () => run(state, act, cursor));
+    if (running === mine && error.name !== "AbortError") refuse(error, state, act, cursor);
   } finally {
     if (running === mine) busy((running = null) !== null);
   }
@@ -57,6 +57,22 @@ function show({ data: found, next }, state, act, isNextPage) {
   if (isNextPage) tiles[0]?.querySelector("a, button").focus({ preventScroll: true });
 }
 
+// What an earlier search found would look like the answer to this one.
+function refuse(error, state, act, cursor) {
+  if (cursor === null) {
+    forget();
+    hideEmpty();
+  }
+  complain(explain(error), () => run(state, act, cursor));
+}
+
+function forget() {
+  shown = { hits: 0, folded: 0, next: null };
+  byId("tiles").replaceChildren();
+  byId("count").textContent = "";
+  byId("more").hidden = true;
+}
+
 function announce(state) {
   const folded = shown.folded ? `, ${counted(shown.folded, "near copy", "near copies")} folded` : "";
   byId("count").textContent = shown.hits ? `${counted(shown.hits, "image")}${shown.next ? " so far" : ""}${folded}` : "No images";
@@ -66,10 +82,7 @@ function announce(state) {
 }
 
 function clear() {
-  shown = { hits: 0, folded: 0, next: null };
-  byId("tiles").replaceChildren();
-  byId("count").textContent = "";
-  byId("more").hidden = true;
+  forget();
   busy(false);
   showStart(overview);
 }

@@ -31,6 +31,7 @@ router = APIRouter(tags=["Hugging Face Inference API"])
 
 _HOLD_S, _LONG_HOLD_S = 30.0, 60.0
 _TEMPLATE = "This is a photo of {}."
+_MAX_LABEL_CHARS = 1000
 _LOGIT_SCALE = 100.0  # CLIP's, as learned
 _SCHEMA: dict[str, Any] = {
     "requestBody": {
@@ -109,9 +110,11 @@ async def _classify(inputs: Any, parameters: dict[str, Any], model: str, timeout
     labels = [label.strip() for label in labels.split(",")] if isinstance(labels, str) else labels
     if not isinstance(labels, list) or not 0 < len(labels) <= MAX_INPUTS or not all(isinstance(x, str) for x in labels):
         raise bad_request(f"must be a list of 1 to {MAX_INPUTS} texts", "candidate_labels")
+    if any(len(label) > _MAX_LABEL_CHARS for label in labels):
+        raise bad_request(f"a label has more than {_MAX_LABEL_CHARS} characters", "candidate_labels")
     template = parameters.get("hypothesis_template", _TEMPLATE)
-    if not isinstance(template, str) or "{}" not in template:
-        raise bad_request("must be a text with {}", "hypothesis_template")
+    if not isinstance(template, str) or "{}" not in template or len(template) > _MAX_LABEL_CHARS:
+        raise bad_request(f"must be a text of at most {_MAX_LABEL_CHARS} characters with {{}}", "hypothesis_template")
     texts = [("candidate_labels", Query.text(template.replace("{}", label)[:8000], model)) for label in labels]
     image, *answers = await ours.vectors.ask_all(
         [("inputs", _query(inputs, IMAGE, model, "inputs")), *texts], timeout_s

@@ -126,7 +126,8 @@ async def get_image(
     key = bson_id(_image_id(image_id, id_type))
     document = await run_in_threadpool(ours.images.find, key)
     if document is not None and wait and not is_finished(document):
-        document = await ours.waiting.wait(key, wait) or await run_in_threadpool(ours.images.find, key)
+        await ours.waiting.wait(key, wait)
+        document = await run_in_threadpool(ours.images.find, key)
     if document is None:
         raise _unknown(image_id)
     headers = {} if is_finished(document) else {"retry-after": _RETRY_S}

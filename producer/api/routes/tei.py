@@ -16,7 +16,7 @@ router = APIRouter(tags=["Text Embeddings Inference"])
 _TEXTS = {
     "anyOf": [
         {"type": "string", "minLength": 1},
-        {"type": "array", "minItems": 1, "maxItems": MAX_INPUTS, "items": {"type": "string", "minLength": 1}},
+        {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}},
     ]
 }
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import base64
+import json
 import struct
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.producer.api.conftest import DIM, MODEL
+from producer.contract.names import QUERIES, QUERY_KEY
+from producer.contract.queries import Answer, answer_json
+from tests.producer.api.conftest import DIM, MODEL, SILENT_MODEL
 from tests.support.pictures import small_jpeg
-from tests.support.servers import Answer
+from tests.support.servers import Answer as HttpAnswer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import redis
+
     from tests.support.api import Api
     from tests.support.servers import ImageServer
 
@@ -128,7 +137,7 @@ def test_the_models_own_number_of_dimensions_is_accepted(api: Api) -> None:
 
 
 def test_an_image_that_is_not_there_has_the_workers_code(api: Api, images: ImageServer) -> None:
-    url = images.add("/gone.jpg", Answer(b"", 404)) + "?sig=secret"
+    url = images.add("/gone.jpg", HttpAnswer(b"", 404)) + "?sig=secret"
     error = refused(api, {"input": ["a", {"image": url}]}, status=422)
     assert (error["code"], error["param"]) == ("http_404", "input[1]")
     assert "secret" not in error["message"]
@@ -153,6 +162,46 @@ def test_models_lists_the_live_ones_with_their_names(api: Api, lonely_api: Api) 
     assert model["workers"] == 1
     assert lonely_api.get("/v1/models").json() == {"object": "list", "data": []}
     assert api.post("/v1/embeddings", json={"model": MODEL, "input": "a"}).status_code == 200
+
+
+def test_a_text_is_asked_once_and_remembered(
+    silent_api: Api, silent_queue: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is played here answers each query with its number, so that the vectors tell them apart."""
+    monkeypatch.setattr("producer.api.vectors._REMEMBERED", 2)
+    with answering(silent_queue):
+        first = embed(silent_api, {"input": "a cat"})
+        assert embed(silent_api, {"input": "  a \n cat "}) == first
+        others = [embed(silent_api, {"input": text}) for text in ("a dog", "a cow")]
+        assert first not in others
+        assert embed(silent_api, {"input": "a cow"}) == others[1]
+        assert embed(silent_api, {"input": "a cat"}) != first, "the oldest of three was forgotten"
+        assert embed(silent_api, {"input": "a cat", "truncate": False}) != embed(silent_api, {"input": "a cat"})
+
+
+@contextmanager
+def answering(queue: redis.Redis) -> Iterator[None]:
+    """Answer the queries of the silent model in a thread: the n-th one with a vector that begins with n."""
+    stop = threading.Event()
+
+    def answer() -> None:
+        number = 0
+        while not stop.is_set():
+            taken: Any = queue.brpop([f"{QUERIES}:{SILENT_MODEL}"], 0.1)
+            if taken is None:
+                continue
+            number += 1
+            request: Any = json.loads(queue.getdel(QUERY_KEY + taken[1].decode()))  # type: ignore[arg-type]
+            vector = struct.pack("<2f", number, 0)
+            queue.rpush(request["reply"], answer_json(request["id"], Answer(SILENT_MODEL, 2, 1, vector)))
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_curl_needs_no_header_for_json(api: Api) -> None:

@@ -6,13 +6,13 @@ import json
 import logging
 import socket
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from producer.api import bodies
 from producer.api.bodies import MAX_BODY_BYTES, Bodies
 from producer.api.rates import RateLimit
 from producer.contract.names import QUERIES, QUERY_KEY
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import redis
 
     from producer.local.stack import Stack
-    from tests.producer.api.conftest import SILENT_MODEL
 from tests.support.api import Api
 
 TEXT = {"input": "a cat"}
@@ -189,9 +188,8 @@ def test_a_body_that_is_too_large_is_refused(api: Api, *, is_announced: bool) ->
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
 
 
-def test_a_body_that_arrives_too_slowly_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch, stack: Stack) -> None:
-    monkeypatch.setattr(bodies, "_GRACE_S", 0.2)
-    monkeypatch.setattr(Bodies.__init__, "__defaults__", (0.2,))
+def test_a_body_that_arrives_too_slowly_is_refused(monkeypatch: pytest.MonkeyPatch, stack: Stack) -> None:
+    monkeypatch.setattr("producer.api.app.Bodies", partial(Bodies, grace_s=0.2))
     head = f"POST /v1/embeddings HTTP/1.1\nHost: a\nX-API-Key: {KEY}\nContent-Length: 100"
     with running_api(REDIS_URL=stack.redis_url, MONGODB_URI=stack.mongodb_uri) as api:
         assert send(api, head, b'{"inp').startswith(b"HTTP/1.1 408")
@@ -233,8 +231,8 @@ def test_equal_texts_at_once_are_asked_once(
     silent_api: Api, silent_queue: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("producer.api.vectors.TEXT_S", 0.5)
-    added = Counter[bytes]()
-    with silent_queue.monitor() as monitor:
+    added = Counter[str]()
+    with silent_queue.monitor() as monitor:  # type: ignore[no-untyped-call]
         streams = [ask_silent(silent_api, text) for text in ("cafe\u0301  au lait", " caf\u00e9 au\tlait ", "other")]
         answers = [stream.recv(100) for stream in streams]
         silent_queue.echo("end")

@@ -13,8 +13,10 @@ from bson import ObjectId
 from producer.client.broker import Broker
 from producer.contract.job import id_of_url
 from producer.documents.documents import ImageDocuments
+from producer.operations.requeue.selection import FAILED, Selection, projection
 from producer.operations.requeue.sweep import Sweeper, SweepOptions
 from tests.producer.api.conftest import DIM, MODEL
+from tests.support.api import running_api
 from tests.support.pictures import small_jpeg
 from tests.support.servers import Answer
 from tests.support.waiting import wait_for
@@ -22,6 +24,7 @@ from tests.support.waiting import wait_for
 if TYPE_CHECKING:
     from pymongo.collection import Collection
 
+    from producer.local.stack import Stack
     from tests.support.api import Api
     from tests.support.servers import ImageServer
 
@@ -159,7 +162,48 @@ def test_a_sweep_does_not_bring_a_deleted_vector_back(
     assert lonely_api.request("DELETE", f"/v1/images/{new_id}").status_code == 204
     sweeper = Sweeper(Broker(redis_url), ImageDocuments(collection), SweepOptions(0, 1000, "url"))
     sweeper.sweep()
+    selection = Selection("embedding_job.url", FAILED)
+    found = [one for page in ImageDocuments(collection).pages({"_id": new_id}, projection("url")) for one in page]
+    assert [selection.job_of(one, 0) for one in found] == [None], "`clipqueue retry` does not either"
     assert new_id.encode() not in b"".join(queue.lrange("images", 0, -1))
+
+
+def test_an_image_above_the_limit_is_refused(api: Api) -> None:
+    large = small_jpeg(1) + bytes(8 * 1024 * 1024)
+    for answer in (
+        api.request("PUT", "/v1/images/large", data=large),
+        api.post("/models/clip", data=large),
+        api.post("/v1/embeddings", json={"input": [{"image": base64.b64encode(large).decode()}]}),
+    ):
+        assert answer.status_code == 413, answer.text
+
+
+def test_a_job_that_redis_does_not_accept_is_recorded(
+    stack: Stack, collection: Collection[dict[str, Any]], new_id: str
+) -> None:
+    with running_api(REDIS_URL="redis://127.0.0.1:1/0", MONGODB_URI=stack.mongodb_uri) as api:
+        answer = api.post("/v1/images", json={"id": new_id, "url": "https://example.com/a.jpg"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "redis_unavailable")
+    assert "clipqueue sweep will enqueue" in answer.json()["error"]["message"]
+    document = collection.find_one({"_id": new_id})
+    assert document is not None
+    assert document["embedding_job"]["status"] == "pending"
+
+
+def test_without_mongodb_nothing_is_enqueued(redis_url: str, queue: Any) -> None:
+    uri = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100"
+    with running_api(REDIS_URL=redis_url, MONGODB_URI=uri) as api:
+        answers = [
+            api.post("/v1/images", json={"url": "https://example.com/a.jpg"}),
+            api.get("/v1/images/a?wait=5"),
+            api.request("DELETE", "/v1/images/a"),
+            api.get("/v1/search?like=a"),
+        ]
+        assert [answer.json()["error"]["code"] for answer in answers] == ["mongodb_unavailable"] * 4
+        assert {answer.status_code for answer in answers} == {503}
+        health = api.get("/healthz")
+        assert (health.status_code, health.json()["mongo"], health.json()["redis"]) == (503, False, True)
+    assert queue.llen("images") == 0
 
 
 def test_what_is_not_there_is_not_found(api: Api, new_id: str) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import signal
 from typing import TYPE_CHECKING
 
+import requests
+
 from producer.local.demo import QUERIES
-from tests.producer.local.up import ENV, WITHOUT_MODEL, run_up
-from tests.support.commands import COMMAND, complete, invoke
+from tests.producer.local.up import ENV, WITHOUT_MODEL, is_open, run_up
+from tests.support.commands import COMMAND, complete, invoke, start
 
 if TYPE_CHECKING:
     from tests.support.servers import ImageServer
@@ -19,23 +22,34 @@ def test_a_demo_embeds_and_finds_all_samples_beside_another_stack() -> None:
         done = complete([*COMMAND, "demo"], WITHOUT_MODEL)
     assert done.returncode == 0, done.stderr
     assert "100 of 100 done" in done.stdout
+    assert "clipqueue demo --open" in done.stdout
     assert re.search(r"\w\.png +done +PNG +64x64 +\d+ +\S+ +0\.\d{3}", done.stdout), done.stdout
     assert re.search(r"\w\.jpg +done +JPEG +\d+x\d+ +\d+ +\S+ +[01]\.\d{3}", done.stdout), done.stdout
     for query, name in QUERIES.items():
         assert re.search(rf"^ ?{query} .*\b{name} 0\.\d\d", done.stdout, re.MULTILINE), done.stdout
 
 
-def test_a_demo_embeds_each_url_once_and_exits_with_1_if_one_fails(images: ImageServer) -> None:
+def test_a_demo_embeds_each_url_once_serves_the_page_and_exits_with_1_if_one_fails(images: ImageServer) -> None:
     """The shell's settings for other workers have no effect, and rich does not interpret `[bold]` in a URL."""
     url = images.add("/photo.jpg", b"not a photo")
     env = {**ENV, "CLIPQUEUE_COLLECTION": "elsewhere", "CLIPQUEUE_FETCH_PORTS": "443"}
-    done = complete([*COMMAND, "demo", url, url, images.url + "/[bold].jpg?sig=secret"], env)
-    assert done.returncode == 1
-    assert "0 of 2 done" in done.stdout, done.stderr
-    assert "[bold].jpg" in done.stdout
-    assert "unsupported_format" in done.stdout
-    assert "http_404" in done.stdout
-    assert "secret" not in done.stdout
+    demo = start([*COMMAND, "demo", "--open", url, url, images.url + "/[bold].jpg?sig=secret"], env)
+    assert demo.stdout is not None
+    lines: list[str] = []
+    while not (page := re.search(r"Search page: (\S+)", "".join(lines[-1:]))):
+        lines.append(demo.stdout.readline())
+        assert lines[-1], demo.communicate()
+    assert requests.get(page[1] + "/v1/overview", timeout=30).json()["images"]["failed"] == 2
+    demo.send_signal(signal.SIGINT)
+    demo.communicate(timeout=60)
+    shown = "".join(lines)
+    assert demo.returncode == 1
+    assert "0 of 2 done" in shown
+    assert "[bold].jpg" in shown
+    assert "unsupported_format" in shown
+    assert "http_404" in shown
+    assert "secret" not in shown
+    assert not is_open(int(page[1].rpartition(":")[2]))
 
 
 def test_a_demo_rejects_an_invalid_url_before_it_starts_anything() -> None:

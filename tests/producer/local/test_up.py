@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+import requests
 from ephemeral_port_reserve import reserve
 
 from tests.producer.local.up import ENV, WITHOUT_MODEL, is_open, run_up, still_running
@@ -56,10 +57,13 @@ def test_up_runs_jobs_until_sigterm_stops_everything(images: ImageServer) -> Non
         assert_stopped_by(signal.SIGTERM, up)
 
 
-def test_up_runs_the_chosen_model_until_ctrl_c_stops_everything(images: ImageServer) -> None:
+def test_up_runs_the_chosen_model_and_the_page_until_ctrl_c_stops_everything(images: ImageServer) -> None:
     """The option overrides the environment."""
-    url = images.add("/a.jpg", small_jpeg())
-    with run_up("--model", "ViT-S-32-alt/untrained", env={**ENV, "CLIP_MODEL": "no-such-model"}) as up:
+    url, port = images.add("/a.jpg", small_jpeg()), reserve()
+    options = ("--model", "ViT-S-32-alt/untrained", "--api-port", str(port))
+    with run_up(*options, env={**ENV, "CLIP_MODEL": "no-such-model"}) as up:
+        assert up.page == f"http://127.0.0.1:{port}"
+        assert requests.get(up.page + "/v1/overview", timeout=30).json()["models"] == ["ViT-S-32-alt/untrained"]
         assert invoke("enqueue", url, "--id", "a", **up.exports).returncode == 0
         done = wait_for(lambda: finished("a", up.exports), "the image to be done")
         assert_stopped_by(signal.SIGINT, up)

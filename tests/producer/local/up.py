@@ -24,17 +24,19 @@ WITHOUT_MODEL = {key: value for key, value in ENV.items() if key not in SMALL_MO
 
 
 class Up:
-    """A running `clipqueue up`: its process, and the variables that it printed."""
+    """A running `clipqueue up`: its process, the variables that it printed, and the address of its page, if any."""
 
-    def __init__(self, process: subprocess.Popen[str], exports: dict[str, str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], exports: dict[str, str], page: str) -> None:
         self.process = process
         self.exports = exports
+        self.page = page
 
     def redis(self) -> redis.Redis:
         return redis.Redis.from_url(self.exports["REDIS_URL"])
 
     def ports(self) -> list[int]:
-        return [int(re.findall(r":(\d+)/", url)[0]) for url in self.exports.values()]
+        pages = [self.page + "/"] if self.page else []
+        return [int(re.findall(r":(\d+)/", url)[0]) for url in (*self.exports.values(), *pages)]
 
 
 @contextmanager
@@ -52,7 +54,8 @@ def run_up(*options: str, until: str = "ready", env: dict[str, str] | None = Non
         else:
             pytest.fail("".join(lines))
         exports = dict(process.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in range(2))
-        yield Up(process, exports)
+        pages = [line.rpartition(" ")[2].strip() for line in lines if line.startswith("search page")]
+        yield Up(process, exports, "".join(pages))
     finally:
         process.terminate()
         process.communicate(timeout=60)

@@ -83,6 +83,7 @@ def test_auto_takes_half_the_bits_unless_they_are_clearly_slower() -> None:
 def test_texts_run_beside_image_batches_on_a_stream_that_goes_first(encoder: OpenClipEncoder) -> None:
     tower = encoder.texts
     assert tower.cuts
+    assert tower._stream
     assert tower._stream.priority == -1
     tokens = [[tower.tokenize(text)] for text in ("a red bicycle", "one two three " * 30)]
     expected = [tower.encode(text) for text in tokens]

@@ -27,7 +27,7 @@ from worker.store.outage import Outage
 from worker.wiring import build_decoder, build_fetcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import numpy as np
     import redis
@@ -51,7 +51,7 @@ class Gated:
         self.batches: list[int] = []
         self.error: Exception | None = None
 
-    def encode(self, batch: Sequence[Any]) -> NDArray[np.float32]:
+    def encode(self, batch: Any, /) -> NDArray[np.float32]:
         self.batches.append(len(batch))
         assert self.gate.wait(30)
         if self.error:

@@ -1,0 +1,58 @@
+"""`clipqueue serve`: it answers, stops cleanly, and does not start with settings that would be unsafe."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+import requests
+
+from tests.support.api import KEY
+from tests.support.commands import COMMAND, invoke, start
+
+if TYPE_CHECKING:
+    from producer.local.stack import Stack
+
+
+def test_it_answers_until_it_is_stopped(stack: Stack) -> None:
+    env = {**stack.environment(), "CLIPQUEUE_API_KEYS": KEY, "CLIPQUEUE_API_HOST": "127.0.0.1", "PORT": "0"}
+    with start([*COMMAND, "serve"], env) as process:
+        assert process.stderr is not None
+        url = process.stderr.readline().removeprefix("answering at ").strip()
+        answer = requests.get(url + "/healthz", timeout=20)
+        assert answer.status_code == 200
+        refused = requests.get(url + "/v1/models?secret", timeout=20)
+        assert refused.status_code == 401
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=60)
+    assert process.returncode in {0, -signal.SIGTERM}
+    assert "/healthz" not in log, "a platform asks every few seconds"
+    assert "GET /v1/models 401" in log
+    assert "secret" not in log
+    assert "Traceback" not in log
+
+
+def test_without_keys_it_does_not_listen_for_others() -> None:
+    done = invoke("serve", CLIPQUEUE_API_HOST="0.0.0.0")
+    assert done.returncode == 1
+    assert "CLIPQUEUE_API_KEYS is needed" in done.stderr
+
+
+def test_a_setting_that_cannot_be_used_is_named() -> None:
+    done = invoke("serve", CLIPQUEUE_API_KEYS="hunter2", REDIS_URL="redis://:hunter2@h:port")
+    assert done.returncode == 1
+    assert "REDIS_URL" in done.stderr
+    assert "CLIPQUEUE_API_KEYS" in done.stderr
+    assert "hunter2" not in done.stderr
+    assert "not a valid collection" in invoke("serve", CLIPQUEUE_COLLECTION="a$b").stderr
+
+
+def test_a_port_in_use_is_said(stack: Stack) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        env = {**stack.environment(), "CLIPQUEUE_API_PORT": port}
+        with start([*COMMAND, "serve"], env) as process:
+            _, log = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "address already in use" in log

@@ -1,0 +1,57 @@
+"""Installs the JavaScript clients of tests/support/node: `python -m tests.support.node_packages`, once for each lock.
+
+They are put beside this Python, in its environment's folder `node`. The tests themselves fetch nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LOCKED = Path(__file__).parent / "node"
+INSTALLED = Path(sys.prefix) / "node"
+_FILES = ("package.json", "package-lock.json")
+_INSTALL_S = 300
+
+
+def node_modules() -> Path:
+    """Return the folder of the installed packages; skip the test, with the reason, if they are not installed."""
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed, so the JavaScript clients are not tested")
+    if not is_installed():
+        pytest.skip("the JavaScript clients are not installed: run `python -m tests.support.node_packages`")
+    return INSTALLED / "node_modules"
+
+
+def is_installed() -> bool:
+    """Return whether the locked versions are installed."""
+    done = INSTALLED / "done"
+    return done.exists() and done.read_text() == (LOCKED / "package-lock.json").read_text()
+
+
+def install() -> None:
+    """Install the locked versions, unless they are. Without npm, or without its registry, say so and do nothing."""
+    npm = shutil.which("npm")
+    if is_installed():
+        return
+    if npm is None:
+        print("npm is not installed: the tests of the JavaScript clients will be skipped")  # noqa: T201
+        return
+    INSTALLED.mkdir(exist_ok=True)
+    for name in _FILES:
+        shutil.copy(LOCKED / name, INSTALLED)
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    try:
+        subprocess.run(command, cwd=INSTALLED, check=True, timeout=_INSTALL_S, stdout=subprocess.DEVNULL)
+    except (subprocess.SubprocessError, OSError) as exc:
+        print(f"npm failed ({exc}): the tests of the JavaScript clients will be skipped")  # noqa: T201
+        return
+    shutil.copy(LOCKED / "package-lock.json", INSTALLED / "done")
+
+
+if __name__ == "__main__":
+    install()
