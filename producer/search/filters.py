@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from producer.search.errors import InvalidSearch
-from producer.search.values import RANGE_KINDS, Kind, cell_of, matches, read_value
+from producer.search.values import RANGE_KINDS, Kind, cell_of, matcher, read_value
 
 if TYPE_CHECKING:
     from producer.search.values import Value
@@ -69,7 +69,7 @@ def read_filter(given: Mapping[str, Any] | None, fields: Sequence[str]) -> Filte
 def matches_document(wanted: Filter, document: Mapping[str, Any]) -> bool:
     """Return whether a document matches a filter."""
     if isinstance(wanted, Clause):
-        return matches(cell_of(document, wanted.path), wanted.operator, wanted.values)
+        return matcher(wanted.operator, wanted.values)(cell_of(document, wanted.path))
     results = (matches_document(member, document) for member in wanted.members)
     if wanted.operator == "$and":
         return all(results)
