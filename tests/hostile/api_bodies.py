@@ -56,7 +56,9 @@ MALFORMED: dict[str, tuple[Request, Expected]] = {
     "900 nested lists as input": embed('{"input": ' + "[" * 900 + "]" * 900 + "}", "input[0]"),
     "10,000 nested objects": embed(OBJECTS, None),
     "a number of 5,000 digits": embed('{"input": ' + "9" * 5000 + "}", None),
-    "a number of 300 digits": embed('{"input": "a", "dimensions": ' + "9" * 300 + "}", "dimensions", "dimensions_unsupported"),
+    "a number of 300 digits": embed(
+        '{"input": "a", "dimensions": ' + "9" * 300 + "}", "dimensions", "dimensions_unsupported"
+    ),
     "NaN": embed('{"input": "a", "dimensions": NaN}', "dimensions"),
     "Infinity": embed('{"input": "a", "dimensions": Infinity}', "dimensions"),
     "1e999": embed('{"input": "a", "dimensions": 1e999}', "dimensions"),

@@ -12,8 +12,6 @@ from tests.hostile.shapes import apng, cut, gif, png_bombs, progressive, sample
 from tests.support.servers import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.hostile.api_http import Request
 
 LIMIT = 8 * 1024**2
@@ -157,7 +155,10 @@ URLS: dict[str, tuple[Request, Expected]] = {
     "a job with a password": (post("/v1/images", {"url": "http://a:deadbeef@b.example/"}), openai(400, param="url")),
     "a job without a URL": (post("/v1/images", {"id": "a"}), openai(400, param="url")),
     "a number as URL": (post("/v1/images", {"url": 7}), openai(400, param="url")),
-    "a URL and a list": (post("/v1/images", {"url": METADATA, "images": [{"url": METADATA}]}), openai(400, param="url")),
+    "a URL and a list": (
+        post("/v1/images", {"url": METADATA, "images": [{"url": METADATA}]}),
+        openai(400, param="url"),
+    ),
     "a word as force": (post("/v1/images", {"url": METADATA, "force": "yes"}), openai(400, param="force")),
     "one bad job of two": (
         post("/v1/images", {"images": [{"id": "good", "url": METADATA}, {"url": "file:///a"}]}),
