@@ -76,7 +76,11 @@ def raw(*steps: Step | str) -> Request:
 
 
 def head(
-    method: str, target: str, *headers: str, key: str | None = AUTHORIZED, host: str = "localhost",
+    method: str,
+    target: str,
+    *headers: str,
+    key: str | None = AUTHORIZED,
+    host: str = "localhost",
     connection: str = "close",
 ) -> str:
     """Return the head of a request, by default with the key that may do everything."""
