@@ -25,6 +25,7 @@ _LOG = logging.getLogger("clipqueue.api")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _MAX_PATH_CHARS = 200
 _CLIENT_GONE = 499  # nginx's status of a request whose client did not wait for the answer
+_HEALTH = ("/healthz", "/health")
 _FORM = b"application/x-www-form-urlencoded"
 # For every answer that has no header of this name already.
 _HEADERS = (
@@ -54,7 +55,9 @@ class _Visit:
         took_ms = round(1e3 * (time.monotonic() - self.started))
         request_id = self.request_id.decode()
         method = printable(self.method, 16)
-        _LOG.info("%s %s %s %d ms key=%s request=%s", method, path, self.status, took_ms, self.key, request_id)
+        is_routine = self.path in _HEALTH and self.status == 200  # noqa: PLR2004  (platforms ask every few seconds)
+        level = logging.DEBUG if is_routine else logging.INFO
+        _LOG.log(level, "%s %s %s %d ms key=%s request=%s", method, path, self.status, took_ms, self.key, request_id)
 
 
 class Gate:

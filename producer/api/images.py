@@ -126,7 +126,10 @@ def _is_deleted(document: Document) -> bool:
 
 
 def _deletion(stored: Document, now_ms: int) -> Document:
-    """Return the record of a deletion. It is later than the job that was recorded, whatever that one's clock says."""
+    """Return the record of a deletion. It is later than the job that was recorded, whatever that one's clock says.
+
+    It has no URL, so `clipqueue retry` does not enqueue it.
+    """
     stored_ms = to_ms(stored.get("enqueued_at")) or 0
     at_ms = max(now_ms, stored_ms + 1)
     message = "the vector was deleted through the API"
@@ -136,7 +139,6 @@ def _deletion(stored: Document, now_ms: int) -> Document:
         "finished_at": bson_date(now_ms),
         "attempts": 1,
         "error": {"code": _DELETED, "stage": "receive", "message": message},
-        **({"url": stored["url"]} if "url" in stored else {}),
     }
 
 

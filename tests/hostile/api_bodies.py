@@ -105,7 +105,7 @@ TYPES: dict[str, tuple[Request, Expected]] = {
     "a text of 8,193 characters": embed({"input": "a" * 8193}),
     "a text of 5 MB": embed({"input": "a " * 2_500_000}),
     "a text beyond the context": embed({"input": "a " * 99, "truncate": False}, "input", "text_too_long"),
-    "an image of 8 MiB and 3 bytes": embed({"input": TOO_LONG}),
+    "an image of 8 MiB and 3 bytes": (post(PATH, {"input": TOO_LONG}), openai(413, "too_large", "input")),
     "a text as image": embed({"input": "a cat", "modality": "image"}),
     "a data URI of HTML": embed({"input": "data:text/html;base64,PGI+", "modality": "image"}),
     "a data URI of SVG": embed({"input": "data:image/svg+xml;base64,PHN2Zz4="}),

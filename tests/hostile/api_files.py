@@ -48,7 +48,7 @@ def embedded(content: bytes, code: str) -> tuple[Request, Expected]:
 FILES: dict[str, tuple[Request, Expected]] = {
     "no bytes": put(b"", 400, "invalid_request"),
     "one byte": put(b"\xff", 400, "invalid_request"),
-    "8 MiB and one byte": put(lambda: b"\xff\xd8\xff" + bytes(LIMIT - 2), 400, "invalid_request"),
+    "8 MiB and one byte": put(lambda: b"\xff\xd8\xff" + bytes(LIMIT - 2), 413, "too_large"),
     "a file of 13 MB": (upload("PUT", "/v1/images/bomb", bytes(13_000_000)), openai(413, "too_large", None)),
     "HTML": put(HTML, 400, "invalid_request"),
     "HTML that says it is a JPEG": put(HTML, 400, "invalid_request", "Content-Type: image/jpeg"),
@@ -74,7 +74,7 @@ FILES: dict[str, tuple[Request, Expected]] = {
     "a JPEG of 410 scans for Hugging Face's path": inferred(lambda: progressive(410), 422, "scans"),
     "HTML for Hugging Face's path": inferred(HTML, 400, "neither", "Content-Type: image/png"),
     "no bytes for Hugging Face's path": inferred(b"", 400, "neither"),
-    "8 MiB and one byte for Hugging Face's path": inferred(lambda: b"\xff\xd8\xff" + bytes(LIMIT - 2), 400, "8388609"),
+    "8 MiB and one byte for Hugging Face's path": inferred(lambda: b"\xff\xd8\xff" + bytes(LIMIT - 2), 413, "8388608"),
     "a PNG bomb in base64": embedded(png_bomb(), "too_many_pixels"),
     "a cut JPEG in base64": embedded(cut("JPEG"), "corrupt_image"),
     "a PNG bomb as search": (

@@ -20,6 +20,7 @@ from tests.support.api import KEY, Api, running_api
 from tests.support.node_packages import node_modules
 from tests.support.pictures import small_jpeg
 from tests.support.servers import Answer
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,7 +180,12 @@ def test_a_client_that_repeats_without_end_is_not_made_to(
     try { await client.featureExtraction({ inputs: "a" }) } catch (e) { console.log(JSON.stringify(e.message)) }
     """
     assert "no live worker" in run_node(lonely_api, tmp_path, script)
-    assert len([record for record in caplog.records if "POST /models/clip 504" in record.getMessage()]) == 1
+
+    def answered() -> list[str]:
+        return [line for record in caplog.records if "POST /models/clip 504" in (line := record.getMessage())]
+
+    wait_for(answered, "the log line, which follows the answer")
+    assert len(answered()) == 1
 
 
 def test_a_backend_that_called_hugging_face_changes_only_the_host(clip_api: Api, tmp_path: Path) -> None:

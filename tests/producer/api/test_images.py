@@ -13,6 +13,7 @@ from bson import ObjectId
 from producer.client.broker import Broker
 from producer.contract.job import id_of_url
 from producer.documents.documents import ImageDocuments
+from producer.operations.requeue.selection import FAILED, Selection, projection
 from producer.operations.requeue.sweep import Sweeper, SweepOptions
 from tests.producer.api.conftest import DIM, MODEL
 from tests.support.api import running_api
@@ -161,6 +162,9 @@ def test_a_sweep_does_not_bring_a_deleted_vector_back(
     assert lonely_api.request("DELETE", f"/v1/images/{new_id}").status_code == 204
     sweeper = Sweeper(Broker(redis_url), ImageDocuments(collection), SweepOptions(0, 1000, "url"))
     sweeper.sweep()
+    selection = Selection("embedding_job.url", FAILED)
+    found = [one for page in ImageDocuments(collection).pages({"_id": new_id}, projection("url")) for one in page]
+    assert [selection.job_of(one, 0) for one in found] == [None], "`clipqueue retry` does not either"
     assert new_id.encode() not in b"".join(queue.lrange("images", 0, -1))
 
 

@@ -13,6 +13,7 @@ from bson import ObjectId
 from tests.producer.api.conftest import MODEL
 from tests.support.api import Api, running_api
 from tests.support.pictures import small_jpeg
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,3 +175,18 @@ def test_a_search_that_cannot_be_made_is_refused(shop: Api, body: Any, status: i
 )
 def test_a_wrong_url_is_refused(shop: Api, params: dict[str, str]) -> None:
     assert shop.get("/v1/search", params=params).status_code == 400
+
+
+def test_an_uploaded_image_is_found_until_it_is_deleted(api: Api, new_id: str) -> None:
+    picture = small_jpeg(777)
+    query = {"image": base64.b64encode(picture).decode(), "min_score": 0.9999}
+
+    def found() -> list[str]:
+        return [hit["id"] for hit in search(api, query)["data"]]
+
+    search(api, query)  # the vectors are in memory from now on
+    api.request("PUT", f"/v1/images/{new_id}", data=picture)
+    wait_for(lambda: found() == [new_id], "the image to be found")
+    assert search(api, query)["data"][0]["url"] is None
+    api.request("DELETE", f"/v1/images/{new_id}")
+    wait_for(lambda: found() == [], "the image to be gone")

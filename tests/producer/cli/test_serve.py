@@ -27,7 +27,7 @@ def test_it_answers_until_it_is_stopped(stack: Stack) -> None:
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=60)
     assert process.returncode in {0, -signal.SIGTERM}
-    assert "GET /healthz 200" in log
+    assert "/healthz" not in log, "a platform asks every few seconds"
     assert "GET /v1/models 401" in log
     assert "secret" not in log
     assert "Traceback" not in log

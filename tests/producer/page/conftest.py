@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pymongo
@@ -31,7 +32,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 KEY = "a-key-for-the-tests"
 HOSTILE_ID = "<img src=x onerror=alert(1)>"
 _WAIT_MS = 15_000
-_FIELDS = ("title", "kind", "size")
+_FIELDS = ("title", "kind", "size", "taken_at")
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def home(page: Page, site: Site) -> Page:
 
 
 def _embed_samples(stack: Stack, samples: str, images: Collection[dict[str, Any]]) -> None:
-    paths = [path for path in sorted(SAMPLES.glob("*/[!.]*")) if path.suffix != ".tif"]
+    paths = sorted(SAMPLES.glob("*/[!.]*"))
     jobs = [(path.name, f"{samples}/{path.relative_to(SAMPLES).as_posix()}") for path in paths]
     with EmbeddingClient(stack.redis_url) as client:
         client.enqueue_many(jobs)
@@ -120,6 +121,7 @@ def _embed_samples(stack: Stack, samples: str, images: Collection[dict[str, Any]
     for path in paths:
         fields = {"title": path.stem.replace("-", " "), "kind": path.parent.name, "size": path.stat().st_size}
         images.update_one({"_id": path.name}, {"$set": fields})
+    images.update_one({"_id": "red-apple.png"}, {"$set": {"taken_at": datetime(2026, 7, 1, tzinfo=UTC)}})
 
 
 def _add_hostile_document(images: Collection[dict[str, Any]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.producer.page.conftest import KEY
@@ -68,6 +69,18 @@ def test_without_a_worker_and_images_the_page_says_what_to_do(page: Page, site: 
     search(page, "red apple")
     expect(page.get_by_role("alert")).to_contain_text("No worker is running, so nothing can become a vector.")
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
+
+
+@pytest.mark.parametrize(("status", "sentence"), [(429, "Too many searches are waiting"), (504, "No worker answered")])
+def test_an_overload_is_explained_and_can_be_tried_again(home: Page, status: int, sentence: str) -> None:
+    body = {"error": {"message": "as the API says it", "type": "server_error", "param": None, "code": "timeout"}}
+    home.route("**/v1/search", lambda route: route.fulfill(status=status, json=body))
+    search(home, "red apple")
+    expect(home.get_by_role("alert")).to_contain_text(sentence)
+    home.unroute("**/v1/search")
+    home.get_by_role("button", name="Try again").click()
+    expect(titles(home).first).to_have_text("red apple")
+    expect(home.get_by_role("alert")).to_be_hidden()
 
 
 def test_a_key_that_is_not_given_is_explained(page: Page, site: Site) -> None:

@@ -129,6 +129,19 @@ def test_filters_by_the_declared_fields(home: Page) -> None:
     expect(home.get_by_role("heading", name="Nothing found")).to_be_visible()
 
 
+def test_dates_are_compared_as_dates(home: Page, site: Site) -> None:
+    home.goto(f"{site.url}/?q=fruit&f.taken_at=min:2026-06-30")
+    expect(titles(home)).to_have_text(["red apple"])
+    home.get_by_label("taken_at", exact=True).fill("2026-07-02")
+    expect(home.get_by_role("heading", name="Nothing found")).to_be_visible()
+
+
+def test_an_image_that_the_browser_cannot_show_has_a_placeholder(home: Page, site: Site) -> None:
+    """Workers decode TIFF, and Chromium does not."""
+    home.goto(f"{site.url}/?q=cell&f.title=is:cell")
+    expect(home.get_by_role("img", name="cell (cannot be shown)")).to_be_visible()
+
+
 def test_words_after_not_are_subtracted(home: Page) -> None:
     search(home, "animal face")
     expect(titles(home).nth(1)).to_have_text("dog face")
