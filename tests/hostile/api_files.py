@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tests.hostile import builders as b
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from tests.hostile.api_http import Request
 
 LIMIT = 8 * 1024**2
-Content = "Callable[[], bytes] | bytes"
+Content = Callable[[], bytes] | bytes
 HTML = b"<!DOCTYPE html><html><script>alert(1)</script></html>"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script><image href="http://169.254.169.254/"/></svg>'
 
