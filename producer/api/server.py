@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _HEAD_S = 15.0
 _WRITE_S = 15.0
 _KEEP_ALIVE_S = 5
+# All that is read at once is parsed before any other request gets its turn. asyncio's own number, 256 KB, may hold
+# 43,000 chunks of one byte, which take a second.
+_READ_BYTES = 16 * 1024
 _MAX_HEAD_BYTES = 32 * 1024
 _STOP_S = 10
 _BACKLOG = 512
@@ -33,6 +36,7 @@ class _TimedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.max_size = _READ_BYTES  # type: ignore[attr-defined]
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:

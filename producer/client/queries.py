@@ -16,6 +16,7 @@ import weakref
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,7 @@ class QueryClient:
     def __init__(self, broker: Broker, *, max_queued: int = 256) -> None:
         self._broker = broker
         self._max_queued = max_queued
+        self._is_closed = False
         self._models: tuple[float, list[QueryModel]] = (float("-inf"), [])
         self._start_anew()
         _clients.add(self)
@@ -134,10 +136,10 @@ class QueryClient:
                 raise _no_answer(timeout_s)
             return answer.result()
         except asyncio.CancelledError:
-            self._threads.submit(self._take_back, wait)
+            with suppress(RuntimeError):  # the client is closed, and the query expires
+                self._threads.submit(self._take_back, wait)
             raise
         finally:
-            answer.cancel()
             self._forget(wait)
 
     def close(self) -> None:
@@ -151,7 +153,6 @@ class QueryClient:
         """Make everything that a forked process cannot share with its parent."""
         self._changed = threading.Condition()
         self._waiting: dict[str, _Wait] = {}
-        self._is_closed = False
         self._is_reading = False
         self._answers_key = ANSWERS_KEY + uuid.uuid4().hex
         timeout_s = float(self._broker.url.options.get("socket_timeout", _WAIT_S + _WAIT_MARGIN_S))
@@ -213,6 +214,8 @@ class QueryClient:
         with self._changed:
             if self._is_closed:
                 raise BrokerUnavailable("the client is closed")
+            if wait.answer.cancelled():
+                raise BrokerUnavailable("nobody waits for the query any more")
             wait.ids.append(query_id)
             self._waiting[query_id] = wait
             if not self._is_reading:
@@ -223,6 +226,7 @@ class QueryClient:
 
     def _forget(self, wait: _Wait) -> None:
         with self._changed:
+            wait.answer.cancel()  # a thread that is about to ask it must not
             for query_id in wait.ids:
                 self._waiting.pop(query_id, None)
 

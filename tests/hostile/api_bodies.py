@@ -56,7 +56,9 @@ MALFORMED: dict[str, tuple[Request, Expected]] = {
     "900 nested lists as input": embed('{"input": ' + "[" * 900 + "]" * 900 + "}", "input[0]"),
     "10,000 nested objects": embed(OBJECTS, None),
     "a number of 5,000 digits": embed('{"input": ' + "9" * 5000 + "}", None),
-    "a number of 300 digits": embed('{"input": "a", "dimensions": ' + "9" * 300 + "}", "dimensions", "dimensions_unsupported"),
+    "a number of 300 digits": embed(
+        '{"input": "a", "dimensions": ' + "9" * 300 + "}", "dimensions", "dimensions_unsupported"
+    ),
     "NaN": embed('{"input": "a", "dimensions": NaN}', "dimensions"),
     "Infinity": embed('{"input": "a", "dimensions": Infinity}', "dimensions"),
     "1e999": embed('{"input": "a", "dimensions": 1e999}', "dimensions"),
@@ -103,7 +105,7 @@ TYPES: dict[str, tuple[Request, Expected]] = {
     "a text of 8,193 characters": embed({"input": "a" * 8193}),
     "a text of 5 MB": embed({"input": "a " * 2_500_000}),
     "a text beyond the context": embed({"input": "a " * 99, "truncate": False}, "input", "text_too_long"),
-    "an image of 8 MiB and 3 bytes": embed({"input": TOO_LONG}),
+    "an image of 8 MiB and 3 bytes": (post(PATH, {"input": TOO_LONG}), openai(413, "too_large", "input")),
     "a text as image": embed({"input": "a cat", "modality": "image"}),
     "a data URI of HTML": embed({"input": "data:text/html;base64,PGI+", "modality": "image"}),
     "a data URI of SVG": embed({"input": "data:image/svg+xml;base64,PHN2Zz4="}),

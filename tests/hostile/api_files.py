@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tests.hostile import builders as b
@@ -12,12 +13,10 @@ from tests.hostile.shapes import apng, cut, gif, png_bombs, progressive, sample
 from tests.support.servers import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.hostile.api_http import Request
 
 LIMIT = 8 * 1024**2
-Content = "Callable[[], bytes] | bytes"
+Content = Callable[[], bytes] | bytes
 HTML = b"<!DOCTYPE html><html><script>alert(1)</script></html>"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script><image href="http://169.254.169.254/"/></svg>'
 
@@ -49,7 +48,7 @@ def embedded(content: bytes, code: str) -> tuple[Request, Expected]:
 FILES: dict[str, tuple[Request, Expected]] = {
     "no bytes": put(b"", 400, "invalid_request"),
     "one byte": put(b"\xff", 400, "invalid_request"),
-    "8 MiB and one byte": put(lambda: b"\xff\xd8\xff" + bytes(LIMIT - 2), 400, "invalid_request"),
+    "8 MiB and one byte": put(lambda: b"\xff\xd8\xff" + bytes(LIMIT - 2), 413, "too_large"),
     "a file of 13 MB": (upload("PUT", "/v1/images/bomb", bytes(13_000_000)), openai(413, "too_large", None)),
     "HTML": put(HTML, 400, "invalid_request"),
     "HTML that says it is a JPEG": put(HTML, 400, "invalid_request", "Content-Type: image/jpeg"),
@@ -75,7 +74,7 @@ FILES: dict[str, tuple[Request, Expected]] = {
     "a JPEG of 410 scans for Hugging Face's path": inferred(lambda: progressive(410), 422, "scans"),
     "HTML for Hugging Face's path": inferred(HTML, 400, "neither", "Content-Type: image/png"),
     "no bytes for Hugging Face's path": inferred(b"", 400, "neither"),
-    "8 MiB and one byte for Hugging Face's path": inferred(lambda: b"\xff\xd8\xff" + bytes(LIMIT - 2), 400, "8388609"),
+    "8 MiB and one byte for Hugging Face's path": inferred(lambda: b"\xff\xd8\xff" + bytes(LIMIT - 2), 413, "8388608"),
     "a PNG bomb in base64": embedded(png_bomb(), "too_many_pixels"),
     "a cut JPEG in base64": embedded(cut("JPEG"), "corrupt_image"),
     "a PNG bomb as search": (
@@ -157,7 +156,10 @@ URLS: dict[str, tuple[Request, Expected]] = {
     "a job with a password": (post("/v1/images", {"url": "http://a:deadbeef@b.example/"}), openai(400, param="url")),
     "a job without a URL": (post("/v1/images", {"id": "a"}), openai(400, param="url")),
     "a number as URL": (post("/v1/images", {"url": 7}), openai(400, param="url")),
-    "a URL and a list": (post("/v1/images", {"url": METADATA, "images": [{"url": METADATA}]}), openai(400, param="url")),
+    "a URL and a list": (
+        post("/v1/images", {"url": METADATA, "images": [{"url": METADATA}]}),
+        openai(400, param="url"),
+    ),
     "a word as force": (post("/v1/images", {"url": METADATA, "force": "yes"}), openai(400, param="force")),
     "one bad job of two": (
         post("/v1/images", {"images": [{"id": "good", "url": METADATA}, {"url": "file:///a"}]}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPResponse
@@ -14,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from tests.support.api import KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Mapping
 
 _TIMEOUT_S = 20.0
 # What a request does, one after the other: it sends bytes, waits for some seconds, or closes its half (None).
 Step = bytes | float | None
 # Returns the steps of a request, given the URL of the image server.
-Request = "Callable[[str], Iterable[Step]]"
+Request = Callable[[str], Iterable[Step]]
 
 AUTHORIZED = f"Authorization: Bearer {KEY}"
 # In the body of a request: the URL of the image server.
@@ -76,7 +77,11 @@ def raw(*steps: Step | str) -> Request:
 
 
 def head(
-    method: str, target: str, *headers: str, key: str | None = AUTHORIZED, host: str = "localhost",
+    method: str,
+    target: str,
+    *headers: str,
+    key: str | None = AUTHORIZED,
+    host: str = "localhost",
     connection: str = "close",
 ) -> str:
     """Return the head of a request, by default with the key that may do everything."""

@@ -12,6 +12,7 @@ from tests.support.pictures import small_jpeg
 if TYPE_CHECKING:
     from tests.hostile.api_http import Request
 
+INFER = "/models/clip"
 IMAGE_URL = "https://example.com/a.jpg?sig=deadbeef"
 # The stored image: its name has a composed letter.
 STORED = "caf\u00e9"
@@ -127,13 +128,13 @@ KEYS: dict[str, tuple[Request, Expected]] = {
     "a key in the query string": (get(f"/v1/models?api_key={KEY}&key={KEY}", key=None), NO_KEY),
     "a key in a cookie": (key_of(f"Cookie: x-api-key={KEY}; authorization={KEY}"), NO_KEY),
     "the name of a key": (key_of("X-Api-Key: -"), NO_KEY),
-    "no key for Hugging Face's path": (post("/models/clip", {"inputs": "a"}, key=None), hugging_face(401, "no valid key")),
+    "no key for Hugging Face's path": (post(INFER, {"inputs": "a"}, key=None), hugging_face(401, "no valid key")),
     "no key for TEI's path": (post("/embed", {"inputs": "a"}, key=None), tei(401, "validation")),
     "no key for TEI's root": (post("/", {"inputs": "a"}, key=None), tei(401, "validation")),
     "no key for an upload": (upload("PUT", "/v1/images/a", JPEG, key=None), NO_KEY),
     "a search by a key that enqueues": (get("/v1/search?q=a", key=ENQUEUES), NOT_ALLOWED),
     "a vector for a key that enqueues": (post("/v1/embeddings", {"input": "a"}, key=ENQUEUES), NOT_ALLOWED),
-    "Hugging Face's path by a key that enqueues": (post("/models/clip", {"inputs": "a"}, key=ENQUEUES), hugging_face(403)),
+    "Hugging Face's path by a key that enqueues": (post(INFER, {"inputs": "a"}, key=ENQUEUES), hugging_face(403)),
     "TEI's path by a key that enqueues": (post("/embed", {"inputs": "a"}, key=ENQUEUES), tei(403, "validation")),
     "an image by a key that searches": (post("/v1/images", {"url": IMAGE_URL}, key=SEARCHES), NOT_ALLOWED),
     "an upload by a key that searches": (upload("PUT", "/v1/images/a", JPEG, key=SEARCHES), NOT_ALLOWED),

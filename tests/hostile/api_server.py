@@ -12,6 +12,12 @@ from producer.api.settings import load_api_settings
 # of a refused body, and keeps a connection open for 5 s.
 HEAD_S, BODY_S, WRITE_S, DISCARD_S, KEEP_ALIVE_S = 1.0, 1.0, 1.0, 0.2, 1
 
+
+def _say(url: str) -> None:
+    sys.stderr.write(f"answering at {url}\n")
+    sys.stderr.flush()
+
+
 if __name__ == "__main__":
     server._HEAD_S = HEAD_S  # type: ignore[attr-defined]
     server._WRITE_S = WRITE_S  # type: ignore[attr-defined]
@@ -19,4 +25,4 @@ if __name__ == "__main__":
     bodies._DISCARD_S = DISCARD_S
     bodies._BYTES_PER_S = 10_000_000
     app.Bodies = partial(bodies.Bodies, grace_s=BODY_S)  # type: ignore[misc,assignment]
-    server.serve(load_api_settings(), lambda url: print(f"answering at {url}", file=sys.stderr, flush=True))
+    server.serve(load_api_settings(), _say)

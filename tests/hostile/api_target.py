@@ -1,4 +1,4 @@
-"""The API and a worker as processes, for hostile requests: with short limits, and with servers that must not be read."""
+"""The API and its worker, as two processes that hostile requests must not harm."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     import subprocess
+
     from tests.hostile.api_http import Answer, Request
     from tests.support.workers import FakeWorker
 

@@ -64,7 +64,10 @@ NOT_READABLE: dict[str, tuple[Request, Expected]] = {
     "a chunk size of letters": (sent(CHUNKED, body="zz\r\nx\r\n0\r\n\r\n"), NOT_HTTP),
     "a negative chunk size": (sent(CHUNKED, body="-5\r\nhello\r\n0\r\n\r\n"), NOT_HTTP),
     "a chunk size beyond 64 bits": (sent(CHUNKED, body="f" * 30 + "\r\nhello\r\n0\r\n\r\n"), NOT_HTTP),
-    "a chunk extension of 200 KB": (sent(CHUNKED, body="12;" + "x" * 200_000 + "\r\n" + JSON + "\r\n0\r\n\r\n"), NOT_HTTP),
+    "a chunk extension of 200 KB": (
+        sent(CHUNKED, body="12;" + "x" * 200_000 + "\r\n" + JSON + "\r\n0\r\n\r\n"),
+        NOT_HTTP,
+    ),
     "trailers of 200 KB": (sent(CHUNKED, body=CHUNK[:-2] + "X: " + "y" * 200_000 + "\r\n\r\n"), NOT_HTTP),
 }
 TOO_LARGE: dict[str, tuple[Request, Expected]] = {

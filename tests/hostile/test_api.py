@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import requests
 from tests.hostile.api_bodies import MALFORMED, TYPES
 from tests.hostile.api_expected import check_hides_secrets
 from tests.hostile.api_files import ENQUEUED, FILES, SERVED, URLS
-from tests.hostile.api_http import IMAGES, exchange, head, raw, read_answers
+from tests.hostile.api_http import IMAGES, exchange, get, head, raw, read_answers
 from tests.hostile.api_names import IDS, KEYS, PATHS, STORED
 from tests.hostile.api_pages import HOSTS, ORIGIN, ORIGINS
 from tests.hostile.api_searches import FIELDS, FILTERS, PARTS
@@ -169,6 +170,27 @@ def test_200_slow_uploads_at_once_take_the_place_of_few(target: Target, peaks: d
     assert statuses["429"] > FLOOD / 2, statuses
     assert target.peaks()["api"] - peak < FLOOD * FLOOD_BYTES / 4
     target.check_answers()
+
+
+def test_thousands_of_chunks_let_other_requests_in_between(target: Target) -> None:
+    is_sent, order = threading.Event(), []
+    start = head("POST", "/v1/embeddings", "Transfer-Encoding: chunked", key=None)
+
+    def chunks(_: str) -> Iterator[bytes]:
+        yield start.encode() + b"1\r\n[\r\n" * 40_000 + b"0\r\n\r\n"
+        is_sent.set()
+
+    def flood() -> None:
+        target.send(chunks)
+        order.append("chunks")
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    is_sent.wait(20)
+    target.send(get("/v1/models", key=None))
+    order.append("other")
+    thread.join()
+    assert order == ["other", "chunks"]
 
 
 def test_a_client_that_reads_nothing_is_left(target: Target) -> None:

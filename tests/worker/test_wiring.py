@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.support import fake_encoder
 from tests.support.fake_encoder import EncoderConfig, OpenClipEncoder
 from worker.app import create_app
 from worker.decode.pillow import DecodeLimits
 from worker.decode.pool import ProcessLimits
 from worker.encode.load import Load
+from worker.errors import ModelUnavailable
 from worker.fetch.dns import NameserverResolver
 from worker.fetch.fetcher import FetchRules
 from worker.lifecycle.logs import RedactingFormatter
 from worker.settings import Settings
 from worker.spec import PreprocessSpec
-from worker.wiring import build_decoder, build_fetcher, fit_load, log_target
+from worker.wiring import _load_model, _load_texts, build_decoder, build_fetcher, fit_load, log_target
 
 
 @pytest.mark.parametrize(
@@ -118,3 +122,38 @@ def test_the_log_says_where_the_results_go(
         log_target(Settings(collection="pictures"), "photos")
     assert "results go to the collection pictures of the MongoDB database photos" in caplog.text
     assert ("MONGODB_URI names no database, so the database is photos" in caplog.text) is warned
+
+
+@pytest.mark.parametrize("serve", ["images,queries", "images"])
+def test_a_model_without_a_tokenizer_embeds_images_and_answers_no_queries(
+    serve: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Some tokenizers come from a hub. A worker that only answers queries does not start without it."""
+
+    class Encoder(OpenClipEncoder):
+        @property
+        def texts(self) -> Any:
+            raise ModelUnavailable("its tokenizer cannot be loaded")
+
+        @texts.setter
+        def texts(self, value: Any) -> None:
+            pass
+
+    monkeypatch.setitem(
+        sys.modules, "worker.encode.open_clip", SimpleNamespace(EncoderConfig=EncoderConfig, OpenClipEncoder=Encoder)
+    )
+    settings = Settings.model_validate({"serve": serve})
+    model = _load_model(settings)
+    assert model.texts is None
+    assert ("answers no queries" in caplog.text) is settings.serves_queries
+    with pytest.raises(ModelUnavailable):
+        _load_texts(settings)
+
+
+def test_the_slack_for_queries_limits_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "worker.encode.open_clip", fake_encoder)
+    monkeypatch.setattr(OpenClipEncoder, "warm_up", lambda _: 0.01)
+    model = _load_model(Settings.model_validate({"query_slack_ms": 40}))
+    assert model.slack.limit(32) == 32
+    model.slack.note_query()
+    assert model.slack.limit(32) == 4

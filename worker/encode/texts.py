@@ -54,6 +54,8 @@ class TextTower:
         # Its kernels go before those of image batches that the GPU has not started.
         is_cuda = device.startswith("cuda")
         self._stream = torch.cuda.Stream(device, priority=-1) if is_cuda else None  # type: ignore[no-untyped-call]
+        if is_cuda:
+            torch.cuda.synchronize(device)  # the weights may still be on their way there, on another stream
         empty = tokenizer([""])[0]
         self.context_length = len(empty)
         self._padding = int(empty[-1])

@@ -50,7 +50,11 @@ class TextAnswers:
         """Return the replies to texts; none if the encoder is broken, since the process ends."""
         replies, texts = [], []
         for request in requests:
-            tokens = self._encoder.tokenize(request.query.words or "")
+            try:
+                tokens = self._encoder.tokenize(request.query.words or "")
+            except Exception as exc:  # noqa: BLE001  (one text must not cost the others their answers)
+                replies.append(with_unexpected(request, exc))
+                continue
             if tokens.truncated and not request.query.truncate:
                 message = f"the text has more than the model's {self._encoder.context_length} tokens"
                 replies.append(with_code(request.id, request.reply, "text_too_long", "receive", message))

@@ -85,7 +85,7 @@ class DuplicateOut(BaseModel):
 
     id: str
     type: str | None = None
-    url: str | None
+    url: str | None = Field(None, description="Missing for an uploaded image.")
     cosine: float
 
 

@@ -262,7 +262,10 @@ def test_the_log_has_no_secrets(api: Api, caplog: pytest.LogCaptureFixture) -> N
         "/v1/images/https:%2F%2Fe.com%2Fa.jpg%3Fsig=secret", params={"q": "secret"}, headers={"x-request-id": "mine-1"}
     )
     assert answer.headers["x-request-id"] == "mine-1"
-    [line] = [record.getMessage() for record in caplog.records if "mine-1" in record.getMessage()]
+    [line] = wait_for(
+        lambda: [record.getMessage() for record in caplog.records if "mine-1" in record.getMessage()],
+        "the log line, which follows the answer",
+    )
     assert line.startswith("GET /v1/images/https://e.com/a.jpg 404 ")
     assert "secret" not in line
     assert KEY not in line

@@ -29,27 +29,14 @@ _SAME = "hf-inference|pipeline"
 def test_no_generated_request_is_answered_otherwise_than_documented(
     stack: Stack, worker_log: Path, tmp_path: Path
 ) -> None:
-    """Requests of all routes: at the limits of each field, beyond them, without keys, and with unknown methods."""
-    options = [
-        *("--phases=coverage,fuzzing", "--max-examples=3", "--seed=1", f"--exclude-path-regex={_SAME}"),
-        f"--exclude-checks={_NOT_CHECKED}",
-    ]
-    command = [
-        str(Path(sys.executable).parent / "schemathesis"),
-        "run",
-        *options,
-        f"--header=Authorization: Bearer {KEY}",
-    ]
+    """Requests at the limits of each field, beyond them, without keys, and with an unknown method."""
+    (tmp_path / "schemathesis.toml").write_text('[phases.coverage]\nunexpected-methods = ["PATCH"]\n')
+    options = ["--phases=coverage", "--seed=1", f"--exclude-path-regex={_SAME}", f"--exclude-checks={_NOT_CHECKED}"]
+    command = [str(Path(sys.executable).parent / "schemathesis"), "run", *options]
     with running_api(REDIS_URL=stack.redis_url, MONGODB_URI=stack.mongodb_uri, api_requests_per_s=1e6) as api:
-        done = subprocess.run(
-            [*command, f"{api.url}/openapi.json"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-    assert done.returncode == 0, done.stdout[-6000:]
+        command += [f"--header=Authorization: Bearer {KEY}", f"{api.url}/openapi.json"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout.partition("= FAILURES =")[2][:6000] or done.stdout
 
 
 def test_the_document_has_every_route_and_the_shape_of_its_errors(stack: Stack) -> None:

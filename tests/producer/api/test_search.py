@@ -187,5 +187,6 @@ def test_an_uploaded_image_is_found_until_it_is_deleted(api: Api, new_id: str) -
     search(api, query)  # the vectors are in memory from now on
     api.request("PUT", f"/v1/images/{new_id}", data=picture)
     wait_for(lambda: found() == [new_id], "the image to be found")
+    assert search(api, query)["data"][0]["url"] is None
     api.request("DELETE", f"/v1/images/{new_id}")
     wait_for(lambda: found() == [], "the image to be gone")

@@ -209,6 +209,31 @@ def test_a_cancelled_task_takes_its_query_back(queue: redis.Redis, worker: HandW
     wait_for(lambda: not queue.keys("clipqueue:quer[iy]*[^s]") and not queue.llen(QUERIES), "no trace of the query")
 
 
+def test_a_task_that_is_cancelled_while_its_query_is_asked_leaves_nothing(
+    queue: redis.Redis, worker: HandWorker, client: QueryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the client would wait for its answer for ever."""
+    is_asking, may_ask = threading.Event(), threading.Event()
+
+    def check(_: object) -> None:
+        is_asking.set()
+        assert may_ask.wait(LONG_S)
+
+    async def cancel() -> None:
+        task = asyncio.create_task(client.ask_async(Query.text("a"), LONG_S))
+        await asyncio.to_thread(is_asking.wait, LONG_S)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        may_ask.set()
+
+    monkeypatch.setattr(client, "_check_model", check)
+    asyncio.run(cancel())
+    client._threads.shutdown(wait=True)
+    assert not client._waiting
+    assert not queue.exists(QUERIES)
+
+
 def test_the_async_client_raises_the_same_errors(queue: redis.Redis, worker: HandWorker, client: QueryClient) -> None:
     with pytest.raises(QueryTimeout):
         asyncio.run(client.ask_async(Query.text("a"), 0.3))

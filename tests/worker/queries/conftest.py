@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from worker.encode.tokens import Tokens
 
 MODEL = "fake/model"
+UNREADABLE = "a text that the tokenizer fails on"
 SETTINGS = {"fetch_allow_networks": "127.0.0.0/8", "fetch_ports": "1-65535"}
 
 
@@ -60,6 +61,8 @@ class Gated:
         return vectors
 
     def tokenize(self, text: str) -> Tokens:
+        if text == UNREADABLE:
+            raise KeyError(text)
         tokens: Tokens = self._encoder.tokenize(text)
         return tokens
 

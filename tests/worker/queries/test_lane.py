@@ -16,7 +16,7 @@ from producer.contract.queries import Query, Save, read_answer
 from tests.support.fake_encoder import NAN_MODEL
 from tests.support.pictures import small_jpeg
 from tests.support.waiting import wait_for
-from tests.worker.queries.conftest import MODEL, Worker
+from tests.worker.queries.conftest import MODEL, UNREADABLE, Worker
 from worker.errors import EncoderBroken, OutOfMemory, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -209,6 +209,21 @@ def test_a_text_that_the_model_fails_on_is_answered(
     assert raised.value.code == code
     worker.texts.error = None
     assert asker.ask(Query.text("a"), LONG_S).dim == 48
+
+
+def test_a_text_that_the_tokenizer_fails_on_costs_no_other_its_answer(
+    worker: Worker, asker: QueryClient, pool: ThreadPoolExecutor
+) -> None:
+    worker.texts.gate.clear()
+    first = pool.submit(asker.ask, Query.text("first"), LONG_S)
+    wait_for(lambda: worker.texts.batches, "the first text")
+    failing = pool.submit(asker.ask, Query.text(UNREADABLE), LONG_S)
+    other = pool.submit(asker.ask, Query.text("other"), LONG_S)
+    wait_for(lambda: len(asker._waiting) == 3, "the others")
+    worker.texts.gate.set()
+    assert (first.result().dim, other.result().dim) == (48, 48)
+    with pytest.raises(EmbeddingFailed, match="internal_error"):
+        failing.result()
 
 
 def test_a_vector_that_is_not_finite_is_not_answered(start_queries: StartQueries, asker: QueryClient) -> None:
