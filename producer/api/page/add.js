@@ -88,10 +88,13 @@ function show(entry, { status, error }) {
     status === "done" ? picture(entry.url, "", 40) : el("span", { class: "missing", "aria-hidden": "true" }),
     el("span", { class: "url" }, entry.url),
     el("span", { class: "status" }, names[status] ?? status),
-    ...(status === "done" ? [el("button", { type: "button", class: "quiet", "aria-label": `More like ${entry.url}`, onclick: like }, "More like this")] : []),
+    ...(status === "done" ? [likeButton(entry.url, like)] : []),
     ...(status === "failed" ? [el("span", { class: "reason" }, error?.message ?? "no reason given")] : []));
   countAdded();
 }
+
+const likeButton = (url, onclick) =>
+  el("button", { type: "button", class: "quiet", "aria-label": `More like this: ${url}`, onclick }, "More like this");
 
 function countAdded() {
   const done = watched.filter(({ status }) => status === "done").length;

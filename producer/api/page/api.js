@@ -2,6 +2,9 @@
 import { askForKey } from "./key.js";
 
 const KEY = "clipqueue-api-key";
+const NO_WORKER =
+  "No worker is running, so nothing can become a vector. Start one with `clipqueue up`, or on another machine with the " +
+  "same Redis, then try again.";
 
 // What the API answered, or status 0 if there was no answer.
 export class ApiError extends Error {
@@ -26,7 +29,8 @@ function send(path, body, signal, key) {
   const headers = { Accept: "application/json" };
   if (key) headers.Authorization = `Bearer ${key}`;
   if (body) headers["Content-Type"] = "application/json";
-  return fetch(new URL(path, document.baseURI), { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal }).catch((error) => {
+  const request = { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal };
+  return fetch(new URL(path, document.baseURI), request).catch((error) => {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "unreachable", "no answer");
   });
@@ -61,7 +65,7 @@ export function explain(error) {
   if (status === 401) return "The server did not accept the API key. Ask its operator for a key, then reload this page.";
   if (status === 413) return "This picture is too large for the server. Try a smaller one.";
   if (status === 429) return "Too many searches are waiting. Try again in a few seconds.";
-  if (status === 503 && /worker/i.test(`${code} ${message}`)) return "No worker is running, so nothing can become a vector. Start one with `clipqueue up`, or on another machine with the same Redis, then try again.";
+  if (code === "no_worker") return NO_WORKER;
   if (status === 503) return `The service is not ready: ${message}`;
   if (status === 504) return "No worker answered in time. They may be busy with a large batch. Try again.";
   if (status === 404) return `This image is not among the stored ones any more, or has no vector yet: ${message}`;

@@ -56,7 +56,14 @@ function entry() {
 }
 
 function fromInputs() {
-  return { ...state, text: byId("text").value, without: byId("without").value, min: Number(byId("min").value), fold: byId("fold").checked, filters: { ...hiddenFilters(), ...readFilters() } };
+  return {
+    ...state,
+    text: byId("text").value,
+    without: byId("without").value,
+    min: Number(byId("min").value),
+    fold: byId("fold").checked,
+    filters: { ...hiddenFilters(), ...readFilters() },
+  };
 }
 
 // Filters from a link whose inputs are not there yet.

@@ -5,7 +5,10 @@ const LARGE_BYTES = 1_000_000;
 const SIDE = 1024; // models look at 224 to 512 pixels
 
 export function listenForPictures(found, refused) {
-  const take = async (file) => (file.type.startsWith("image/") ? found(await fromFile(file)) : refused(`${file.name || "This file"} is not a picture.`));
+  const take = async (file) => {
+    if (file.type.startsWith("image/")) found(await fromFile(file));
+    else refused(`${file.name || "This file"} is not a picture.`);
+  };
   byId("picture").addEventListener("change", (event) => {
     if (event.target.files.length) take(event.target.files[0]);
     event.target.value = ""; // so that the same file can be chosen again

@@ -3,6 +3,7 @@ import { openAdd } from "./add.js";
 import { byId, counted, el } from "./dom.js";
 
 const HEADING = "Search by what a picture shows";
+const TOO_NARROW = "No image fits all the conditions. Lower the score or remove a filter.";
 const HOW = "Type a few words, or drop, paste or choose a picture.";
 
 const add = () => el("button", { type: "button", onclick: openAdd }, "Add images");
@@ -19,7 +20,7 @@ export function showStart(overview) {
 
 export function showNoHits(overview, refinements) {
   show(el("h2", {}, "Nothing found"),
-    el("p", {}, refinements ? "No image fits all the conditions. Lower the score or remove a filter." : "No stored image has a vector of this model yet."),
+    el("p", {}, refinements ? TOO_NARROW : "No stored image has a vector of this model yet."),
     overview?.images ? waiting(overview) : null,
     overview?.images?.done === 0 ? add() : null);
 }
@@ -42,8 +43,10 @@ function noWorker() {
 
 // Images without a vector cannot be found; say how many there are.
 function waiting({ images }) {
-  const parts = [images.pending ? `${counted(images.pending, "image")} ${images.pending === 1 ? "has" : "have"} no vector yet` : "", images.failed ? `${counted(images.failed, "image")} failed` : ""];
-  return parts.some(Boolean) ? el("p", { class: "faint" }, `${parts.filter(Boolean).join(", ")}.`) : null;
+  const parts = [];
+  if (images.pending) parts.push(`${counted(images.pending, "image")} ${images.pending === 1 ? "has" : "have"} no vector yet`);
+  if (images.failed) parts.push(`${counted(images.failed, "image")} failed`);
+  return parts.length ? el("p", { class: "faint" }, `${parts.join(", ")}.`) : null;
 }
 
 function show(...children) {

@@ -16,10 +16,12 @@ export function showFilters(fields, filters, changed) {
 }
 
 function row(field, changed) {
-  const op = el("select", { "aria-label": `How to compare ${field}`, onchange: changed }, ...OPS.map(([value, shown]) => el("option", { value }, shown)));
-  const input = el("input", { id: `filter-${field}`, type: "text", autocomplete: "off", list: `seen-${field}`, oninput: changed });
+  const options = OPS.map(([value, shown]) => el("option", { value }, shown));
+  const op = el("select", { "aria-label": `How to compare ${field}`, onchange: changed }, ...options);
+  const list = `seen-${field}`;
+  const input = el("input", { id: `filter-${field}`, type: "text", autocomplete: "off", list, oninput: changed });
   const label = el("label", { for: input.id }, field);
-  const node = el("p", { class: "option filter" }, label, op, input, el("datalist", { id: `seen-${field}` }));
+  const node = el("p", { class: "option filter" }, label, op, input, el("datalist", { id: list }));
   node.dataset.field = field;
   return node;
 }

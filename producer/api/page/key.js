@@ -20,6 +20,7 @@ function ask(wasWrong) {
   dialog.showModal();
   field.focus();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "use" ? field.value.trim() || null : null), { once: true });
+    const answer = () => (dialog.returnValue === "use" && field.value.trim()) || null;
+    dialog.addEventListener("close", () => resolve(answer()), { once: true });
   });
 }

@@ -3,6 +3,7 @@ import { idFrom, idText } from "./ids.js";
 
 export const PAGE_SIZE = 24;
 const NEAR_COPY = 0.97;
+const CHUNK = 32_768; // as many arguments as every browser takes
 const DAY_MS = 86_400_000;
 
 // `picture` is null, {url} or {file, preview}. `like` is null or an image id, `not` a list of ids.
@@ -62,7 +63,8 @@ export async function toRequest(state, fields, cursor) {
   const body = { limit: PAGE_SIZE, fields };
   if (state.text.trim()) body.text = state.text.trim();
   if (state.like !== null) body.image = { id: state.like };
-  else if (state.picture) body.image = state.picture.url ? { url: state.picture.url } : { bytes: await base64(state.picture.file) };
+  else if (state.picture?.url) body.image = { url: state.picture.url };
+  else if (state.picture) body.image = { bytes: await base64(state.picture.file) };
   const not = [...state.not.map((id) => ({ id })), ...(state.without.trim() ? [state.without.trim()] : [])];
   if (not.length) body.not = not;
   if (state.min > 0) body.min_score = state.min;
@@ -103,6 +105,6 @@ function withinDay(op, day) {
 async function base64(file) {
   const bytes = new Uint8Array(await file.arrayBuffer());
   let binary = "";
-  for (let start = 0; start < bytes.length; start += 32768) binary += String.fromCharCode(...bytes.subarray(start, start + 32768));
+  for (let start = 0; start < bytes.length; start += CHUNK) binary += String.fromCharCode(...bytes.subarray(start, start + CHUNK));
   return btoa(binary);
 }

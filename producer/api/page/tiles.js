@@ -3,6 +3,7 @@ import { el, picture, webUrl } from "./dom.js";
 import { shownId } from "./ids.js";
 
 const SIZE = 320;
+const SCORE = "Cosine of the search and this image";
 
 // What people call an image: the first of these fields that its document has, else its id. An id that is only a number
 // in hex, such as one that clipqueue derived from the URL, says less than the name of the file.
@@ -25,16 +26,24 @@ export function tile(hit, act) {
   const name = nameOf(hit);
   const link = webUrl(hit.url);
   const image = picture(hit.url, name, SIZE);
-  const copies = hit.duplicates.length;
+  const score = el("span", { class: "score", title: SCORE }, el("span", { class: "hidden" }, "Score "), hit.score.toFixed(2));
   return el("li", { class: "tile" },
     link ? el("a", { href: link, target: "_blank", rel: "noopener noreferrer", class: "frame" }, image) : el("span", { class: "frame" }, image),
-    el("span", { class: "score", title: "Cosine of the search and this image" }, el("span", { class: "hidden" }, "Score "), hit.score.toFixed(2)),
-    copies ? el("span", { class: "copies", title: hit.duplicates.map(shownId).join("\n") }, `+${copies}`, el("span", { class: "hidden" }, copies === 1 ? " near copy" : " near copies")) : null,
+    score,
+    copiesOf(hit),
     el("p", { class: "name", title: name }, name),
     el("p", { class: "acts" },
-      el("button", { type: "button", class: "quiet", "aria-label": `More like this: ${name}`, title: "More like this", onclick: () => act.like(hit) }, "More like this"),
-      el("button", { type: "button", class: "quiet", "aria-label": `Not like this: ${name}`, title: "Not like this", onclick: () => act.not(hit) }, "Not")));
+      button("More like this", `More like this: ${name}`, () => act.like(hit)),
+      button("Not", `Not like this: ${name}`, () => act.not(hit))));
 }
+
+function copiesOf({ duplicates }) {
+  if (!duplicates.length) return null;
+  const words = el("span", { class: "hidden" }, duplicates.length === 1 ? " near copy" : " near copies");
+  return el("span", { class: "copies", title: duplicates.map(shownId).join("\n") }, `+${duplicates.length}`, words);
+}
+
+const button = (shown, name, onclick) => el("button", { type: "button", class: "quiet", "aria-label": name, title: name, onclick }, shown);
 
 // Arrow keys move between the pictures, as they are laid out.
 export function moveByArrows(list) {

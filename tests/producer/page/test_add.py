@@ -31,7 +31,7 @@ def test_urls_are_watched_until_they_are_done_or_have_failed(home: Page, site: S
     expect(added).to_have_count(2)
     expect(added.filter(has_text=bad)).to_contain_text(re.compile("failed.*404"))
     expect(added.filter(has_text=good)).to_contain_text("done")
-    home.get_by_role("button", name=f"More like {good}").click()
+    home.get_by_role("button", name=f"More like this: {good}").click()
     expect(home.get_by_role("dialog")).to_be_hidden()
     expect(titles(home).first).to_have_text(re.compile("cactus"))
 
