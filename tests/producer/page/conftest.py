@@ -61,7 +61,9 @@ def browser() -> Iterator[Browser]:
 
     with sync_playwright() as playwright:
         # Chromium's sandbox does not work for root, nor in most containers.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--in-process-gpu"]
+        )
         yield browser
         browser.close()
 
@@ -90,18 +92,33 @@ def open_site(folder: Path) -> Iterator[Site]:
         yield Site(url, stack.start_api({**bare, "CLIPQUEUE_API_KEYS": KEY}), samples, images)
 
 
+@pytest.fixture(scope="package")
+def tab(browser: Browser) -> Page:
+    """One tab for all tests, since a new one costs Chromium more than most tests do."""
+    tab = browser.new_context(reduced_motion="reduce").new_page()
+    tab.set_default_timeout(_WAIT_MS)
+    return tab
+
+
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A tab. An error of the page's code, or a refusal by its Content-Security-Policy, fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    context.set_default_timeout(_WAIT_MS)
-    page = context.new_page()
+def page(tab: Page) -> Iterator[Page]:
+    """The tab as if it was new. An error of the page's code, or a refusal by its policy, fails the test."""
     problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
-    page.on("console", lambda line: problems.append(line.text) if "Content Security" in line.text else None)
-    yield page
-    context.close()
+    listeners: dict[Any, Any] = {
+        "pageerror": lambda error: problems.append(str(error)),
+        "dialog": lambda dialog: problems.append(f"dialog: {dialog.message}"),
+        "console": lambda line: problems.append(line.text) if "Content Security" in line.text else None,
+    }
+    for event, listener in listeners.items():
+        tab.on(event, listener)
+    tab.set_viewport_size({"width": 1280, "height": 900})
+    tab.emulate_media(color_scheme="light", reduced_motion="reduce")
+    yield tab
+    tab.unroute_all()
+    tab.evaluate("sessionStorage.clear()")
+    tab.goto("about:blank")
+    for event, listener in listeners.items():
+        tab.remove_listener(event, listener)
     assert problems == []
 
 

@@ -53,7 +53,7 @@ def test_a_picture_of_another_page_is_found_by_its_url(home: Page, site: Site) -
 
 
 def test_a_large_photo_is_made_smaller_before_it_is_sent(home: Page) -> None:
-    large = encoded(photo().resize((4000, 3000)), "JPEG", quality=97)
+    large = encoded(photo().resize((3000, 2250)), "JPEG", quality=97)
     assert len(large) > 1_000_000
     with home.expect_request("**/v1/search") as sent:
         home.locator("#picture").set_input_files({"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": large})
