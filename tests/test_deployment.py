@@ -36,7 +36,11 @@ class ComposeLoader(yaml.SafeLoader):
     """Reads Compose's tag `!override`, which replaces a list instead of adding to it."""
 
 
-ComposeLoader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
+def read_list(loader: ComposeLoader, node: yaml.SequenceNode) -> list[Any]:
+    return loader.construct_sequence(node)
+
+
+ComposeLoader.add_constructor("!override", read_list)
 
 
 def compose(name: str = "docker-compose.yml") -> dict[str, Any]:

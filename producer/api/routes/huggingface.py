@@ -94,12 +94,14 @@ async def _embed(
     modality = parameters.get("modality", given.get("modality"))
     if modality is not None and modality not in MODALITIES:
         raise bad_request("must be text or image", "modality")
-    if False in (parameters.get("normalize"), given.get("normalize")):
-        raise bad_request("vectors have unit length: it cannot be false", "normalize")
+    if any(one.get("normalize") not in (None, True) for one in (parameters, given)):
+        raise bad_request("vectors have unit length: only true is possible", "normalize")
+    dimensions = parameters.get("dimensions", given.get("dimensions"))
+    if dimensions is not None and not isinstance(dimensions, int):
+        raise bad_request("must be a whole number", "dimensions")
     queries = _queries(inputs if isinstance(inputs, list) else [inputs], modality, model)
     answers = await ours.vectors.ask_all(queries, timeout_s)
-    dimensions = parameters.get("dimensions", given.get("dimensions"))
-    check_dim(dimensions if isinstance(dimensions, int) else None, answers)
+    check_dim(dimensions, answers)
     vectors = [answer.floats() for answer in answers]
     return vectors if isinstance(inputs, list) else vectors[0]
 
