@@ -72,7 +72,7 @@ _TAIL = """## Rules between settings
 | `CLIPQUEUE_SWEEP_EVERY_S` | | Seconds between two sweeps. Without it, `clipqueue sweep` sweeps once. |
 | `CLIPQUEUE_SWEEP_AGE_S` | `300` | Enqueue a document again that has waited this many seconds for its vector. |
 | `CLIPQUEUE_SWEEP_MAX_QUEUED` | `1000` | The sweep enqueues nothing while this many jobs are waiting or in flight. |
-| `CLIPQUEUE_FILTER_FIELDS` | | Fields that [searches](search.md#filters) may filter by and return, separated by commas. |
+| `CLIPQUEUE_FILTER_FIELDS` | | Fields that [searches](search.md#filters) may filter by and return, with commas. |
 | `CLIPQUEUE_SEARCH_INDEX` | `clipqueue` | The name of MongoDB's vector search index. |
 | `CLIPQUEUE_SCAN_MAX` | `200000` | The most vectors of one model that a search keeps in memory. More need an index. |
 
