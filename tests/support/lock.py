@@ -50,8 +50,10 @@ def render() -> str:
 
 
 def is_locked(name: str) -> bool:
-    """Return whether the file has this package."""
-    return not any(name == one or (one.endswith("-") and name.startswith(one)) for one in _BY_INDEX)
+    """Return whether the file has this package. The project itself is a dependency of its extras."""
+    return name != _PROJECT["project"]["name"] and not any(
+        name == one or (one.endswith("-") and name.startswith(one)) for one in _BY_INDEX
+    )
 
 
 def find_dependencies() -> Iterator[Dependency]:
