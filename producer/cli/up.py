@@ -12,11 +12,13 @@ from producer.cli.model import LOCAL_MODEL_DEFAULT, default_model_env, model_opt
 from producer.cli.output import fail, fail_without_extra
 from producer.cli.signals import until_stopped
 
+_API_PORT = 8000
+
 
 @click.command()
 @click.option("--redis-port", type=click.IntRange(0, 65_535), default=0, help="Port of Redis; 0 takes a free one.")
 @click.option("--mongo-port", type=click.IntRange(0, 65_535), default=0, help="Port of MongoDB; 0 takes a free one.")
-@click.option("--api-port", type=click.IntRange(0, 65_535), default=0, help="Port of the API; 0 takes a free one.")
+@click.option("--api-port", type=click.IntRange(0, 65_535), help="Port of the API; by default 8000 if that is free.")
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -27,7 +29,7 @@ from producer.cli.signals import until_stopped
 def up(  # noqa: PLR0913  (the options)
     redis_port: int,
     mongo_port: int,
-    api_port: int,
+    api_port: int | None,
     data_dir: Path | None,
     model_env: dict[str, str],
     *,
@@ -39,6 +41,7 @@ def up(  # noqa: PLR0913  (the options)
     first two is set, it runs the small model that ships with clipqueue.
     """
     try:
+        from producer.local.claims import prefer_port  # noqa: PLC0415  (not part of the base install, as the next)
         from producer.local.stack import Stack, StackError  # noqa: PLC0415  (not part of the base install)
     except ImportError:
         fail_without_extra("clipqueue up", "local")
@@ -54,7 +57,8 @@ def up(  # noqa: PLR0913  (the options)
                 if not no_worker:
                     click.echo("starting the worker; loading the model takes a few seconds", err=True)
                     stack.start_worker(model_env or default_model_env())
-                    click.echo(f"search page and API: {stack.start_api(port=api_port)}", err=True)
+                    url = stack.start_api(port=prefer_port(_API_PORT) if api_port is None else api_port)
+                    click.echo(f"search page and API: {url}", err=True)
                 click.echo("ready; Ctrl-C stops everything", err=True)
                 stack.watch()
         except (StackError, OSError) as exc:

@@ -33,6 +33,14 @@ def lock_folder(folder: Path) -> IO[str]:
     return lock
 
 
+def prefer_port(port: int) -> int:
+    """Return `port` if it is free, else another free one."""
+    try:
+        return claim_port(port, "")
+    except StackError:
+        return claim_port(0, "")
+
+
 def claim_port(port: int, option: str) -> int:
     """Return `port`, or a free one if it is 0.
 

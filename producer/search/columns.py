@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from producer.search.filters import Clause
-from producer.search.values import cell_of, matches
+from producer.search.values import cell_of, matcher
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,7 +78,7 @@ class Columns:
             known = self._results.get(clause, np.zeros(0, np.bool_))
             new = self._cells[number][len(known) :]
             if new:
-                added = np.fromiter((matches(cell, clause.operator, clause.values) for cell in new), np.bool_, len(new))
+                added = np.fromiter(map(matcher(clause.operator, clause.values), new), np.bool_, len(new))
                 known = np.concatenate([known, added])
             self._results[clause] = known
             self._results.move_to_end(clause)

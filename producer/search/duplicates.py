@@ -88,14 +88,16 @@ class _Rows:
         vectors = np.stack([self._vector(row) for row in batch])
         for block, start in zip(self._blocks, self._starts, strict=False):
             is_open = components.is_open[start : start + block.count]
-            if not is_open.any():
+            first = int(np.argmax(is_open))  # rows are mostly closed in their order
+            if not is_open[first]:
                 continue
-            are_similar = block.vectors[: block.count] @ vectors.T >= least
-            are_similar[~is_open] = False
+            are_similar = block.vectors[first : block.count] @ vectors.T >= least
+            are_similar[~is_open[first:]] = False
             if are_similar.any():
                 others, places = np.nonzero(are_similar)
-                differ = others + start != numbers[places]
-                yield numbers[places[differ]], others[differ] + start
+                others += start + first
+                differ = others != numbers[places]
+                yield numbers[places[differ]], others[differ]
 
     def members(self, group: Sequence[int]) -> list[Member]:
         """Return the images of a group, ordered by id."""

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from producer.search.errors import InvalidSearch
-from producer.search.values import RANGE_KINDS, Kind, cell_of, matches, read_value
+from producer.search.values import RANGE_KINDS, Kind, cell_of, matcher, read_value
 
 if TYPE_CHECKING:
     from producer.search.values import Value
 
 MAX_DEPTH = 4
 MAX_CLAUSES = 32
+MAX_OBJECTS = 64
 MAX_VALUES = 256
 _RANGES = ("$gt", "$gte", "$lt", "$lte")
 _LISTS = ("$in", "$nin")
@@ -68,7 +69,7 @@ def read_filter(given: Mapping[str, Any] | None, fields: Sequence[str]) -> Filte
 def matches_document(wanted: Filter, document: Mapping[str, Any]) -> bool:
     """Return whether a document matches a filter."""
     if isinstance(wanted, Clause):
-        return matches(cell_of(document, wanted.path), wanted.operator, wanted.values)
+        return matcher(wanted.operator, wanted.values)(cell_of(document, wanted.path))
     results = (matches_document(member, document) for member in wanted.members)
     if wanted.operator == "$and":
         return all(results)
@@ -79,12 +80,16 @@ class _Reader:
     def __init__(self, fields: Sequence[str]) -> None:
         self._fields = fields
         self._clauses = 0
+        self._objects = 0
 
     def read(self, given: Any, param: str, depth: int) -> Filter:
         if not isinstance(given, Mapping):
             raise InvalidSearch(param, 'must be an object, such as {"album": "summer"}')
         if depth > MAX_DEPTH:
             raise InvalidSearch(param, f"is nested more than {MAX_DEPTH} levels deep")
+        self._objects += 1
+        if self._objects > MAX_OBJECTS:  # each costs a pass over all images, even an empty one
+            raise InvalidSearch("filter", f"has more than {MAX_OBJECTS} parts")
         return _all_of([self._part(name, value, f"{param}.{name}", depth) for name, value in given.items()])
 
     def _part(self, name: Any, value: Any, param: str, depth: int) -> Filter:

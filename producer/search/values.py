@@ -7,7 +7,8 @@ elements does. A field that is missing equals null.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import operator as operator_module
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -19,7 +20,7 @@ from bson.datetime_ms import DatetimeMS
 from producer.search.errors import InvalidSearch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 MAX_STRING_CHARS = 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -59,6 +60,12 @@ Cell = tuple[Value, ...]
 MISSING: Cell = ()
 _ABSENT = Value(Kind.ABSENT)
 _OTHER = Value(Kind.OTHER)
+_RANGES: dict[str, Callable[[Any, Any], bool]] = {
+    "$gt": operator_module.gt,
+    "$gte": operator_module.ge,
+    "$lt": operator_module.lt,
+    "$lte": operator_module.le,
+}
 
 
 def read_value(given: Any, param: str) -> Value:
@@ -86,29 +93,20 @@ def cell_of(document: Mapping[str, Any], path: str) -> Cell:
     return tuple(_walk(document, path.split(".")))
 
 
-def matches(cell: Cell, operator: str, values: tuple[Value, ...]) -> bool:
-    """Return whether a cell matches `$eq`, `$in`, `$exists` or a range."""
+def matcher(operator: str, values: Sequence[Value]) -> Callable[[Cell], bool]:
+    """Return a function that says whether a cell matches `$eq`, `$in`, `$exists` or a range."""
     if operator == "$exists":
-        return any(value.kind is not Kind.ABSENT for value in cell) is bool(values[0].value)
+        exists = bool(values[0].value)
+        return lambda cell: any(value.kind is not Kind.ABSENT for value in cell) is exists
     if operator in ("$eq", "$in"):
-        return any(_equals(cell, value) for value in values)
-    return any(_is_in_range(stored, operator, values[0]) for stored in cell)
+        return _equality({*values, _ABSENT} if Value(Kind.NULL) in values else {*values})
+    is_in_range, bound = _RANGES[operator], values[0]
+    return lambda cell: any(stored.kind is bound.kind and is_in_range(stored.value, bound.value) for stored in cell)
 
 
-def _equals(cell: Cell, value: Value) -> bool:
-    if value.kind is Kind.NULL:
-        return not cell or any(stored.kind in (Kind.NULL, Kind.ABSENT) for stored in cell)
-    return value in cell
-
-
-def _is_in_range(stored: Value, operator: str, bound: Value) -> bool:
-    if stored.kind is not bound.kind:
-        return False
-    if operator == "$gt":
-        return bool(stored.value > bound.value)
-    if operator == "$gte":
-        return bool(stored.value >= bound.value)
-    return bool(stored.value < bound.value if operator == "$lt" else stored.value <= bound.value)
+def _equality(values: set[Value]) -> Callable[[Cell], bool]:
+    matches_missing = _ABSENT in values
+    return lambda cell: not values.isdisjoint(cell) if cell else matches_missing
 
 
 def _walk(found: Mapping[str, Any], keys: list[str]) -> Iterator[Value]:

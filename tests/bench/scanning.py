@@ -1,7 +1,7 @@
 """`python -m tests.bench.scanning COUNT`: vectors of random images in memory, one line of input for each measurement.
 
-`scan` and `filter` answer with the ms of a search, `bare` with those of numpy alone, and `duplicates` with the seconds
-and the memory that finding near-duplicates took.
+`scan` and `filter` answer with the ms of a search, and `bare` with those of numpy alone. `duplicates` answers with the
+seconds and the memory that finding near-duplicates took, and `products` with the seconds of its products alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from producer.search.blocks import Row, Table
 from producer.search.candidates import Target
-from producer.search.duplicates import find_groups
+from producer.search.duplicates import BATCH_ROWS, find_groups
 from producer.search.filters import EVERYTHING, read_filter
 from producer.search.scan import nearest
 from tests.bench.lines import answer
@@ -45,14 +45,15 @@ def main() -> None:
     table.put(_rows(count))
     table.publish()
     snapshot = table.snapshot
-    matrix = np.concatenate([block.vectors[: block.count] for block in snapshot.blocks])
     answer()
     for line in sys.stdin:
         kind = line.strip()
         if kind == "bare":
+            matrix = np.concatenate([block.vectors[: block.count] for block in snapshot.blocks])
             answer(ms=_median_ms(partial(_bare, matrix)))
+        elif kind == "products":
+            answer(wall_s=_products_s(snapshot))
         elif kind == "duplicates":
-            del matrix
             before = _memory_mib("VmRSS")
             start = time.perf_counter()
             groups = sum(len(batch) for batch in find_groups(snapshot, 0.97))
@@ -92,6 +93,17 @@ def _bare(matrix: Matrix, vector: Vector) -> object:
 
 def _search(snapshot: Snapshot, wanted: Filter, vector: Vector) -> object:
     return nearest(snapshot, Target("m", vector, wanted, exact=True, with_vectors=False), _HITS)
+
+
+def _products_s(snapshot: Snapshot) -> float:
+    """Return the seconds for the products of each batch with the rows from its own on."""
+    start = time.perf_counter()
+    for number, block in enumerate(snapshot.blocks):
+        for first in range(0, block.count, BATCH_ROWS):
+            batch = block.vectors[first : min(first + BATCH_ROWS, block.count)]
+            for other in snapshot.blocks[number:]:
+                other.vectors[first if other is block else 0 : other.count] @ batch.T
+    return time.perf_counter() - start
 
 
 def _memory_mib(name: str) -> float:

@@ -19,7 +19,6 @@ _MODULE = "tests.bench.scanning"
 # One core, as in a container with one.
 _ENV = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _MOST_MS = 60.0
-_MOST_S = 150.0
 _COMPARED = 100_000
 _MIB = 1024**2
 
@@ -46,8 +45,8 @@ def _duplicates() -> Iterator[Row]:
     what = f"near-duplicates of {_COMPARED:,} images, one thread"
     with Lines(_MODULE, _ENV, str(_COMPARED)) as scanning:
         found = scanning.ask("duplicates")
+        products = scanning.ask("products")
     assert found["groups"] == _COMPARED // 100 - _COMPARED // 1000
-    matrix_mib = 4 * DIM * _COMPARED / _MIB
-    yield row(f"{what} / {_MOST_S:g} s", "s", [(found["wall_s"], _MOST_S)], Target(most=1.0))
-    added = [(found["peak_mib"] - found["before_mib"], matrix_mib)]
+    yield row(f"{what} / numpy's products alone", "s", [(found["wall_s"], products["wall_s"])], Target(most=1.5))
+    added = [(found["peak_mib"] - found["before_mib"], 4 * DIM * _COMPARED / _MIB)]
     yield row(f"{what}, memory besides the vectors / the vectors", "MiB", added, Target(most=0.5))

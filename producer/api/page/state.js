@@ -3,6 +3,7 @@ import { idFrom, idText } from "./ids.js";
 
 export const PAGE_SIZE = 24;
 const NEAR_COPY = 0.97;
+const DAY_MS = 86_400_000;
 
 // `picture` is null, {url} or {file, preview}. `like` is null or an image id, `not` a list of ids.
 // `filters` maps the name of a field to {op, value}, where op is "is", "min" or "max".
@@ -73,26 +74,30 @@ export async function toRequest(state, fields, cursor) {
 }
 
 export function toFilter(filters) {
-  const clauses = Object.entries(filters).map(([field, { op, value }]) => ({ [field]: condition(op, value) }));
+  const clauses = Object.entries(filters).map(([field, { op, value }]) => {
+    const meanings = meaningsOf(op, value.trim()).map((condition) => ({ [field]: condition }));
+    return meanings.length === 1 ? meanings[0] : { $or: meanings };
+  });
   if (!clauses.length) return null;
   return clauses.length === 1 ? clauses[0] : { $and: clauses };
 }
 
-// A stored value may be a string, a number, a boolean or a date, and the page does not know which. So "is" asks for
-// every value that the text can mean; the order of values only makes sense for one type, the most special that fits.
-function condition(op, text) {
-  const readings = readingsOf(text.trim());
-  if (op === "is") return { $in: readings };
-  return { [op === "min" ? "$gte" : "$lte"]: readings.at(-1) };
+// A stored value may be a string, a number, a boolean or a date, and the page does not know which. So it asks for all
+// that the text can mean. MongoDB only compares values of one type, so the other meanings match nothing.
+function meaningsOf(op, text) {
+  const name = { is: "$eq", min: "$gte", max: "$lte" }[op];
+  const meanings = [{ [name]: text }];
+  if (op === "is" && (text === "true" || text === "false")) meanings.push({ $eq: text === "true" });
+  if (Number.isFinite(Number(text))) meanings.push({ [name]: Number(text) });
+  const day = /^\d{4}-\d\d-\d\d$/.test(text) && Date.parse(text);
+  if (day) meanings.push(withinDay(op, day));
+  return meanings;
 }
 
-function readingsOf(text) {
-  const readings = [text];
-  if (text === "true" || text === "false") readings.push(text === "true");
-  if (text !== "" && Number.isFinite(Number(text))) readings.push(Number(text));
-  if (/^\d{4}-\d\d-\d\d(T[\d:.]+(Z|[+-]\d\d:\d\d)?)?$/.test(text) && !Number.isNaN(Date.parse(text)))
-    readings.push({ $date: new Date(text).toISOString() });
-  return readings;
+// A day counts as a whole: "at most" includes it.
+function withinDay(op, day) {
+  const date = (time) => ({ $date: new Date(time).toISOString() });
+  return { ...(op === "max" ? {} : { $gte: date(day) }), ...(op === "min" ? {} : { $lt: date(day + DAY_MS) }) };
 }
 
 async function base64(file) {

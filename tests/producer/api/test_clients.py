@@ -15,7 +15,8 @@ import openai
 import pytest
 
 from producer.api.routes import huggingface
-from tests.producer.api.conftest import DIM, MODEL
+from producer.contract.names import QUERIES
+from tests.producer.api.conftest import DIM, MODEL, SILENT_MODEL
 from tests.support.api import KEY, Api, running_api
 from tests.support.node_packages import node_modules
 from tests.support.pictures import small_jpeg
@@ -24,6 +25,8 @@ from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import redis
 
     from producer.local.stack import Stack
     from tests.support.servers import ImageServer
@@ -46,14 +49,14 @@ def openai_client(api: Api, key: str = KEY) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{api.url}/v1", api_key=key, max_retries=0, timeout=20)
 
 
-def run_node(api: Api, folder: Path, script: str) -> Any:
+def run_node(api: Api, folder: Path, script: str, **variables: str) -> Any:
     """Run a script that prints one JSON value, and return that."""
     node = shutil.which("node")
     modules = node_modules()
     (folder / "node_modules").symlink_to(modules)
     (folder / "script.mjs").write_text(script)
     env = {"HOST": api.url, "HF_TOKEN": KEY, "OPENAI_API_KEY": KEY, "IMAGE": BASE64}
-    env |= {"CLIPQUEUE_URL": api.url, "CLIPQUEUE_KEY": KEY}
+    env |= {"CLIPQUEUE_URL": api.url, "CLIPQUEUE_KEY": KEY, **variables}
     done = subprocess.run(
         [str(node), "script.mjs"], cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False
     )
@@ -90,6 +93,20 @@ def test_openai_for_python_understands_each_error(api: Api, lonely_api: Api, ima
     assert away.value.request_id == away.value.response.headers["x-request-id"]
 
 
+def test_clients_for_python_are_told_of_an_overload(stack: Stack, silent_queue: redis.Redis) -> None:
+    """The queue holds a query already, and may hold one."""
+    silent_queue.lpush(f"{QUERIES}:{SILENT_MODEL}", "0" * 16)
+    redis_url = stack.redis_url.removesuffix("0") + "7"
+    with running_api(REDIS_URL=redis_url, MONGODB_URI=stack.mongodb_uri, queries_max=1) as full:
+        with openai_client(full) as client, pytest.raises(openai.RateLimitError) as caught:
+            client.embeddings.create(model="clip", input="a cat")
+        assert (caught.value.code, caught.value.response.headers["retry-after"]) == ("overloaded", "1")
+        hub = huggingface_hub.InferenceClient(model=f"{full.url}/models/clip", token=KEY)
+        with pytest.raises(huggingface_hub.errors.HfHubHTTPError) as refused:
+            hub.feature_extraction("a cat")
+        assert refused.value.response.status_code == 429
+
+
 def test_huggingface_hub(api: Api, clip_api: Api) -> None:
     client = huggingface_hub.InferenceClient(model=f"{clip_api.url}/models/openai/clip-vit-base-patch32", token=KEY)
     assert client.feature_extraction("a cat").shape == (DIM,)
@@ -111,13 +128,15 @@ def test_huggingface_hub_is_told_why(api: Api, lonely_api: Api, monkeypatch: pyt
         assert caught.value.response.status_code == status
 
 
-def test_openai_for_node(api: Api, tmp_path: Path) -> None:
+def test_openai_for_node(api: Api, images: ImageServer, tmp_path: Path) -> None:
     """It asks for base64 when the program names no format, and takes floats for base64 too."""
     script = """
     import OpenAI from "openai";
     const client = new OpenAI({ baseURL: `${process.env.HOST}/v1`, maxRetries: 0 });
     const embed = async (body) => (await client.embeddings.create({ model: "clip", ...body })).data[0].embedding;
-    const failure = async (body) => { try { await embed(body) } catch (e) { return [e.status, e.code, e.param] } };
+    const failed = (e) => [e.status, e.code, e.param];
+    const failure = async (body) => { try { await embed(body) } catch (e) { return failed(e) } };
+    const stranger = new OpenAI({ baseURL: `${process.env.HOST}/v1`, apiKey: "no-such-key-0123456789" });
     const models = [];
     for await (const model of client.models.list()) models.push(model.id);
     console.log(JSON.stringify({
@@ -127,15 +146,19 @@ def test_openai_for_node(api: Api, tmp_path: Path) -> None:
       modality: await embed({ input: process.env.IMAGE, modality: "image" }),
       unknown: await failure({ model: "other", input: "a" }),
       empty: await failure({ input: "" }),
+      gone: await failure({ input: process.env.GONE, modality: "image" }),
+      key: await stranger.embeddings.create({ model: "clip", input: "a" }).catch(failed),
       models,
     }));
     """
-    found = run_node(api, tmp_path, script)
+    found = run_node(api, tmp_path, script, GONE=images.add("/gone.jpg", Answer(b"", 404)))
     assert len(found["text"]) == len(found["image"]) == DIM
     assert found["text"] == pytest.approx(found["floats"])
     assert found["image"] == pytest.approx(found["modality"], abs=1e-6)
     assert found["unknown"] == [404, "model_not_found", "model"]
     assert found["empty"] == [400, "invalid_request", "input"]
+    assert found["gone"] == [422, "http_404", "input"]
+    assert found["key"] == [401, "invalid_api_key", None]
     assert found["models"] == [MODEL]
 
 

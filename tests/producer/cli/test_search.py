@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -221,3 +222,12 @@ def test_near_duplicates_are_listed_in_groups(
     assert clipqueue("duplicates", CLIPQUEUE_COLLECTION="empty").stderr == "0 groups with 0 images\n"
     assert "threshold: must be from 0.5 to 1" in clipqueue("duplicates", "--threshold", "0.4").stderr
     assert "limit: must be a whole number" in clipqueue("duplicates", "--limit", "0").stderr
+
+
+@pytest.mark.parametrize("command", [("search", "x"), ("duplicates",), ("index", "show")])
+def test_a_missing_extra_is_named(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("producer.search.search", "producer.search.index"):
+        monkeypatch.setitem(sys.modules, module, None)  # as if numpy or pymongo were not installed
+    done = invoke(*command)
+    assert done.returncode == 1
+    assert "needs clipqueue's extra 'search'" in done.stderr

@@ -13,6 +13,7 @@ import pytest
 import requests
 from ephemeral_port_reserve import reserve
 
+from producer.local.claims import StackError, claim_port, prefer_port
 from tests.producer.local.up import ENV, WITHOUT_MODEL, is_open, run_up, still_running
 from tests.support.commands import invoke, run
 from tests.support.pictures import small_jpeg
@@ -46,7 +47,7 @@ def assert_stopped_by(number: signal.Signals, up: Up) -> None:
 def test_up_runs_jobs_until_sigterm_stops_everything(images: ImageServer) -> None:
     """Without settings, the model is the small one that ships with the project."""
     good, bad = images.add("/good.jpg", small_jpeg()), images.add("/bad.jpg", b"not a photo")
-    with run_up(env=WITHOUT_MODEL) as up:
+    with run_up("--api-port", "0", env=WITHOUT_MODEL) as up:
         enqueued = invoke("enqueue", good, bad, **up.exports)
         assert enqueued.returncode == 0
         done, failed = (
@@ -78,6 +79,15 @@ def test_a_second_signal_does_not_interrupt_the_stop(by: signal.Signals) -> None
         up.process.communicate(timeout=60)
         assert up.process.returncode == 0
         assert not any(is_open(port) for port in up.ports())
+
+
+def test_a_port_that_is_taken_is_replaced_only_where_it_was_not_asked_for() -> None:
+    port = reserve()
+    assert prefer_port(port) == port
+    with socket.create_server(("127.0.0.1", port)):
+        assert prefer_port(port) != port
+        with pytest.raises(StackError, match=f"port {port} cannot be used .*; choose another with --api-port"):
+            claim_port(port, "--api-port")
 
 
 def test_up_ends_and_names_a_part_that_has_ended() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from producer.contract.records import bson_date, supersedes
-from producer.operations.requeue.selection import job_of
+from producer.operations.requeue.selection import CURRENT, STALE, Selection, job_of
 from tests.producer.operations.shop import URL, Document, T
 
 if TYPE_CHECKING:
@@ -41,3 +41,11 @@ def test_a_task_id_that_cannot_be_in_a_message_is_replaced(task_id: Any) -> None
     """Other programs may have written it, and a record of an earlier version has none."""
     record = {"status": "pending", "url": URL, "enqueued_at": bson_date(T), "task_id": task_id}
     assert requeued(record).task_id is None
+
+
+@pytest.mark.parametrize(("model", "state"), [("m", CURRENT), (None, CURRENT), ("other", STALE)])
+def test_an_uploaded_picture_is_not_replaced_by_that_of_the_documents_url(model: str | None, state: str) -> None:
+    record = {"status": "done", "model": "m", "enqueued_at": bson_date(T)}
+    document = {"_id": "a", "url": URL, "embedding_job": record}
+    assert Selection("url", model=model).state_of(document) == state
+    assert job_of({"_id": "a", "embedding_job": record}, "url", T) is None

@@ -32,7 +32,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 KEY = "a-key-for-the-tests"
 HOSTILE_ID = "<img src=x onerror=alert(1)>"
 _WAIT_MS = 15_000
-_FIELDS = ("title", "kind", "size", "taken_at")
+_FIELDS = ("title", "kind", "size", "exif.taken_at")
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ def _embed_samples(stack: Stack, samples: str, images: Collection[dict[str, Any]
     for path in paths:
         fields = {"title": path.stem.replace("-", " "), "kind": path.parent.name, "size": path.stat().st_size}
         images.update_one({"_id": path.name}, {"$set": fields})
-    images.update_one({"_id": "red-apple.png"}, {"$set": {"taken_at": datetime(2026, 7, 1, tzinfo=UTC)}})
+    taken_at = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    images.update_one({"_id": "red-apple.png"}, {"$set": {"exif": {"taken_at": taken_at}}})
 
 
 def _add_hostile_document(images: Collection[dict[str, Any]]) -> None:

@@ -130,10 +130,12 @@ def test_filters_by_the_declared_fields(home: Page) -> None:
 
 
 def test_dates_are_compared_as_dates(home: Page, site: Site) -> None:
-    home.goto(f"{site.url}/?q=fruit&f.taken_at=min:2026-06-30")
+    home.goto(f"{site.url}/?q=fruit&f.exif.taken_at=min:2026-06-30")
     expect(titles(home)).to_have_text(["red apple"])
-    home.get_by_label("taken_at", exact=True).fill("2026-07-02")
+    home.get_by_label("How to compare exif.taken_at").select_option("is")
     expect(home.get_by_role("heading", name="Nothing found")).to_be_visible()
+    home.get_by_label("exif.taken_at", exact=True).fill("2026-07-01")
+    expect(titles(home)).to_have_text(["red apple"])
 
 
 def test_an_image_that_the_browser_cannot_show_has_a_placeholder(home: Page, site: Site) -> None:

@@ -154,5 +154,6 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "bytes": ({"album": b"summer"}, "filter.album"),
     "five levels": ({"$or": [{"$or": [{"$or": [{"$or": [{"n": 1}]}]}]}]}, "filter.$or[0].$or[0].$or[0].$or[0]"),
     "33 comparisons": ({"$or": [{"n": number} for number in range(33)]}, "filter"),
+    "65 empty filters": ({"$or": [{}] * 64}, "filter"),
     "a name that is no text": ({1: 2}, "filter.1"),
 }

@@ -205,3 +205,13 @@ def test_a_warm_search_loads_nothing_more(
     search.warm_up("a model without vectors")
     monkeypatch.setattr("producer.search.feed.Feed.refresh", lambda _: pytest.fail("it was loaded again"))
     assert len(search.search(RED).hits) == 1
+
+
+def test_the_vectors_of_two_models_at_most_are_in_memory(
+    photos: Collection[Document], open_search: Callable[..., ImageSearch]
+) -> None:
+    photos.insert_many([photo(model, unit(1), model) for model in ("one", "two", "three")])
+    search = open_search(photos)
+    for model in ("one", "two", "three", "one"):
+        search.warm_up(model)
+    assert [model for model, _ in search._backends.scan._live] == ["three", "one"]

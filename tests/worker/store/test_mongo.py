@@ -10,6 +10,7 @@ import pytest
 from bson import ObjectId
 
 from producer.contract.job import ObjectIdRef
+from producer.contract.queries import Save
 from producer.contract.records import bson_date
 from tests.support.mongo_commands import recorded_commands
 from tests.worker.store.jobs import NO_DOCUMENT, T, failure, job, result, stored_in
@@ -212,3 +213,33 @@ def test_a_pending_job_is_needed_and_supersedes_an_older_one(
     assert check.verdict == "needed"
     store.save(recorded, result("new"), 1, check)
     assert stored_in(collection, new_id)["embedding_job"]["status"] == "done"
+
+
+@pytest.mark.parametrize(("upload_ms", "wins"), [(-1, False), (1, True)])
+def test_of_an_upload_and_a_job_the_later_one_wins(
+    upload_ms: int, wins: bool, store: MongoStore, collection: Collection[Document], new_id: str
+) -> None:
+    """Whichever is written first."""
+    url_job, upload = job(new_id), Save(new_id, T + upload_ms)
+    assert store.save(url_job, result("by url"), 1, NO_DOCUMENT)
+    assert store.save_upload(upload, result("uploaded")) is wins
+    record = stored_in(collection, new_id)["embedding_job"]
+    assert (record["sha256"], record.get("url")) == (("uploaded", None) if wins else ("by url", url_job.url))
+    collection.delete_one({"_id": new_id})
+    assert store.save_upload(upload, result("uploaded"))
+    check = store.check(url_job, "m")
+    assert check.verdict == ("superseded" if wins else "needed")
+    assert store.save(url_job, result("by url"), 1, check) is not wins
+
+
+def test_an_upload_leaves_the_url_of_its_document(
+    store: MongoStore, collection: Collection[Document], new_id: str
+) -> None:
+    collection.insert_one({"_id": new_id, "url": "http://host/old.jpg", "title": "x"})
+    assert store.save_upload(Save(new_id, T), result())
+    document = stored_in(collection, new_id)
+    assert (document["url"], document["title"], document["embedding_job"]["status"]) == (
+        "http://host/old.jpg",
+        "x",
+        "done",
+    )
