@@ -6,7 +6,6 @@ import base64
 import json
 import re
 import sys
-import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -14,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from producer.api import server
 from tests.hostile.api_bodies import MALFORMED, TYPES
 from tests.hostile.api_expected import check_hides_secrets, openai
 from tests.hostile.api_files import ENQUEUED, FILES, SERVED, URLS
-from tests.hostile.api_http import IMAGES, exchange, get, head, post, raw, read_answers
+from tests.hostile.api_http import IMAGES, exchange, head, post, raw, read_answers
 from tests.hostile.api_names import IDS, KEYS, PATHS, STORED
 from tests.hostile.api_pages import HOSTS, ORIGIN, ORIGINS
 from tests.hostile.api_searches import FIELDS, FILTERS, PARTS
@@ -177,25 +177,22 @@ def test_200_slow_uploads_at_once_take_the_place_of_few(target: Target, peaks: d
     target.check_answers()
 
 
-def test_thousands_of_chunks_let_other_requests_in_between(target: Target) -> None:
-    is_sent, order = threading.Event(), []
+def test_other_requests_get_their_turn_between_thousands_of_chunks(
+    open_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[int] = []
+    parse = server._TimedProtocol.data_received
+
+    def watch(self: Any, received: bytes) -> None:
+        parsed.append(len(received))
+        parse(self, received)
+
+    monkeypatch.setattr(server._TimedProtocol, "data_received", watch)
     start = head("POST", "/v1/embeddings", "Transfer-Encoding: chunked", key=None)
-
-    def chunks(_: str) -> Iterator[bytes]:
-        yield start.encode() + b"1\r\n[\r\n" * 40_000 + b"0\r\n\r\n"
-        is_sent.set()
-
-    def flood() -> None:
-        target.send(chunks)
-        order.append("chunks")
-
-    thread = threading.Thread(target=flood)
-    thread.start()
-    is_sent.wait(20)
-    target.send(get("/v1/models", key=None))
-    order.append("other")
-    thread.join()
-    assert order == ["other", "chunks"]
+    chunks = raw(start + "1\r\n[\r\n" * 40_000 + "0\r\n\r\n")
+    openai(400).check(read_answers(exchange(open_port, chunks(""))))
+    assert sum(parsed) > 240_000
+    assert max(parsed) <= server._READ_BYTES
 
 
 def test_a_client_that_reads_nothing_is_left(target: Target) -> None:
