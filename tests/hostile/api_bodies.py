@@ -131,6 +131,8 @@ TYPES: dict[str, tuple[Request, Expected]] = {
     "a list as parameters": infer({"inputs": "a", "parameters": []}, "parameters"),
     "a word as options": infer({"inputs": "a", "options": "x"}, "options"),
     "a list as modality": infer({"inputs": "a", "parameters": {"modality": ["x"]}}, "modality"),
+    "a word as normalize": infer({"inputs": "a", "parameters": {"normalize": "no"}}, "normalize"),
+    "a word as dimensions": infer({"inputs": "a", "parameters": {"dimensions": "x"}}, "dimensions"),
     "no labels": infer({"inputs": JPEG_URI, "parameters": {"candidate_labels": []}}, "candidate_labels"),
     "numbers as labels": infer({"inputs": JPEG_URI, "parameters": {"candidate_labels": [1]}}, "candidate_labels"),
     "a surrogate as label": infer({"inputs": JPEG_URI, "parameters": {"candidate_labels": ["\ud800"]}}, "Unicode"),

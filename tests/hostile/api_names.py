@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 INFER = "/models/clip"
 IMAGE_URL = "https://example.com/a.jpg?sig=deadbeef"
-# The stored image: its name has a composed letter.
-STORED = "caf\u00e9"
+# The stored images: the name of the first has a composed letter.
+STORED = ("caf\u00e9", "tea")
 JPEG = small_jpeg()
 ENQUEUES, SEARCHES = f"Authorization: Bearer {ENQUEUE_KEY}", f"Authorization: Bearer {SEARCH_KEY}"
 UNKNOWN = openai(404, "image_not_found", "image_id")
@@ -88,6 +88,10 @@ PATHS: dict[str, tuple[Request, Expected]] = {
     "the folder of the assets": (get("/assets/", key=None), NO_PATH),
     "a null character in the assets": (get("/assets/app.js%00.css", key=None), NO_PATH),
     "a name of 5,000 characters in the assets": (get("/assets/" + "a" * 5000, key=None), NO_PATH),
+    "a range of 5,000 digits in the assets": (
+        get("/assets/app.js", f"Range: bytes={'9' * 5000}-", key=None),
+        Expected(400),
+    ),
     "an upload to the assets": (upload("PUT", "/assets/app.js", b"alert(1)"), WRONG_METHOD),
     "two slashes before the path": (get("//v1/models"), NO_PATH),
     "a dot in the path": (get("/v1/./models"), NO_PATH),

@@ -33,6 +33,11 @@ def filtered(where: Any, param: str = "") -> tuple[Request, Expected]:
     return refused("filter" + param, filter=where)
 
 
+def avoiding(one: Any, param: str = "not") -> tuple[Request, Expected]:
+    """Return a search for what does not resemble `one`, and its error."""
+    return post(PATH, {"text": "a cat", "not": one}), openai(400, "invalid_request", param)
+
+
 def nested(depth: int) -> Any:
     """Return a filter in this many levels of `$and`."""
     return {"album": "a"} if depth == 1 else {"$and": [nested(depth - 1)]}
@@ -135,15 +140,19 @@ PARTS: dict[str, tuple[Request, Expected]] = {
     "a huge weight": refused("weights.text", weights={"text": 1e9}),
     "a list as weights": refused(weights=[1]),
     "weights of nothing": (found_by(weights={"text": 0}), openai(400)),
+    "parts that cancel each other out": (
+        post(PATH, {"text": "a", "not": "a", "weights": {"not": 1}}),
+        openai(400, param="weights"),
+    ),
     "an unknown image": (post(PATH, {"like": "nobody"}), openai(404, "image_not_found", "like")),
     "an unknown image in the URL": (get(PATH + "?like=%24where"), openai(404, "image_not_found", "like")),
     "an operator as image": (post(PATH, {"like": {"$gt": ""}}), openai(400, param="like")),
     "an ObjectId of 5 digits": (post(PATH, {"like": {"$oid": "65f0c"}}), openai(400, param="like")),
     "17 images to resemble": (post(PATH, {"like": ["a"] * 17}), openai(400, param="like")),
     "a null character in an id to resemble": (post(PATH, {"like": "a\0b"}), openai(400, param="like")),
-    "17 texts to avoid": refused(**{"not": ["a"] * 17}),
-    "an operator to avoid": refused(**{"not": {"$ne": 1}}),
-    "an empty text to avoid": refused("not[0]", **{"not": [""]}),
+    "17 texts to avoid": avoiding(["a"] * 17),
+    "an operator to avoid": avoiding({"$ne": 1}),
+    "an empty text to avoid": avoiding([""], "not[0]"),
     "undeclared fields": refused(fields=["embedding_job.url"]),
     "an undeclared field in the URL": (get(PATH + "?q=a&fields=embedding"), openai(400, param="fields")),
     "33 fields": refused(fields=["album"] * 33),

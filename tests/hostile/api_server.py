@@ -19,10 +19,10 @@ def _say(url: str) -> None:
 
 
 if __name__ == "__main__":
-    server._HEAD_S = HEAD_S  # type: ignore[attr-defined]
-    server._WRITE_S = WRITE_S  # type: ignore[attr-defined]
-    server._KEEP_ALIVE_S = KEEP_ALIVE_S  # type: ignore[attr-defined]
+    server._HEAD_S = HEAD_S
+    server._WRITE_S = WRITE_S
+    server._KEEP_ALIVE_S = KEEP_ALIVE_S
     bodies._DISCARD_S = DISCARD_S
     bodies._BYTES_PER_S = 10_000_000
-    app.Bodies = partial(bodies.Bodies, grace_s=BODY_S)  # type: ignore[misc,assignment]
+    app.Bodies = partial(bodies.Bodies, grace_s=BODY_S)  # type: ignore[attr-defined,assignment]
     server.serve(load_api_settings(), _say)
