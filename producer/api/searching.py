@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from contextvars import ContextVar
@@ -89,17 +90,24 @@ class Searching:
             raise ApiError(429, "busy", "another request compares all images: try again later", retry_after_s=10)
         self._is_comparing = True
         comparison = _Comparison(self._search, wanted, limit)
+        running = asyncio.ensure_future(run_sync(comparison.run, limiter=self._threads))
+        running.add_done_callback(self._note_compared)
         try:
-            return await run_sync(comparison.run, limiter=self._threads, abandon_on_cancel=True)
+            return await asyncio.shield(running)
         except ClipqueueError as exc:
             raise as_api_error(exc) from None
         finally:
             comparison.stop()
-            self._is_comparing = False
 
     def close(self) -> None:
         """Close the connections."""
         self._search.close()
+
+    def _note_compared(self, running: asyncio.Future[Found]) -> None:
+        """Let another request compare, now that the thread has ended, and not as soon as its client has left."""
+        self._is_comparing = False
+        if not running.cancelled():
+            running.exception()  # nobody else may ask for it
 
     async def _in_thread(self, query: SearchQuery) -> SearchPage:
         try:

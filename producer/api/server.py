@@ -10,6 +10,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from producer.api.app import create_app
+from producer.api.libraries import check_libraries
 
 if TYPE_CHECKING:
     import asyncio
@@ -90,6 +91,7 @@ def make_server(settings: ApiSettings, started: Callable[[str], None]) -> uvicor
         settings: The API's settings.
         started: Called with the URL as soon as requests are answered.
     """
+    check_libraries()
     config = uvicorn.Config(
         create_app(settings),
         host=settings.host,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from producer.api.failures import ApiError, as_api_error
-from producer.contract.errors import BrokerUnavailable, ClipqueueError, NoWorker
+from producer.contract.errors import BrokerUnavailable, ClipqueueError, NoWorker, QueryTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,8 @@ TEXT_S, IMAGE_S = 5.0, 15.0
 _REMEMBERED = 4096
 _POLL_S = 0.5
 _MODELS_S = 1.0
+# A request shares a question that is given up at most so much sooner than the request itself.
+_SOONER_S = 2.0
 
 _TextKey = tuple[str | None, bool, str]
 
@@ -137,13 +139,15 @@ class Vectors:
         if answer := self._remembered.get(key):
             self._remembered.move_to_end(key)
             return answer
-        shared = self._asked.get(key)
-        if shared is None:
+        shared, until = self._asked.get(key), asyncio.get_running_loop().time() + timeout_s
+        if shared is None or shared.until < until - _SOONER_S:
             asking = self._queries.ask_async(replace(query, words=words), timeout_s)
-            shared = self._asked[key] = _Shared(asyncio.ensure_future(asking))
+            shared = self._asked[key] = _Shared(asyncio.ensure_future(asking), until)
         shared.waiting += 1
         try:
-            answer = await asyncio.shield(shared.task)
+            answer = await asyncio.wait_for(asyncio.shield(shared.task), timeout_s)
+        except TimeoutError:
+            raise QueryTimeout(f"no worker answered the query within {timeout_s:g} s") from None
         finally:
             shared.waiting -= 1
             if shared.task.done() or not shared.waiting:
@@ -161,9 +165,16 @@ class Vectors:
 
 @dataclass
 class _Shared:
-    """One question that several requests wait for. It is given up when the last of them is."""
+    """One question that several requests wait for. It is given up when the last of them is.
+
+    Attributes:
+        task: Asks a worker.
+        until: When it gives up by itself, by the clock of the loop.
+        waiting: How many requests wait.
+    """
 
     task: asyncio.Task[Answer]
+    until: float
     waiting: int = 0
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 BLOCK_ROWS = 8192
 _MAX_DEAD = 0.25
+# So many values of a field that no row has are kept, besides two for each row.
+_SPARE_VALUES = 1000
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,21 @@ class Table:
             self._blocks[number] = replace(self._blocks[number], alive=alive)
 
     def compact(self) -> None:
-        """Copy the rows of blocks with many dead rows to the end, and drop these blocks."""
+        """Copy the rows of blocks with many dead rows to the end, and drop these blocks; forget values of no row."""
+        self._copy_sparse_blocks()
+        if self._columns.distinct() > 2 * len(self) + _SPARE_VALUES:
+            self._forget_values()
+
+    def _forget_values(self) -> None:
+        """Drop the values that fields had earlier. Readers keep the columns and the codes that they have."""
+        blocks = list(self._blocks.values())
+        self._columns, codes = self._columns.without_unused([block.codes[: block.count] for block in blocks])
+        for block, known in zip(blocks, codes, strict=True):
+            new = np.zeros_like(block.codes)
+            new[: block.count] = known
+            self._blocks[block.number] = replace(block, codes=new)
+
+    def _copy_sparse_blocks(self) -> None:
         for number, block in list(self._blocks.items()):
             is_full = block.count == self._block_rows
             current = np.flatnonzero(block.alive[: block.count])

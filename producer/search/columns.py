@@ -64,6 +64,18 @@ class Columns:
         """Return the number of distinct values of the field that has most of them."""
         return max(map(len, self._cells), default=0)
 
+    def without_unused(self, codes: Sequence[Codes]) -> tuple[Columns, list[Codes]]:
+        """Return columns with only the values that these codes name, and the codes in the new columns."""
+        kept = Columns(self.fields)
+        translated = [np.zeros_like(one) for one in codes]
+        for number, cells in enumerate(self._cells):
+            used = np.unique(np.concatenate([one[:, number] for one in codes]))
+            kept._cells[number] = [cells[code] for code in used]
+            kept._codes[number] = {cell: code for code, cell in enumerate(kept._cells[number])}
+            for one, new in zip(codes, translated, strict=True):
+                new[:, number] = np.searchsorted(used, one[:, number])
+        return kept, translated
+
     def _encode(self, number: int, cell: Cell) -> int:
         code = self._codes[number].get(cell)
         if code is None:

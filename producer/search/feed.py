@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from producer.contract.errors import ClipqueueError
 from producer.contract.records import bson_date, job_record, to_ms
 from producer.search.blocks import Row, Table
 from producer.search.errors import SearchUnavailable
@@ -50,6 +51,7 @@ class Feed:
         self._checked_at: float | None = None
         self._check_took_s = 0.0
         self._oddities = Oddities()
+        self._is_counted = False
         self.is_stopped = False
 
     @property
@@ -64,13 +66,18 @@ class Feed:
             SearchUnavailable: There are more vectors than the settings allow.
             StoreUnavailable: MongoDB did not answer.
         """
-        documents = self._reader.estimated_count()
-        if self._checked_at is None:
-            self._load(documents)
-        else:
-            self._read_new()
-            if documents < self._documents or self._is_check_due():
-                self._check_all()
+        documents, newest = self._reader.estimated_count(), self._newest
+        self._is_counted = False
+        try:
+            if self._checked_at is None:
+                self._load(documents)
+            else:
+                self._read_new()
+                if documents < self._documents or self._is_check_due():
+                    self._check_all()
+        except ClipqueueError:
+            self._newest = newest  # what was not read is not older than this
+            raise
         self._documents = documents
         if len(self._table) > self._settings.scan_max:
             raise _too_many(self._settings.scan_max)
@@ -79,9 +86,8 @@ class Feed:
         self._table.publish()
 
     def _load(self, documents: int) -> None:
-        most = self._settings.scan_max
-        if documents > most and self._reader.count(self._model, most + 1) > most:
-            raise _too_many(most)
+        if documents > self._settings.scan_max:
+            self._check_count()
         started_at, started = time.monotonic(), datetime.now(UTC)
         for page in self._reader.vectors(of_model(self._model)):
             self._put(page)
@@ -124,14 +130,21 @@ class Feed:
         for document in documents:
             key = document["_id"]
             if self._table.version(key) is not None and self._table.codes_differ(key, document):
-                self._table.put([Row(key, self._table.vector(key), version_of(document), document)])
+                known = self._table.version(key) or 0  # of the vector, which may be read later
+                self._table.put([Row(key, self._table.vector(key), known, document)])
 
     def _put(self, page: list[Document]) -> None:
         self._table.put(filter(None, map(self._row_of, page)))
-        if self._checked_at is None and len(self._table) > self._settings.scan_max:
-            raise _too_many(self._settings.scan_max)
+        if len(self._table) > self._settings.scan_max and not self._is_counted:
+            self._check_count()  # some rows may be of images that were deleted
         if self.is_stopped:
             raise SearchUnavailable("the search was closed")
+
+    def _check_count(self) -> None:
+        """Raise SearchUnavailable if the collection has too many vectors; count them once in a refresh."""
+        most, self._is_counted = self._settings.scan_max, True
+        if self._reader.count(self._model, most + 1) > most:
+            raise _too_many(most)
 
     def _row_of(self, document: Document) -> Row | None:
         key = document["_id"]

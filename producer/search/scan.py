@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from producer.search.candidates import SCORE_DIGITS, Candidate, Found
+from producer.search.errors import SearchUnavailable
 from producer.search.feed import Feed
 from producer.search.query import SCAN
 
@@ -86,12 +87,15 @@ class LiveTable:
 
     def close(self) -> None:
         """Stop a refresh that is running."""
-        self._feed.is_stopped = True
+        with self._lock:
+            self._feed.is_stopped = True
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def current(self) -> Snapshot:
         """Return the vectors, at most a few seconds old. The first call waits until they are loaded."""
         with self._lock:
+            if self._feed.is_stopped:  # by a search of a third model, or because the process ends
+                raise SearchUnavailable("the vectors were taken out of memory: search again")
             if self._refresh is None or (self._refresh.done() and self._is_due()):
                 self._refresh = self._executor.submit(self._run)
             refresh, refreshed_at = self._refresh, self._refreshed_at

@@ -27,14 +27,17 @@ if TYPE_CHECKING:
 
     from pymongo.collection import Collection
 
-    from producer.contract.records import Document
+    from producer.contract.records import BsonId, Document
     from producer.search.candidates import Backend
     from producer.search.embed import Embed
     from producer.search.query import DuplicateGroup, Duplicates, Hit, SearchQuery
+    from producer.search.ranking import Group
     from producer.search.settings import SearchSettings
 
-# Images may be deleted while a page is put together; it is done again so often, and then has fewer hits.
-_MAX_ATTEMPTS = 3
+# Of many images that were deleted or changed, memory or the index may not know yet. A page with such an image is put
+# together again, each time from more candidates. After so many times it has fewer hits.
+_MAX_ATTEMPTS = 6
+_WIDER = 4
 
 
 class ImageSearch:
@@ -150,22 +153,28 @@ class ImageSearch:
         """Return the hits of a page, and whether there are more."""
         offset = after.offset if after else 0
         page = Page(offset, min(query.limit, MAX_RANGE - offset), after.place if after else None)
-        for _ in range(_MAX_ATTEMPTS):
-            groups, has_more = find_page(backend, target, cuts, page)
-            found = self._reader.by_id([key for group in groups for key in group.ids()])
-            documents = {
-                key: document
-                for key, document in found.items()
-                if is_of_model(document, target.model) and matches_document(target.filter, document)
-            }
-            gone = {key for group in groups for key in group.ids()} - set(documents)
-            if not gone:
+        for attempt in range(_MAX_ATTEMPTS):
+            wide = replace(page, limit=page.limit * _WIDER**attempt)
+            found, has_more = find_page(backend, target, cuts, wide)
+            documents = self._matching(found, target)
+            gone = {key for group in found for key in group.ids()} - set(documents)
+            groups, has_more = found[: page.limit], has_more or len(found) > page.limit
+            if gone.isdisjoint(key for group in groups for key in group.ids()):
                 break
             # Deleted or changed since they were read into memory, or into the index: others take their places.
             cuts = replace(cuts, left_out=cuts.left_out | gone)
         return [
             read_hit(group, documents, query.fields) for group in groups if group.best.document_id in documents
         ], has_more
+
+    def _matching(self, groups: list[Group], target: Target) -> dict[BsonId, Document]:
+        """Return the documents of groups, without those that have changed so that they are no hits."""
+        found = self._reader.by_id([key for group in groups for key in group.ids()])
+        return {
+            key: document
+            for key, document in found.items()
+            if is_of_model(document, target.model) and matches_document(target.filter, document)
+        }
 
 
 def _next(hits: list[Hit], after: Cursor | None, digest: str, model: str) -> str | None:

@@ -139,9 +139,10 @@ def _value_of(stored: Any) -> Value:  # noqa: PLR0911  (a table of types)
         return Value(Kind.BOOL, stored)
     if isinstance(stored, int | float):
         # An Int64 is an int. 5 and 5.0 are equal and have one hash, so they are one value.
-        return Value(Kind.NUMBER, int(stored) if isinstance(stored, Int64) else stored)
+        return Value(Kind.NUMBER, int(stored) if isinstance(stored, Int64) else _one_nan(stored))
     if isinstance(stored, Decimal128):
-        return Value(Kind.NUMBER, float(str(stored)))
+        number = stored.to_decimal()
+        return Value(Kind.NUMBER, math.nan if number.is_nan() else float(number))
     if isinstance(stored, str):
         return Value(Kind.STRING, stored)
     if isinstance(stored, datetime):
@@ -150,6 +151,11 @@ def _value_of(stored: Any) -> Value:  # noqa: PLR0911  (a table of types)
     if isinstance(stored, DatetimeMS):
         return Value(Kind.DATE, int(stored))
     return Value(Kind.OBJECT_ID, stored) if isinstance(stored, ObjectId) else _OTHER
+
+
+def _one_nan(number: float) -> float:
+    """Return the number. Each NaN becomes the same object: as a key of a dictionary, another one is another value."""
+    return number if number == number else math.nan  # noqa: PLR0124  (only NaN differs from itself)
 
 
 def _extended(given: Mapping[str, Any], param: str) -> Any:

@@ -10,6 +10,7 @@ from producer.documents.connection import store_errors
 from producer.search.candidates import SCORE_DIGITS, Candidate, Found
 from producer.search.mongo_filter import to_mongo
 from producer.search.query import VECTOR_SEARCH
+from producer.search.ranking import MAX_CANDIDATES as MOST_ASKED
 from producer.search.reader import is_image_id
 from producer.search.vectors import read_stored
 
@@ -50,7 +51,11 @@ class VectorSearchBackend:
         read = filter(None, (self._candidate(document, target) for document in found))
         candidates = sorted(read, key=lambda candidate: candidate.place)
         is_all = len(found) < count
-        return Found(candidates if is_all else _without_last_score(candidates), is_all)
+        if not is_all:
+            # If all have one score, a longer list decides; the longest is taken as it is.
+            complete = _without_last_score(candidates)
+            candidates = complete if count < MOST_ASKED else complete or candidates
+        return Found(candidates, is_all)
 
     def _pipeline(self, target: Target, count: int) -> list[Document]:
         wanted = to_mongo(target.filter)
@@ -91,5 +96,4 @@ class VectorSearchBackend:
 
 def _without_last_score(candidates: list[Candidate]) -> list[Candidate]:
     """Leave out the images that have the lowest score: MongoDB may have left out others with that score."""
-    complete = [candidate for candidate in candidates if candidate.score > candidates[-1].score]
-    return complete or candidates
+    return [candidate for candidate in candidates if candidate.score > candidates[-1].score]

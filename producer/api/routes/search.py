@@ -149,20 +149,22 @@ async def search_by_url(  # noqa: PLR0913, PLR0917  (each is a parameter in the 
 async def search(request: SearchIn, ours: Ours) -> JSONResponse:
     """Search by any combination of a text, a picture, stored images, and what not to find."""
     likes = [] if request.like is None else request.like if isinstance(request.like, list) else [request.like]
-    image = request.image
+    image, weights = request.image, request.weights
+    like_weight = weights.like
     if isinstance(image, dict) and "id" in image:
-        likes, image = [*likes, image["id"]], None
+        if likes and weights.image != weights.like:
+            raise bad_request("an image by id, and `like`, have one weight: make them equal", "weights.image")
+        likes, image, like_weight = [*likes, image["id"]], None, weights.image
     nots = [] if request.not_ is None else request.not_ if isinstance(request.not_, list) else [request.not_]
     if max(len(likes), len(nots)) > _MAX_PARTS:
         raise bad_request(f"at most {_MAX_PARTS} are possible", "like" if len(likes) > _MAX_PARTS else "not")
-    weights = request.weights
     query = SearchQuery(
         text=request.text,
         image=None if image is None else _image(image),
         like=_ids(likes, "like"),
         not_text=tuple(one for one in nots if isinstance(one, str)),
         not_like=_ids([one.get("id") for one in nots if isinstance(one, dict)], "not"),
-        weights=Weights(weights.text, weights.image, weights.like, weights.not_),
+        weights=Weights(weights.text, weights.image, like_weight, weights.not_),
         filter=request.filter,
         limit=request.limit,
         cursor=request.cursor,

@@ -190,3 +190,12 @@ def test_an_uploaded_image_is_found_until_it_is_deleted(api: Api, new_id: str) -
     assert search(api, query)["data"][0]["url"] is None
     api.request("DELETE", f"/v1/images/{new_id}")
     wait_for(lambda: found() == [], "the image to be gone")
+
+
+def test_an_image_by_id_has_the_weight_of_an_image(shop: Api) -> None:
+    other = {"text": "a cat", "weights": {"image": 0.25}}
+    by_id = shop.post("/v1/search", json={**other, "image": {"id": "photo-2"}}).json()["data"]
+    by_like = shop.post("/v1/search", json={**other, "weights": {"like": 0.25}, "like": "photo-2"}).json()["data"]
+    assert by_id == by_like
+    refused = shop.post("/v1/search", json={**other, "image": {"id": "photo-2"}, "like": "photo-3"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "weights.image")

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from bson import Decimal128
 
+from producer.contract.errors import StoreUnavailable
+from producer.search import blocks
 from producer.search import feed as feed_module
 from producer.search.blocks import Row, Table
 from producer.search.candidates import Candidate, Target
+from producer.search.columns import Columns
 from producer.search.errors import SearchUnavailable
 from producer.search.feed import Feed
 from producer.search.filters import EVERYTHING, read_filter
@@ -25,7 +29,7 @@ from tests.support.mongo_commands import recorded_commands
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from pymongo.collection import Collection
 
@@ -145,6 +149,107 @@ def test_growth_beyond_the_maximum_is_an_error(photos: Collection[Document]) -> 
     touch(photos, "c", 1, vector=unit(1))
     with pytest.raises(SearchUnavailable, match="more than 2 images"):
         feed.refresh()
+
+
+def test_a_collection_that_grew_much_is_not_read_into_memory(photos: Collection[Document]) -> None:
+    feed = Feed(VectorReader(photos, ()), MODEL, DIM, replace(SETTINGS, scan_max=10))
+    photos.insert_one(photo("a", unit(1)))
+    feed.refresh()
+    photos.insert_many([photo(f"p{number}", unit(1)) for number in range(2000)])
+    with pytest.raises(SearchUnavailable, match="more than 10 images"):
+        feed.refresh()
+    assert len(feed._table) <= 501, "one page is read before they are counted"
+
+
+def test_deleted_images_leave_room_for_others(photos: Collection[Document]) -> None:
+    feed = Feed(VectorReader(photos, ()), MODEL, DIM, replace(SETTINGS, scan_max=2))
+    photos.insert_many([photo("a", unit(1)), photo("b", unit(1, 1)), {"_id": "c"}, {"_id": "d"}])
+    feed.refresh()
+    photos.delete_many({"_id": {"$in": ["a", "b"]}})
+    touch(photos, "c", 1, vector=unit(1))
+    feed.refresh()
+    assert found(feed.snapshot) == ["c"]
+
+
+class Interrupted(VectorReader):
+    """A connection that ends before everything was read."""
+
+    def __init__(self, collection: Collection[Document], *, unread: str, has_vectors: bool) -> None:
+        super().__init__(collection, SETTINGS.filter_fields)
+        self._unread = unread
+        self._has_vectors = has_vectors
+
+    def jobs(self, query: Document) -> Iterator[list[Document]]:
+        for page in super().jobs(query):
+            yield [document for document in page if document["_id"] != self._unread]
+            if self._has_vectors:
+                raise StoreUnavailable("away")
+
+    def vectors(self, query: Document) -> Iterator[list[Document]]:
+        if not self._has_vectors:
+            raise StoreUnavailable("away")
+        return super().vectors(query)
+
+
+def test_a_refresh_that_was_interrupted_is_made_up_for(
+    feed: Feed, photos: Collection[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos.insert_one(photo("a", unit(1)))
+    feed.refresh()
+    touch(photos, "unread", 60, vector=unit(1, 1))
+    touch(photos, "newest", 3600, vector=unit(1, 2))
+    with monkeypatch.context() as patch:
+        patch.setattr(feed, "_reader", Interrupted(photos, unread="unread", has_vectors=True))
+        with pytest.raises(StoreUnavailable):
+            feed.refresh()
+    feed.refresh()
+    assert found(feed.snapshot) == ["a", "unread", "newest"]
+
+
+def test_a_vector_that_could_not_be_read_is_read_later_although_its_fields_are_known(
+    feed: Feed, photos: Collection[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos.insert_many([photo("a", unit(0, 1), n=1), photo("b", unit(1, 1), n=1)])
+    feed.refresh()
+    touch(photos, "a", -100, vector=unit(1), n=2)
+    monkeypatch.setattr(feed_module, "CHECK_EVERY_S", -1.0)
+    monkeypatch.setattr(feed_module, "_CHECK_SHARE", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(feed, "_reader", Interrupted(photos, unread="", has_vectors=False))
+        with pytest.raises(StoreUnavailable):
+            feed.refresh()
+    feed.refresh()
+    assert found(feed.snapshot) == ["a", "b"]
+
+
+def test_values_that_no_image_has_any_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "_SPARE_VALUES", 8)
+    table = Table(DIM, ("n", "always"), block_rows=8)
+    for step in range(20):
+        table.put(Row(f"k{number}", unit(1), step, {"n": 100 * step + number, "always": 1}) for number in range(10))
+        table.compact()
+        table.publish()
+        assert table.snapshot.columns.distinct() <= 2 * 10 + 8
+        if step == 0:
+            first = table.snapshot
+        for number in range(10):
+            only = read_filter({"n": 100 * step + number, "always": 1}, ("n", "always"))
+            assert found(table.snapshot, wanted=only) == [f"k{number}"]
+    assert found(first, wanted=read_filter({"n": 3}, ("n", "always"))) == ["k3"]
+
+
+def test_values_that_are_no_number_are_one_value() -> None:
+    columns = Columns(("n",))
+    for value in (float("nan"), float("nan"), Decimal128("NaN"), Decimal128("sNaN")):
+        columns.encode({"n": value})
+    assert columns.distinct() == 1
+
+
+def test_vectors_that_were_taken_out_of_memory_are_said_to_be_unavailable(feed: Feed) -> None:
+    live = LiveTable(feed)
+    live.close()
+    with pytest.raises(SearchUnavailable, match="search again"):
+        live.current()
 
 
 def test_a_search_goes_on_with_the_last_vectors_while_a_refresh_runs(

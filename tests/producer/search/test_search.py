@@ -107,6 +107,29 @@ def test_parts_are_weighted_and_subtracted(search: ImageSearch, many: dict[str, 
     assert all(model == MODEL for _, model in embed.asked), "a stored image decides which model embeds the rest"
 
 
+def test_many_deleted_images_hide_no_others(
+    search: ImageSearch, photos: Collection[Document], embed: FakeEmbed
+) -> None:
+    """Memory does not know yet that the nearest 150 of 200 images have no vector any more."""
+    embed.vectors["red"] = unit(1)
+    photos.insert_many([photo(f"p{number:03}", unit(1, number / 100)) for number in range(200)])
+    search.search(RED)
+    deleted = {"$set": {"embedding_job": {"status": "failed"}}, "$unset": {"embedding": ""}}
+    photos.update_many({"_id": {"$lt": "p150"}}, deleted)
+    pages = read_pages(search, replace(RED, limit=20))
+    assert [key for page in pages for key in ids(page)] == [f"p{number:03}" for number in range(150, 200)]
+
+
+def test_pages_of_equal_images_have_each_once(
+    search: ImageSearch, photos: Collection[Document], embed: FakeEmbed
+) -> None:
+    embed.vectors["red"] = unit(1)
+    keys = [f"p{number * 7 % 60:02}" for number in range(60)]
+    photos.insert_many([photo(key, unit(1)) for key in keys])
+    pages = read_pages(search, replace(RED, limit=10))
+    assert [key for page in pages for key in ids(page)] == sorted(keys)
+
+
 def test_parts_that_cancel_each_other_out_are_refused(search: ImageSearch, many: dict[str, Any]) -> None:
     query = SearchQuery(text="red", not_text=("red",), weights=Weights(not_=1))
     with pytest.raises(InvalidSearch, match="cancel each other out"):
