@@ -88,6 +88,7 @@ def other(encoder: OpenClipEncoder) -> CLIPModel:
 @pytest.fixture(scope="module")
 def images() -> list[Image.Image]:
     names = ("raccoon.webp", "cat.jpg", "retina.jpg", "coffee-cup.png")
+    Image.MAX_IMAGE_PIXELS = None  # a test of the decoder in this process may have left its own limit
     return [Image.open(PHOTOS / name).convert("RGB") for name in names]
 
 
