@@ -84,11 +84,21 @@ class Backends:
             raise SearchUnavailable(f"{problem}; and there are more than {most} images (CLIPQUEUE_SCAN_MAX) to scan")
 
     def _current_index(self) -> VectorIndex | None:
-        with self._lock:
-            if self._looked_at is None or time.monotonic() - self._looked_at > _LOOK_EVERY_S:
-                self._index = self._find_index()
-                self._looked_at = time.monotonic()
-            return self._index
+        """Return the index as it was a short while ago. One thread looks again, and the others go on meanwhile.
+
+        While MongoDB is silent, they would otherwise wait for its timeout one after the other.
+        """
+        if self._is_old() and self._lock.acquire(blocking=self._looked_at is None):
+            try:
+                if self._is_old():
+                    self._index = self._find_index()
+                    self._looked_at = time.monotonic()
+            finally:
+                self._lock.release()
+        return self._index
+
+    def _is_old(self) -> bool:
+        return self._looked_at is None or time.monotonic() - self._looked_at > _LOOK_EVERY_S
 
     def _find_index(self) -> VectorIndex | None:
         try:

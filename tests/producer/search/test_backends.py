@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +96,30 @@ def test_a_new_index_is_used_once_it_is_built(
     assert search.search(RED).backend == VECTOR_SEARCH
     SearchIndexes(on_atlas, SETTINGS).drop()
     assert search.search(RED).backend == SCAN
+
+
+def test_searches_go_on_while_one_looks_for_the_index(
+    photos: Collection[Document], open_search: Callable[..., ImageSearch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos.insert_one(photo("p", unit(1.0)))
+    search = open_search(photos)
+    search.search(RED)
+    monkeypatch.setattr(backends, "_LOOK_EVERY_S", -1.0)
+    looks, may_end = threading.Event(), threading.Event()
+
+    def look(_: SearchIndexes) -> None:
+        looks.set()
+        assert may_end.wait(30)
+
+    monkeypatch.setattr(SearchIndexes, "find", look)
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(search.search, RED)
+        assert looks.wait(30)
+        try:
+            assert [hit.image_id for hit in search.search(RED).hits] == ["p"]
+        finally:
+            may_end.set()
+        assert first.result(30).backend == SCAN
 
 
 def test_an_index_that_is_built_and_too_many_images_for_a_scan(
