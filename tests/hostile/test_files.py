@@ -27,7 +27,10 @@ def images() -> Iterator[ImageServer]:
 @pytest.fixture(scope="module")
 def outcomes(hostile_worker: HostileWorker, images: ImageServer) -> dict[str, Outcome]:
     urls = {one.name: images.add(f"/{number}", one.build()) for number, one in enumerate(SPECIMENS)}
-    return hostile_worker.run(urls)
+    outcomes = hostile_worker.run(urls)
+    # The server here sends 20 MB files to all jobs at once. A download that was too slow says nothing about its file.
+    slow = {name: urls[name] for name, outcome in outcomes.items() if outcome.code == "fetch_timeout"}
+    return {**outcomes, **(hostile_worker.run(slow) if slow else {})}
 
 
 @pytest.mark.parametrize("specimen", SPECIMENS, ids=lambda one: one.name)
