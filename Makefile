@@ -23,7 +23,7 @@ help: ## Show this help
 demo: $(DEMO_INSTALLED) ## Start local servers and a worker, embed 100 sample images, search them, stop everything
 	@$(TIED) $(BIN)/clipqueue demo
 
-up: $(DEMO_INSTALLED) ## Start Redis, MongoDB and a worker here, and keep them running
+up: $(DEMO_INSTALLED) ## Start Redis, MongoDB, a worker and the API here, and keep them running
 	@$(TIED) $(BIN)/clipqueue up
 
 test: lint $(NODE_INSTALLED) ## Lint, check types and run the tests, without those of `make chaos`
