@@ -29,10 +29,10 @@ _ID = str | dict[str, str]
 class WeightsIn(Body):
     """How much each part counts."""
 
-    text: float = Field(1.0, ge=-10, le=10)
-    image: float = Field(1.0, ge=-10, le=10)
-    like: float = Field(1.0, ge=-10, le=10)
-    not_: float = Field(0.5, ge=-10, le=10, alias="not")
+    text: float = Field(1.0, ge=0, le=100)
+    image: float = Field(1.0, ge=0, le=100)
+    like: float = Field(1.0, ge=0, le=100)
+    not_: float = Field(0.5, ge=0, le=100, alias="not")
 
 
 class SearchIn(Body):
@@ -52,7 +52,7 @@ class SearchIn(Body):
     cursor: str | None = Field(None, description="`next` of the page before.")
     min_score: float | None = Field(None, ge=-1, le=1, description="Leave out hits with a lower cosine.")
     within: float | None = Field(None, ge=0, le=2, description="The most that a hit may be worse than the best one.")
-    dedupe: float | None = Field(None, ge=-1, le=1, description="Fold hits together whose cosine is at least this.")
+    dedupe: float | None = Field(None, ge=0, le=1, description="Fold hits together whose cosine is at least this.")
     exact: bool = Field(False, description="Compare all vectors, even if an index could estimate the best.")
     fields: list[str] = Field([], max_length=32, description="Fields of CLIPQUEUE_FILTER_FIELDS to return.")
     model: str = Field(MODEL, min_length=1, max_length=255)
@@ -116,7 +116,7 @@ async def search_by_url(  # noqa: PLR0913, PLR0917  (each is a parameter in the 
     cursor: str | None = None,
     min_score: Annotated[float | None, Query(ge=-1, le=1)] = None,
     within: Annotated[float | None, Query(ge=0, le=2)] = None,
-    dedupe: Annotated[float | None, Query(ge=-1, le=1)] = None,
+    dedupe: Annotated[float | None, Query(ge=0, le=1)] = None,
     exact: bool = False,  # noqa: FBT001, FBT002
     fields: Annotated[str, Query(description="Separated by commas.")] = "",
     model: Annotated[str, Query(min_length=1, max_length=255)] = MODEL,
