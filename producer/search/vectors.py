@@ -75,6 +75,7 @@ def _from_list(stored: Any) -> Vector | None:
     if not isinstance(stored, list) or not stored:
         return None
     try:
-        return np.array(stored, np.float32)
+        vector = np.array(stored, np.float32)
     except (TypeError, ValueError, OverflowError):
         return None
+    return vector if vector.ndim == 1 else None  # a list of lists is a matrix

@@ -141,6 +141,15 @@ def test_odd_vectors_are_counted_and_said_once(
     assert found(feed.snapshot) == ["good", "short", "long"]
 
 
+@pytest.mark.parametrize("nested", [[[1.0]] * DIM, [[1.0] * DIM], [[1.0, 2.0], [3.0, 4.0]]])
+def test_a_list_of_lists_is_no_vector_and_hides_no_others(
+    feed: Feed, photos: Collection[Document], nested: list[list[float]]
+) -> None:
+    photos.insert_many([photo("good", unit(1)), {**photo("nested", unit(1)), "embedding": nested}])
+    feed.refresh()
+    assert found(feed.snapshot) == ["good"]
+
+
 def test_growth_beyond_the_maximum_is_an_error(photos: Collection[Document]) -> None:
     settings = replace(SETTINGS, scan_max=2)
     feed = Feed(VectorReader(photos, ()), MODEL, DIM, settings)
