@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from array import array
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from producer.contract.job import next_enqueue_ms
 from producer.contract.records import MAX_SWAPS, bson_date, bson_id, job_record, to_ms, unchanged_filter
 from producer.documents.connection import store_errors
 from producer.documents.recording import JobRecorder
+from producer.search.vectors import parse_stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 FINISHED = ("done", "failed")
 _DELETED = "deleted"
 _SHOWN = ("url", "model", "dim", "sha256", "width", "height", "format", "enqueued_at", "finished_at", "attempts")
-_VECTOR_HEAD = b"\x27\x00"  # of float32 in BSON's binary vectors
 _ENQUEUE_S = 10.0
 
 
@@ -102,9 +101,8 @@ def image_state(document: Document, vector: str | None = None) -> dict[str, Any]
     state |= {name: _shown(record[name]) for name in _SHOWN if record.get(name) is not None}
     if record.get("status") == "failed" and isinstance(record.get("error"), dict):
         state["error"] = {name: str(record["error"].get(name, "")) for name in ("code", "stage", "message")}
-    floats = _floats(document.get("embedding"))
-    if vector and floats is not None:
-        state["vector"] = base64.b64encode(floats.tobytes()).decode() if vector == "base64" else floats.tolist()
+    if vector and (stored := parse_stored(document.get("embedding"))) is not None:
+        state["vector"] = base64.b64encode(stored.tobytes()).decode() if vector == "base64" else stored.tolist()
     return state
 
 
@@ -146,11 +144,3 @@ def _shown(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return value if isinstance(value, str | int) else str(value)
-
-
-def _floats(stored: Any) -> array[float] | None:
-    if isinstance(stored, bytes) and stored.startswith(_VECTOR_HEAD):
-        return array("f", stored[len(_VECTOR_HEAD) :])
-    if isinstance(stored, list) and all(isinstance(number, float | int) for number in stored):
-        return array("f", stored)
-    return None
