@@ -1,0 +1,1 @@
+export { BrokerUnavailable, ClipqueueError, ConfigurationError, InvalidJob } from "./errors.js";
