@@ -78,7 +78,7 @@ class Upstash:
     @staticmethod
     def _call(client: redis.Redis, command: list[Any]) -> Any:
         words = [word if isinstance(word, str) else json.dumps(word) for word in command]
-        return client.execute_command(*words)
+        return client.execute_command(*words)  # type: ignore[no-untyped-call]
 
 
 class _Door(BaseHTTPRequestHandler):
@@ -153,5 +153,5 @@ def _as_json(answer: Any, *, encode: bool) -> Any:
 def _message(exc: redis.RedisError) -> str:
     """Return an error as Redis writes it: redis-py takes the code away from some."""
     text = str(exc)
-    code = {redis.exceptions.OutOfMemoryError: "OOM", redis.exceptions.ReadOnlyError: "READONLY"}.get(type(exc), "ERR")
+    code = {"OutOfMemoryError": "OOM", "ReadOnlyError": "READONLY"}.get(type(exc).__name__, "ERR")
     return text if text.partition(" ")[0].isupper() else f"{code} {text}"
