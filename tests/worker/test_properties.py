@@ -30,7 +30,6 @@ IPV6 = st.ip_addresses(v=6)
 SPEC = PreprocessSpec(32, 32)
 
 
-@cache
 def small_files() -> st.SearchStrategy[bytes]:
     """Return one of the files that are neither large nor slow."""
     files = [one.build() for one in SPECIMENS if one.code in ("done", "corrupt_image")]
