@@ -1,0 +1,15 @@
+// One connection to Redis for all requests of an instance: this module is loaded once.
+import { EmbeddingClient } from "clipqueue";
+import { Redis } from "ioredis";
+
+const redis = new Redis(process.env.REDIS_URL, {
+  lazyConnect: true, // connect with the first job, not while the module loads
+  connectTimeout: 2000,
+  maxRetriesPerRequest: 1, // the default, 20, keeps a request waiting for many seconds
+  enableReadyCheck: false, // saves an INFO before the first job
+  // Leave enableOfflineQueue on: with lazyConnect, it holds the first job until the connection is there.
+});
+// Without a listener, ioredis prints each lost connection as an unhandled error. It connects again by itself.
+redis.on("error", (error) => console.error("Redis:", error.message));
+
+export const queue = new EmbeddingClient(redis, { timeoutMs: 2000 });

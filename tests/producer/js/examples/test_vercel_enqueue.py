@@ -1,0 +1,134 @@
+"""The Vercel Function stores an upload and enqueues it, over TCP and over REST."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import pymongo
+import pytest
+from bson import ObjectId
+from ephemeral_port_reserve import reserve
+
+from tests.support.commands import invoke
+from tests.support.upstash import running_upstash
+from worker.broker.validation import validate_message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import redis
+    from pymongo.collection import Collection
+
+    from producer.local.stack import Stack
+    from tests.producer.js.examples.conftest import SendRequests
+
+URL = "https://cdn.example/cat.jpg?token=secret"
+MODULES = {"tcp": "vercel-enqueue/api/upload.js", "rest": "vercel-enqueue/api/upload-rest.js"}
+
+
+@pytest.fixture
+def mongodb_uri(stack: Stack) -> str:
+    return f"{stack.mongodb_uri}-uploads"
+
+
+@pytest.fixture
+def uploads(mongodb_uri: str) -> Iterator[Collection[dict[str, Any]]]:
+    """The collection of the example, in a database that no worker reads."""
+    with pymongo.MongoClient[dict[str, Any]](mongodb_uri) as mongo:
+        uploads = mongo.get_default_database()["images"]
+        yield uploads
+        uploads.delete_many({})
+
+
+@pytest.fixture
+def variables(redis_url: str, mongodb_uri: str) -> Iterator[dict[str, str]]:
+    with running_upstash(redis_url) as rest:
+        yield {
+            "REDIS_URL": redis_url,
+            "MONGODB_URI": mongodb_uri,
+            "UPSTASH_REDIS_REST_URL": rest.url,
+            "UPSTASH_REDIS_REST_TOKEN": rest.token,
+        }
+
+
+def upload(body: object) -> tuple[str, str, str]:
+    return "POST", "/api/upload", body if isinstance(body, str) else json.dumps(body)
+
+
+@pytest.mark.parametrize("way", MODULES)
+def test_an_upload_is_stored_and_its_job_enqueued(
+    way: str,
+    send_requests: SendRequests,
+    variables: dict[str, str],
+    queue: redis.Redis,
+    uploads: Collection[dict[str, Any]],
+) -> None:
+    requests = [upload({"url": URL}), upload({"url": "ftp://cdn.example/cat.jpg"}), upload("no JSON"), upload({})]
+    sent = send_requests(MODULES[way], *requests, **variables)
+    assert [answer["status"] for answer in sent.answers] == [202, 400, 400, 400]
+    stored, refused, *_ = (answer["body"] for answer in sent.answers)
+    assert stored["status"] == "queued"
+    assert "http" in refused["error"]
+
+    [document] = uploads.find()  # that of the URL which was refused is gone
+    assert (document["_id"], document["url"]) == (ObjectId(stored["id"]), URL)
+    [item] = queue.lrange("images", 0, -1)
+    job = json.loads(base64.b64decode(validate_message(item, max_countdown_s=60)["body"]))[1]
+    assert (job["image_id"], job["url"]) == ({"$oid": stored["id"]}, URL)
+
+
+@pytest.mark.parametrize("way", MODULES)
+def test_without_redis_the_upload_is_kept_and_a_sweep_enqueues_it(
+    way: str,
+    send_requests: SendRequests,
+    variables: dict[str, str],
+    redis_url: str,
+    queue: redis.Redis,
+    uploads: Collection[dict[str, Any]],
+) -> None:
+    closed = reserve("127.0.0.1")
+    away = {
+        "REDIS_URL": f"redis://:pass-word@127.0.0.1:{closed}",
+        "UPSTASH_REDIS_REST_URL": f"http://127.0.0.1:{closed}",
+    }
+    sent = send_requests(MODULES[way], upload({"url": URL}), **{**variables, **away})
+    [answer] = sent.answers
+    assert (answer["status"], answer["body"]["status"]) == (202, "stored")
+    assert f"127.0.0.1:{closed}" in sent.log
+    assert not any(secret in sent.log for secret in ("pass-word", variables["UPSTASH_REDIS_REST_TOKEN"], "token="))
+    assert queue.llen("images") == 0
+
+    swept = invoke("sweep", REDIS_URL=redis_url, MONGODB_URI=variables["MONGODB_URI"], CLIPQUEUE_SWEEP_AGE_S="0")
+    assert swept.stdout.startswith("queued again: 1,"), swept.stderr
+
+
+def test_a_connection_that_died_between_two_requests_costs_no_job(
+    send_requests: SendRequests,
+    variables: dict[str, str],
+    redis_url: str,
+    queue: redis.Redis,
+    uploads: Collection[dict[str, Any]],
+    examples: Any,
+) -> None:
+    """Platforms suspend an instance between two requests, and its connections die meanwhile."""
+    (examples / "vercel-enqueue" / "suspended.js").write_text(
+        """
+        import { Redis } from "ioredis";
+        import { POST as upload } from "./api/upload.js";
+        export async function POST(request) {
+          const first = await upload(request.clone());
+          const other = new Redis(process.env.REDIS_URL);
+          for (const client of (await other.client("LIST")).split("\\n")) {
+            const [, id] = /^id=(\\d+) .*lib-name=ioredis/.exec(client) ?? [];
+            if (id) await other.client("KILL", "ID", id, "SKIPME", "yes");
+          }
+          const second = await upload(request);
+          return Response.json([await first.json(), await second.json()]);
+        }
+        """
+    )
+    [answer] = send_requests("vercel-enqueue/suspended.js", upload({"url": URL}), **variables).answers
+    assert [one["status"] for one in answer["body"]] == ["queued", "queued"]
+    assert queue.llen("images") == 2
