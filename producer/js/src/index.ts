@@ -1,7 +1,37 @@
-export { BrokerUnavailable, ClipqueueError, ConfigurationError, InvalidJob } from "./errors.js";
+export { ClipqueueApi } from "./api/client.js";
+export type { CallOptions, EmbedOptions, EnqueueImageOptions, StateOptions, WaitOptions } from "./api/options.js";
+export type { ApiEnv, ApiOptions, ConnectionOptions, Fetch } from "./api/settings.js";
+export type {
+  DoneImage,
+  EnqueuedImage,
+  FailedImage,
+  Hit,
+  ImageBytes,
+  ImageFailure,
+  ImageRef,
+  ImageSource,
+  ImageState,
+  ImageWithId,
+  LiveModel,
+  NotLike,
+  PendingImage,
+  SearchPage,
+  SearchRequest,
+  SearchWeights,
+  UploadedImage,
+} from "./api/types.js";
 export type { ImageId, Job } from "./contract/job.js";
 export { type ClientOptions, EmbeddingClient, type EnqueueOptions } from "./queue/client.js";
 export type { RedisClient } from "./queue/clients.js";
 export type { Connection } from "./queue/connection.js";
 export type { Environment } from "./queue/environment.js";
 export type { UpstashRest } from "./queue/rest.js";
+export {
+  ApiError,
+  type ApiFailure,
+  ApiUnavailable,
+  BrokerUnavailable,
+  ClipqueueError,
+  ConfigurationError,
+  InvalidJob,
+} from "./errors.js";

@@ -20,7 +20,7 @@ from tests.support.api import KEY, running_api
 from tests.support.bundles import EDGE, WORKER, bundle
 from tests.support.node_packages import node_modules
 from tests.support.runtimes import CELLS, COMMAND, NO, render, table_of_the_page
-from tests.support.upstash import running_upstash
+from tests.support.upstash import Upstash
 from tests.support.workerd import running_workerd
 from worker.broker.validation import validate_message
 
@@ -52,7 +52,7 @@ def programs(js_app: Path) -> Path:
 def variables(own: Stack) -> Iterator[dict[str, str]]:
     """The variables with which a program finds Redis, the stand-in for Upstash, and the API."""
     with (
-        running_upstash(own.redis_url) as rest,
+        Upstash(own.redis_url) as rest,
         running_api(REDIS_URL=own.redis_url, MONGODB_URI=own.mongodb_uri) as api,
     ):
         yield {

@@ -15,7 +15,7 @@ from ephemeral_port_reserve import reserve
 from tests.producer.js.conftest import SOURCE
 from tests.support.api import KEY, running_api
 from tests.support.bundles import WORKER, bundle
-from tests.support.upstash import running_upstash
+from tests.support.upstash import Upstash
 from tests.support.waiting import wait_for
 from tests.support.workerd import running_workerd
 from worker.broker.validation import validate_message
@@ -44,7 +44,7 @@ def secrets(stack: Stack) -> Iterator[dict[str, str]]:
     """What the Worker is given besides wrangler.toml; the jobs go to a Redis database without a worker."""
     redis_url = stack.redis_url.removesuffix("0") + "6"
     with (
-        running_upstash(redis_url) as rest,
+        Upstash(redis_url) as rest,
         running_api(REDIS_URL=redis_url, MONGODB_URI=f"{stack.mongodb_uri}-edge") as api,
     ):
         yield {

@@ -12,7 +12,7 @@ from bson import ObjectId
 from ephemeral_port_reserve import reserve
 
 from tests.support.commands import invoke
-from tests.support.upstash import running_upstash
+from tests.support.upstash import Upstash
 from worker.broker.validation import validate_message
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def uploads(mongodb_uri: str) -> Iterator[Collection[dict[str, Any]]]:
 
 @pytest.fixture
 def variables(redis_url: str, mongodb_uri: str) -> Iterator[dict[str, str]]:
-    with running_upstash(redis_url) as rest:
+    with Upstash(redis_url) as rest:
         yield {
             "REDIS_URL": redis_url,
             "MONGODB_URI": mongodb_uri,
