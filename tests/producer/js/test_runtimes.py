@@ -43,7 +43,7 @@ _CANNOT_LOAD = re.compile(r"require .* is not supported|Buffer is not defined|pr
 def programs(js_app: Path) -> Path:
     folder = js_app / "cells"
     folder.mkdir()
-    for program in PROGRAMS.glob("*.mjs"):
+    for program in PROGRAMS.glob("*.*js"):
         shutil.copy(program, folder)
     return folder
 
@@ -76,8 +76,7 @@ def outcomes_of(programs: Path, variables: dict[str, str]) -> Callable[[str], Ou
         if runtime == "edge":
             script = bundle(programs / "cells-edge.mjs", programs / "edge.js", EDGE)
             return _run_in_node("node", [programs / "edge.mjs", script], env)
-        node = "node" if runtime == "node20" else str(node_modules() / "node-newer" / "bin" / "node")
-        return _run_in_node(node, [programs / "cells-node.mjs"], env)
+        return _run_in_node(_node(runtime), [programs / "cells-node.mjs"], env)
 
     return run
 
@@ -87,9 +86,7 @@ def test_a_job_arrives_as_the_table_says(
     runtime: str, transport: str, outcomes_of: Callable[[str], Outcomes], own: Stack
 ) -> None:
     outcome = outcomes_of(runtime)[transport]
-    with redis.Redis.from_url(own.redis_url) as broker:
-        jobs = [_job_of(item) for item in broker.lrange("images", 0, -1)]
-    found = [job["url"] for job in jobs if job["image_id"] == f"{runtime}-{transport}"]
+    found = _urls_of(f"{runtime}-{transport}", own)
     if (runtime, transport) in NO:
         assert _CANNOT_LOAD.search(outcome), outcome
         assert not found
@@ -97,13 +94,27 @@ def test_a_job_arrives_as_the_table_says(
         assert (outcome, found) == ("yes", ["https://example.com/cat.jpg"])
 
 
+@pytest.mark.parametrize("runtime", ["node20", "node24"])
+def test_a_program_of_commonjs_enqueues(runtime: str, programs: Path, variables: dict[str, str], own: Stack) -> None:
+    _run_in_node(_node(runtime), [programs / "cells-require.cjs"], {**variables, "RUNTIME": runtime})
+    assert _urls_of(f"{runtime}-require", own) == ["https://example.com/cat.jpg"]
+
+
 def test_the_page_has_this_table() -> None:
     assert table_of_the_page() == render(), f"regenerate it: {COMMAND}"
 
 
-def _job_of(item: bytes) -> dict[str, str]:
-    """Return the job that a worker reads from an item of the queue."""
-    return dict(json.loads(base64.b64decode(validate_message(item, max_countdown_s=60)["body"]))[1])
+def _urls_of(image_id: str, own: Stack) -> list[str]:
+    """Return the URLs of the jobs for this image that a worker would read from the queue."""
+    with redis.Redis.from_url(own.redis_url) as broker:
+        items = [validate_message(item, max_countdown_s=60) for item in broker.lrange("images", 0, -1)]
+    jobs = [json.loads(base64.b64decode(item["body"]))[1] for item in items]
+    return [job["url"] for job in jobs if job["image_id"] == image_id]
+
+
+def _node(runtime: str) -> str:
+    """Return the Node of PATH, or the newer one that npm installed."""
+    return "node" if runtime == "node20" else str(node_modules() / "node-newer" / "bin" / "node")
 
 
 def _run_in_node(node: str, command: list[Path], env: dict[str, str]) -> Outcomes:

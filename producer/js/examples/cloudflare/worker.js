@@ -46,7 +46,7 @@ async function search(request, env, context) {
 }
 
 function apiOf(env) {
-  return new ClipqueueApi({ baseUrl: env.CLIPQUEUE_URL, apiKey: env.CLIPQUEUE_KEY, timeoutMs: 8000 });
+  return new ClipqueueApi({ baseUrl: env.CLIPQUEUE_URL, apiKey: env.CLIPQUEUE_KEY, timeoutMs: 5000 });
 }
 
 async function mayEnqueue(request, env) {

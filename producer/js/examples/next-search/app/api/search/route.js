@@ -5,7 +5,7 @@ import { ApiError, ApiUnavailable, ClipqueueApi } from "clipqueue";
 const api = new ClipqueueApi({
   baseUrl: process.env.CLIPQUEUE_URL,
   apiKey: process.env.CLIPQUEUE_SEARCH_KEY,
-  timeoutMs: 8000,
+  timeoutMs: 5000,
 });
 // Vercel's cache answers the same search for 30 s, and then once more while it fetches a new answer.
 const CACHED = { "cache-control": "public, s-maxage=30, stale-while-revalidate=60" };
@@ -14,9 +14,9 @@ export async function GET(request) {
   const parameters = new URL(request.url).searchParams;
   const text = parameters.get("q")?.trim();
   if (!text) return failure(400, "q is empty");
-  const cursor = parameters.get("cursor");
   try {
-    const page = await api.search({ text, limit: 24, ...(cursor && { cursor }) }, { signal: request.signal });
+    const query = { text, cursor: parameters.get("cursor"), limit: 24 };
+    const page = await api.search(query, { signal: request.signal });
     const hits = page.data.map(({ id, url, score }) => ({ id, url, score }));
     return Response.json({ hits, next: page.next }, { headers: CACHED });
   } catch (error) {
