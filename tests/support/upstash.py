@@ -78,7 +78,7 @@ class Upstash:
     @staticmethod
     def _call(client: redis.Redis, command: list[Any]) -> Any:
         words = [word if isinstance(word, str) else json.dumps(word) for word in command]
-        return client.execute_command(*words)
+        return client.execute_command(*words)  # type: ignore[no-untyped-call]
 
 
 class _Door(BaseHTTPRequestHandler):
@@ -87,7 +87,7 @@ class _Door(BaseHTTPRequestHandler):
     upstash: Upstash
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         """Answer a request."""
         size = int(self.headers.get("content-length", 0))
         body = self.rfile.read(size)
@@ -98,16 +98,12 @@ class _Door(BaseHTTPRequestHandler):
         if size > _MAX_REQUEST_BYTES:
             self._answer(400, {"error": "ERR max request size exceeded. Limit: 10000000 bytes"})
             return
-        try:
-            commands = json.loads(body)
-            single = self.path.rstrip("/") == ""
-            listed = [commands] if single else commands
-            if not all(isinstance(command, list) and command for command in listed):
-                raise TypeError
-        except (ValueError, TypeError):
+        single = self.path == "/"
+        commands = _commands(body, single=single)
+        if not commands:
             self._answer(400, {"error": "ERR failed to parse command"})
             return
-        self._run(listed, single=single)
+        self._run(commands, single=single)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Write no log."""
@@ -133,6 +129,16 @@ class _Door(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
+def _commands(body: bytes, *, single: bool) -> list[list[Any]]:
+    """Return the commands of a request; none if they cannot be read."""
+    try:
+        commands = [json.loads(body)] if single else json.loads(body)
+    except ValueError:
+        return []
+    is_list = isinstance(commands, list) and all(isinstance(command, list) and command for command in commands)
+    return commands if is_list else []
+
+
 def _as_json(answer: Any, *, encode: bool) -> Any:
     """Return an answer with its bytes as text: base64 if the client asks for it. Numbers, None and errors stay."""
     if isinstance(answer, bytes):
@@ -147,5 +153,5 @@ def _as_json(answer: Any, *, encode: bool) -> Any:
 def _message(exc: redis.RedisError) -> str:
     """Return an error as Redis writes it: redis-py takes the code away from some."""
     text = str(exc)
-    code = {redis.exceptions.OutOfMemoryError: "OOM", redis.exceptions.ReadOnlyError: "READONLY"}.get(type(exc), "ERR")
+    code = {"OutOfMemoryError": "OOM", "ReadOnlyError": "READONLY"}.get(type(exc).__name__, "ERR")
     return text if text.partition(" ")[0].isupper() else f"{code} {text}"
