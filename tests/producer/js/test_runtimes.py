@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
@@ -19,10 +18,10 @@ import requests
 from tests.support.api import KEY, running_api
 from tests.support.bundles import EDGE, WORKER, bundle
 from tests.support.node_packages import node_modules
+from tests.support.queued import accepted_jobs
 from tests.support.runtimes import CELLS, COMMAND, NO, render, table_of_the_page
 from tests.support.upstash import Upstash
 from tests.support.workerd import running_workerd
-from worker.broker.validation import validate_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,9 +106,7 @@ def test_the_page_has_this_table() -> None:
 def _urls_of(image_id: str, own: Stack) -> list[str]:
     """Return the URLs of the jobs for this image that a worker would read from the queue."""
     with redis.Redis.from_url(own.redis_url) as broker:
-        items = [validate_message(item, max_countdown_s=60) for item in broker.lrange("images", 0, -1)]
-    jobs = [json.loads(base64.b64decode(item["body"]))[1] for item in items]
-    return [job["url"] for job in jobs if job["image_id"] == image_id]
+        return [job["url"] for job in accepted_jobs(broker) if job["image_id"] == image_id]
 
 
 def _node(runtime: str) -> str:

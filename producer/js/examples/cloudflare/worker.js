@@ -46,7 +46,7 @@ async function search(request, env, context) {
 }
 
 function apiOf(env) {
-  return new ClipqueueApi({ baseUrl: env.CLIPQUEUE_URL, apiKey: env.CLIPQUEUE_KEY, timeoutMs: 5000 });
+  return ClipqueueApi.fromEnv(env, { timeoutMs: 5000 });
 }
 
 async function mayEnqueue(request, env) {
@@ -64,9 +64,9 @@ function explain(error) {
   if (error instanceof InvalidJob) return failure(400, error.message);
   if (error instanceof ApiError && error.status === 400) return failure(400, error.message);
   console.error(error);
-  if (error instanceof BrokerUnavailable || error instanceof ApiUnavailable) return failure(503, "try again");
-  if (error instanceof ApiError && (error.status === 429 || error.status >= 500)) return failure(503, "try again");
-  return failure(500, "the Worker failed; its log says why");
+  const isAway = error instanceof BrokerUnavailable || error instanceof ApiUnavailable;
+  const isBusy = error instanceof ApiError && (error.status === 429 || error.status >= 500);
+  return isAway || isBusy ? failure(503, "try again") : failure(500, "the Worker failed; its log says why");
 }
 
 function failure(status, error) {

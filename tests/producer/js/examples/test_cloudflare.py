@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import tomllib
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,10 +13,10 @@ from ephemeral_port_reserve import reserve
 from tests.producer.js.conftest import SOURCE
 from tests.support.api import KEY, running_api
 from tests.support.bundles import WORKER, bundle
+from tests.support.queued import accepted_jobs
 from tests.support.upstash import Upstash
 from tests.support.waiting import wait_for
 from tests.support.workerd import running_workerd
-from worker.broker.validation import validate_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,11 +84,7 @@ def test_an_image_is_enqueued(
     assert [(answer.status_code, answer.json()["status"]) for answer in answers] == [(202, "queued")] * 2
     assert (refused.status_code, stranger.status_code, lost.status_code) == (400, 401, 404)
     assert "http" in refused.json()["error"]
-    jobs = [
-        json.loads(base64.b64decode(validate_message(item, max_countdown_s=60)["body"]))[1]
-        for item in queue.lrange("images", 0, -1)
-    ]
-    assert [(job["image_id"], job["url"]) for job in jobs] == [(new_id, URL)] * 2
+    assert [(job["image_id"], job["url"]) for job in accepted_jobs(queue)] == [(new_id, URL)] * 2
 
 
 @pytest.mark.parametrize("way", WAYS)

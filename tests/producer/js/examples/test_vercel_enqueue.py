@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +11,12 @@ from bson import ObjectId
 from ephemeral_port_reserve import reserve
 
 from tests.support.commands import invoke
+from tests.support.queued import accepted_jobs
 from tests.support.upstash import Upstash
-from worker.broker.validation import validate_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import redis
     from pymongo.collection import Collection
@@ -74,8 +74,7 @@ def test_an_upload_is_stored_and_its_job_enqueued(
 
     [document] = uploads.find()  # that of the URL which was refused is gone
     assert (document["_id"], document["url"]) == (ObjectId(stored["id"]), URL)
-    [item] = queue.lrange("images", 0, -1)
-    job = json.loads(base64.b64decode(validate_message(item, max_countdown_s=60)["body"]))[1]
+    [job] = accepted_jobs(queue)
     assert (job["image_id"], job["url"]) == ({"$oid": stored["id"]}, URL)
 
 
@@ -110,13 +109,13 @@ def test_a_connection_that_died_between_two_requests_costs_no_job(
     redis_url: str,
     queue: redis.Redis,
     uploads: Collection[dict[str, Any]],
-    examples: Any,
+    examples: Path,
 ) -> None:
     """Platforms suspend an instance between two requests, and its connections die meanwhile."""
-    (examples / "vercel-enqueue" / "suspended.js").write_text(
+    (examples.parent / "suspended.mjs").write_text(
         """
         import { Redis } from "ioredis";
-        import { POST as upload } from "./api/upload.js";
+        import { POST as upload } from "./examples/vercel-enqueue/api/upload.js";
         export async function POST(request) {
           const first = await upload(request.clone());
           const other = new Redis(process.env.REDIS_URL);
@@ -129,6 +128,6 @@ def test_a_connection_that_died_between_two_requests_costs_no_job(
         }
         """
     )
-    [answer] = send_requests("vercel-enqueue/suspended.js", upload({"url": URL}), **variables).answers
+    [answer] = send_requests("../suspended.mjs", upload({"url": URL}), **variables).answers
     assert [one["status"] for one in answer["body"]] == ["queued", "queued"]
     assert queue.llen("images") == 2

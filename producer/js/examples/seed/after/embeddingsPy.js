@@ -3,7 +3,7 @@
 // Variables: CLIPQUEUE_URL, such as http://localhost:8000, and CLIPQUEUE_KEY.
 import { ClipqueueApi } from "clipqueue";
 
-const api = new ClipqueueApi({ baseUrl: process.env.CLIPQUEUE_URL, apiKey: process.env.CLIPQUEUE_KEY });
+const api = ClipqueueApi.fromEnv();
 
 export function getImageEmbedding(base64) {
   return api.embedImage(base64);

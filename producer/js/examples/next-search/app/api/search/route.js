@@ -26,12 +26,13 @@ export async function GET(request) {
 
 // What the visitor may know. The rest is in the log.
 function explain(error) {
-  if (error instanceof ApiError && error.status === 400) return failure(400, error.message);
-  if (!(error instanceof ApiError || error instanceof ApiUnavailable)) throw error;
+  const isRefusal = error instanceof ApiError;
+  if (!isRefusal && !(error instanceof ApiUnavailable)) throw error;
+  if (isRefusal && error.status === 400) return failure(400, error.message);
   console.error(error);
-  if (error.status === 429) return failure(429, "Too many searches at once. Try again in a moment.", error.retryAfterMs);
-  if (error.status === 401 || error.status === 403) return failure(500, "Search is not set up correctly.");
-  return failure(503, "Search is not available. Try again in a moment.", error.retryAfterMs);
+  if (isRefusal && error.status === 429) return failure(429, "Too many searches at once.", error.retryAfterMs);
+  if (isRefusal && error.status < 500) return failure(500, "Search is not set up correctly.");
+  return failure(503, "Search is not available. Try again in a moment.");
 }
 
 function failure(status, error, retryAfterMs) {
