@@ -5,9 +5,9 @@ import { Redis } from "ioredis";
 const redis = new Redis(process.env.REDIS_URL, {
   lazyConnect: true, // connect with the first job, not while the module loads
   connectTimeout: 2000,
-  maxRetriesPerRequest: 1, // the default, 20, keeps a request waiting for many seconds
+  maxRetriesPerRequest: 1, // with the default, 20, a request waits for the whole timeout if Redis is away
   enableReadyCheck: false, // saves an INFO before the first job
-  // Leave enableOfflineQueue on: with lazyConnect, it holds the first job until the connection is there.
+  // Leave enableOfflineQueue on: it holds the first job until the connection is there.
 });
 // Without a listener, ioredis prints each lost connection as an unhandled error. It connects again by itself.
 redis.on("error", (error) => console.error("Redis:", error.message));
