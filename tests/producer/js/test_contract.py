@@ -28,23 +28,35 @@ _CHARS = st.sampled_from(
     "\u200b\u2028\u202e\ufeff\ud800\udfff😀"
 )
 _TEXT = st.text(_CHARS | st.characters(), max_size=30)
+_PRINTABLE = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="\\"), max_size=30)
+_HOST = st.from_regex(r"[a-zA-Z0-9.-]{1,20}", fullmatch=True)
 _GROUPS = st.sampled_from(["", "", "0", "1", "ffff", "12345", "g", "1.2.3.4", "01.2.3.4", "1.2.3", "256.1.1.1"])
 _ADDRESS = st.builds(
     "[{}{}]".format, st.lists(_GROUPS, max_size=10).map(":".join), st.sampled_from(["", "", "%", "%1"])
 )
+_GOOD_URL = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["http://", "https://", "hTTps://"]),
+    _HOST | st.sampled_from(["[::1]", "[1:2:3:4:5:6:7::]", "[v1.a]"]),
+    st.sampled_from(["", ":", ":80", ":65535"]),
+    st.builds("{}{}".format, st.sampled_from("/?#"), _PRINTABLE) | st.just(""),
+)
 _URL = st.builds(
     "{}{}{}{}{}{}".format,
-    st.sampled_from(["http://", "https://", "hTTps://", "ftp://", "http:", "//", "", "http:///", " http://", "s3:"]),
+    st.sampled_from(["http://", "https://", "ftp://", "http:", "//", "", "http:///", " http://", "s3:"]),
     st.sampled_from(["", "", "", "@", "u@", "u:p@", "a@b@", "%@"]),
-    _TEXT | _ADDRESS,
-    st.sampled_from(["", "", ":", ":0", ":80", ":00080", ":65535", ":65536", ":x", ":\uff18", ":+1", ":1_0"]),
+    _HOST | _ADDRESS | _PRINTABLE | _TEXT,
+    st.sampled_from(["", ":", ":80", ":0", ":00", ":65536", ":x", ":\uff18", ":+1", ":1_0"]),
     st.sampled_from(["", "/", "?", "#"]),
-    _TEXT,
+    _PRINTABLE | _TEXT,
 )
-_OID = st.text("0123456789abcdefABCDEFg", min_size=23, max_size=25).map(lambda text: {"$oid": text})
-_OTHER = st.sampled_from([None, 7, True, [], ["a"], {}, {"$gt": ""}, {"$oid": None}, {"$oid": "", "x": 1}])
-_ID = _TEXT | _URL | _OID | _OTHER
-_JOB = st.fixed_dictionaries({"image_id": _ID, "url": _URL | _TEXT, "force": st.booleans()})
+_OID = st.text("0123456789abcdefABCDEF", min_size=24, max_size=24).map(lambda text: {"$oid": text})
+_OTHER = st.sampled_from([None, 7, True, [], ["a"], {}, {"$oid": "7"}, {"$oid": None}, {"$oid": "", "x": 1}])
+_GOOD_ID = _HOST | _OID | _GOOD_URL | _PRINTABLE
+_ID = _GOOD_ID | _TEXT | _URL | _OTHER
+_JOB = st.fixed_dictionaries({"image_id": _GOOD_ID, "url": _GOOD_URL, "force": st.booleans()}) | st.fixed_dictionaries(
+    {"image_id": _ID, "url": _URL | _TEXT, "force": st.booleans()}
+)
 
 
 @pytest.fixture(scope="module")
