@@ -150,7 +150,7 @@ export interface SearchRequest {
   model?: string | undefined;
 }
 
-/** How much each part of a search counts, from 0 to 10. */
+/** How much each part of a search counts, from 0 to 100. */
 export interface SearchWeights {
   text?: number | undefined;
   image?: number | undefined;
