@@ -46,8 +46,9 @@ export class ClipqueueApi {
    * @throws ConfigurationError if a variable is missing or cannot be used.
    */
   static fromEnv(env: ApiEnv = processEnv(), options: ApiOptions = {}): ClipqueueApi {
-    if (!env.CLIPQUEUE_URL) throw new ConfigurationError("CLIPQUEUE_URL is not set; it is the address of the HTTP API");
-    return new ClipqueueApi({ ...options, baseUrl: env.CLIPQUEUE_URL, apiKey: env.CLIPQUEUE_KEY || undefined });
+    const { CLIPQUEUE_URL: baseUrl, CLIPQUEUE_KEY: apiKey } = env;
+    if (!baseUrl) throw new ConfigurationError("CLIPQUEUE_URL is not set; it is the address of the HTTP API");
+    return new ClipqueueApi({ ...options, baseUrl, apiKey: apiKey || undefined });
   }
 
   /** Returns the vector of a text: unit length, for comparison with those of images. */

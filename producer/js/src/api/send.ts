@@ -86,7 +86,7 @@ function reason(error: unknown): string {
   return typeof found === "string" && /^\w+$/.test(found) ? `: ${found}` : "";
 }
 
-/** Next.js caches what `fetch` gets unless it is told not to. Workers with an old compatibility date lack the option. */
+// Next.js caches what `fetch` gets unless it is told not to. Workers with an old compatibility date lack the option.
 function withoutCache(): RequestInit {
   try {
     new Request("http://localhost", { cache: "no-store" });

@@ -21,13 +21,10 @@ export interface ConnectionOptions extends ApiOptions {
   apiKey?: string | undefined;
 }
 
-/** The variables that `ClipqueueApi.fromEnv` reads. */
-export interface ApiEnv {
-  /** The address of the API. */
-  CLIPQUEUE_URL?: string | undefined;
-  /** A key of the API. */
-  CLIPQUEUE_KEY?: string | undefined;
-}
+/** The variables `CLIPQUEUE_URL`, the address of the API, and `CLIPQUEUE_KEY`, one of its keys. */
+export type ApiEnv =
+  | { readonly CLIPQUEUE_URL?: string | undefined; readonly CLIPQUEUE_KEY?: string | undefined }
+  | Readonly<Record<string, string | undefined>>;
 
 /** Where requests go. */
 export interface Connection {

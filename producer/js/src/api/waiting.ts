@@ -12,8 +12,8 @@ const MARGIN_MS = 200;
 const [MIN_PAUSE_MS, MAX_PAUSE_MS] = [250, 1000];
 
 /**
- * Returns the state of an image as soon as its job has ended. When the time is over, returns what the API answered last:
- * `pending`, or undefined if it does not know the image.
+ * Returns the state of an image as soon as its job has ended. When the time is over, returns what the API answered
+ * last: `pending`, or undefined if it does not know the image.
  *
  * @throws ApiUnavailable if the API has not answered at all.
  */
