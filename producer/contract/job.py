@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .clock import EnqueueClock
 from .errors import InvalidJob
-from .text import check_text
+from .text import check_text, readable_json
 from .urls import check_url, redact_text, redact_url
 
 if TYPE_CHECKING:
@@ -159,13 +159,9 @@ def id_of_url(url: str) -> str:
 
 
 def describe_kwargs(kwargs: Mapping[str, Any]) -> str:
-    """Return a message's known keyword arguments (JOB_KEYS) as text for Flower and logs. URLs lose their query."""
-    shown = {
-        name: (redact_url if name == "url" else redact_text)(value) if isinstance(value := kwargs[name], str) else value
-        for name in JOB_KEYS
-        if name in kwargs
-    }
-    return repr(shown)[:_MAX_DESCRIPTION_CHARS]
+    """Return a message's known keyword arguments (JOB_KEYS) as JSON text for Flower and logs. URLs lose their query."""
+    shown = {name: _describe_value(name, kwargs[name]) for name in JOB_KEYS if name in kwargs}
+    return readable_json(shown)[:_MAX_DESCRIPTION_CHARS]
 
 
 def now_ms() -> int:
@@ -174,6 +170,14 @@ def now_ms() -> int:
 
 
 _clock = EnqueueClock(now_ms)
+
+
+def _describe_value(name: str, value: object) -> object:
+    if isinstance(value, bool):
+        return int(value)  # Flower's search by arguments reads the text as a Python literal, which has no `true`
+    if not isinstance(value, str):
+        return value
+    return redact_url(value) if name == "url" else redact_text(value)
 
 
 def _check_id(image_id: ImageId) -> None:

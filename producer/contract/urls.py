@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from .errors import InvalidJob
 from .text import check_text
@@ -15,9 +15,11 @@ _USUAL_URL = re.compile(r"https?://[a-z0-9.-]+/[!-\[\]-~]*")
 _BEFORE_QUERY = re.compile(r"https?://[^?#@\[\]\\\x00-\x20\x7f-\U0010ffff]*(?=[?#]|\Z)")
 # Matches a URL up to white space, with its query or fragment: removing too much is better than showing a signature. It
 # matches URLs without a query too: else a text of many of them would take time that grows with its square.
-_URL_IN_TEXT = re.compile(r"(\bhttps?://[^\s?#]*)\S*", re.IGNORECASE)
+_URL_IN_TEXT = re.compile(r"(https?://[^\s?#]*)\S*", re.IGNORECASE | re.ASCII)
 # urlsplit would silently remove some of these. No URL may contain them unescaped (RFC 3986, section 2).
 _FORBIDDEN_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
+# The end of an authority, from its first bracket. Some releases of Python accept more (`a[::1]b`).
+_BRACKETED = re.compile(r"\[[^\[\]]*\](:[0-9]*)?")
 
 
 def check_url(url: str) -> None:
@@ -39,7 +41,7 @@ def redact_url(url: str) -> str:
     if before_query := _BEFORE_QUERY.match(url):
         return before_query[0]  # the same result as below, ten times faster
     try:
-        parts = urlsplit(url)
+        parts = _split(url)
     except ValueError:
         return "<unreadable URL>"
     netloc = parts.netloc.rpartition("@")[2]
@@ -51,10 +53,17 @@ def redact_text(text: str) -> str:
     return _URL_IN_TEXT.sub(r"\1", text) if "://" in text else text
 
 
+def _split(url: str) -> SplitResult:
+    parts = urlsplit(url)
+    if "[" in parts.netloc and not _BRACKETED.fullmatch(parts.netloc.rpartition("@")[2]):
+        raise ValueError("its brackets enclose no host")
+    return parts
+
+
 def _check_unusual_url(url: str) -> None:
     check_text("the URL", url)
     try:
-        parts = urlsplit(url)
+        parts = _split(url)
         host = parts.hostname
         port = parts.port  # urlsplit checks the port only when it is read
     except ValueError:

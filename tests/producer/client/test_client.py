@@ -38,8 +38,8 @@ def test_enqueue_many_pushes_all_messages_in_order(own: Stack, own_broker: redis
         assert client.enqueue_many((f"id-{n}", f"http://host/{n}.jpg") for n in range(1201)) == 1201
     shown = [json.loads(raw)["headers"]["kwargsrepr"] for raw in reversed(own_broker.lrange("images", 0, -1))]
     assert len(shown) == 1201
-    assert "id-0'" in shown[0]
-    assert "id-1200'" in shown[-1]
+    assert '"id-0"' in shown[0]
+    assert '"id-1200"' in shown[-1]
 
 
 def test_the_last_enqueue_of_an_id_has_the_latest_time(own: Stack, own_broker: redis.Redis) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import sys
+import unicodedata
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from bson import ObjectId
+from flower.utils.search import SearchDocument
 
 from producer.contract.errors import InvalidJob
 from producer.contract.job import ImageJob, ObjectIdRef, now_ms, parse_image_id
+from producer.contract.text import readable_json
 from producer.contract.urls import redact_text, redact_url
 
 OID = "65f0c0ffee65f0c0ffee65f0"
@@ -165,6 +171,25 @@ def test_a_redacted_url_has_only_scheme_host_and_path(url: str, shown: str) -> N
 
 def test_the_description_of_a_job_contains_no_query() -> None:
     assert "secret" not in ImageJob.new("a", "https://host/a.jpg?sig=secret").describe()
+
+
+def test_a_description_shows_letters_and_escapes_what_is_invisible() -> None:
+    """It is one line that looks like what it is: characters that change the direction of text would hide something."""
+    chars = [chr(number) for number in range(0x20, sys.maxunicode + 1)]
+    invisible = {char for char in chars if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Zs", "Zl", "Zp"}}
+    described = readable_json("|".join(chars))
+    assert json.loads(described) == "|".join(chars)
+    assert set(chars) - set(described) == invisible - {" "}
+
+
+def test_flower_finds_a_job_by_its_arguments() -> None:
+    """Its search reads the description as a Python literal."""
+    described = ImageJob.new("ü-1", "https://host/a.jpg", force=True).describe()
+    assert SearchDocument.from_task(SimpleNamespace(kwargs=described)).kwargs_pairs > {
+        "image_id=ü-1",
+        "url=https://host/a.jpg",
+        "force=1",
+    }
 
 
 def test_every_url_in_a_text_is_redacted() -> None:

@@ -113,18 +113,18 @@ const results = {
 };
 const state = await api.status(oid);
 results.removed = [await api.remove(state), await api.status(state), await api.remove(state)];
-const jobs = Array.from({ length: 503 }, (_, number) => [`${env.ID}-n${number}`, env.URL]);
 const stranger = new ClipqueueApi({ baseUrl: env.HOST, apiKey: "no-such-key-0123456789" });
 await lonely.enqueue(env.ID + "-lonely", env.URL);
 results.pending = await lonely.waitFor(env.ID + "-lonely", { timeoutMs: 1500 });
+const jobs = Array.from({ length: 503 }, (_, number) => [`${env.ID}-n${number}`, number === 502 ? "ftp:" : env.URL]);
+results.part = [await failure(() => lonely.enqueueMany(jobs)),
+  (await lonely.status(jobs[499][0])).status, await lonely.status(jobs[500][0])];
 results.unknown = await api.status(env.ID + "-unknown");
 results.failures = {
   model: await failure(() => api.embedText("a", { model: "other" })),
   text: await failure(() => api.embedText("")),
   image: await failure(() => api.embedImage(new Uint8Array(5))),
   download: await failure(() => api.embedImage(env.GONE)),
-  url: await failure(() => api.enqueue("a", "ftp://e.com/a")),
-  many: await failure(() => lonely.enqueueMany(jobs.toSpliced(502, 1, ["a", "ftp://e.com/a?secret"]))),
   upload: await failure(() => api.upload(env.ID + "-no", new Uint8Array(5))),
   key: await failure(() => stranger.models()),
   scope: await failure(() => new ClipqueueApi({ baseUrl: env.HOST, apiKey: env.SEARCH_KEY }).remove("a")),
@@ -243,6 +243,13 @@ def test_many_images_are_enqueued_in_several_requests(found: dict[str, Any]) -> 
     assert (found["fewer"], found["noJobs"]) == (2, 0)
 
 
+def test_a_wrong_job_ends_the_enqueueing_before_its_own_request(found: dict[str, Any]) -> None:
+    error, first, second = found["part"]
+    assert error["name"] == "InvalidJob"
+    assert error["message"].startswith("jobs[502]: the URL")
+    assert (first, second) == ("pending", None)
+
+
 def test_a_removed_vector_is_gone_and_a_repetition_is_no_error(found: dict[str, Any]) -> None:
     assert found["removed"] == [None, None, None]
     assert "unknown" not in found  # JSON leaves out what is undefined
@@ -255,8 +262,6 @@ def test_a_removed_vector_is_gone_and_a_repetition_is_no_error(found: dict[str, 
         ("text", 400, "invalid_request", "input[0].text"),
         ("image", 400, "invalid_request", "input[0].image"),
         ("download", 422, "http_404", "input[0]"),
-        ("url", 400, "invalid_request", "url"),
-        ("many", 400, "invalid_request", "images[502].url"),
         ("upload", 400, "invalid_request", "body"),
         ("key", 401, "invalid_api_key", None),
         ("scope", 403, "not_allowed", None),

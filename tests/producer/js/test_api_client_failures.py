@@ -332,7 +332,9 @@ results.env = [{}, { CLIPQUEUE_URL: "" }, { CLIPQUEUE_URL: url, CLIPQUEUE_KEY: "
   { CLIPQUEUE_URL: url, CLIPQUEUE_KEY: "" }].map((variables) => messageOf(() => ClipqueueApi.fromEnv(variables)));
 results.ids = await Promise.all([".", "..", "", "a\\n", "\\u0085", "\\ud800", "x".repeat(1025), null, 5, {}, ["a"],
   { $oid: "xyz" }, { id: 5 }, { id: "a", _id: "a" }, { ...image, id: "a" }].map((id) => failure(api.remove(id))));
-results.many = await failure(api.enqueueMany([["a", url], ["", url]]));
+results.jobs = await Promise.all([[["a", url], ["", url]], [["a", "ftp://e.com/secret"]], ["ab"], null].map((jobs) =>
+  failure(api.enqueueMany(jobs))));
+results.url = await failure(api.enqueue("a", "e.com/secret"));
 results.images = await Promise.all([new Uint8Array(8 * 1024 * 1024 + 1), new ReadableStream(), null, 5].map((bytes) =>
   failure(api.upload("a", bytes))));
 results.wait = await failure(api.waitFor("a", { timeoutMs: -1 }));
@@ -350,13 +352,14 @@ def test_what_the_client_can_see_is_not_sent(server: ScriptedServer, js_app: Pat
         "baseUrl has a user name or password; give apiKey",
         *["baseUrl has a query or a fragment; leave it out"] * 2,
     ]
-    timeout = "timeoutMs must be a number of milliseconds from 1 to 2147483647"
+    timeout = "timeoutMs must be a number of milliseconds greater than 0"
     assert found["timeouts"] == [["ConfigurationError", timeout]] * 7
     assert [name for name, _ in found["keys"] + found["urls"] + found["env"][:3]] == ["ConfigurationError"] * 21
     assert found["env"][3] is None
     assert "secr" not in json.dumps(found)
-    assert [error["name"] for error in [*found["ids"], *found["images"], found["many"]]] == ["InvalidJob"] * 20
+    assert [error["name"] for error in [*found["ids"], *found["images"], *found["jobs"]]] == ["InvalidJob"] * 23
     assert found["ids"][1]["message"] == 'the id ".." cannot be a part of a URL\'s path'
-    assert found["many"]["message"].startswith("images[1].id: image_id is empty")
+    assert found["jobs"][0]["message"].startswith("jobs[1]: image_id is empty")
+    assert found["url"]["name"] == "InvalidJob"
     assert found["wait"]["name"] == "ConfigurationError"
     assert server.seen["unsent"] == []

@@ -1,7 +1,7 @@
-/** Waits for the end of a job. */
+/** Wait for the end of a job. */
 
 import { ApiUnavailable } from "../errors.js";
-import { pause } from "./deadline.js";
+import { pause } from "./pause.js";
 import type { ImageState } from "./types.js";
 
 /** Asks for the state of an image, and lets the API hold its answer for so many seconds, or until the job has ended. */
@@ -12,10 +12,10 @@ const MARGIN_MS = 200;
 const [MIN_PAUSE_MS, MAX_PAUSE_MS] = [250, 1000];
 
 /**
- * Returns the state of an image as soon as its job has ended. When the time is over, returns what the API answered
+ * Return the state of an image as soon as its job has ended. When the time is over, returns what the API answered
  * last: `pending`, or undefined if it does not know the image.
  *
- * @throws ApiUnavailable if the API has not answered at all.
+ * @throws {ApiUnavailable} The API has not answered at all.
  */
 export async function waitForEnd(
   ask: AskState,

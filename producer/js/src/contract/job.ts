@@ -1,0 +1,104 @@
+/** A job, and its keyword arguments in a message. */
+
+import { InvalidJob } from "../errors.js";
+import { enqueueClock } from "./clock.js";
+import { checkText, countCharacters, firstCharacters, readableJson } from "./text.js";
+import { checkUrl, redactText, redactUrl } from "./urls.js";
+
+const MAX_ID_CHARS = 1024;
+const MAX_DESCRIPTION_CHARS = 4096;
+const HEX24 = /^[0-9a-f]{24}$/;
+const CONTROL = /[\x00-\x1f\x7f-\x9f]/;
+
+/** The `_id` of a document: a string, MongoDB's extended JSON, or an `ObjectId` of the package bson or mongoose. */
+export type ImageId = string | { readonly $oid: string } | { toHexString(): string };
+
+/** An image's id and its URL. */
+export type Job = readonly [imageId: ImageId, url: string];
+
+/** The keyword arguments of the task, in the order of the message. */
+export interface JobArguments {
+  readonly image_id: string | { readonly $oid: string };
+  readonly url: string;
+  readonly enqueued_at: number;
+  readonly force?: true;
+}
+
+const nextMs = enqueueClock(Date.now);
+
+/**
+ * Return the arguments of a job that is enqueued now. It wins over every earlier job of this process for the same image.
+ *
+ * @throws {InvalidJob} The id or the URL cannot be used.
+ */
+export function newJob(imageId: unknown, url: unknown, force: boolean): JobArguments {
+  const id = parseImageId(imageId);
+  checkUrl(url);
+  const enqueuedAt = nextMs((typeof id === "string" ? id : id.$oid).toLowerCase());
+  return jobArguments(id, url, enqueuedAt, force);
+}
+
+/** Return the arguments of a job, in the order of the message. */
+export function jobArguments(
+  imageId: JobArguments["image_id"],
+  url: string,
+  enqueuedAtMs: number,
+  force: boolean,
+): JobArguments {
+  const plain = { image_id: imageId, url, enqueued_at: enqueuedAtMs };
+  return force ? { ...plain, force: true } : plain;
+}
+
+/**
+ * Read an id: a string, `{$oid: "<24 hex>"}`, or anything with `toHexString()`.
+ *
+ * @throws {InvalidJob} It has another type, is empty, has more than 1,024 characters, or contains a control character.
+ */
+export function parseImageId(value: unknown): JobArguments["image_id"] {
+  const oid = objectIdOf(value);
+  if (oid !== undefined) {
+    if (!HEX24.test(oid)) {
+      throw new InvalidJob("an ObjectId has exactly 24 hex digits");
+    }
+    return { $oid: oid };
+  }
+  if (typeof value !== "string") {
+    throw new InvalidJob('image_id must be a string or {"$oid": "<24 hex digits>"}');
+  }
+  checkTextId(value);
+  return value;
+}
+
+/** Return the arguments as JSON text for Flower and logs, without the URL's query and fragment. */
+export function describeArguments(job: JobArguments): string {
+  const { image_id, url, enqueued_at } = job;
+  const shown = { image_id: typeof image_id === "string" ? redactText(image_id) : image_id, url: redactUrl(url) };
+  // Flower's search by arguments reads the text as a Python literal, which has no `true`.
+  const text = readableJson(job.force ? { ...shown, enqueued_at, force: 1 } : { ...shown, enqueued_at });
+  return firstCharacters(text, MAX_DESCRIPTION_CHARS);
+}
+
+function objectIdOf(value: unknown): string | undefined {
+  if (typeof value !== "object" || value === null) {
+    return undefined;
+  }
+  if ("toHexString" in value && typeof value.toHexString === "function") {
+    return String(value.toHexString()).toLowerCase();
+  }
+  const isExtendedJson = "$oid" in value && typeof value.$oid === "string" && Object.keys(value).length === 1;
+  return isExtendedJson ? String(value.$oid).toLowerCase() : undefined;
+}
+
+function checkTextId(imageId: string): void {
+  if (!imageId) {
+    throw new InvalidJob("image_id is empty; give the _id of the document that should get the vector");
+  }
+  const characters = imageId.length > MAX_ID_CHARS ? countCharacters(imageId) : 0;
+  if (characters > MAX_ID_CHARS) {
+    throw new InvalidJob(`image_id has ${characters} characters; at most ${MAX_ID_CHARS} are allowed`);
+  }
+  checkText("image_id", imageId);
+  if (CONTROL.test(imageId)) {
+    throw new InvalidJob("image_id contains a control character");
+  }
+}

@@ -1,0 +1,56 @@
+/** Rules for untrusted text: whether it can be stored, and how it is shown; and the JSON of messages. */
+
+import { InvalidJob } from "../errors.js";
+
+// Python counts code points; `length` counts UTF-16 units.
+const NOT_ASCII = /[\x7f-\uffff]/g;
+// The same list as in producer/contract/text.py.
+const HIDDEN = new RegExp(
+  "[\\x7f-\\xa0\\xad\\u0600-\\u0605\\u061c\\u06dd\\u070f\\u0890\\u0891\\u08e2\\u1680\\u180e\\u2000-\\u200f\\u2028-\\u202f" +
+    "\\u205f-\\u2064\\u2066-\\u206f\\u3000\\ud800-\\uf8ff\\ufeff\\ufff9-\\ufffb\\u{110bd}\\u{110cd}\\u{13430}-\\u{13438}" +
+    "\\u{1bca0}-\\u{1bca3}\\u{1d173}-\\u{1d17a}\\u{e0001}\\u{e0020}-\\u{e007f}\\u{f0000}-\\u{ffffd}\\u{100000}-\\u{10fffd}]",
+  "gu",
+);
+
+/**
+ * Check that MongoDB and JSON can hold a text.
+ *
+ * @param name What the text is, for the error.
+ * @throws {InvalidJob} It contains a null character or a lone surrogate.
+ */
+export function checkText(name: string, text: string): void {
+  if (text.includes("\0")) {
+    throw new InvalidJob(`${name} contains a null character`);
+  }
+  if (/\p{Surrogate}/u.test(text)) {
+    throw new InvalidJob(`${name} is not valid Unicode text (it has a lone surrogate)`);
+  }
+}
+
+/** Return how many characters a text has, as Python counts them. */
+export function countCharacters(text: string): number {
+  let pairs = 0;
+  for (const [pair] of text.matchAll(/[\ud800-\udbff][\udc00-\udfff]/g)) {
+    pairs += pair.length / 2;
+  }
+  return text.length - pairs;
+}
+
+/** Return the first `count` characters of a text, as Python counts them. */
+export function firstCharacters(text: string, count: number): string {
+  return text.length <= count ? text : Array.from(text).slice(0, count).join("");
+}
+
+/** Return a value as compact JSON in ASCII: the same text as Python's `json.dumps` with separators `,` and `:`. */
+export function compactJson(value: unknown): string {
+  return JSON.stringify(value).replace(NOT_ASCII, escape);
+}
+
+/** Return a value as compact JSON for people: only what would be invisible or change the line is escaped. */
+export function readableJson(value: unknown): string {
+  return JSON.stringify(value).replace(HIDDEN, (found) => found.replace(NOT_ASCII, escape));
+}
+
+function escape(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
