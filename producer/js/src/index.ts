@@ -1,5 +1,6 @@
 export { ClipqueueApi } from "./api/client.js";
-export type { CallOptions, EmbedOptions, EnqueueImageOptions, StateOptions, WaitOptions } from "./api/options.js";
+export type { CallOptions, EmbedOptions, StateOptions, WaitOptions } from "./api/options.js";
+export type { ImageJob, ImageJobs } from "./api/jobs.js";
 export type { ApiEnv, ApiOptions, ConnectionOptions, Fetch } from "./api/settings.js";
 export type {
   DoneImage,
@@ -20,12 +21,6 @@ export type {
   SearchWeights,
   UploadedImage,
 } from "./api/types.js";
-export type { ImageId, Job } from "./contract/job.js";
-export { type ClientOptions, EmbeddingClient, type EnqueueOptions } from "./queue/client.js";
-export type { RedisClient } from "./queue/clients.js";
-export type { Connection } from "./queue/connection.js";
-export type { Environment } from "./queue/environment.js";
-export type { UpstashRest } from "./queue/rest.js";
 export {
   ApiError,
   type ApiFailure,
@@ -35,3 +30,9 @@ export {
   ConfigurationError,
   InvalidJob,
 } from "./errors.js";
+export type { ImageId, Job } from "./contract/job.js";
+export { type ClientOptions, EmbeddingClient, type EnqueueOptions } from "./queue/client.js";
+export type { RedisClient } from "./queue/clients.js";
+export type { Connection } from "./queue/connection.js";
+export type { Environment } from "./queue/environment.js";
+export type { UpstashRest } from "./queue/rest.js";

@@ -65,4 +65,4 @@ def run_script(js_app: Path, folder: Path, script: str, *, node: str = "node", *
         [node, str(path)], cwd=folder, env=env, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.rstrip("\n").rpartition("\n")[2])

@@ -5,9 +5,9 @@ import { ApiError, type ApiFailure } from "../errors.js";
 const MAX_MESSAGE_CHARS = 1000;
 
 /**
- * Returns the JSON of an answer; undefined for one without a body.
+ * Return the JSON of an answer; undefined for one without a body.
  *
- * @throws ApiError if the request was refused, or the answer is not JSON.
+ * @throws {ApiError} The request was refused, or the answer is not JSON.
  */
 export function readAnswer(response: Response, body: string, host: string): unknown {
   const json = parse(body);
@@ -19,9 +19,9 @@ export function readAnswer(response: Response, body: string, host: string): unkn
 }
 
 /**
- * Returns an answer that has a field.
+ * Return an answer that has a field.
  *
- * @throws ApiError if it has not: something else than the API answers at this address.
+ * @throws {ApiError} It has not: something else than the API answers at this address.
  */
 export function withField<T>(answer: unknown, name: keyof T & string, host: string): T {
   if (field(answer, name) === undefined) throw notOurs(host, { status: 200 });
@@ -33,7 +33,7 @@ function notOurs(host: string, answer: ApiFailure): ApiError {
 }
 
 /**
- * Returns how long an answer asks to wait, in milliseconds; undefined if it does not.
+ * Return how long an answer asks to wait, in milliseconds; undefined if it does not.
  *
  * A date is compared with the date of the answer itself, so that a wrong clock on this machine changes nothing.
  */

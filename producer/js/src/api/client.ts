@@ -1,11 +1,15 @@
 /** The client of the HTTP API. */
 
+import type { Job } from "../contract/job.js";
+import { compactJson } from "../contract/text.js";
 import { ApiError, ConfigurationError } from "../errors.js";
+import { chunksOf } from "../queue/chunks.js";
+import type { EnqueueOptions } from "../queue/client.js";
 import { answerIfKnown, answerOf, embed, stateIfKnown, UNKNOWN, withNumbers } from "./calls.js";
-import { chunksOf, renumbered } from "./chunks.js";
-import { imagePath, wireId } from "./ids.js";
+import { imagePath } from "./ids.js";
 import { imageBytes, imageText } from "./images.js";
-import type { CallOptions, EmbedOptions, EnqueueImageOptions, StateOptions, WaitOptions } from "./options.js";
+import { type ImageJobs, numberedJobs, wireJob } from "./jobs.js";
+import type { CallOptions, EmbedOptions, StateOptions, WaitOptions } from "./options.js";
 import { searchBody } from "./search.js";
 import { checkedTimeout, connection, processEnv } from "./settings.js";
 import type { ApiEnv, ApiOptions, Connection, ConnectionOptions } from "./settings.js";
@@ -31,28 +35,29 @@ export class ClipqueueApi {
   readonly #api: Connection;
 
   /**
-   * @param options - `baseUrl` is the address of `clipqueue serve`; `/v1` at its end is ignored. `apiKey` is one of the
+   * @param options `baseUrl` is the address of `clipqueue serve`; `/v1` at its end is ignored. `apiKey` is one of the
    * keys in `CLIPQUEUE_API_KEYS`.
-   * @throws ConfigurationError if an option cannot be used.
+   * @throws {ConfigurationError} An option cannot be used.
    */
   constructor(options: ConnectionOptions) {
     this.#api = connection(options);
   }
 
   /**
-   * Returns a client for `CLIPQUEUE_URL`, with the key `CLIPQUEUE_KEY` if that is set.
+   * Return a client for `CLIPQUEUE_URL`, with the key `CLIPQUEUE_KEY` if that is set.
    *
-   * @param env - The variables; by default, those of the process. A Worker gives its own.
-   * @throws ConfigurationError if a variable is missing or cannot be used.
+   * @param env The variables; by default, those of the process. A Worker gives its own.
+   * @throws {ConfigurationError} A variable is missing or cannot be used.
    */
   static fromEnv(env: ApiEnv = processEnv(), options: ApiOptions = {}): ClipqueueApi {
-    if (!env.CLIPQUEUE_URL) throw new ConfigurationError("CLIPQUEUE_URL is not set; it is the address of the HTTP API");
-    return new ClipqueueApi({ ...options, baseUrl: env.CLIPQUEUE_URL, apiKey: env.CLIPQUEUE_KEY || undefined });
+    const { CLIPQUEUE_URL: baseUrl, CLIPQUEUE_KEY: apiKey } = env;
+    if (!baseUrl) throw new ConfigurationError("CLIPQUEUE_URL is not set; it is the address of the HTTP API");
+    return new ClipqueueApi({ ...options, baseUrl, apiKey: apiKey || undefined });
   }
 
-  /** Returns the vector of a text: unit length, for comparison with those of images. */
+  /** Return the vector of a text: unit length, for comparison with those of images. */
   async embedText(text: string, options?: EmbedOptions): Promise<number[]>;
-  /** Returns the vectors of texts, in their order. Each 32 of them are one request. */
+  /** Return the vectors of texts, in their order. Each 32 of them are one request. */
   async embedText(texts: readonly string[], options?: EmbedOptions): Promise<number[][]>;
   async embedText(text: string | readonly string[], options: EmbedOptions = {}): Promise<number[] | number[][]> {
     const inputs = (typeof text === "string" ? [text] : text).map((one) => ({ text: one }));
@@ -64,16 +69,16 @@ export class ClipqueueApi {
   }
 
   /**
-   * Returns the vector of an image, without storing anything. A worker downloads a URL.
+   * Return the vector of an image, without storing anything. A worker downloads a URL.
    *
-   * @throws InvalidJob if the image is above 8 MiB.
+   * @throws {InvalidJob} The image is above 8 MiB.
    */
   async embedImage(image: ImageSource, options: EmbedOptions = {}): Promise<number[]> {
     const [vector] = await embed(this.#api, [{ image: await imageText(image) }], options);
     return vector as number[];
   }
 
-  /** Returns the models of the live workers. */
+  /** Return the models of the live workers. */
   async models(options: CallOptions = {}): Promise<LiveModel[]> {
     const call = { method: "GET", path: "/v1/models" } as const;
     const { data } = await answerOf<{ data: LiveModel[] }>(this.#api, "data", call, { signal: options.signal });
@@ -81,47 +86,43 @@ export class ClipqueueApi {
   }
 
   /**
-   * Records an image as pending and enqueues it. The last enqueue of an image wins, and a repetition is harmless.
+   * Record an image as pending and enqueue it. The last enqueue of an image wins, and a repetition is harmless.
    *
-   * @throws InvalidJob if the id cannot be used.
+   * @throws {InvalidJob} The id or the URL cannot be used.
    */
-  async enqueue(image: ImageRef, url: string, options: EnqueueImageOptions = {}): Promise<EnqueuedImage> {
-    const body = JSON.stringify({ id: wireId(image), url, force: options.force ?? false });
+  async enqueue(image: ImageRef, url: string, options: EnqueueOptions = {}): Promise<EnqueuedImage> {
+    const body = JSON.stringify(wireJob(image, url, options.force ?? false));
     const call = { method: "POST", path: "/v1/images", body } as const;
     return answerOf<EnqueuedImage>(this.#api, "task_id", call, { signal: options.signal });
   }
 
   /**
-   * Enqueues many images, 500 in a request, and returns how many. `timeoutMs` holds for each request.
+   * Enqueue many images, 500 in a request, and return how many. `timeoutMs` holds for each request.
    *
-   * @param jobs - Pairs of id and URL. They are read lazily, so a cursor over a large collection is fine.
-   * @throws InvalidJob if an id cannot be used. Earlier requests were enqueued, its own was not.
+   * @param jobs Pairs of id and URL. They are read lazily, so a cursor over a large collection is fine.
+   * @throws {InvalidJob} A pair cannot be used. Earlier requests were enqueued, its own was not.
    */
-  async enqueueMany(
-    jobs: Iterable<readonly [ImageRef, string]> | AsyncIterable<readonly [ImageRef, string]>,
-    options: EnqueueImageOptions = {},
-  ): Promise<number> {
+  async enqueueMany(jobs: ImageJobs, options: EnqueueOptions = {}): Promise<number> {
     const { force = false, signal } = options;
+    const wire = numberedJobs(force);
+    signal?.throwIfAborted();
     let enqueued = 0;
-    for await (const { body, jobs: count } of chunksOf(jobs, force)) {
-      try {
-        await answerOf<{ data: unknown }>(this.#api, "data", { method: "POST", path: "/v1/images", body }, { signal });
-      } catch (error) {
-        throw renumbered(error, enqueued);
-      }
-      enqueued += count;
+    for await (const chunk of chunksOf(jobs as Iterable<Job>, (image, url) => compactJson(wire(image, url)))) {
+      const call = { method: "POST", path: "/v1/images", body: `{"images":[${chunk.join()}]}` } as const;
+      await answerOf<{ data: unknown }>(this.#api, "data", call, { signal });
+      enqueued += chunk.length;
     }
     return enqueued;
   }
 
-  /** Returns the state of an image; undefined if there is no such document, or its vector was removed. */
+  /** Return the state of an image; undefined if there is no such document, or its vector was removed. */
   async status(image: ImageRef, options: StateOptions = {}): Promise<ImageState | undefined> {
     const path = imagePath(image, { vector: form(options) });
     return stateIfKnown(this.#api, { method: "GET", path }, { signal: options.signal });
   }
 
   /**
-   * Waits until the job of an image has ended, and returns its state: `done` or `failed`; or `pending`, if `timeoutMs`
+   * Wait until the job of an image has ended, and return its state: `done` or `failed`; or `pending`, if `timeoutMs`
    * was over first. It goes on waiting while the API restarts. An image that is unknown is waited for too: a job that
    * was enqueued directly in Redis may have no document before it ends.
    *
@@ -141,9 +142,9 @@ export class ClipqueueApi {
   }
 
   /**
-   * Embeds the bytes of an image at once, and writes the vector as a job would. For images without a URL.
+   * Embed the bytes of an image at once, and write the vector as a job would. For images without a URL.
    *
-   * @throws InvalidJob if the id cannot be used, or the image is above 8 MiB.
+   * @throws {InvalidJob} The id cannot be used, or the image is above 8 MiB.
    */
   async upload(image: ImageRef, bytes: ImageBytes, options: StateOptions = {}): Promise<UploadedImage> {
     const body = await imageBytes(bytes);
@@ -154,9 +155,9 @@ export class ClipqueueApi {
   }
 
   /**
-   * Searches the stored images by a text, a picture, other stored images, or several of them.
+   * Search the stored images by a text, a picture, other stored images, or several of them.
    *
-   * @throws InvalidJob if a part of the request would be lost, such as an undefined value in the filter.
+   * @throws {InvalidJob} A part of the request would be lost, such as an undefined value in the filter.
    */
   async search(request: SearchRequest, options: CallOptions = {}): Promise<SearchPage> {
     const body = await searchBody(request);
@@ -164,7 +165,7 @@ export class ClipqueueApi {
     return answerOf<SearchPage>(this.#api, "data", call, { signal: options.signal });
   }
 
-  /** Takes the vector of an image away. The document and its other fields stay. Resolves too if there was none. */
+  /** Take the vector of an image away. The document and its other fields stay. Resolves too if there was none. */
   async remove(image: ImageRef, options: CallOptions = {}): Promise<void> {
     await answerIfKnown(this.#api, { method: "DELETE", path: imagePath(image, {}) }, { signal: options.signal });
   }

@@ -7,9 +7,9 @@ const MAX_BYTES = 8 * 1024 * 1024;
 const CHUNK = 8192; // arguments of one call
 
 /**
- * Returns an image as JSON has it: a URL, a `data:` URI or base64.
+ * Return an image as JSON has it: a URL, a `data:` URI or base64.
  *
- * @throws InvalidJob if it is no image, or above 8 MiB.
+ * @throws {InvalidJob} It is no image, or above 8 MiB.
  */
 export async function imageText(image: ImageSource): Promise<string> {
   if (typeof image === "string") return image;
@@ -21,9 +21,9 @@ export async function imageText(image: ImageSource): Promise<string> {
 }
 
 /**
- * Returns a copy of an image file's bytes, which the caller cannot change before they are sent again.
+ * Return a copy of an image file's bytes, which the caller cannot change before they are sent again.
  *
- * @throws InvalidJob if it is no image file, or above 8 MiB.
+ * @throws {InvalidJob} It is no image file, or above 8 MiB.
  */
 export async function imageBytes(image: ImageBytes): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = viewOf(isBlob(image) ? await image.arrayBuffer() : image);
@@ -32,9 +32,9 @@ export async function imageBytes(image: ImageBytes): Promise<Uint8Array<ArrayBuf
 }
 
 /**
- * Returns a vector from base64 of little-endian float32.
+ * Return a vector from base64 of little-endian float32.
  *
- * @throws ApiError if it is none.
+ * @throws {ApiError} It is none.
  */
 export function vectorOf(base64: unknown, host: string): number[] {
   try {

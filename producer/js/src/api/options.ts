@@ -12,12 +12,6 @@ export interface EmbedOptions extends CallOptions {
   model?: string | undefined;
 }
 
-/** Options of a call that enqueues. */
-export interface EnqueueImageOptions extends CallOptions {
-  /** Embed again even if the document has this model's vector of this URL. */
-  force?: boolean | undefined;
-}
-
 /** Options of a call that returns the state of an image. */
 export interface StateOptions extends CallOptions {
   /** Add the vector, if there is one. */

@@ -29,9 +29,9 @@ const FIELDS: Fields = {
 };
 
 /**
- * Returns the JSON of a search.
+ * Return the JSON of a search.
  *
- * @throws InvalidJob if a part of it would be lost in JSON: an unknown field, an undefined value in the filter, NaN.
+ * @throws {InvalidJob} A part of it would be lost in JSON: an unknown field, an undefined value in the filter, NaN.
  */
 export async function searchBody(request: SearchRequest): Promise<string> {
   const body: Record<string, unknown> = {};
@@ -52,7 +52,7 @@ function wireNot(not: NotLike): unknown {
   return typeof not === "string" ? not : { id: wireId(not) };
 }
 
-/** Returns a part of a filter as JSON has it: dates and ObjectIds as MongoDB's extended JSON. */
+/** Return a part of a filter as JSON has it: dates and ObjectIds as MongoDB's extended JSON. */
 function filterValue(value: unknown, path: string, depth: number): unknown {
   if (value === null || typeof value === "string" || typeof value === "boolean") return value;
   if (typeof value === "number" && Number.isFinite(value)) return value;

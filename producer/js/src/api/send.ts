@@ -1,8 +1,9 @@
 /** Sends requests, and repeats those that failed for a reason that passes. */
 
 import { ApiError, ApiUnavailable } from "../errors.js";
+import { within } from "../queue/deadline.js";
 import { readAnswer } from "./answers.js";
-import { pause, within } from "./deadline.js";
+import { pause } from "./pause.js";
 import type { Connection } from "./settings.js";
 
 /** A request that may be sent more than once: every request of this client may. */
@@ -27,10 +28,10 @@ const FIRST_PAUSE_MS = 250;
 const MAX_PAUSE_MS = 8000;
 
 /**
- * Returns the JSON that the API answers with.
+ * Return the JSON that the API answers with.
  *
- * @throws ApiError if it refused the request, and the reason did not pass in time.
- * @throws ApiUnavailable if it did not answer.
+ * @throws {ApiError} It refused the request, and the reason did not pass in time.
+ * @throws {ApiUnavailable} It did not answer.
  */
 export async function send(api: Connection, call: Call, limits: Limits): Promise<unknown> {
   const { timeoutMs = api.timeoutMs, attemptMs = timeoutMs, signal } = limits;
@@ -40,7 +41,7 @@ export async function send(api: Connection, call: Call, limits: Limits): Promise
   for (let attempt = 0; ; attempt += 1) {
     try {
       const leftMs = Math.max(1, Math.min(until - Date.now(), attemptMs));
-      return await within(leftMs, signal, late, (ended) => sendOnce(api, call, ended));
+      return await within(leftMs, late, signal, (ended) => sendOnce(api, call, ended));
     } catch (error) {
       const pauseMs = pauseAfter(error, attempt);
       if (pauseMs === undefined || Date.now() + pauseMs >= until) throw error;
@@ -69,7 +70,7 @@ function init(api: Connection, call: Call, signal: AbortSignal): RequestInit {
   return { method: call.method, headers, body: call.body ?? null, redirect: "manual", signal, ...withoutCache() };
 }
 
-/** Returns how long to wait before the request is sent again; undefined if that is useless. */
+/** Return how long to wait before the request is sent again; undefined if that is useless. */
 function pauseAfter(error: unknown, attempt: number): number | undefined {
   const backoffMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt) * (0.5 + Math.random() / 2);
   if (error instanceof ApiUnavailable) return backoffMs;
@@ -79,14 +80,14 @@ function pauseAfter(error: unknown, attempt: number): number | undefined {
   return Math.max(error.retryAfterMs ?? 0, backoffMs);
 }
 
-/** Returns the code of a network error. Its message is left out: it may repeat the request. */
+/** Return the code of a network error. Its message is left out: it may repeat the request. */
 function reason(error: unknown): string {
   const { code, cause } = Object(error) as { code?: unknown; cause?: { code?: unknown } };
   const found = cause?.code ?? code;
   return typeof found === "string" && /^\w+$/.test(found) ? `: ${found}` : "";
 }
 
-/** Next.js caches what `fetch` gets unless it is told not to. Workers with an old compatibility date lack the option. */
+// Next.js caches what `fetch` gets unless it is told not to. Workers with an old compatibility date lack the option.
 function withoutCache(): RequestInit {
   try {
     new Request("http://localhost", { cache: "no-store" });

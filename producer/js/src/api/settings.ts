@@ -1,8 +1,9 @@
 /** The options of the client, checked. */
 
 import { ConfigurationError } from "../errors.js";
+import { isTimeout } from "../queue/deadline.js";
 
-/** Sends a request as `fetch` does. A Cloudflare service binding: `(url, init) => env.API.fetch(url, init)`. */
+/** Send a request as `fetch` does. A Cloudflare service binding: `(url, init) => env.API.fetch(url, init)`. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
 /** The options of a ClipqueueApi, besides its address and key. */
@@ -21,13 +22,10 @@ export interface ConnectionOptions extends ApiOptions {
   apiKey?: string | undefined;
 }
 
-/** The variables that `ClipqueueApi.fromEnv` reads. */
-export interface ApiEnv {
-  /** The address of the API. */
-  CLIPQUEUE_URL?: string | undefined;
-  /** A key of the API. */
-  CLIPQUEUE_KEY?: string | undefined;
-}
+/** The variables `CLIPQUEUE_URL`, the address of the API, and `CLIPQUEUE_KEY`, one of its keys. */
+export type ApiEnv =
+  | { readonly CLIPQUEUE_URL?: string | undefined; readonly CLIPQUEUE_KEY?: string | undefined }
+  | Readonly<Record<string, string | undefined>>;
 
 /** Where requests go. */
 export interface Connection {
@@ -41,12 +39,11 @@ export interface Connection {
 }
 
 const TIMEOUT_MS = 20_000; // the API waits up to 15 s for the vector of an image
-const MAX_TIMER_MS = 2 ** 31 - 1; // a longer timer ends at once
 
 /**
- * Returns where requests go.
+ * Return where requests go.
  *
- * @throws ConfigurationError if the address or the key cannot be used. The message repeats neither.
+ * @throws {ConfigurationError} The address or the key cannot be used. The message repeats neither.
  */
 export function connection({ baseUrl, apiKey, fetch, timeoutMs }: ConnectionOptions): Connection {
   const url = parseUrl(String(baseUrl));
@@ -57,17 +54,17 @@ export function connection({ baseUrl, apiKey, fetch, timeoutMs }: ConnectionOpti
 }
 
 /**
- * Returns a time in milliseconds; the default if none is given.
+ * Return a time in milliseconds; the default if none is given.
  *
- * @throws ConfigurationError if no timer can have it.
+ * @throws {ConfigurationError} No timer can have it.
  */
 export function checkedTimeout(ms: number | undefined, byDefault: number = TIMEOUT_MS): number {
   if (ms === undefined) return byDefault;
-  if (typeof ms === "number" && ms > 0 && ms <= MAX_TIMER_MS) return ms;
-  throw new ConfigurationError(`timeoutMs must be a number of milliseconds from 1 to ${MAX_TIMER_MS}`);
+  if (isTimeout(ms)) return ms;
+  throw new ConfigurationError("timeoutMs must be a number of milliseconds greater than 0");
 }
 
-/** Returns the process's environment variables; none where there is no process. */
+/** Return the process's environment variables; none where there is no process. */
 export function processEnv(): ApiEnv {
   return (globalThis as { process?: { env?: ApiEnv } }).process?.env ?? {};
 }

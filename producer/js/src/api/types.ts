@@ -3,7 +3,7 @@
  * Only vectors differ: they arrive as numbers, and images may be given as bytes.
  */
 
-import type { ImageId } from "./ids.js";
+import type { ImageId } from "../contract/job.js";
 
 /** An image in an answer of the API. */
 interface NamedImage {
@@ -27,9 +27,6 @@ export type ImageBytes = Blob | ArrayBufferView | ArrayBuffer;
 
 /** A URL, a `data:` URI, base64, or the bytes of an image file. */
 export type ImageSource = string | URL | ImageBytes;
-
-/** An image id and its URL. */
-export type Job = readonly [ImageRef, string];
 
 /** What is known of a stored image. A pending or failed image keeps its earlier vector and what describes it. */
 interface StoredImage extends NamedImage {
@@ -150,7 +147,7 @@ export interface SearchRequest {
   model?: string | undefined;
 }
 
-/** How much each part of a search counts, from 0 to 10. */
+/** How much each part of a search counts, from 0 to 100. */
 export interface SearchWeights {
   text?: number | undefined;
   image?: number | undefined;

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.producer.js.conftest import SOURCE
 from tests.support.node_packages import LOCKED, node_modules
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PACKAGES = sorted((SOURCE / "examples").glob("*/package.json"))
 
