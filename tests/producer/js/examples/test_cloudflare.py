@@ -100,6 +100,7 @@ def test_a_service_that_is_away_is_a_503_and_its_secrets_stay_inside(
     with running_worker(script, tmp_path, {**secrets, **urls, "ENQUEUE_BY": way}) as url:
         answer = enqueue(url, {"id": new_id, "url": URL})
     log = (tmp_path / "workerd" / "workerd.log").read_text()
+    assert away in log
     assert (answer.status_code, answer.headers["retry-after"], answer.json()) == (503, "1", {"error": "try again"})
     assert not any(secret in log for secret in ("pass-word", secrets["UPSTASH_REDIS_REST_TOKEN"], KEY))
 
