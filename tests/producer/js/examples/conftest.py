@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.producer.js.conftest import SOURCE
+from tests.support.js_package import SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,9 +10,9 @@ import pytest
 import requests
 from ephemeral_port_reserve import reserve
 
-from tests.producer.js.conftest import SOURCE
 from tests.support.api import KEY, running_api
 from tests.support.bundles import WORKER, bundle
+from tests.support.js_package import SOURCE
 from tests.support.queued import accepted_jobs
 from tests.support.upstash import Upstash
 from tests.support.waiting import wait_for

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.producer.js.conftest import SOURCE
+from tests.support.js_package import SOURCE
 from tests.support.node_packages import LOCKED, node_modules
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.producer.js.conftest import SOURCE
 from tests.support.api import KEY, running_api
+from tests.support.js_package import SOURCE
 from tests.support.pictures import small_jpeg
 
 if TYPE_CHECKING:
