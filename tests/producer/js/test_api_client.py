@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pymongo
@@ -12,14 +13,17 @@ from bson import ObjectId
 
 from tests.producer.api.conftest import DIM, MODEL
 from tests.producer.js.conftest import run_script
-from tests.support.api import KEY, SEARCH_KEY, Api
+from tests.support.api import KEY, SEARCH_KEY, Api, running_api
 from tests.support.pictures import small_jpeg
 from tests.support.servers import Answer, ImageServer
 from tests.support.shop import IDS, OID, running_shop
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from pymongo.collection import Collection
 
     from producer.local.stack import Stack
 
@@ -384,3 +388,22 @@ def test_no_part_of_a_search_is_lost_in_json(searches: dict[str, Any]) -> None:
         "limit is Infinity",
         "filter.album is Undefined, which JSON does not have",
     ]
+
+
+_WAITS = _FIRST + "console.log(JSON.stringify(await api.waitFor(env.ID)));"
+
+
+def test_waiting_goes_on_after_a_restart_of_the_api(
+    stack: Stack, queue: Any, js_app: Path, folder: Path, collection: Collection[Any], new_id: str
+) -> None:
+    """The API ends in the middle of the long poll, and the job ends while it is away."""
+    settings = {"REDIS_URL": stack.redis_url.removesuffix("0") + "6", "MONGODB_URI": stack.mongodb_uri}
+    with ThreadPoolExecutor(1) as pool:
+        with running_api(**settings) as first:
+            first.post("/v1/images", json={"id": new_id, "url": "https://example.com/a.jpg"})
+            waiting = pool.submit(run_script, js_app, folder, _WAITS, HOST=first.url, KEY=KEY, ID=new_id)
+            wait_for(first.in_progress, "the client to wait")
+            first.stop()
+        collection.update_one({"_id": new_id}, {"$set": {"embedding_job": {"status": "done"}}})
+        with running_api(**settings, CLIPQUEUE_API_PORT=int(first.url.rpartition(":")[2])):
+            assert waiting.result()["status"] == "done"
