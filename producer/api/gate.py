@@ -87,6 +87,10 @@ class Gate:
             await self._answer(visit, scope, receive, answer)
         except ClientGone:
             visit.status = _CLIENT_GONE
+        except asyncio.CancelledError:  # the server stops, and has waited for long enough
+            if visit.status == _CLIENT_GONE:
+                error = ApiError(503, "stopping", "the API is being stopped: try again", retry_after_s=1)
+                await error_response(error, visit.path, visit.method)(scope, _nothing, answer)
         finally:
             self._requests -= 1
             visit.log()

@@ -16,6 +16,8 @@ from tests.support.waiting import wait_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import uvicorn
+
 KEY = "both-0123456789abcdef"
 SEARCH_KEY = "search-0123456789abcdef"
 ENQUEUE_KEY = "enqueue-0123456789abcdef"
@@ -27,6 +29,16 @@ class Api:
     """A running API. Requests have a key that may do everything, unless they bring headers of their own."""
 
     url: str
+    server: uvicorn.Server
+
+    def in_progress(self) -> int:
+        """Return how many requests are not answered yet."""
+        return len(self.server.server_state.tasks)
+
+    def stop(self) -> None:
+        """Stop without the ten seconds that requests in progress have to finish."""
+        self.server.config.timeout_graceful_shutdown = 0
+        self.server.should_exit = True
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
         headers = {"authorization": f"Bearer {KEY}", **options.pop("headers", {})}
@@ -51,7 +63,7 @@ def running_api(**settings: Any) -> Iterator[Api]:
     try:
         wait_for(lambda: urls or not thread.is_alive(), "the API to start")
         assert urls, "the API did not start"
-        yield Api(urls[0])
+        yield Api(urls[0], server)
     finally:
         server.should_exit = True
         thread.join(30)

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import JSONResponse, Response
 
 from producer.api.failures import ApiError, bad_request
@@ -18,6 +19,20 @@ from producer.contract.queries import Query as WorkerQuery
 from producer.contract.queries import Save
 from producer.contract.records import bson_id
 
+
+class _Anything(Convertor[str]):
+    """The rest of a path. Starlette's `path` leaves out a line break at the end, so it finds another image."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("anything", _Anything())
 router = APIRouter(prefix="/v1/images", tags=["Images"])
 
 MAX_JOBS = 500
@@ -114,7 +129,7 @@ async def enqueue_images(request: ImagesIn, ours: Ours) -> JSONResponse:
     return JSONResponse({"object": "list", "data": enqueued}, 202, {"location": "/v1/images"})
 
 
-@router.get("/{image_id:path}", response_model=ImageState, response_model_exclude_none=True)
+@router.get("/{image_id:anything}", response_model=ImageState, response_model_exclude_none=True)
 async def get_image(
     image_id: _Id,
     ours: Ours,
@@ -135,7 +150,7 @@ async def get_image(
 
 
 @router.put(
-    "/{image_id:path}",
+    "/{image_id:anything}",
     response_model=ImageState,
     response_model_exclude_none=True,
     openapi_extra={
@@ -166,7 +181,7 @@ async def put_image(
     return JSONResponse({**image_state(document, vector), "saved": answer.saved})
 
 
-@router.delete("/{image_id:path}", status_code=204)
+@router.delete("/{image_id:anything}", status_code=204)
 async def delete_image(image_id: _Id, ours: Ours, id_type: _Type = "string") -> Response:
     """Take the vector away. The document and its other fields stay; jobs enqueued before are dropped."""
     if not await run_in_threadpool(ours.images.delete, _image_id(image_id, id_type)):

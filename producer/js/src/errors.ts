@@ -30,3 +30,48 @@ export class ConfigurationError extends ClipqueueError {
 export class BrokerUnavailable extends ClipqueueError {
   override readonly name = "BrokerUnavailable";
 }
+
+/** The HTTP API, or a proxy in front of it, refused the request. The message says what was wrong with which part. */
+export class ApiError extends ClipqueueError {
+  override readonly name = "ApiError";
+  /** The HTTP status, such as 404. */
+  readonly status: number;
+  /** A word that programs can compare, such as `model_not_found`; undefined if a proxy answered. */
+  readonly code: string | undefined;
+  /** The part of the request that is wrong, such as `images[3].url`. */
+  readonly param: string | undefined;
+  /** The id of the request, which is in the log of the API too. */
+  readonly requestId: string | undefined;
+  /** After how many milliseconds the request may be sent again; undefined if the answer did not say. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(message: string, answer: ApiFailure) {
+    super(message);
+    this.status = answer.status;
+    this.code = answer.code;
+    this.param = answer.param;
+    this.requestId = answer.requestId;
+    this.retryAfterMs = answer.retryAfterMs;
+  }
+}
+
+/** What an answer of the HTTP API says about a failure. */
+export interface ApiFailure {
+  status: number;
+  code?: string | undefined;
+  param?: string | undefined;
+  requestId?: string | undefined;
+  retryAfterMs?: number | undefined;
+}
+
+/** The HTTP API could not be reached, or did not answer in time. */
+export class ApiUnavailable extends ClipqueueError {
+  override readonly name = "ApiUnavailable";
+  /** The host and port of the API. */
+  readonly host: string;
+
+  constructor(message: string, host: string) {
+    super(message);
+    this.host = host;
+  }
+}

@@ -1,4 +1,35 @@
-export { BrokerUnavailable, ClipqueueError, ConfigurationError, InvalidJob } from "./errors.js";
+export { ClipqueueApi } from "./api/client.js";
+export type { CallOptions, EmbedOptions, StateOptions, WaitOptions } from "./api/options.js";
+export type { ImageJob, ImageJobs } from "./api/jobs.js";
+export type { ApiEnv, ApiOptions, ConnectionOptions, Fetch } from "./api/settings.js";
+export type {
+  DoneImage,
+  EnqueuedImage,
+  FailedImage,
+  Hit,
+  ImageBytes,
+  ImageFailure,
+  ImageRef,
+  ImageSource,
+  ImageState,
+  ImageWithId,
+  LiveModel,
+  NotLike,
+  PendingImage,
+  SearchPage,
+  SearchRequest,
+  SearchWeights,
+  UploadedImage,
+} from "./api/types.js";
+export {
+  ApiError,
+  type ApiFailure,
+  ApiUnavailable,
+  BrokerUnavailable,
+  ClipqueueError,
+  ConfigurationError,
+  InvalidJob,
+} from "./errors.js";
 export type { ImageId, Job } from "./contract/job.js";
 export { type ClientOptions, EmbeddingClient, type EnqueueOptions } from "./queue/client.js";
 export type { RedisClient } from "./queue/clients.js";

@@ -1,4 +1,4 @@
-"""Fixtures: the API on the session's servers, and one without a worker."""
+"""Fixtures: the API with a worker that never answers. tests/producer/conftest.py has the API with one that does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from tests.support.workers import FAKE_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from producer.local.stack import Stack
 
@@ -23,17 +22,10 @@ SILENT_MODEL = "fake/silent"
 SILENT = json.dumps({"context_length": 16, "dim": DIM, "model": SILENT_MODEL, "node": "silent"})
 
 
-@pytest.fixture(scope="session")
-def api(stack: Stack, worker_log: Path) -> Iterator[Api]:
-    """The API, with a worker that has the fake encoder."""
-    with running_api(REDIS_URL=stack.redis_url, MONGODB_URI=stack.mongodb_uri) as api:
-        yield api
-
-
 @pytest.fixture
 def silent_queue(stack: Stack) -> Iterator[redis.Redis]:
     """A Redis database with a worker that is alive but never answers; it has the model of SILENT."""
-    with redis.Redis.from_url(_database(stack, 7)) as queue:
+    with redis.Redis.from_url(stack.redis_url.removesuffix("0") + "7") as queue:
         queue.flushdb()
         queue.zadd("clipqueue:query_workers", {SILENT: queue.time()[0] + 3600})
         yield queue
@@ -42,16 +34,5 @@ def silent_queue(stack: Stack) -> Iterator[redis.Redis]:
 @pytest.fixture
 def silent_api(stack: Stack, silent_queue: redis.Redis) -> Iterator[Api]:
     """The API with such a worker."""
-    with running_api(REDIS_URL=_database(stack, 7), MONGODB_URI=stack.mongodb_uri) as api:
+    with running_api(REDIS_URL=stack.redis_url.removesuffix("0") + "7", MONGODB_URI=stack.mongodb_uri) as api:
         yield api
-
-
-@pytest.fixture(scope="session")
-def lonely_api(stack: Stack) -> Iterator[Api]:
-    """The API on a Redis database without a worker."""
-    with running_api(REDIS_URL=_database(stack, 6), MONGODB_URI=stack.mongodb_uri) as api:
-        yield api
-
-
-def _database(stack: Stack, number: int) -> str:
-    return stack.redis_url.removesuffix("0") + str(number)

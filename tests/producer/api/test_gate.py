@@ -6,6 +6,7 @@ import json
 import logging
 import socket
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -315,3 +316,15 @@ def test_the_documentation_loads_nothing_from_elsewhere(api: Api) -> None:
     for path in ("/docs/assets/swagger-ui.css", "/docs/assets/swagger-ui-bundle.js", "/docs/start.js"):
         assert path in page.text
         assert requests.get(api.url + path, timeout=20).status_code == 200
+
+
+def test_a_request_that_outlasts_the_server_is_told_to_try_again(stack: Stack, redis_url: str, new_id: str) -> None:
+    """Whoever waits for an image then asks the API that is started next."""
+    with ThreadPoolExecutor(1) as pool, running_api(REDIS_URL=redis_url, MONGODB_URI=stack.mongodb_uri) as api:
+        api.post("/v1/images", json={"id": new_id, "url": "https://example.com/a.jpg"})
+        waiting = pool.submit(api.get, f"/v1/images/{new_id}?wait=20")
+        wait_for(api.in_progress, "the request")
+        api.stop()
+        answer = waiting.result()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "stopping")
+    assert answer.headers["retry-after"] == "1"

@@ -214,6 +214,15 @@ def test_what_is_not_there_is_not_found(api: Api, new_id: str) -> None:
     assert api.get(f"/v1/images/{new_id}", params={"wait": "61"}).json()["error"]["param"] == "wait"
 
 
+def test_a_line_break_after_an_id_is_a_part_of_it(api: Api, new_id: str) -> None:
+    """So such an id is refused, and not taken for that of another image."""
+    api.request("PUT", f"/v1/images/{new_id}", data=small_jpeg(12))
+    for method in ("GET", "DELETE"):
+        answer = api.request(method, f"/v1/images/{new_id}%0A")
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "image_id")
+    assert api.get(f"/v1/images/{new_id}").json()["status"] == "done"
+
+
 class _Held(Answer):
     """An answer whose body waits until the test allows it."""
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import base64
-import uuid
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bson import ObjectId
 
 from tests.producer.api.conftest import MODEL
-from tests.support.api import Api, running_api
 from tests.support.pictures import small_jpeg
+from tests.support.shop import IDS, OID, running_shop
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -20,42 +17,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from producer.local.stack import Stack
+    from tests.support.api import Api
     from tests.support.servers import ImageServer
-
-OID = ObjectId()
-IDS = ["photo/1", "photo-2", "photo-3", str(OID)]
 
 
 @pytest.fixture(scope="module")
 def shop(stack: Stack, worker_log: Path) -> Iterator[Api]:
-    """The API with a collection of four images that its worker embedded, two of them the same."""
-    import pymongo  # noqa: PLC0415
-
-    uri = stack.mongodb_uri.rpartition("/")[0] + f"/shop{uuid.uuid4().hex[:8]}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLIPQUEUE_FILTER_FIELDS", "album,taken_at")
-        with running_api(REDIS_URL=stack.redis_url, MONGODB_URI=uri) as api, pymongo.MongoClient[Any](uri) as mongo:
-            images = mongo.get_default_database()["images"]
-            for number, image_id in enumerate(["photo/1", "photo-2", "photo-3", OID]):
-                body = {"input": {"image": base64.b64encode(small_jpeg(max(number, 1))).decode()}}
-                vector = api.post("/v1/embeddings", json=body).json()["data"][0]["embedding"]
-                images.insert_one(
-                    {
-                        "_id": image_id,
-                        "url": f"https://example.com/{number}.jpg",
-                        "album": "summer" if number < 2 else "winter",
-                        "taken_at": datetime(2026, 1, 1 + number, tzinfo=UTC),
-                        "embedding": vector,
-                        "embedding_job": {
-                            "status": "done",
-                            "model": MODEL,
-                            "dim": len(vector),
-                            "url": f"https://example.com/{number}.jpg",
-                            "finished_at": datetime(2026, 1, 1, tzinfo=UTC),
-                        },
-                    }
-                )
-            yield api
+    with running_shop(stack) as shop:
+        yield shop
 
 
 def search(api: Api, body: Any) -> Any:

@@ -32,16 +32,21 @@ def run_js(js_app: Path, tmp_path: Path) -> Callable[..., Any]:
     """Run an ES module, given as text, in a folder that has the package; return the JSON value that it prints last."""
 
     def run(script: str, *, node: str = "node", **variables: str) -> Any:
-        modules = tmp_path / "node_modules"
-        if not modules.exists():
-            modules.symlink_to(js_app / "node_modules")
-        path = tmp_path / "script.mjs"
-        path.write_text(script)
-        env = {"PATH": os.environ["PATH"], **variables}
-        done = subprocess.run(
-            [node, str(path)], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+        return run_script(js_app, tmp_path, script, node=node, **variables)
 
     return run
+
+
+def run_script(js_app: Path, folder: Path, script: str, *, node: str = "node", **variables: str) -> Any:
+    """Run an ES module in a folder, with the packages of `js_app`; return the JSON value that it prints last."""
+    modules = folder / "node_modules"
+    if not modules.exists():
+        modules.symlink_to(js_app / "node_modules")
+    path = folder / "script.mjs"
+    path.write_text(script)
+    env = {"PATH": os.environ["PATH"], **variables}
+    done = subprocess.run(
+        [node, str(path)], cwd=folder, env=env, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.rstrip("\n").rpartition("\n")[2])
