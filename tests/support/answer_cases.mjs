@@ -6,16 +6,16 @@ import { pathToFileURL } from "node:url";
 const [folder, fixedText] = process.argv.slice(2);
 const fixed = JSON.parse(fixedText);
 const contract = (name) => import(pathToFileURL(`${folder}/dist/esm/contract/${name}.js`));
-const [{ jobArguments, parseImageId }, { messageText }, { checkUrl, redactText, redactUrl }] = await Promise.all(
+const [{ parseImageId }, { messageText }, { checkUrl, redactText, redactUrl }] = await Promise.all(
   ["job", "message", "urls"].map(contract),
 );
 
 function answer({ image_id, url, force }) {
   const shown = { url: redactUrl(url), text: redactText(url) };
   try {
-    const id = parseImageId(image_id);
+    const imageId = parseImageId(image_id);
     checkUrl(url);
-    const job = jobArguments(id, url, fixed.enqueued_at, force);
+    const job = { imageId, url, enqueuedAtMs: fixed.enqueued_at, force };
     return { message: messageText(job, fixed.task_id, fixed.delivery_tag, fixed.origin), shown };
   } catch (error) {
     if (error.name !== "InvalidJob") throw error;

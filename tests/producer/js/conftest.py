@@ -4,42 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import tarfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.js_package import install_package
 from tests.support.node_packages import node_modules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-SOURCE = Path(__file__).parents[3] / "producer" / "js"
 _TIMEOUT_S = 60
 
 
 @pytest.fixture(scope="session")
 def js_app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder whose `node_modules` holds the packed `clipqueue` and all packages of tests/support/node."""
-    modules = node_modules()
     app = tmp_path_factory.mktemp("js-app")
-    source = shutil.copytree(SOURCE, app / "source", ignore=shutil.ignore_patterns("dist", "node_modules"))
-    path = f"{modules / '.bin'}{os.pathsep}{os.environ['PATH']}"
-    command = ["npm", "pack", "--silent", "--pack-destination", str(app)]
-    done = subprocess.run(
-        command, cwd=source, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (app / "node_modules").mkdir()
-    for package in modules.iterdir():
-        (app / "node_modules" / package.name).symlink_to(package)
-    (archive,) = app.glob("clipqueue-*.tgz")
-    with tarfile.open(archive) as packed:
-        packed.extractall(app / "unpacked", filter="data")
-    (app / "unpacked" / "package").rename(app / "node_modules" / "clipqueue")
+    install_package(app, node_modules())
     return app
 
 

@@ -55,7 +55,8 @@ def test_each_client_pushes_messages_that_workers_read(run: Run, own_broker: red
     ids = [kwargs["image_id"] for kwargs in queued_kwargs(own_broker)]
     assert ids == [one for name in names for one in (name, *(f"{name}-{number}" for number in range(501)))]
     assert queued_task_ids(own_broker)[::502] == task_ids
-    for item in own_broker.lrange("images", 0, -1):
+    items: Any = own_broker.lrange("images", 0, -1)
+    for item in items:
         validate_message(item, max_countdown_s=60)
 
 
@@ -210,7 +211,7 @@ def test_a_redis_that_is_full_says_so_by_every_client(run: Run, own: Stack, own_
 def test_a_redis_that_asks_for_a_password_says_so(run: Run, own: Stack, own_broker: redis.Redis) -> None:
     """Messages name the host. They never repeat a password or a token."""
     own_broker.config_set("requirepass", "right")
-    own_broker.execute_command("AUTH", "right")
+    own_broker.auth("right")
     try:
         results = run("""
             import { Redis } from "ioredis";

@@ -2,7 +2,7 @@
 
 import { InvalidJob } from "../errors.js";
 import { enqueueClock } from "./clock.js";
-import { checkText, countCharacters, firstCharacters, readableJson } from "./text.js";
+import { asciiJson, checkText, countCharacters, firstCharacters, readableJson } from "./text.js";
 import { checkUrl, redactText, redactUrl } from "./urls.js";
 
 const MAX_ID_CHARS = 1024;
@@ -16,37 +16,42 @@ export type ImageId = string | { readonly $oid: string } | { toHexString(): stri
 /** An image's id and its URL. */
 export type Job = readonly [imageId: ImageId, url: string];
 
-/** The keyword arguments of the task, in the order of the message. */
-export interface JobArguments {
-  readonly image_id: string | { readonly $oid: string };
+/** A job that was checked. */
+export interface CheckedJob {
+  readonly imageId: string | { readonly $oid: string };
   readonly url: string;
-  readonly enqueued_at: number;
-  readonly force?: true;
+  /** When it was enqueued, in milliseconds since the epoch. */
+  readonly enqueuedAtMs: number;
+  readonly force: boolean;
 }
 
 const nextMs = enqueueClock(Date.now);
 
 /**
- * Return the arguments of a job that is enqueued now. It wins over every earlier job of this process for the same image.
+ * Return a job that is enqueued now. It wins over every earlier job of this process for the same image.
  *
  * @throws {InvalidJob} The id or the URL cannot be used.
  */
-export function newJob(imageId: unknown, url: unknown, force: boolean): JobArguments {
+export function newJob(imageId: unknown, url: unknown, force: boolean): CheckedJob {
   const id = parseImageId(imageId);
   checkUrl(url);
-  const enqueuedAt = nextMs((typeof id === "string" ? id : id.$oid).toLowerCase());
-  return jobArguments(id, url, enqueuedAt, force);
+  const enqueuedAtMs = nextMs((typeof id === "string" ? id : id.$oid).toLowerCase());
+  return { imageId: id, url, enqueuedAtMs, force };
 }
 
-/** Return the arguments of a job, in the order of the message. */
-export function jobArguments(
-  imageId: JobArguments["image_id"],
-  url: string,
-  enqueuedAtMs: number,
-  force: boolean,
-): JobArguments {
-  const plain = { image_id: imageId, url, enqueued_at: enqueuedAtMs };
-  return force ? { ...plain, force: true } : plain;
+/** Return the keyword arguments of the message: compact JSON in ASCII. */
+export function argumentsJson({ imageId, url, enqueuedAtMs, force }: CheckedJob): string {
+  const id = typeof imageId === "string" ? asciiJson(imageId) : `{"$oid":"${imageId.$oid}"}`;
+  return `{"image_id":${id},"url":${asciiJson(url)},"enqueued_at":${enqueuedAtMs}${force ? ',"force":true' : ""}}`;
+}
+
+/** Return the keyword arguments as JSON for Flower and logs, without the URL's query and fragment. */
+export function describeJob({ imageId, url, enqueuedAtMs, force }: CheckedJob): string {
+  const id = typeof imageId === "string" ? readableJson(redactText(imageId)) : `{"$oid":"${imageId.$oid}"}`;
+  const shownUrl = readableJson(redactUrl(url));
+  // Flower's search by arguments reads the text as a Python literal, which has no `true`.
+  const text = `{"image_id":${id},"url":${shownUrl},"enqueued_at":${enqueuedAtMs}${force ? ',"force":1' : ""}}`;
+  return firstCharacters(text, MAX_DESCRIPTION_CHARS);
 }
 
 /**
@@ -54,7 +59,7 @@ export function jobArguments(
  *
  * @throws {InvalidJob} It has another type, is empty, has more than 1,024 characters, or contains a control character.
  */
-export function parseImageId(value: unknown): JobArguments["image_id"] {
+export function parseImageId(value: unknown): CheckedJob["imageId"] {
   const oid = objectIdOf(value);
   if (oid !== undefined) {
     if (!HEX24.test(oid)) {
@@ -67,15 +72,6 @@ export function parseImageId(value: unknown): JobArguments["image_id"] {
   }
   checkTextId(value);
   return value;
-}
-
-/** Return the arguments as JSON text for Flower and logs, without the URL's query and fragment. */
-export function describeArguments(job: JobArguments): string {
-  const { image_id, url, enqueued_at } = job;
-  const shown = { image_id: typeof image_id === "string" ? redactText(image_id) : image_id, url: redactUrl(url) };
-  // Flower's search by arguments reads the text as a Python literal, which has no `true`.
-  const text = readableJson(job.force ? { ...shown, enqueued_at, force: 1 } : { ...shown, enqueued_at });
-  return firstCharacters(text, MAX_DESCRIPTION_CHARS);
 }
 
 function objectIdOf(value: unknown): string | undefined {
