@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import sys
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pymongo
@@ -20,13 +24,15 @@ from tests.support.workers import FAST_RETRIES, FakeWorker, start_fake_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from pymongo.collection import Collection
     from xdist.remote import Producer
 
 # The settings of a worker with the bundled small model, which imports torch. Most tests need none: see `worker_log`.
 WORKER_ENV = {**SMALL_MODEL, **FAST_RETRIES, "CLIPQUEUE_PRECISION": "fp32"}
+
+# What open_clip would import in every worker although no worker needs it.
+HIDDEN = Path(__file__).parent / "support" / "hidden"
 
 Document = dict[str, Any]
 StartWorker = Callable[..., FakeWorker]
@@ -35,6 +41,25 @@ StartWorker = Callable[..., FakeWorker]
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling:
     """Choose how pytest-xdist distributes the tests; without `-n` it is not called."""
     return FileScheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Pause garbage collection while torch and all tests are imported; nothing of that is garbage, now or later."""
+    gc.disable()
+    sys.modules["transformers"] = None  # type: ignore[assignment]  # as HIDDEN does; a test may import it later
+    yield
+    del sys.modules["transformers"]
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hidden_from_workers() -> Iterator[None]:
+    """Hide what no worker's installation has from the processes that tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(HIDDEN), prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ from worker.fetch.fetcher import FetchRules, HttpFetcher
 from worker.fetch.guard import Guard
 from worker.fetch.host_limits import HostLimits
 from worker.fetch.http import GuardedAdapter
+from worker.lifecycle.garbage import nothing_is_garbage
 from worker.lifecycle.heartbeat import Heartbeat
 from worker.lifecycle.pulse import Pulse
 from worker.lifecycle.watchdog import Watchdog
@@ -124,7 +125,8 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
     broker = Broker(settings.redis_url)
     refuse_cluster(broker)
     pulse = Pulse(node, settings.health_file)
-    model = _load_model(settings) if settings.serves_images else _load_texts(settings)
+    with nothing_is_garbage():
+        model = _load_model(settings) if settings.serves_images else _load_texts(settings)
     encoder, load = model.encoder, model.load
     decoder = build_decoder(settings, encoder.spec)
     batcher = Batcher(

@@ -83,8 +83,8 @@ def bomb(coding: str, content: bytes) -> bytes:
     return head(f"Content-Encoding: {coding}", f"Content-Length: {len(content)}") + content
 
 
-ZEROS = bytes(60_000_000)
-GZIP_BOMB = gzip.compress(ZEROS)
+ZEROS = bytes(MAX_BYTES + 1)
+GZIP_BOMB = gzip.compress(ZEROS, 1)
 DRIP_S = 0.1
 
 
@@ -128,8 +128,8 @@ ROWS = {
         "too_many_bytes", head("Transfer-Encoding: chunked", "Content-Encoding: gzip"),
         b"%x\r\n" % len(GZIP_BOMB) + GZIP_BOMB + b"\r\n0\r\n\r\n",
     ),
-    "a deflate bomb": row("too_many_bytes", bomb("deflate", zlib.compress(ZEROS))),
-    "a raw deflate bomb": row("too_many_bytes", bomb("deflate", zlib.compress(ZEROS, wbits=-15))),
+    "a deflate bomb": row("too_many_bytes", bomb("deflate", zlib.compress(ZEROS, 1))),
+    "a raw deflate bomb": row("too_many_bytes", bomb("deflate", zlib.compress(ZEROS, 1, wbits=-15))),
     "a header of 100 MB": Row(endless(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 65_536), "connection_failed"),
     "headers of 100 MB": Row(endless(b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 60_000 + b"\r\n"), "connection_failed"),
     "a thousand headers": row("connection_failed", head(*[f"X-{n}: y" for n in range(1000)])),
@@ -236,9 +236,9 @@ def outcomes(hostile_worker: HostileWorker) -> Iterator[dict[str, Outcome]]:
         context = tls_context(trustme.CA(), "127.0.0.1")
         urls["an untrusted certificate"] = servers.enter_context(SocketServer(sends(good()), context)).url
         urls["HTTP instead of TLS"] = urls["cookies"].replace("http:", "https:")
-        closed = socket.create_server(("127.0.0.1", 0))
-        urls["no server on the port"] = f"http://127.0.0.1:{closed.getsockname()[1]}/"
-        closed.close()
+        deaf = servers.enter_context(socket.socket())
+        deaf.bind(("127.0.0.1", 0))  # bound but not listening: refuses connections, and no other server gets the port
+        urls["no server on the port"] = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
         for name, addresses in hostile_names.items():
             hostile_worker.names.add(name, addresses)
         yield hostile_worker.run(urls)

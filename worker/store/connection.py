@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bson.errors import BSONError
@@ -63,7 +64,7 @@ class MongoConnection:
         """Run a coroutine on the event loop and return its result.
 
         Raises:
-            StoreUnavailable: MongoDB cannot be reached, failed, or did not answer in time.
+            StoreUnavailable: MongoDB cannot be reached, failed, or did not answer before the deadline or `close`.
             StoreRefused: The document cannot be decoded.
         """
         future = asyncio.run_coroutine_threadsafe(work, self.loop)
@@ -72,6 +73,8 @@ class MongoConnection:
         except TimeoutError:
             future.cancel()
             raise StoreUnavailable(f"MongoDB did not answer within {self._call_s:g} s") from None
+        except CancelledError:
+            raise StoreUnavailable("the connection to MongoDB was closed before it answered") from None
         except PyMongoError as exc:
             raise StoreUnavailable(describe_failed_request(exc)) from None
         except BSONError as exc:
@@ -82,13 +85,21 @@ class MongoConnection:
         self.run(self._ping())
 
     def close(self) -> None:
-        """Close the connections and end the thread."""
+        """Close the connections and end the thread. A call that waits for an answer ends with StoreUnavailable."""
         if self.loop.is_closed():
             return
-        self.loop.call_soon_threadsafe(self.collection.database.client.close)
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        asyncio.run_coroutine_threadsafe(self._end(), self.loop)
         self._thread.join(self._call_s)
         self.loop.close()
+
+    async def _end(self) -> None:
+        """Cancel what still runs, such as a bulk request that nobody waits for any more, and stop the event loop."""
+        running = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        self.collection.database.client.close()
+        self.loop.stop()
 
     async def _ping(self) -> None:
         await self.collection.database.client.admin.command("ping")

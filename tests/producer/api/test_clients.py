@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import huggingface_hub
-import openai
 import pytest
 
 from producer.api.routes import huggingface
@@ -26,6 +25,7 @@ from tests.support.waiting import wait_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import openai
     import redis
 
     from producer.local.stack import Stack
@@ -46,6 +46,8 @@ def clip_api(stack: Stack, worker_log: Path) -> Iterator[Api]:
 
 
 def openai_client(api: Api, key: str = KEY) -> openai.OpenAI:
+    import openai  # noqa: PLC0415  (at the top it would be imported in every process of a test run)
+
     return openai.OpenAI(base_url=f"{api.url}/v1", api_key=key, max_retries=0, timeout=20)
 
 
@@ -76,6 +78,8 @@ def test_openai_for_python(api: Api) -> None:
 
 
 def test_openai_for_python_understands_each_error(api: Api, lonely_api: Api, images: ImageServer) -> None:
+    import openai  # noqa: PLC0415  (as above)
+
     with openai_client(api) as client:
         with pytest.raises(openai.NotFoundError) as unknown:
             client.embeddings.create(model="text-embedding-3-small", input="a")
@@ -95,6 +99,8 @@ def test_openai_for_python_understands_each_error(api: Api, lonely_api: Api, ima
 
 def test_clients_for_python_are_told_of_an_overload(stack: Stack, silent_queue: redis.Redis) -> None:
     """The queue holds a query already, and may hold one."""
+    import openai  # noqa: PLC0415  (as above)
+
     silent_queue.lpush(f"{QUERIES}:{SILENT_MODEL}", "0" * 16)
     redis_url = stack.redis_url.removesuffix("0") + "7"
     with running_api(REDIS_URL=redis_url, MONGODB_URI=stack.mongodb_uri, queries_max=1) as full:

@@ -6,19 +6,25 @@ compare the published weights.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import open_clip
 import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
 from tests.support.decoding import decoder_for
 from tests.support.pictures import PHOTOS, encoded
 from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
 from worker.encode.weights import UNTRAINED
 from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from transformers import CLIPConfig, CLIPModel
 
 Vectors = NDArray[np.float32]
 
@@ -76,11 +82,19 @@ def encoder() -> OpenClipEncoder:
 
 
 @pytest.fixture(scope="module")
-def other(encoder: OpenClipEncoder) -> CLIPModel:
+def transformers() -> ModuleType:
+    """The package, which only this module needs."""
+    import transformers  # noqa: PLC0415  (takes seconds)
+
+    return transformers
+
+
+@pytest.fixture(scope="module")
+def other(encoder: OpenClipEncoder, transformers: ModuleType) -> CLIPModel:
     """transformers' model in the configuration of `openai/clip-vit-base-patch32`, which is its default."""
-    config = CLIPConfig()
+    config = transformers.CLIPConfig()
     assert config.vision_config.hidden_act == config.text_config.hidden_act == "quick_gelu"
-    model = CLIPModel(config).eval()
+    model: CLIPModel = transformers.CLIPModel(config).eval()
     model.load_state_dict(as_transformers(encoder._model.state_dict(), config))
     return model
 
@@ -93,9 +107,9 @@ def images() -> list[Image.Image]:
 
 
 @pytest.fixture(scope="module")
-def other_pixels(images: list[Image.Image]) -> torch.Tensor:
+def other_pixels(images: list[Image.Image], transformers: ModuleType) -> torch.Tensor:
     """The images after transformers' own preprocessing."""
-    pixels: torch.Tensor = CLIPImageProcessor()(images, return_tensors="pt")["pixel_values"]
+    pixels: torch.Tensor = transformers.CLIPImageProcessor()(images, return_tensors="pt")["pixel_values"]
     return pixels
 
 

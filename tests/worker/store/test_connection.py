@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +15,7 @@ import pytest
 
 from producer.contract.errors import ConfigurationError
 from producer.documents.connection import connect_collection
+from tests.support.waiting import wait_for
 from tests.worker.store.jobs import NO_DOCUMENT, Document, failure, job, result
 from worker.errors import StoreUnavailable
 from worker.store.mongo import MongoStore
@@ -41,13 +45,45 @@ def test_an_unreachable_server_is_reported_without_the_password() -> None:
         store.close()
 
 
-def test_a_call_has_a_deadline() -> None:
-    """The server accepts the connection and does not answer."""
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """The URI of a server that accepts connections and does not answer."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        store = MongoStore(f"mongodb://127.0.0.1:{silent.getsockname()[1]}/", "images", call_s=0.1)
+        yield f"mongodb://127.0.0.1:{silent.getsockname()[1]}/"
+
+
+def test_a_call_has_a_deadline() -> None:
+    with silent_server() as uri:
+        store = MongoStore(uri, "images", call_s=0.1)
         with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.1 s"):
             store.check(job("a"), "m")
         store.close()
+
+
+def test_closing_the_store_ends_a_bulk_request_that_nobody_waits_for(caplog: pytest.LogCaptureFixture) -> None:
+    with silent_server() as uri:
+        store = MongoStore(uri, "images", call_s=0.1)
+        with pytest.raises(StoreUnavailable):
+            store.check(job("a"), "m")
+        loop = store._connection.loop
+        wait_for(lambda: len(asyncio.all_tasks(loop)) == 1, "the call to end")
+        (bulk,) = asyncio.all_tasks(loop)
+        store.close()
+    assert bulk.cancelled()
+    assert loop.is_closed()
+    del bulk
+    gc.collect()
+    assert not [record for record in caplog.records if "was destroyed but it is pending" in record.message]
+
+
+def test_closing_the_store_ends_a_call_that_waits() -> None:
+    with silent_server() as uri, ThreadPoolExecutor(1) as pool:
+        store = MongoStore(uri, "images", call_s=60.0)
+        waiting = pool.submit(store.check, job("a"), "m")
+        wait_for(lambda: len(asyncio.all_tasks(store._connection.loop)) == 2, "the call and its bulk request")
+        store.close()
+        with pytest.raises(StoreUnavailable, match="the connection to MongoDB was closed before it answered"):
+            waiting.result(30)
 
 
 @pytest.mark.parametrize(
