@@ -65,11 +65,13 @@ _PAUSES = (
     _FIRST
     + """
 let pauses = [];
+let aborting;
 const { setTimeout: original } = globalThis;
 globalThis.setTimeout = (call, ms) => {
   if (ms > 15_000 || !new Error().stack.includes("/clipqueue/")) return original(call, ms);
   pauses.push(ms);
-  return original(call, 0);
+  if (aborting !== undefined) queueMicrotask(() => aborting.abort("the caller left"));
+  return original(call, aborting === undefined ? 0 : 2 ** 30);
 };
 const run = async (name, call) => {
   pauses = [];
@@ -89,6 +91,9 @@ await run("search", (api) => api.search({ text: "a" }));
 await run("remove", (api) => api.remove("a"));
 await run("status", (api) => api.status("a"));
 await run("lost", (api) => api.status("a"));
+aborting = new AbortController();
+await run("later", (api) => api.models(aborting).catch((reason) => ({ reason })));
+aborting = undefined;
 await run("wait", (api) => api.waitFor("a", { timeoutMs: 20_000 }));
 console.log(JSON.stringify(results));
 """
@@ -131,6 +136,7 @@ def repeated(server: ScriptedServer, js_app: Path, folder: Path) -> dict[str, An
     server.add("remove", cut, refusal(404, "image_not_found"))
     server.add("status", PAGE, state("done"))
     server.add("lost", Answer(b"<html>Not Found</html>", 404))
+    server.add("later", refusal(503, "no_worker", retry_after="5"))
     server.add("wait", refusal(404, "image_not_found"), state("pending"), cut, PAGE, cut_in_the_body, state("failed"))
     results: dict[str, Any] = run_script(
         js_app, folder, _PAUSES, HOST=server.url, KEY=KEY, MODELS=json.dumps([*PASSING, *FINAL])
@@ -151,6 +157,10 @@ def test_without_such_a_time_the_pauses_grow(repeated: dict[str, Any]) -> None:
     assert len(repeated["pages"]["pauses"]) == 3
     [pause_ms] = repeated["past"]["pauses"]
     assert 125 <= pause_ms <= 250
+
+
+def test_a_pause_ends_when_the_caller_aborts(repeated: dict[str, Any]) -> None:
+    assert repeated["later"] == {"result": {"reason": "the caller left"}, "pauses": [5000]}
 
 
 def test_a_cut_connection_is_no_answer(repeated: dict[str, Any]) -> None:
@@ -228,7 +238,7 @@ results.thrown = await failure(at("hang", { ...brief, fetch: async () => { throw
 results.wait = await failure(at("hang", brief).waitFor("a", { timeoutMs: 300 }));
 results.over = await at("over").waitFor("a", { timeoutMs: 1100 });
 results.before = await aborted(at("none").models({ signal: AbortSignal.abort(reason) }));
-const running = ["hang", "body", "later", "pending"].map((name) =>
+const running = ["hang", "body", "pending"].map((name) =>
   aborted(name === "pending" ? at(name).waitFor("a", controller) : at(name).models(controller)));
 const deaf = aborted(at("hang", { fetch: never }).models(controller));
 const jobs = aborted(at("hang").enqueueMany([["a", "https://example.com/a.jpg"]], controller));
@@ -259,7 +269,6 @@ def ended(server: ScriptedServer, js_app: Path, folder: Path) -> Iterator[dict[s
     server.add("hang", hang)
     server.add("body", hang_in_the_body)
     server.add("again", refusal(503, "no_worker", retry_after="0"), hang)
-    server.add("later", refusal(503, "no_worker", retry_after="5"))
     server.add("over", state("pending"))
     server.add("pending", state("pending"))
     for name in ("none", "models", "keyless"):
@@ -291,9 +300,9 @@ def test_no_answer_in_time_names_the_host(
 
 
 def test_an_aborted_call_rejects_with_the_reason(ended: dict[str, Any], server: ScriptedServer) -> None:
-    """Before the request, while it waits for an answer, for the body, in a pause, and while it waits for a job."""
+    """Before the request, while it waits for an answer, for the body, and while it waits for a job."""
     assert ended["before"] is True
-    assert ended["during"] == [True] * 6
+    assert ended["during"] == [True] * 5
     assert server.seen["none"] == []
     assert ended["timeout"]["name"] == "TimeoutError"
 

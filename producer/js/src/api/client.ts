@@ -106,6 +106,7 @@ export class ClipqueueApi {
     const wire = numberedJobs(force);
     signal?.throwIfAborted();
     let enqueued = 0;
+    // A chunk has 1,000,000 characters of at most three bytes: far below the API's limit.
     for await (const chunk of chunksOf(jobs as Iterable<Job>, (image, url) => JSON.stringify(wire(image, url)))) {
       const call = { method: "POST", path: "/v1/images", body: `{"images":[${chunk.join()}]}` } as const;
       await answerOf<{ data: unknown }>(this.#api, "data", call, { signal });
