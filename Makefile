@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # The demo needs far less than development does; both install into the same environment.
 DEMO_INSTALLED := $(VENV)/.installed-demo
 DEV_INSTALLED := $(VENV)/.installed-dev
-# The JavaScript clients of some tests. Without npm they are skipped, and make tries again the next time.
+# The packages of the JavaScript tests. Without Node they are skipped, and make tries again the next time.
 NODE_INSTALLED := $(VENV)/node/done
 # The command ends when make ends, even if make is killed.
 TIED := $(BIN)/python producer/local/tied.py
@@ -52,11 +52,12 @@ bench: $(DEV_INSTALLED) ## Measure speed and memory side by side with references
 fuzz: $(DEV_INSTALLED) ## Fuzz the code that parses untrusted input: SECONDS (60) for each of four targets
 	@$(TIED) $(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)
 
-docs: $(DEV_INSTALLED) ## Regenerate the generated parts of docs: settings, diagram, demo, page, benchmark table
+docs: $(NODE_INSTALLED) ## Regenerate the generated parts of docs: settings, diagram, demo, pages, benchmark table
 	@$(BIN)/python -m tests.support.settings_page
 	@$(BIN)/python -m tests.support.draw_flow
 	@$(BIN)/python -m tests.support.record_demo
 	@$(BIN)/python -m tests.support.draw_page
+	@$(BIN)/python -m tests.support.runtimes
 	@$(BIN)/python -m tests.bench.results
 
 lock: $(DEV_INSTALLED) ## Write requirements.lock, the versions that the image installs, from what is installed here

@@ -77,10 +77,11 @@ def bare_environment() -> dict[str, str]:
 
 
 def files_in(root: Path, folder: str) -> set[Path]:
+    """Return the files of a package. The JavaScript package, which is a package of its own, is left out."""
     return {
         path.relative_to(root)
         for path in (root / folder).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and (root / "producer" / "js") not in path.parents
     }
 
 

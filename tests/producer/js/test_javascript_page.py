@@ -1,4 +1,4 @@
-"""The code of docs/javascript.md works."""
+"""The JavaScript of docs/javascript.md, of the README and of docs/contract.md works."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pymongo
+import pytest
 
 from tests.support.api import KEY, running_api
 from tests.support.pictures import small_jpeg
-from tests.support.queued import queued_ids
+from tests.support.queued import accepted_jobs, queued_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +22,14 @@ if TYPE_CHECKING:
     from producer.local.stack import Stack
     from tests.support.servers import ImageServer
 
-PAGE = (Path(__file__).parents[3] / "docs" / "javascript.md").read_text()
-ENQUEUE, ENQUEUE_MANY, API = re.findall(r"```js\n(.*?)```", PAGE, re.DOTALL)
+ROOT = Path(__file__).parents[3]
+
+
+def programs_of(page: str) -> list[str]:
+    return re.findall(r"```js\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+ENQUEUE, ENQUEUE_MANY, API = programs_of("docs/javascript.md")
 # What the page takes for granted: the backend's collection, and one of its documents.
 BACKEND = """
 import { MongoClient } from "mongodb";
@@ -61,3 +68,14 @@ def test_the_code_that_calls_the_api_works(
     collection.delete_one({"_id": "photo-1"})
     assert (status, dim) == ("done", 48)
     assert hits >= 1
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/contract.md"])
+def test_a_worker_accepts_the_job_of_another_page(
+    page: str, run_js: Callable[..., Any], redis_url: str, queue: redis.Redis
+) -> None:
+    [program] = [code for code in programs_of(page) if code.startswith("import")]
+    run_js(f"{program}\nconsole.log('{{}}'); process.exit();", REDIS_URL=redis_url)
+    [job] = accepted_jobs(queue)
+    assert job.keys() == {"image_id", "url", "enqueued_at"}
+    assert (job["image_id"], job["url"]) == ("photo-1", "https://example.com/cat.jpg")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 import subprocess
@@ -23,12 +22,6 @@ import * as esm from "clipqueue";
 const cjs = createRequire(import.meta.url)("clipqueue");
 console.log(JSON.stringify([Object.keys(esm).sort(), Object.keys(cjs).sort()]));
 """
-# A backend that enqueues by REST, as a bundler for an edge function sees it.
-_OVER_REST = """
-import { EmbeddingClient } from "clipqueue";
-export const client = EmbeddingClient.fromEnv();
-"""
-_MAX_BUNDLE_BYTES = 6144
 _STRICT = {
     "strict": True,
     "exactOptionalPropertyTypes": True,
@@ -97,15 +90,6 @@ def test_the_code_needs_nothing_of_node(package: Path) -> None:
             path
         )
         assert not re.search(r"\bBuffer\b|\bnode:|\b__dirname\b", code), path
-
-
-def test_the_bundle_of_an_edge_function_is_small(js_app: Path, tmp_path: Path) -> None:
-    (tmp_path / "node_modules").symlink_to(js_app / "node_modules")
-    (tmp_path / "edge.js").write_text(_OVER_REST)
-    code = call(js_app, "esbuild", "--bundle", "--minify", "--format=esm", "edge.js", cwd=tmp_path)
-    size = len(gzip.compress(code.encode(), 9))
-    assert size < _MAX_BUNDLE_BYTES, size
-    assert "UPSTASH_REDIS_REST_URL" in code
 
 
 def test_a_machine_without_node_is_told_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
