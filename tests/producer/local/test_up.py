@@ -101,9 +101,10 @@ def test_up_ends_and_names_a_part_that_has_ended() -> None:
 
 
 def test_up_ends_with_the_reason_of_a_worker_that_does_not_start() -> None:
-    done = run("up", **{**ENV, "CLIP_PRETRAINED": "/no/such/weights.pt"})
+    """`tests/worker/test_start.py` shows why a worker does not start."""
+    done = run("up", **{**ENV, "CLIPQUEUE_DEVICE": "cuda:one"})
     assert done.returncode == 1
-    assert "cannot be loaded, so this worker does not start" in done.stderr
+    assert "CLIPQUEUE_DEVICE" in done.stderr
     assert "clipqueue: worker has ended (exit code 1)" in done.stderr
 
 
