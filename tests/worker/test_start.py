@@ -108,7 +108,7 @@ def test_a_worker_that_is_process_1_stops_on_sigterm(own: Stack, tmp_path: Path)
         wait_for(lambda: " ready." in log.read_text(), "the worker to be ready")
         children = Path(f"/proc/{unshared.pid}/task/{unshared.pid}/children").read_text().split()
         os.kill(int(children[0]), signal.SIGTERM)
-        assert unshared.wait(30) == 0
+        assert unshared.wait(60) == 0
     finally:
         unshared.kill()
         unshared.wait()

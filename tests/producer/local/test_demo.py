@@ -41,7 +41,7 @@ def test_a_demo_embeds_each_url_once_serves_the_page_and_exits_with_1_if_one_fai
         assert lines[-1], demo.communicate()
     assert requests.get(page[1] + "/v1/overview", timeout=30).json()["images"]["failed"] == 2
     demo.send_signal(signal.SIGINT)
-    demo.communicate(timeout=60)
+    demo.communicate(timeout=120)
     shown = "".join(lines)
     assert demo.returncode == 1
     assert "0 of 2 done" in shown

@@ -36,7 +36,7 @@ def assert_stopped_by(number: signal.Signals, up: Up) -> None:
     """Stop `clipqueue up` by a signal, and check that no process of it is left."""
     processes = psutil.Process(up.process.pid).children(recursive=True)
     up.process.send_signal(number)
-    _, errors = up.process.communicate(timeout=60)
+    _, errors = up.process.communicate(timeout=120)
     assert up.process.returncode == 0
     assert "stopped" in errors
     assert not any(is_open(port) for port in up.ports())
@@ -76,7 +76,7 @@ def test_a_second_signal_does_not_interrupt_the_stop(by: signal.Signals) -> None
     with run_up("--no-worker") as up:
         up.process.send_signal(by)
         up.process.send_signal(signal.SIGINT)
-        up.process.communicate(timeout=60)
+        up.process.communicate(timeout=120)
         assert up.process.returncode == 0
         assert not any(is_open(port) for port in up.ports())
 
@@ -94,7 +94,7 @@ def test_up_ends_and_names_a_part_that_has_ended() -> None:
     with run_up("--no-worker") as up:
         with up.redis() as client:
             os.kill(client.info()["process_id"], signal.SIGKILL)
-        _, errors = up.process.communicate(timeout=60)
+        _, errors = up.process.communicate(timeout=120)
         assert up.process.returncode == 1
         assert "clipqueue: redis has ended (exit code -9)" in errors
         assert not any(is_open(port) for port in up.ports())
@@ -130,4 +130,4 @@ def test_up_uses_the_given_port_and_folder(tmp_path: Path) -> None:
                 assert client.llen("images") == expected
                 client.lpush("images", "kept")
             up.process.terminate()
-            up.process.communicate(timeout=60)
+            up.process.communicate(timeout=120)

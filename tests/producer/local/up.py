@@ -62,7 +62,7 @@ def run_up(*options: str, until: str = "ready", env: dict[str, str] | None = Non
         yield Up(process, exports, "".join(pages))
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
 
 
 def is_open(port: int) -> bool:
