@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # The settings of a worker with the bundled small model, which imports torch. Most tests need none: see `worker_log`.
 WORKER_ENV = {**SMALL_MODEL, **FAST_RETRIES, "CLIPQUEUE_PRECISION": "fp32"}
 
-# What open_clip would import in every worker although no worker needs it.
+# In this folder, packages are missing that open_clip would import in every worker although no worker needs them.
 HIDDEN = Path(__file__).parent / "support" / "hidden"
 
 Document = dict[str, Any]
@@ -45,21 +45,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileSch
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Pause garbage collection while torch and all tests are imported; nothing of that is garbage, now or later."""
+    """Import torch and all tests, without garbage collection: nothing of that is garbage, now or later."""
+    # For the processes that tests start; in this one, a test may import it later.
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(HIDDEN), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    sys.modules["transformers"] = None  # type: ignore[assignment]
     gc.disable()
-    sys.modules["transformers"] = None  # type: ignore[assignment]  # as HIDDEN does; a test may import it later
     yield
     del sys.modules["transformers"]
     gc.freeze()
     gc.enable()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _hidden_from_workers() -> Iterator[None]:
-    """Hide what no worker's installation has from the processes that tests start."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(HIDDEN), prepend=os.pathsep)
-        yield
 
 
 @pytest.fixture(scope="session")

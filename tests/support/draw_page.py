@@ -51,7 +51,7 @@ def _demo_page() -> Iterator[str]:
         yield next(found[0] for line in demo.stdout if (found := re.findall(r"Search page: (\S+)", line)))
     finally:
         demo.terminate()
-        demo.communicate(timeout=60)
+        demo.communicate(timeout=120)
 
 
 def _screenshot(browser: Browser, url: str, name: str) -> bytes:

@@ -25,7 +25,7 @@ class Blocked:
 
     def duplicates(self, *_: Any) -> Any:
         self.began.set()
-        self.goes_on.wait(20)
+        self.goes_on.wait(60)
         return iter(())
 
 

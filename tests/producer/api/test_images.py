@@ -142,7 +142,7 @@ def test_a_job_that_runs_does_not_bring_a_deleted_vector_back(
     downloading, deleted = threading.Event(), threading.Event()
     url = images.add("/slow.jpg", _Held(downloading, deleted, small_jpeg(9)))
     api.post("/v1/images", json={"id": new_id, "url": url})
-    assert downloading.wait(30)
+    assert downloading.wait(60)
     assert api.request("DELETE", f"/v1/images/{new_id}").status_code == 204
     deleted.set()
     marker = f"{new_id}-after"
@@ -234,5 +234,5 @@ class _Held(Answer):
     def __getattribute__(self, name: str) -> Any:
         if name == "status":
             self._asked.set()
-            self._allowed.wait(30)
+            self._allowed.wait(60)
         return super().__getattribute__(name)

@@ -25,7 +25,7 @@ def test_it_answers_until_it_is_stopped(stack: Stack) -> None:
         refused = requests.get(url + "/v1/models?secret", timeout=20)
         assert refused.status_code == 401
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=60)
+        _, log = process.communicate(timeout=120)
     assert process.returncode in {0, -signal.SIGTERM}
     assert "/healthz" not in log, "a platform asks every few seconds"
     assert "GET /v1/models 401" in log
@@ -53,6 +53,6 @@ def test_a_port_in_use_is_said(stack: Stack) -> None:
         port = str(other.getsockname()[1])
         env = {**stack.environment(), "CLIPQUEUE_API_PORT": port}
         with start([*COMMAND, "serve"], env) as process:
-            _, log = process.communicate(timeout=60)
+            _, log = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "address already in use" in log

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import requests
 
 from producer.local.demo import QUERIES
-from tests.producer.local.up import ENV, WITHOUT_MODEL, is_open, run_up
+from tests.producer.local.up import FAKE_ENV, WITHOUT_MODEL, is_open, run_up
 from tests.support.commands import COMMAND, complete, invoke, start
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def test_a_demo_embeds_and_finds_all_samples_beside_another_stack() -> None:
 def test_a_demo_embeds_each_url_once_serves_the_page_and_exits_with_1_if_one_fails(images: ImageServer) -> None:
     """The shell's settings for other workers have no effect, and rich does not interpret `[bold]` in a URL."""
     url = images.add("/photo.jpg", b"not a photo")
-    env = {**ENV, "CLIPQUEUE_COLLECTION": "elsewhere", "CLIPQUEUE_FETCH_PORTS": "443"}
+    env = {**FAKE_ENV, "CLIPQUEUE_COLLECTION": "elsewhere", "CLIPQUEUE_FETCH_PORTS": "443"}
     demo = start([*COMMAND, "demo", "--open", url, url, images.url + "/[bold].jpg?sig=secret"], env)
     assert demo.stdout is not None
     lines: list[str] = []
@@ -41,7 +41,7 @@ def test_a_demo_embeds_each_url_once_serves_the_page_and_exits_with_1_if_one_fai
         assert lines[-1], demo.communicate()
     assert requests.get(page[1] + "/v1/overview", timeout=30).json()["images"]["failed"] == 2
     demo.send_signal(signal.SIGINT)
-    demo.communicate(timeout=60)
+    demo.communicate(timeout=120)
     shown = "".join(lines)
     assert demo.returncode == 1
     assert "0 of 2 done" in shown

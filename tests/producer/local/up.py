@@ -6,6 +6,7 @@ import os
 import re
 import socket
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
+FAKE_MODEL = Path(__file__).parents[2] / "support" / "fake_model"
 ENV = {**os.environ, **SMALL_MODEL, "CLIPQUEUE_PRECISION": "fp32", "COLUMNS": "140"}
+# For commands whose model is not the subject: their worker has the fake encoder.
+FAKE_ENV = {**ENV, "PYTHONPATH": os.pathsep.join([str(FAKE_MODEL), ENV["PYTHONPATH"]])}
 WITHOUT_MODEL = {key: value for key, value in ENV.items() if key not in SMALL_MODEL}
 
 
@@ -58,7 +62,7 @@ def run_up(*options: str, until: str = "ready", env: dict[str, str] | None = Non
         yield Up(process, exports, "".join(pages))
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
 
 
 def is_open(port: int) -> bool:

@@ -49,7 +49,7 @@ def test_a_job_enqueued_while_a_page_waits_is_newer(
         queue.delete("images")
         wait_for(lambda: queued_ids(queue) == ["second"], "the second")
         assert queued_kwargs(queue)[0]["enqueued_at"] < backend_enqueues_at
-        assert "waiting: the queue is full" in backfill.communicate(timeout=30)[1]
+        assert "waiting: the queue is full" in backfill.communicate(timeout=120)[1]
     finally:
         backfill.kill()
 
@@ -98,7 +98,7 @@ def test_after_ctrl_c_the_same_command_continues(
     # Not until the queue is full: the command may not have counted its last jobs by then.
     assert any("waiting: the queue is full" in line for line in backfill.stderr)
     backfill.send_signal(signal.SIGINT)
-    assert "stopped after 10 jobs; the same command continues" in backfill.communicate(timeout=30)[1]
+    assert "stopped after 10 jobs; the same command continues" in backfill.communicate(timeout=120)[1]
     assert backfill.returncode == 1
     assert invoke("backfill", *FIELD, **env).returncode == 0
     assert sorted(queued_ids(queue)) == sorted(ids)
@@ -171,7 +171,7 @@ def test_a_backfill_ends_if_redis_lost_its_checkpoint(
     backfill = start_backfill(env, "--max-queued", "10")
     wait_for(lambda: queue.llen("images") == 10, "a full queue")
     queue.flushdb()
-    assert "start it again" in backfill.communicate(timeout=30)[1]
+    assert "start it again" in backfill.communicate(timeout=120)[1]
     assert invoke("backfill", *FIELD, **env).returncode == 0
     assert sorted(queued_ids(queue)) == sorted(ids)
 

@@ -63,13 +63,13 @@ def test_after_ctrl_c_the_same_command_watches_again(
         assert watching.stdout is not None
         assert watching.stdout.readline().startswith("enqueued ")
         watching.send_signal(signal.SIGINT)
-        assert "the jobs continue" in watching.communicate(timeout=30)[1]
+        assert "the jobs continue" in watching.communicate(timeout=120)[1]
         watching = start_backfill(env, "--watch", *limit)
         shop.update_many(
             {"_id": {"$ne": "p-0"}}, {"$set": {"embedding_job": {**done(), "enqueued_at": bson_date(T * 2)}}}
         )
         shop.delete_one({"_id": "p-0"})
-        output, _ = watching.communicate(timeout=30)
+        output, _ = watching.communicate(timeout=120)
         assert watching.returncode == 0
         assert output.splitlines()[0].split()[0] == "done"
         shop.update_many({}, {"$unset": {"embedding_job": 1}})

@@ -78,7 +78,7 @@ def test_it_sweeps_repeatedly_until_a_signal_stops_it(
         shop.insert_one({"_id": "third", "embedding_job": pending()})  # once it is queued, the second was reported
         wait_for(lambda: queued_ids(queue) == ["first", "second", "third"], "the third document")
         sweeping.send_signal(number)
-        output, errors = sweeping.communicate(timeout=30)
+        output, errors = sweeping.communicate(timeout=120)
     finally:
         sweeping.kill()
     assert sweeping.returncode == 0
@@ -99,7 +99,7 @@ def test_sweeping_continues_after_an_outage(shop: Collection[Document], stack: S
             assert sweeping.stdout is not None
             assert sweeping.stdout.readline().startswith("queued again: 1,")
             sweeping.terminate()
-            assert sweeping.communicate(timeout=30)[1] == "", "once"
+            assert sweeping.communicate(timeout=120)[1] == "", "once"
         finally:
             sweeping.kill()
     assert sweeping.returncode == 0

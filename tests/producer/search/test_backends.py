@@ -109,17 +109,17 @@ def test_searches_go_on_while_one_looks_for_the_index(
 
     def look(_: SearchIndexes) -> None:
         looks.set()
-        assert may_end.wait(30)
+        assert may_end.wait(60)
 
     monkeypatch.setattr(SearchIndexes, "find", look)
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(search.search, RED)
-        assert looks.wait(30)
+        assert looks.wait(60)
         try:
             assert [hit.image_id for hit in search.search(RED).hits] == ["p"]
         finally:
             may_end.set()
-        assert first.result(30).backend == SCAN
+        assert first.result(60).backend == SCAN
 
 
 def test_an_index_that_is_built_and_too_many_images_for_a_scan(

@@ -117,11 +117,11 @@ def test_one_message_costs_two_commands(connection: Any, delivered: list[Any], q
     scripts.take(queue, "elsewhere", [], 0)  # Redis knows the script from now on
     before = count_commands(queue)
     enqueue(queue, 1)
-    connection.drain_events(timeout=5)
+    connection.drain_events(timeout=30)
     assert ids(delivered) == ["image-0"]
     assert count_commands(queue) - before <= 2
     enqueue(queue, 1)
-    connection.drain_events(timeout=5)
+    connection.drain_events(timeout=30)
     assert count_commands(queue) - before <= 4
 
 
@@ -263,7 +263,7 @@ def test_messages_that_cannot_be_delivered_are_requeued(
     monkeypatch.setattr(connection.transport, "_deliver", deliver)
     enqueue(queue, SLOTS)
     with pytest.raises(RuntimeError):
-        connection.drain_events(timeout=5)
+        connection.drain_events(timeout=30)
     consumption.deliveries.flush(queue)
     assert len(delivered) == 3
     assert queue.llen("images") == SLOTS - 3
@@ -284,7 +284,7 @@ def test_messages_are_requeued_if_the_reply_to_their_script_is_lost(
     with monkeypatch.context() as patch:
         patch.setattr(scripts, "take", take)
         with pytest.raises(redis_client.ConnectionError):
-            connection.drain_events(timeout=5)
+            connection.drain_events(timeout=30)
     assert queue.hlen("unacked") == 1
     connection.transport._flush()
     assert (queue.llen("images"), queue.hlen("unacked"), delivered) == (1, 0, [])

@@ -38,7 +38,7 @@ class GatedEncoder:
         values = [int(value) for value in batch[:, 0, 0, 0]]
         self.batches.append(values)
         self.busy.release()
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         if POISON in values:
             raise RuntimeError("the model cannot encode this")
         special = {NOT_FINITE: (np.nan, 1), ZERO: (0, 0)}
@@ -64,7 +64,7 @@ def run(encoder: GatedEncoder) -> Iterator[Callable[[list[int]], list[Embedded |
 
     def embed(values: list[int]) -> list[Embedded | Exception]:
         first = pool.submit(attempt, values[0])
-        assert encoder.busy.acquire(timeout=10)
+        assert encoder.busy.acquire(timeout=60)
         others = [pool.submit(attempt, value) for value in values[1:]]
         wait_for(lambda: len(batcher._waiting) == len(others), "all others to wait")
         encoder.gate.set()
@@ -145,7 +145,7 @@ class SmallEncoder(GatedEncoder):
     def encode(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         if len(batch) > 3 or (batch[:, 0, 0, 0] == POISON).any():
             self.busy.release()
-            assert self.gate.wait(10)
+            assert self.gate.wait(60)
             raise OutOfMemory("no room")
         return super().encode(batch)
 
@@ -169,7 +169,7 @@ def test_the_batches_grow_again_when_the_memory_is_free(monkeypatch: pytest.Monk
         with batcher._changed:
             batcher._waiting.extend(requests)
             batcher._changed.notify_all()
-        assert all(request.future.result(10) for request in requests)
+        assert all(request.future.result(60) for request in requests)
     batcher.close()
     assert [len(batch) for batch in encoder.batches] == [2, 2, 4]
 
@@ -201,7 +201,7 @@ def test_each_running_call_has_its_own_number(encoder: GatedEncoder) -> None:
     with ThreadPoolExecutor(3) as pool:
         waiting = [pool.submit(batcher.embed, pixels(value)) for value in (1, 2, 3)]
         for _ in range(2):
-            assert encoder.busy.acquire(timeout=10)
+            assert encoder.busy.acquire(timeout=60)
         assert batcher.running_calls == {0, 1}
         assert len(encoder.batches) == 2
         encoder.gate.set()

@@ -113,7 +113,7 @@ def batcher_of() -> Iterator[Callable[[Encoder], Batcher]]:
 def test_a_batch_without_enough_memory_is_halved_and_the_process_lives(error: Exception, batcher_of: BatcherOf) -> None:
     encoder = Encoder(error, limit=2)
     batcher = batcher_of(encoder)
-    assert all(len(request.future.result(10).vector) == 2 for request in encoder.requests)
+    assert all(len(request.future.result(60).vector) == 2 for request in encoder.requests)
     assert encoder.sizes == [8, 4, 2, 2, 4, 2, 2]
     assert batcher._batch_size.current == 2
     assert not batcher.is_broken
@@ -134,7 +134,7 @@ def test_an_error_that_says_nothing_about_the_device_is_left_alone(error: Runtim
     assert classify(error) is None
     encoder = Encoder(error, limit=1)
     batcher = batcher_of(encoder)
-    assert all(len(request.future.result(10).vector) == 2 for request in encoder.requests)
+    assert all(len(request.future.result(60).vector) == 2 for request in encoder.requests)
     assert encoder.sizes == [8, *[1] * 8], "the images are tried one by one"
     assert batcher._batch_size.current == 8
     assert not batcher.is_broken

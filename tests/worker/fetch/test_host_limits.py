@@ -28,14 +28,14 @@ def test_a_busy_host_requeues_the_job_and_does_not_hold_up_others(
     def hold(connection: socket.socket) -> None:
         connection.recv(65_536)
         has_arrived.set()
-        release.wait(10)
+        release.wait(60)
         connection.sendall(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
 
     fetcher = make_fetcher(per_host=1)
     with SocketServer(hold) as server:
         first = threading.Thread(target=fetcher.fetch, args=(server.url,))
         first.start()
-        assert has_arrived.wait(10)
+        assert has_arrived.wait(60)
         with pytest.raises(errors.HostBusy, match="CLIPQUEUE_FETCH_PER_HOST"):
             fetcher.fetch(server.url)
         assert fetcher.fetch(images.add("/a.jpg", b"image")) == b"image"

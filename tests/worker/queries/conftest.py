@@ -54,7 +54,7 @@ class Gated:
 
     def encode(self, batch: Any, /) -> NDArray[np.float32]:
         self.batches.append(len(batch))
-        assert self.gate.wait(30)
+        assert self.gate.wait(60)
         if self.error:
             raise self.error
         vectors: NDArray[np.float32] = self._encoder.encode(batch)

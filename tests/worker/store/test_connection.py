@@ -83,7 +83,7 @@ def test_closing_the_store_ends_a_call_that_waits() -> None:
         wait_for(lambda: len(asyncio.all_tasks(store._connection.loop)) == 2, "the call and its bulk request")
         store.close()
         with pytest.raises(StoreUnavailable, match="the connection to MongoDB was closed before it answered"):
-            waiting.result(30)
+            waiting.result(60)
 
 
 @pytest.mark.parametrize(
