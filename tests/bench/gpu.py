@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import open_clip
@@ -116,7 +116,7 @@ def _round(bench: Bench, uris: Sequence[str]) -> Iterator[tuple[tuple[int, tuple
 def _images_per_s(bench: Bench, uris: Sequence[str], size: tuple[int, int], images: int) -> float:
     url = bench.photos_at(size)
     with ExitStack() as on_exit:
-        clients = [on_exit.enter_context(pymongo.MongoClient(uri)) for uri in uris]
+        clients = [on_exit.enter_context(pymongo.MongoClient[dict[str, Any]](uri)) for uri in uris]
         collections = [client["clipqueue"][DEFAULT_COLLECTION] for client in clients]
         for collection in collections:
             collection.delete_many({})
