@@ -99,11 +99,11 @@ class OpenClipEncoder:
         self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std, device=self.device).view(1, 3, 1, 1) * 255
         self._model = self._on_device(lambda: model.to(self.device))
-        self.dim = int(self._on_device(lambda: self._run_noise(self._model, 1)).shape[1])
+        self.dim = int(self._on_device(lambda: self._noise_run(1)(self._model)).shape[1])
         self.batch_size = config.load.largest_batch(self.threads) if self._has_images else 1
         if config.precision == "auto" and self._has_images:
             self.batch_size = self._fit_batch(config.load)
-        cast = cast_model(self._model, config.precision, self.device, self._run_noise, self.batch_size)
+        cast = cast_model(self._model, config.precision, self.device, self._noise_run, self.batch_size)
         self._model, self.precision, self.precision_reason = cast.model, cast.precision, cast.reason
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -208,11 +208,16 @@ class OpenClipEncoder:
             return images.pin_memory().to(self.device, non_blocking=True)
         return images.to(self.device)
 
-    def _run_noise(self, model: Any, size: int) -> NDArray[np.float32]:
-        if self._has_images:
-            return self._run(model, self._noise(size))
+    def _noise_run(self, size: int) -> Callable[[Any], NDArray[np.float32]]:
+        """Make a batch of noise, and return a function that runs a model on it."""
+        if not self._has_images:
+            return partial(self._run_tokens, self._tokenizer(["a"] * size))
+        pixels = self._noise(size)
+        return lambda model: self._run(model, pixels)
+
+    def _run_tokens(self, tokens: torch.Tensor, model: Any) -> NDArray[np.float32]:
         with torch.inference_mode(), current_device(self.device):
-            return _normalize(model.encode_text(self._tokenizer(["a"] * size).to(self.device)))
+            return _normalize(model.encode_text(tokens.to(self.device)))
 
     def _noise(self, size: int) -> NDArray[np.uint8]:
         shape = (size, self.spec.height, self.spec.width, 3)

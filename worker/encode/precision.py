@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Run = Callable[[Any, int], NDArray[np.float32]]
+    Run = Callable[[Any], NDArray[np.float32]]
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _RUNS = 4  # the first one also warms up
@@ -65,21 +65,22 @@ class _Measured:
     cosine: float
 
 
-def cast_model(model: Any, wanted: str, device: str, run: Run, batch_size: int) -> CastModel:
+def cast_model(model: Any, wanted: str, device: str, prepare: Callable[[int], Run], batch_size: int) -> CastModel:
     """Cast the model's weights; for `auto`, choose between fp32 and half the bits.
 
     Args:
         model: The model in fp32, on its device.
         wanted: `fp32`, `bf16`, `fp16` or `auto`.
         device: Where the model is, such as `cuda:1`.
-        run: Returns the vectors of so many images, always the same ones, from the model that it is given.
+        prepare: Makes so many images, always the same ones, and returns a function that runs a model on them. On a GPU,
+            making them takes longer than running the model, so it must not be measured.
         batch_size: The number of images in a batch of the worker.
     """
     if wanted != "auto":
         return CastModel(model.to(_DTYPES[wanted]), wanted, f"CLIPQUEUE_PRECISION={wanted}")
     half = half_precision(device)
     for size in halvings(batch_size):
-        if cast := _choose(model, half, run, size, is_gpu=device.startswith("cuda")):
+        if cast := _choose(model, half, prepare, size, is_gpu=device.startswith("cuda")):
             return cast
     return CastModel(model, "fp32", f"there is too little memory to measure {half} beside it")
 
@@ -99,11 +100,11 @@ def prefers_half(fp32_s: float, half_s: float, *, is_gpu: bool) -> bool:
     return half_s <= fp32_s * _NOISE if is_gpu else half_s * _NOISE < fp32_s
 
 
-def _choose(model: Any, half: str, run: Run, size: int, *, is_gpu: bool) -> CastModel | None:
+def _choose(model: Any, half: str, prepare: Callable[[int], Run], size: int, *, is_gpu: bool) -> CastModel | None:
     """Return the model in the better precision; None if the memory does not suffice for two models and this batch."""
     try:
         half_model = call_on_device(lambda: copy.deepcopy(model).to(_DTYPES[half]))
-        measured = call_on_device(lambda: _measure(model, half_model, run, size))
+        measured = call_on_device(lambda: _measure(model, half_model, prepare(size)))
     except OutOfMemory:
         return None
     times = f"a batch of {size} takes {measured.fp32_s * 1e3:.1f} ms in fp32, {measured.half_s * 1e3:.1f} ms in {half}"
@@ -114,11 +115,11 @@ def _choose(model: Any, half: str, run: Run, size: int, *, is_gpu: bool) -> Cast
     return CastModel(model, "fp32", f"measured: {times}")
 
 
-def _measure(fp32: Any, half: Any, run: Run, size: int) -> _Measured:
+def _measure(fp32: Any, half: Any, run: Run) -> _Measured:
     fp32_times, half_times = [], []
     for _ in range(_RUNS):
-        fp32_s, expected = _timed(run, fp32, size)
-        half_s, vectors = _timed(run, half, size)
+        fp32_s, expected = _timed(run, fp32)
+        half_s, vectors = _timed(run, half)
         fp32_times.append(fp32_s)
         half_times.append(half_s)
         # A CPU without instructions for bf16 takes many seconds.
@@ -127,7 +128,7 @@ def _measure(fp32: Any, half: Any, run: Run, size: int) -> _Measured:
     return _Measured(min(fp32_times), min(half_times), float((expected * vectors).sum(axis=1).min()))
 
 
-def _timed(run: Run, model: Any, size: int) -> tuple[float, NDArray[np.float32]]:
+def _timed(run: Run, model: Any) -> tuple[float, NDArray[np.float32]]:
     start = time.perf_counter()
-    vectors = run(model, size)
+    vectors = run(model)
     return time.perf_counter() - start, vectors

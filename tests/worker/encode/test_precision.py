@@ -12,6 +12,8 @@ from worker.encode.precision import cast_model, half_precision, prefers_half
 from worker.errors import OutOfMemory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 
@@ -37,7 +39,10 @@ def test_an_old_gpu_computes_in_fp16(
 
 
 class Runs:
-    """Runs a model of one layer. By the clock of this class, an image takes 1 s in fp32 and `half_s` in bf16."""
+    """Runs a model of one layer. By the clock of this class, an image takes 1 s in fp32 and `half_s` in bf16.
+
+    To make the images takes 100 s, as it takes longer than to run a model on a GPU.
+    """
 
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, limit: int = 1000, vector: float = 1.0, half_s: float = 0.1
@@ -46,7 +51,11 @@ class Runs:
         self._now_s, self._limit, self._vector, self._half_s = 0.0, limit, vector, half_s
         monkeypatch.setattr("worker.encode.precision.time.perf_counter", lambda: self._now_s)
 
-    def __call__(self, model: Any, size: int) -> NDArray[np.float32]:
+    def __call__(self, size: int) -> Callable[[Any], NDArray[np.float32]]:
+        self._now_s += 100.0
+        return lambda model: self._run(model, size)
+
+    def _run(self, model: Any, size: int) -> NDArray[np.float32]:
         self.sizes.append(size)
         if size > self._limit:
             raise RuntimeError("CUDA error: out of memory")
@@ -88,8 +97,8 @@ def test_with_little_memory_a_smaller_batch_is_measured(monkeypatch: pytest.Monk
 
 
 def test_a_given_precision_is_not_measured() -> None:
-    def run(*_: Any) -> NDArray[np.float32]:
+    def prepare(_: int) -> Callable[[Any], NDArray[np.float32]]:
         raise OutOfMemory
 
-    cast = cast_model(torch.nn.Linear(2, 2), "fp16", "cpu", run, 16)
+    cast = cast_model(torch.nn.Linear(2, 2), "fp16", "cpu", prepare, 16)
     assert (cast.precision, next(cast.model.parameters()).dtype) == ("fp16", torch.float16)
