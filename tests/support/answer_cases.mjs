@@ -1,14 +1,11 @@
 // Answers questions of tests/support/contract_cases.py: a list of jobs on each line of the input, a list of answers on
-// each line of the output.
+// each line of the output. It is bundled with the sources of the package, which do not export these functions.
 import { createInterface } from "node:readline";
-import { pathToFileURL } from "node:url";
+import { parseImageId } from "clipqueue-source/contract/job.ts";
+import { messageText } from "clipqueue-source/contract/message.ts";
+import { checkUrl, redactText, redactUrl } from "clipqueue-source/contract/urls.ts";
 
-const [folder, fixedText] = process.argv.slice(2);
-const fixed = JSON.parse(fixedText);
-const contract = (name) => import(pathToFileURL(`${folder}/dist/esm/contract/${name}.js`));
-const [{ parseImageId }, { messageText }, { checkUrl, redactText, redactUrl }] = await Promise.all(
-  ["job", "message", "urls"].map(contract),
-);
+const fixed = JSON.parse(process.argv[2]);
 
 function answer({ image_id, url, force }) {
   const shown = { url: redactUrl(url), text: redactText(url) };

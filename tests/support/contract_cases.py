@@ -13,6 +13,7 @@ from producer.contract.errors import InvalidJob
 from producer.contract.job import ImageJob, parse_image_id
 from producer.contract.message import message_bytes
 from producer.contract.urls import redact_text, redact_url
+from tests.support.js_package import bundle_source
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -61,12 +62,12 @@ class JavaScriptContract:
     """Answers by the JavaScript package, in one process of Node.
 
     Args:
-        package: The folder of the package.
-        node: The program.
+        folder: A folder for the program.
     """
 
-    def __init__(self, package: Path, node: str = "node") -> None:
-        command = [node, str(_ANSWER), str(package), json.dumps(FIXED)]
+    def __init__(self, folder: Path) -> None:
+        program = bundle_source(_ANSWER, folder)
+        command = ["node", str(program), json.dumps(FIXED)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def answer(self, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:

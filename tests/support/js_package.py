@@ -8,6 +8,8 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+from tests.support.node_packages import node_modules
+
 SOURCE = Path(__file__).parents[2] / "producer" / "js"
 
 
@@ -32,3 +34,20 @@ def install_package(app: Path, modules: Path) -> None:
     with tarfile.open(archive) as packed:
         packed.extractall(app / "unpacked", filter="data")
     (app / "unpacked" / "package").rename(app / "node_modules" / "clipqueue")
+
+
+def bundle_source(program: Path, folder: Path) -> Path:
+    """Return a program together with the package's sources that it imports from `clipqueue-source/`."""
+    bundled = folder / program.name
+    command = [
+        str(node_modules() / ".bin" / "esbuild"),
+        str(program),
+        "--bundle",
+        "--platform=node",
+        "--format=esm",
+        f"--alias:clipqueue-source={SOURCE / 'src'}",
+        f"--outfile={bundled}",
+        "--log-level=warning",
+    ]
+    subprocess.run(command, check=True, timeout=60)
+    return bundled

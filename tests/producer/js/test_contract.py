@@ -20,7 +20,6 @@ from tests.support.contract_cases import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 # Characters that mean something in a URL, or that the two languages could treat differently.
 _CHARS = st.sampled_from(
@@ -60,8 +59,8 @@ _JOB = st.fixed_dictionaries({"image_id": _GOOD_ID, "url": _GOOD_URL, "force": s
 
 
 @pytest.fixture(scope="module")
-def javascript(js_app: Path) -> Iterator[JavaScriptContract]:
-    with JavaScriptContract(js_app / "node_modules" / "clipqueue") as javascript:
+def javascript(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JavaScriptContract]:
+    with JavaScriptContract(tmp_path_factory.mktemp("contract")) as javascript:
         yield javascript
 
 
