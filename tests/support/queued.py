@@ -6,6 +6,8 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
+from worker.broker.validation import validate_message
+
 if TYPE_CHECKING:
     import redis
 
@@ -26,3 +28,10 @@ def queued_ids(broker: redis.Redis) -> list[str]:
     """Return the ids of the waiting jobs; an ObjectId as its hex digits."""
     ids = [kwargs["image_id"] for kwargs in queued_kwargs(broker)]
     return [image_id if isinstance(image_id, str) else image_id["$oid"] for image_id in ids]
+
+
+def accepted_jobs(broker: redis.Redis) -> list[dict[str, Any]]:
+    """Return the keyword arguments of each waiting job as a worker reads them; fail if it would park one of them."""
+    messages: Any = broker.lrange("images", 0, -1)
+    accepted = [validate_message(raw, max_countdown_s=60) for raw in reversed(messages)]
+    return [json.loads(base64.b64decode(message["body"]))[1] for message in accepted]

@@ -1,0 +1,3 @@
+import { enqueueByAll } from "./cells.mjs";
+
+globalThis.run = enqueueByAll;
