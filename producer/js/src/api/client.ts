@@ -24,8 +24,8 @@ const ANSWER_MS = 10_000; // beyond the time for which the API was asked to hold
  * Calls clipqueue's HTTP API. It keeps no connection and no state, so one may be made for each request.
  *
  * A request that got no answer, or 429, 502, 503 or 504, is sent again until `timeoutMs` is over: after the time that
- * the answer names, or else after a growing one. Every request may be: it asks, or it says what an image shall be. So
- * of two calls for one image at the same time, either may be the last; await the first one where the order matters.
+ * the answer names, or else after a growing one. Each request may arrive twice without harm: it asks, or it says what an
+ * image shall be. Of two calls for one image that overlap in time, either may win; await one before you start the next.
  *
  * All methods reject with `ApiError` if the API refuses the request, with `ApiUnavailable` if it does not answer in
  * time, and with the reason of their `signal`.
@@ -59,12 +59,13 @@ export class ClipqueueApi {
   /** Return the vectors of texts, in their order. Each 32 of them are one request. */
   async embedText(texts: readonly string[], options?: EmbedOptions): Promise<number[][]>;
   async embedText(text: string | readonly string[], options: EmbedOptions = {}): Promise<number[] | number[][]> {
-    const inputs = (typeof text === "string" ? [text] : text).map((one) => ({ text: one }));
+    const texts: readonly string[] = typeof text === "object" ? text : [text];
+    const inputs = texts.map((one) => ({ text: one }));
     const vectors: number[][] = [];
     for (let at = 0; at < inputs.length; at += MAX_TEXTS) {
       vectors.push(...(await embed(this.#api, inputs.slice(at, at + MAX_TEXTS), options)));
     }
-    return typeof text === "string" ? (vectors[0] as number[]) : vectors;
+    return typeof text === "object" ? vectors : (vectors[0] as number[]);
   }
 
   /**
