@@ -25,7 +25,7 @@ export interface CheckedJob {
   readonly force: boolean;
 }
 
-const nextMs = enqueueClock(Date.now);
+const nextMs = /* @__PURE__ */ enqueueClock(Date.now);
 
 /**
  * Return a job that is enqueued now. It wins over every earlier job of this process for the same image.
