@@ -160,8 +160,8 @@ def test_the_query_of_a_signed_url_is_never_logged(
         both = (result_of(image_id), result_of(f"{image_id}-other"))
         messages += [document["embedding_job"].get("error", {}).get("message", "") for document in both]
     assert sum(bool(message) for message in messages) == 6
+    wait_for(lambda: f"job={new_id}-done" in worker_log.read_text(), "the line of the log")
     log = worker_log.read_text()
-    assert f"job={new_id}-done" in log
     assert "deadbeef" not in log + "".join(messages)
 
 

@@ -42,6 +42,8 @@ def test_two_workers_share_a_queue_and_embed_each_image_once_in_batches(
     with EmbeddingClient(own.redis_url) as client:
         assert client.enqueue_many(jobs) == 200
     wait_for(lambda: own_collection.count_documents(DONE) == 200, "every image to be done")
+    # A worker logs that a job is done after it has saved the vector.
+    wait_for(lambda: sum(len(DONE_LINE.findall(worker.log)) for worker in workers) >= 200, "every line of the logs")
 
     assert set(images.hits.values()) == {1}, "each image is downloaded once"
     shares = [[(image_id, int(batch)) for image_id, batch in DONE_LINE.findall(worker.log)] for worker in workers]

@@ -71,8 +71,8 @@ def test_during_an_outage_a_worker_consumes_nothing_and_keeps_its_jobs(
     results = [document["embedding_job"] for document in own_collection.find()]
     assert {(job["status"], job["attempts"]) for job in results} == {("done", 1)}
     assert set(images.hits.values()) == {1}, "no image is downloaded again"
+    wait_for(lambda: "MongoDB is available again" in worker.log, "the worker to notice the end of the outage")
     assert "Traceback" not in worker.log
-    assert "MongoDB is available again" in worker.log
 
 
 @contextmanager

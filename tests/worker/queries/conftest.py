@@ -50,9 +50,11 @@ class Gated:
         self.gate = threading.Event()
         self.gate.set()
         self.batches: list[int] = []
+        self.inputs: list[Any] = []
         self.error: Exception | None = None
 
     def encode(self, batch: Any, /) -> NDArray[np.float32]:
+        self.inputs.append(batch)
         self.batches.append(len(batch))
         assert self.gate.wait(60)
         if self.error:
