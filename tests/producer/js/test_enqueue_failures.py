@@ -54,7 +54,7 @@ def run(run_js: Run) -> Run:
 def test_a_server_that_never_answers_ends_after_the_deadline(run: Run) -> None:
     """A client that gives up later must not end the program: rejections without a `catch` do."""
     closing = threading.Event()
-    with SocketServer(lambda _: closing.wait(30) and None) as server:
+    with SocketServer(lambda _: _wait(closing)) as server:
         results = run(CLIENTS + "setTimeout(() => print(results), 300);", PORT=str(server.port))
         closing.set()
     host, late = f"127.0.0.1:{server.port}", "it did not answer within 0.25 s"
@@ -64,6 +64,10 @@ def test_a_server_that_never_answers_ends_after_the_deadline(run: Run) -> None:
         "ioredis": FAILED.format(host, f"{late} (the client is connect)"),
         "redis": FAILED.format(host, f"{late} (the client is reconnecting)"),
     }
+
+
+def _wait(event: threading.Event) -> None:
+    event.wait(30)
 
 
 def test_a_closed_port_is_named(run: Run) -> None:
