@@ -6,6 +6,7 @@ compare the published weights.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,10 +84,8 @@ def encoder() -> OpenClipEncoder:
 
 @pytest.fixture(scope="module")
 def transformers() -> ModuleType:
-    """The package, which only this module needs."""
-    import transformers  # noqa: PLC0415  (takes seconds)
-
-    return transformers
+    """The package, which only this module needs; its import takes seconds."""
+    return import_module("transformers")
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +93,9 @@ def other(encoder: OpenClipEncoder, transformers: ModuleType) -> CLIPModel:
     """transformers' model in the configuration of `openai/clip-vit-base-patch32`, which is its default."""
     config = transformers.CLIPConfig()
     assert config.vision_config.hidden_act == config.text_config.hidden_act == "quick_gelu"
-    model: CLIPModel = transformers.CLIPModel(config).eval()
+    model: CLIPModel = transformers.CLIPModel(config)
     model.load_state_dict(as_transformers(encoder._model.state_dict(), config))
-    return model
+    return model.eval()
 
 
 @pytest.fixture(scope="module")
