@@ -61,7 +61,7 @@ def test_a_server_that_never_answers_ends_after_the_deadline(run: Run) -> None:
     assert results == {
         "rest": FAILED.format(host, late),
         "upstash": FAILED.format(host, late),
-        "ioredis": FAILED.format(host, f"{late} (the client is connect)"),
+        "ioredis": FAILED.format(host, f'{late} (the client\'s status is "connect")'),
         "redis": FAILED.format(host, f"{late} (the client is reconnecting)"),
     }
 

@@ -61,7 +61,7 @@ function overIoredis(redis: Ioredis, known: Known): Connection {
   return {
     host: hostOf(known),
     secrets: secretsOf(known),
-    state: () => (typeof known.status === "string" && known.status !== "ready" ? `the client is ${known.status}` : ""),
+    state: () => (typeof known.status === "string" ? `the client's status is "${known.status}"` : ""),
     lpush: (key, values) => redis.lpush(key, ...values),
   };
 }
