@@ -40,7 +40,7 @@ IDS: dict[str, tuple[Request, Expected]] = {
     "escaped dots and slashes": (image("%2e%2e%2f%2e%2e%2fetc%2fpasswd"), UNKNOWN),
     "dots and backslashes": (image("..%5c..%5cwin.ini"), UNKNOWN),
     "a null character in the path": (image("a%00b"), openai(400, param="image_id")),
-    "a line feed in the path": (image("a%0d%0aSet-Cookie:%20a=b"), NO_PATH),
+    "a line feed in the path": (image("a%0d%0aSet-Cookie:%20a=b"), openai(400, param="image_id")),
     "1,025 characters": (image("x" * 1025), openai(400, param="image_id")),
     "$where": (image("$where"), UNKNOWN),
     "an operator in the path": (image("%7B%22$gt%22:%22%22%7D"), UNKNOWN),

@@ -22,8 +22,19 @@ if TYPE_CHECKING:
 
 LISTED = {name for parts in PARTS for name in (*parts.used.split(), *parts.overridden.split())}
 PRIVATE_MODULES = {name for parts in PARTS for name in re.split("[.:]", parts.owner) if name.startswith("_")}
-# Documented attributes that are made to be set: of rich's Table, the standard library's server, and FastAPI.
-DOCUMENTED = {"padding", "pad_edge", "box", "daemon_threads", "openapi", "openapi_schema"}
+# Documented attributes that are made to be set: of rich, the standard library, FastAPI, and the convertors of
+# Starlette.
+DOCUMENTED = {
+    "padding",
+    "pad_edge",
+    "box",
+    "daemon_threads",
+    "openapi",
+    "openapi_schema",
+    "regex",
+    "convert",
+    "to_string",
+}
 # The API does not need the worker, and has a list and a check of its own.
 OF_THE_API = {name for names in API_PARTS.values() for name in names.split()} | {MAX_SIZE}
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
