@@ -1,9 +1,8 @@
 /** The client of the HTTP API. */
 
-import type { Job } from "../contract/job.js";
+import { chunksOf } from "../contract/chunks.js";
+import type { EnqueueOptions, Job } from "../contract/job.js";
 import { ApiError, ConfigurationError } from "../errors.js";
-import { chunksOf } from "../queue/chunks.js";
-import type { EnqueueOptions } from "../queue/client.js";
 import { answerIfKnown, answerOf, embed, stateIfKnown, UNKNOWN, withNumbers } from "./calls.js";
 import { imagePath } from "./ids.js";
 import { imageBytes, imageText } from "./images.js";

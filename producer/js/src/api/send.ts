@@ -1,9 +1,8 @@
 /** Sends requests, and repeats those that failed for a reason that passes. */
 
+import { pause, within } from "../deadline.js";
 import { ApiError, ApiUnavailable } from "../errors.js";
-import { within } from "../queue/deadline.js";
 import { readAnswer } from "./answers.js";
-import { pause } from "./pause.js";
 import type { Connection } from "./settings.js";
 
 /** A request that may be sent more than once: every request of this client may. */

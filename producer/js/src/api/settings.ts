@@ -1,7 +1,7 @@
 /** The options of the client, checked. */
 
 import { ConfigurationError } from "../errors.js";
-import { isTimeout } from "../queue/deadline.js";
+import { isTimeout } from "../deadline.js";
 
 /** Send a request as `fetch` does. A Cloudflare service binding: `(url, init) => env.API.fetch(url, init)`. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;

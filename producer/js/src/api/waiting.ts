@@ -1,7 +1,7 @@
 /** Wait for the end of a job. */
 
 import { ApiUnavailable } from "../errors.js";
-import { pause } from "./pause.js";
+import { pause } from "../deadline.js";
 import type { ImageState } from "./types.js";
 
 /** Asks for the state of an image, and lets the API hold its answer for so many seconds, or until the job has ended. */

@@ -16,6 +16,14 @@ export type ImageId = string | { readonly $oid: string } | { toHexString(): stri
 /** An image's id and its URL. */
 export type Job = readonly [imageId: ImageId, url: string];
 
+/** Options of a call that enqueues. */
+export interface EnqueueOptions {
+  /** Embed again even if the document already has this model's vector for this URL. */
+  readonly force?: boolean | undefined;
+  /** Ends the call; it then throws the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** A job that was checked. */
 export interface CheckedJob {
   readonly imageId: string | { readonly $oid: string };

@@ -1,12 +1,12 @@
 /** The client that a backend imports. It pushes jobs on Redis, and returns when Redis has accepted them. */
 
-import { type ImageId, type Job, newJob } from "../contract/job.js";
+import { chunksOf } from "../contract/chunks.js";
+import { type EnqueueOptions, type ImageId, type Job, newJob } from "../contract/job.js";
 import { IMAGE_QUEUE, imageMessage } from "../contract/message.js";
+import { isTimeout, within } from "../deadline.js";
 import { BrokerUnavailable, ConfigurationError } from "../errors.js";
-import { chunksOf } from "./chunks.js";
 import { connectionOf, type RedisClient } from "./clients.js";
 import type { Connection } from "./connection.js";
-import { isTimeout, within } from "./deadline.js";
 import { connectionFromEnvironment, type Environment } from "./environment.js";
 import { reasonOf } from "./reasons.js";
 import type { UpstashRest } from "./rest.js";
@@ -22,14 +22,6 @@ export interface ClientOptions {
    * `enqueueMany` has five times as long.
    */
   readonly timeoutMs?: number | undefined;
-}
-
-/** Options of one call. */
-export interface EnqueueOptions {
-  /** Embed again even if the document already has this model's vector for this URL. */
-  readonly force?: boolean | undefined;
-  /** Ends the call; it then throws the signal's reason. */
-  readonly signal?: AbortSignal | undefined;
 }
 
 /**

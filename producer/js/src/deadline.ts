@@ -1,4 +1,4 @@
-/** Ends a call after some time, or when its caller aborts it. */
+/** Ends a call or a pause after some time, or when its caller aborts it. */
 
 /** The most milliseconds that a timer of JavaScript can wait. */
 const MAX_TIMEOUT_MS = 2_147_483_647;
@@ -39,4 +39,20 @@ export async function within<T>(
 
 function ended(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+}
+
+/** Wait some milliseconds, or throw the signal's reason as soon as it aborts. */
+export async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted();
+  await new Promise<void>((resolve, reject) => {
+    const abort = (): void => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", abort);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", abort, { once: true });
+  });
 }

@@ -1,6 +1,6 @@
 /** Divides many jobs into chunks, each of which is one command. */
 
-import type { Job } from "../contract/job.js";
+import type { Job } from "./job.js";
 import { InvalidJob } from "../errors.js";
 
 // Enough to hide the round trip, and few enough not to block Redis for others. Upstash takes 10 MB in one request.
