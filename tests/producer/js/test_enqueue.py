@@ -138,20 +138,21 @@ def test_a_signal_ends_a_call_and_many_jobs_between_chunks(run: Run, own_broker:
         function* source() {
           for (let number = 0; number < 2000; number++) {
             seen.push(number);
-            if (number === 750) controller.abort();
+            if (number === 1250) controller.abort();
             yield [`${number}`, "http://host/"];
           }
         }
         print([
           await outcome(() => client.enqueueMany(source(), { signal: controller.signal })),
-          seen.length <= 1001,
+          seen.length <= 1501,
           await outcome(() => client.enqueue("a", "http://host/", { signal: controller.signal })),
           await outcome(() => client.enqueueMany([], { signal: AbortSignal.abort(new Error("enough")) })),
         ]);
     """)
     aborted = "AbortError: This operation was aborted"
     assert results == [aborted, True, aborted, "Error: enough"]
-    assert own_broker.llen("images") == 500
+    # The first chunk was accepted. The second was on its way, and may have arrived.
+    assert own_broker.llen("images") in {500, 1000}
 
 
 def test_what_is_no_job_is_refused_before_anything_is_sent(run: Run, own_broker: redis.Redis) -> None:

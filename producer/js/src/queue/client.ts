@@ -87,9 +87,16 @@ export class EmbeddingClient {
       imageMessage(newJob(imageId, url, force), crypto.randomUUID());
     signal?.throwIfAborted();
     let count = 0;
-    for await (const chunk of chunksOf(jobs, toMessage)) {
-      await this.#push(chunk, BULK * this.#timeoutMs, signal);
-      count += chunk.length;
+    let sent: Promise<void> = Promise.resolve();
+    try {
+      for await (const chunk of chunksOf(jobs, toMessage)) {
+        await sent; // while one chunk is on its way, the next is made
+        sent = this.#push(chunk, BULK * this.#timeoutMs, signal);
+        sent.catch(() => undefined); // it is thrown below, which may be later
+        count += chunk.length;
+      }
+    } finally {
+      await sent;
     }
     return count;
   }
