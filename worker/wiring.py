@@ -67,6 +67,7 @@ class Runtime:
     Attributes:
         concurrency: Images in flight, as many as the model can serve in time.
         lane: Answers queries; None if the worker does not.
+        notes_ends: Whether each job that ends leaves an event for webhooks.
     """
 
     pipeline: Pipeline
@@ -80,6 +81,7 @@ class Runtime:
     watchdog: Watchdog
     concurrency: int
     lane: QueryLane | None = None
+    notes_ends: bool = False
 
     def start(self) -> None:
         """Show that the worker lives, and answer queries."""
@@ -174,6 +176,7 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         ),
         concurrency=load.concurrency if settings.serves_images else 1,
         lane=lane,
+        notes_ends=bool(settings.webhook_url),
     )
 
 
