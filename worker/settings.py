@@ -190,7 +190,8 @@ class Settings(BaseSettings):
     @classmethod
     def _check_webhook_url(cls, value: str) -> str:
         try:
-            check_url(value)
+            if value:
+                check_url(value)
         except InvalidJob as exc:
             raise ValueError(str(exc)) from None
         return value
