@@ -30,3 +30,8 @@ export class ConfigurationError extends ClipqueueError {
 export class BrokerUnavailable extends ClipqueueError {
   override readonly name = "BrokerUnavailable";
 }
+
+/** The signature or the time of a webhook is wrong, or a header is missing. The message says which. */
+export class InvalidWebhook extends ClipqueueError {
+  override readonly name = "InvalidWebhook";
+}
