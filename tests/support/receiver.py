@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,10 @@ class WebhookReceiver(LoopbackServer):
                 request = Received(headers, body, self.client_address)
                 owner.received.append(request)
                 answer = owner.answer(request)
+                with suppress(BrokenPipeError):  # a test has killed the sender
+                    self._send(answer)
+
+            def _send(self, answer: Answer) -> None:
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)

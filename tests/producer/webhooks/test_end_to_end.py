@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -71,7 +71,7 @@ def test_jobs_that_end_reach_the_receiver(
     assert (notify.returncode, output) == (0, "")
     assert errors.splitlines()[-1] == "stopped; sent: 2"
     assert "secret" not in errors
-    assert not own_broker.exists(ENDED, NOTIFY_LOCK)
+    assert own_broker.xlen(ENDED) == own_broker.exists(NOTIFY_LOCK) == 0
 
 
 def test_an_event_that_was_sent_by_a_killed_process_is_sent_again_with_the_same_id(
@@ -92,41 +92,38 @@ def test_an_event_that_was_sent_by_a_killed_process_is_sent_again_with_the_same_
     receiver.answer = lambda _: Answer(b"", 204)
     own_broker.delete(NOTIFY_LOCK)  # it would expire
     start_notify()
-    wait_for(lambda: not own_broker.exists(ENDED), "the events to be delivered")
+    wait_for(lambda: own_broker.xlen(ENDED) == 0, "the events to be delivered")
     assert [request.id for request in receiver.received] == ["task-a", "task-a", "task-b"]
 
 
+@pytest.fixture
+def _signals() -> Iterator[None]:
+    """Restores the signal handlers, which the command replaces in this process too."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_signals")
 def test_a_receiver_that_wants_no_more_ends_the_command_with_1(own: Stack, own_broker: redis.Redis) -> None:
     add_events(own_broker, "a")
     with closing(WebhookReceiver(lambda _: Answer(b"", 410))) as receiver:
-        handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-        try:
-            done = invoke(
-                "notify",
-                REDIS_URL=own.redis_url,
-                CLIPQUEUE_WEBHOOK_URL=receiver.hook,
-                CLIPQUEUE_WEBHOOK_SECRET=SECRET,
-            )
-        finally:
-            for number, handler in zip((signal.SIGTERM, signal.SIGINT), handlers, strict=True):
-                signal.signal(number, handler)
+        env = {"CLIPQUEUE_WEBHOOK_URL": receiver.hook, "CLIPQUEUE_WEBHOOK_SECRET": SECRET}
+        done = invoke("notify", REDIS_URL=own.redis_url, **env)
     assert done.returncode == 1
     assert "wants no more webhooks: it answered 410 Gone" in done.stderr
     assert "secret" not in done.stderr
 
 
+@pytest.mark.usefixtures("_signals")
 @pytest.mark.parametrize("missing", ["CLIPQUEUE_WEBHOOK_URL", "CLIPQUEUE_WEBHOOK_SECRET", "REDIS_URL"])
 def test_a_missing_setting_is_named(missing: str) -> None:
-    env: dict[str, Any] = {
+    env = {
         "REDIS_URL": "redis://127.0.0.1:1/0",
         "CLIPQUEUE_WEBHOOK_URL": "http://127.0.0.1:1/",
         "CLIPQUEUE_WEBHOOK_SECRET": SECRET,
     }
-    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-    try:
-        done = invoke("notify", **{**env, missing: ""})
-    finally:
-        for number, handler in zip((signal.SIGTERM, signal.SIGINT), handlers, strict=True):
-            signal.signal(number, handler)
+    done = invoke("notify", **{**env, missing: ""})
     assert done.returncode == 1
     assert f"{missing} is not set" in done.stderr
