@@ -72,7 +72,8 @@ def test_compose_opens_ports_on_this_machine_only() -> None:
 
 def test_compose_persists_the_queue_and_starts_services_in_order() -> None:
     services = compose()
-    assert set(services) == {"redis", "mongo", "worker", "query", "api", "sweep", "flower"}
+    assert set(services) == {"redis", "mongo", "worker", "query", "api", "sweep", "notify", "flower"}
+    assert [name for name, service in services.items() if "profiles" in service] == ["notify"], "it needs a URL"
     assert "--appendonly yes --maxmemory-policy noeviction" in " ".join(services["redis"]["command"])
     assert services["redis"]["volumes"]
     assert services["mongo"]["volumes"]

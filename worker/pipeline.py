@@ -53,26 +53,31 @@ class Pipeline:
     drain: Drain
     limits: StageLimits
 
-    def run(self, job: ImageJob, attempts: int) -> None:
+    def run(self, job: ImageJob, attempts: int) -> bool:
         """Embed one image and write its vector to MongoDB.
+
+        Returns:
+            Whether the document now has the job's vector. It has not if a later job is recorded, or if there is no
+            document and none may be created.
 
         Raises:
             PermanentError, TransientError, Requeue: See `worker.errors`.
         """
         clock = _StageClock()
         try:
-            outcome = self._run(job, attempts, clock)
+            is_stored, outcome = self._run(job, attempts, clock)
         except JobError as exc:
             logger.warning("job=%s error after %s: %s", job.image_id, clock, exc)
             raise
         logger.info("job=%s %s %s url=%s", job.image_id, outcome, clock, redact_url(job.url))
+        return is_stored
 
-    def _run(self, job: ImageJob, attempts: int, clock: _StageClock) -> str:
+    def _run(self, job: ImageJob, attempts: int, clock: _StageClock) -> tuple[bool, str]:
         self.drain.raise_if_draining()
         with clock.stage("check"):
             check = self.store.check(job, self.model)
         if check.verdict != "needed":
-            return f"skipped ({check.verdict})"
+            return check.verdict == "current", f"skipped ({check.verdict})"
         self.drain.raise_if_draining()
         with clock.stage("fetch"):
             content = self.fetcher.fetch(job.url)
@@ -86,8 +91,8 @@ class Pipeline:
         with clock.stage("save"):
             digest = hashlib.sha256(content).hexdigest()
             result = Result(embedded.vector, self.model, digest, image.width, image.height, image.format)
-            self.store.save(job, result, attempts, check)
-        return f"done batch={embedded.batch_size}"
+            is_stored = self.store.save(job, result, attempts, check)
+        return is_stored, f"done batch={embedded.batch_size}"
 
 
 class _StageClock:

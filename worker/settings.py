@@ -12,9 +12,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from producer.contract.errors import ConfigurationError
+from producer.contract.errors import ConfigurationError, InvalidJob
 from producer.contract.names import DEFAULT_COLLECTION
 from producer.contract.redis_url import parse_redis_url
+from producer.contract.urls import check_url
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Nameserver = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
@@ -154,6 +155,11 @@ class Settings(BaseSettings):
         description="The file that `python -m worker.health` reads, unlike that of any other worker. By default one in "
         "the temporary folder; then the check is about all workers of this user on this host.",
     )
+    webhook_url: str = Field(
+        "",
+        description="The URL that `clipqueue notify` sends [webhooks](webhooks.md) to. Workers that have it leave an "
+        "event on Redis for each job that ends.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The log level of the worker.")
 
     @property
@@ -177,6 +183,16 @@ class Settings(BaseSettings):
         try:
             parse_redis_url(value)
         except ConfigurationError as exc:
+            raise ValueError(str(exc)) from None
+        return value
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _check_webhook_url(cls, value: str) -> str:
+        try:
+            if value:
+                check_url(value)
+        except InvalidJob as exc:
             raise ValueError(str(exc)) from None
         return value
 

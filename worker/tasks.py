@@ -11,6 +11,7 @@ from producer.contract.errors import InvalidJob
 from producer.contract.job import ImageJob, now_ms, parse_image_id, read_enqueued_at
 from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
 from worker.app import app
+from worker.broker.ended import describe_done, describe_failed
 from worker.broker.scripts import LOST_HEADER
 from worker.errors import (
     BadJob,
@@ -68,7 +69,9 @@ def _enqueued_at(kwargs: dict[str, Any]) -> int:
 def _embed(task: Task, job: ImageJob) -> None:
     try:
         with app.runtime.quarantine.admit(task.request.id, task.request.get(LOST_HEADER, 0)):
-            app.runtime.pipeline.run(job, _attempts(task))
+            is_stored = app.runtime.pipeline.run(job, _attempts(task))
+        if is_stored and app.runtime.notes_ends:
+            _note_end(task, describe_done(job, app.runtime.pipeline.model))
     except TransientError as exc:
         if app.runtime.retries.allows(task.request.retries):
             raise _retry(task, job, exc) from None
@@ -110,10 +113,16 @@ def _save_failure(task: Task, failure: Failure) -> None:
     error = failure.error
     logger.warning("job=%s failed stage=%s code=%s", failure.image_id, error.stage, error.code)
     try:
-        app.runtime.store.save_failure(failure)
+        is_recorded = app.runtime.store.save_failure(failure)
+        if is_recorded and app.runtime.notes_ends:
+            _note_end(task, describe_failed(failure))
     except StoreRefused as exc:
         logger.error("job=%s cannot save its failure, so its message is parked: %s", failure.image_id, exc)  # noqa: TRY400
         app.runtime.parking.park(_delivery_tag(task), f"{error.code}, and MongoDB refused to record this: {exc}")
+
+
+def _note_end(task: Task, event: bytes) -> None:
+    app.state.consumption.deliveries.ended(_delivery_tag(task), event)
 
 
 def _failure(task: Task, job: ImageJob, error: JobError) -> Failure:

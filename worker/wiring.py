@@ -68,6 +68,7 @@ class Runtime:
     Attributes:
         concurrency: Images in flight, as many as the model can serve in time.
         lane: Answers queries; None if the worker does not.
+        notes_ends: Whether each job that ends leaves an event for webhooks.
     """
 
     pipeline: Pipeline
@@ -81,6 +82,7 @@ class Runtime:
     watchdog: Watchdog
     concurrency: int
     lane: QueryLane | None = None
+    notes_ends: bool = False
 
     def start(self) -> None:
         """Show that the worker lives, and answer queries."""
@@ -176,6 +178,7 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         ),
         concurrency=load.concurrency if settings.serves_images else 1,
         lane=lane,
+        notes_ends=bool(settings.webhook_url),
     )
 
 

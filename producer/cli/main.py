@@ -15,6 +15,7 @@ from producer.cli.enqueue import enqueue
 from producer.cli.failed import failed
 from producer.cli.index import index
 from producer.cli.model import model
+from producer.cli.notify import notify
 from producer.cli.parked import parked
 from producer.cli.purge import purge
 from producer.cli.retry import retry
@@ -51,6 +52,7 @@ for _command in (
     backfill,
     retry,
     sweep,
+    notify,
 ):
     cli.add_command(_command)
 

@@ -69,3 +69,20 @@ class WorkerHeartbeat(TypedDict):
     queries: NotRequired[bool]
     dim: NotRequired[int]
     context_length: NotRequired[int]
+
+
+class EndedJob(TypedDict):
+    """A job that has ended: the field `event` of an entry of the stream `ENDED`.
+
+    `image_id` is a string or `{"$oid": "<24 hex digits>"}`. `status` is `done`, with `model`, or `failed`, with
+    `error`. `url` has no query; a job that was not valid has none. `ended_at` is milliseconds since the epoch by the
+    worker's clock.
+    """
+
+    task_id: str
+    image_id: str | dict[str, str]
+    status: str
+    url: NotRequired[str]
+    model: NotRequired[str]
+    error: NotRequired[ErrorFields]
+    ended_at: int

@@ -34,5 +34,15 @@ ANSWERS_TTL_MS = 60_000
 # `context_length`, scored by its last heartbeat, in seconds since the epoch by the clock of Redis. Workers whose last
 # heartbeat is older than HEARTBEAT_TTL_S are dead.
 QUERY_WORKERS = "clipqueue:query_workers"
+# A stream of the jobs that have ended and that no receiver of webhooks has accepted yet, the oldest first. Each entry
+# has a field `event`, an `EndedJob` as JSON. Above the maximum, the oldest events are dropped, and counted here with
+# those that Redis refused.
+ENDED = "clipqueue:ended"
+MAX_ENDED = 10_000
+ENDED_DROPPED = "clipqueue:ended_dropped"
+# How many events the receiver has refused.
+ENDED_REFUSED = "clipqueue:ended_refused"
+# The lock of the `clipqueue notify` that sends.
+NOTIFY_LOCK = "clipqueue:notify:lock"
 DEFAULT_DATABASE = "clipqueue"
 DEFAULT_COLLECTION = "images"

@@ -33,6 +33,7 @@ GROUPS = {
         *("max_retries", "retry_base_s", "retry_cap_s", "encode_s", "store_s"),
         *("visibility_timeout_s", "restore_interval_s", "drain_s"),
     ),
+    "Webhooks": ("webhook_url",),
     "Log and health": ("log_level", "health_file"),
 }
 
@@ -41,7 +42,7 @@ API_ONLY = tuple(name for name in ApiSettings.model_fields if name not in GROUPS
 
 _HEAD = """# Settings
 
-Which variables does clipqueue read? A worker reads the variables of the first seven tables once, at
+Which variables does clipqueue read? A worker reads the variables of the first eight tables once, at
 startup. If a value is invalid, the worker exits and names the variable.
 """
 _API = """## The HTTP API
@@ -72,6 +73,8 @@ _TAIL = """## Rules between settings
 | `CLIPQUEUE_SWEEP_EVERY_S` | | Seconds between two sweeps. Without it, `clipqueue sweep` sweeps once. |
 | `CLIPQUEUE_SWEEP_AGE_S` | `300` | Enqueue a document again that has waited this many seconds for its vector. |
 | `CLIPQUEUE_SWEEP_MAX_QUEUED` | `1000` | The sweep enqueues nothing while this many jobs are waiting or in flight. |
+| `CLIPQUEUE_WEBHOOK_URL` | | The URL that `clipqueue notify` sends [webhooks](webhooks.md) to; for workers too. |
+| `CLIPQUEUE_WEBHOOK_SECRET` | | Signs the webhooks: `whsec_` and 24 to 64 bytes as base64; several with spaces. |
 | `CLIPQUEUE_FILTER_FIELDS` | | Fields that [searches](search.md#filters) may filter by and return, with commas. |
 | `CLIPQUEUE_SEARCH_INDEX` | `clipqueue` | The name of MongoDB's vector search index. |
 | `CLIPQUEUE_SCAN_MAX` | `200000` | The most vectors of one model that a search keeps in memory. More need an index. |

@@ -96,6 +96,8 @@ def test_a_worker_serves_images_queries_or_both(
         ("CLIPQUEUE_FETCH_PER_HOST", "0"),
         ("CLIPQUEUE_FETCH_ALLOW_DOWNGRADE", "perhaps"),
         ("CLIPQUEUE_DECODE_MEMORY_BYTES", "1000"),
+        ("CLIPQUEUE_WEBHOOK_URL", "ftp://e.example/"),
+        ("CLIPQUEUE_WEBHOOK_URL", "https://user:password@e.example/"),
         ("CLIPQUEUE_LOG_LEVEL", "loud"),
     ],
 )

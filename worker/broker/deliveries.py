@@ -35,7 +35,8 @@ class Deliveries:
         self._lock = threading.Lock()
         self._unacked: set[str] = set()
         self._running: set[str] = set()
-        self._acks: set[str] = set()
+        self._events: dict[str, bytes] = {}  # of jobs that have ended and are not acked yet
+        self._acks: dict[str, bytes] = {}  # in the order of the acks, with their events
         self._requeues: dict[bool, set[str]] = {True: set(), False: set()}  # by whether they go to the tail
 
     @property
@@ -71,13 +72,27 @@ class Deliveries:
         with self._lock:
             self._unacked.difference_update(tags)
 
+    def ended(self, tag: str, event: bytes) -> None:
+        """Note what is told about the job of a delivery when it is acked. It is forgotten if it is requeued."""
+        with self._lock:
+            self._events[tag] = event
+
     def defer_ack(self, tag: str) -> None:
         """Ack a delivery with the next `flush`."""
-        self._defer([tag], self._acks)
+        with self._lock:
+            self.has_pending = True
+            self._acks.setdefault(tag, self._events.pop(tag, b""))
+            self._unacked.discard(tag)
 
     def defer_requeue(self, tags: Iterable[str], *, at_tail: bool = False) -> None:
         """Requeue deliveries with the next `flush`, by default at the head of the queue."""
-        self._defer(tags, self._requeues[at_tail])
+        with self._lock:
+            self.has_pending = True
+            pending = self._requeues[at_tail]
+            pending.update(tags)
+            self._unacked.difference_update(pending)
+            for tag in pending & self._events.keys():
+                del self._events[tag]
 
     def flush(self, redis: redis.Redis) -> None:
         """Send the deferred acks and requeues.
@@ -87,30 +102,26 @@ class Deliveries:
         """
         with self._lock:
             self.has_pending = False
-            acks = list(self._acks)
+            acks = dict(self._acks)
             requeues = {at_tail: list(tags) for at_tail, tags in self._requeues.items()}
         if acks:
-            scripts.ack(redis, acks)
-            self._forget(acks, self._acks)
+            if any(acks.values()):
+                scripts.ack_ended(redis, acks)
+            else:
+                scripts.ack(redis, list(acks))
+            with self._lock:
+                for tag in acks:
+                    self._acks.pop(tag, None)
         for at_tail, tags in requeues.items():
             if tags:
                 scripts.requeue(redis, tags, at_tail=at_tail)
-                self._forget(tags, self._requeues[at_tail])
+                with self._lock:
+                    self._requeues[at_tail].difference_update(tags)
 
     def extend_visibility(self, redis: redis.Redis) -> None:
         """Restart the visibility timeout of every delivery; drop those that were redelivered to another worker."""
         if tags := self.tags:
             self.discard(scripts.extend_visibility(redis, tags))
-
-    def _defer(self, tags: Iterable[str], pending: set[str]) -> None:
-        with self._lock:
-            self.has_pending = True
-            pending.update(tags)
-            self._unacked.difference_update(pending)
-
-    def _forget(self, tags: list[str], pending: set[str]) -> None:
-        with self._lock:
-            pending.difference_update(tags)
 
 
 @dataclass(frozen=True, repr=False)

@@ -14,7 +14,10 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from producer.contract.names import (
+    ENDED,
+    ENDED_DROPPED,
     IMAGE_QUEUE,
+    MAX_ENDED,
     PARKED_BYTES,
     PARKED_DROPPED,
     PARKED_LIST,
@@ -84,6 +87,23 @@ local unacked, index = unpack(KEYS)
 for _, tag in ipairs(ARGV) do
   redis.call('HDEL', unacked, tag)
   redis.call('ZREM', index, tag)
+end
+"""
+
+# After each tag comes an event for webhooks, empty if it has none. It is added if the message was removed here: the
+# message of a lost worker is removed by the worker that runs it again. A refused event must not delay the ack.
+_ACK_ENDED = """
+local unacked, index, ended, dropped = unpack(KEYS)
+local max_count = tonumber(ARGV[1])
+for number = 2, #ARGV, 2 do
+  local tag, event = ARGV[number], ARGV[number + 1]
+  local removed = redis.call('HDEL', unacked, tag)
+  redis.call('ZREM', index, tag)
+  if removed == 1 and event ~= '' then
+    local added = redis.pcall('XADD', ended, '*', 'event', event)
+    local lost = type(added) == 'table' and added.err and 1 or redis.call('XTRIM', ended, 'MAXLEN', max_count)
+    if lost > 0 then redis.call('INCRBY', dropped, lost) end
+  end
 end
 """
 
@@ -234,6 +254,17 @@ def take(redis: redis.Redis, processing: str, tags: Sequence[str], max_bytes: in
 def ack(redis: redis.Redis, tags: Sequence[str]) -> None:
     """Remove unacked messages."""
     _run(redis, _ACK, [UNACKED, UNACKED_INDEX], tags)
+
+
+def ack_ended(redis: redis.Redis, events: Mapping[str, bytes]) -> None:
+    """Remove unacked messages, and add the events of those that were still unacked to the stream for webhooks.
+
+    Args:
+        redis: The client.
+        events: The event of each delivery tag, in the order of the stream; empty if the tag has none.
+    """
+    pairs = [part for pair in events.items() for part in pair]
+    _run(redis, _ACK_ENDED, [UNACKED, UNACKED_INDEX, ENDED, ENDED_DROPPED], [MAX_ENDED, *pairs])
 
 
 def requeue(redis: redis.Redis, tags: Sequence[str], *, at_tail: bool = False) -> int:

@@ -98,7 +98,7 @@ def failure_update(failure: Failure) -> Update:
         "error": {
             "code": failure.error.code,
             "stage": failure.error.stage,
-            "message": _one_line(str(failure.error)),
+            "message": one_line(str(failure.error)),
         },
     }
     if failure.url is not None:
@@ -127,5 +127,6 @@ def _done_record(result: Result, enqueued_at: datetime, attempts: int) -> Embedd
     }
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return an error's text as a document stores it: on one line, at most 500 characters."""
     return "".join(char if char.isprintable() else " " for char in text)[:_MAX_MESSAGE_CHARS]

@@ -75,3 +75,8 @@ export class ApiUnavailable extends ClipqueueError {
     this.host = host;
   }
 }
+
+/** The signature or the time of a webhook is wrong, or a header is missing. The message says which. */
+export class InvalidWebhook extends ClipqueueError {
+  override readonly name = "InvalidWebhook";
+}

@@ -29,6 +29,7 @@ export {
   ClipqueueError,
   ConfigurationError,
   InvalidJob,
+  InvalidWebhook,
 } from "./errors.js";
 export type { EnqueueOptions, ImageId, Job } from "./contract/job.js";
 export { type ClientOptions, EmbeddingClient } from "./queue/client.js";
@@ -36,3 +37,5 @@ export type { RedisClient } from "./queue/clients.js";
 export type { Connection } from "./queue/connection.js";
 export type { Environment } from "./queue/environment.js";
 export type { UpstashRest } from "./queue/rest.js";
+export { InvalidWebhook } from "./errors.js";
+export { type ImageDone, type ImageFailed, verifyWebhook, type WebhookEvent, type WebhookHeaders } from "./webhooks.js";

@@ -17,6 +17,7 @@ from producer.operations.doctor.findings import Finding
 from producer.operations.doctor.parked import parked_findings
 from producer.operations.doctor.queue import queue_findings, read_queue
 from producer.operations.doctor.redis import server_findings
+from producer.operations.doctor.webhooks import webhook_findings
 from producer.operations.doctor.workers import worker_findings
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def _check_on_redis(redis: Redis, host: str, namespace: Namespace | None) -> tup
     live = read_workers(redis)
     clocks = [clock, *(Clock(one.heartbeat["node"], clock.ahead_s + one.ahead_s) for one in live.workers)]
     queue = queue_findings(read_queue(redis), live.consumers)
-    return [*server_findings(server, host), *worker_findings(live, namespace), *queue, *parked_findings(redis)], clocks
+    stored = [*parked_findings(redis), *webhook_findings(redis)]
+    return [*server_findings(server, host), *worker_findings(live, namespace), *queue, *stored], clocks
 
 
 def _check_mongodb() -> tuple[list[Finding], list[Clock], Namespace | None]:

@@ -1,0 +1,45 @@
+"""`clipqueue notify`: sends webhooks until it is stopped."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import closing
+
+import click
+
+from producer.cli.output import fail, fail_without_extra
+from producer.client.broker import Broker
+from producer.client.environment import redis_url_from_env
+from producer.contract.errors import ClipqueueError
+
+# How long one command waits for an event on Redis.
+_WAIT_S = 10.0
+
+
+@click.command()
+def notify() -> None:
+    """Send a webhook for each job that has ended, until SIGTERM or Ctrl-C.
+
+    Reads REDIS_URL, CLIPQUEUE_WEBHOOK_URL, which the workers need too, and CLIPQUEUE_WEBHOOK_SECRET. If several run,
+    one sends and the others are its spares. The exit code is 1 if the receiver wants no more webhooks (410).
+    """
+    try:
+        from producer.webhooks.notifier import Notifier  # noqa: PLC0415  (needs requests)
+        from producer.webhooks.receiver import Receiver  # noqa: PLC0415
+        from producer.webhooks.settings import WebhookSettings  # noqa: PLC0415
+        from producer.webhooks.stop import Stop  # noqa: PLC0415
+        from producer.webhooks.stream import EventStream  # noqa: PLC0415
+    except ImportError:
+        fail_without_extra("clipqueue notify", "webhooks")
+    stop = Stop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop.on_signal)
+    try:
+        with (
+            closing(Receiver(WebhookSettings.from_env())) as receiver,
+            closing(Broker(redis_url_from_env(), 2 * _WAIT_S)) as broker,
+        ):
+            stream = EventStream(broker, _WAIT_S)
+            Notifier(stream, receiver, stop, lambda line: click.echo(line, err=True)).run()
+    except ClipqueueError as exc:
+        fail(str(exc))

@@ -1,0 +1,1 @@
+"""Webhooks: sends the jobs that have ended to the operator's URL, signed as Standard Webhooks says. Needs requests."""
