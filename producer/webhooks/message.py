@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # An id is part of the signed text, where dots separate the parts.
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_USER_AGENT = f"clipqueue/{version('clipqueue')}"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def headers(webhook: Webhook, secrets: Sequence[bytes], now_s: float) -> dict[st
     timestamp = int(now_s)
     return {
         "content-type": "application/json",
-        "user-agent": f"clipqueue/{version('clipqueue')}",
+        "user-agent": _USER_AGENT,
         "webhook-id": webhook.id,
         "webhook-timestamp": str(timestamp),
         "webhook-signature": " ".join(sign(secret, webhook.id, timestamp, webhook.body) for secret in secrets),
@@ -66,7 +67,7 @@ def headers(webhook: Webhook, secrets: Sequence[bytes], now_s: float) -> dict[st
 
 def _make(event: EndedJob) -> Webhook:
     data: dict[str, Any] = {"id": event["image_id"]}
-    data |= {key: event[key] for key in ("url", "model", "error") if key in event}  # type: ignore[literal-required]
+    data |= {key: event[key] for key in ("url", "model", "error") if key in event}
     ended_at = datetime.fromtimestamp(event["ended_at"] / 1000, UTC).isoformat(timespec="milliseconds")
     body = {"type": f"image.{event['status']}", "timestamp": ended_at.replace("+00:00", "Z"), "data": data}
     return Webhook(_webhook_id(event["task_id"]), json.dumps(body, separators=(",", ":")).encode())

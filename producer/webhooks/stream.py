@@ -72,7 +72,8 @@ class EventStream:
         """Take the lock or renew it, and return the oldest event; None if there is none, or another process sends."""
         finished, is_refused = self._finished
         with self._broker.commands(_NO_ANSWER) as redis:
-            keys, args = [ENDED, ENDED_REFUSED, NOTIFY_LOCK], [self._token, LOCK_MS, finished, int(is_refused)]
+            keys = [ENDED, ENDED_REFUSED, NOTIFY_LOCK]
+            args: list[str | int] = [self._token, LOCK_MS, finished, int(is_refused)]
             entries: Any = redis.register_script(_NEXT)(keys, args)
         self._finished, self.is_ours = _NOTHING, entries is not None
         return _event(entries[0]) if entries else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from producer.contract.job import ObjectIdRef, now_ms
 from producer.contract.urls import redact_text, redact_url
@@ -17,25 +17,24 @@ if TYPE_CHECKING:
 
 def describe_done(job: ImageJob, model: str) -> bytes:
     """Return the event of a job whose vector is in its document."""
-    event: EndedJob = {**_base(job.task_id, job.image_id, job.url), "status": "done", "model": model}
+    event = _event("done", job.task_id, job.image_id, job.url)
+    event["model"] = model
     return _encode(event)
 
 
 def describe_failed(failure: Failure) -> bytes:
     """Return the event of a job whose failure is recorded in its document."""
-    error = {
-        "code": failure.error.code,
-        "stage": failure.error.stage,
-        "message": redact_text(one_line(str(failure.error))),
-    }
-    event: EndedJob = {**_base(failure.task_id, failure.image_id, failure.url), "status": "failed", "error": error}
+    event, error = _event("failed", failure.task_id, failure.image_id, failure.url), failure.error
+    event["error"] = {"code": error.code, "stage": error.stage, "message": redact_text(one_line(str(error)))}
     return _encode(event)
 
 
-def _base(task_id: str | None, image_id: ImageId, url: str | None) -> Any:
+def _event(status: str, task_id: str | None, image_id: ImageId, url: str | None) -> EndedJob:
     shown = {"$oid": image_id.hex} if isinstance(image_id, ObjectIdRef) else image_id
-    base = {"task_id": task_id or "", "image_id": shown, "ended_at": now_ms()}
-    return base if url is None else {**base, "url": redact_url(url)}
+    event: EndedJob = {"task_id": task_id or "", "image_id": shown, "status": status, "ended_at": now_ms()}
+    if url is not None:
+        event["url"] = redact_url(url)
+    return event
 
 
 def _encode(event: EndedJob) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +51,10 @@ def start_notify(own: Stack, receiver: WebhookReceiver) -> Iterator[Callable[[],
         process.communicate()
 
 
+def has_received(receiver: WebhookReceiver, count: int) -> bool:
+    return len(receiver.received) == count
+
+
 def test_jobs_that_end_reach_the_receiver(
     start_worker: StartWorker,
     start_notify: Callable[[], subprocess.Popen[str]],
@@ -62,7 +67,7 @@ def test_jobs_that_end_reach_the_receiver(
     url, gone = images.add("/a.jpg", small_jpeg()), images.add("/b.jpg", Answer(b"", 404))
     for number, job in enumerate(({"image_id": "a", "url": url + "?signature=1"}, {"image_id": "b", "url": gone}), 1):
         own_broker.lpush("images", hand_made_message(job))
-        wait_for(lambda expected=number: len(receiver.received) == expected, "the webhook")
+        wait_for(partial(has_received, receiver, number), "the webhook")
     done, failed = (request.event for request in receiver.received)
     assert (done["type"], done["data"]) == ("image.done", {"id": "a", "url": url, "model": "fake/model"})
     assert (failed["type"], failed["data"]["error"]["code"]) == ("image.failed", "http_404")
