@@ -216,7 +216,7 @@ VARIABLES: list[tuple[dict[str, str], str]] = [
     ({}, f"{URL} and {TOKEN} (or KV_REST_API_URL and KV_REST_API_TOKEN) are not set"),
     (
         {"REDIS_URL": "redis://:hunter2@host"},
-        "are not set, but REDIS_URL is: pass a client instead: new EmbeddingClient(",
+        "are not set, but REDIS_URL is: pass a client of ioredis or redis, such as new EmbeddingClient(",
     ),
     ({URL: "https://host"}, f"{TOKEN} is missing or empty"),
     ({TOKEN: "hunter2"}, f"{URL} is missing or empty"),

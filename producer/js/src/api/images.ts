@@ -3,7 +3,7 @@
 import { ApiError, InvalidJob } from "../errors.js";
 import type { ImageBytes, ImageSource } from "./types.js";
 
-const MAX_BYTES = 8 * 1024 * 1024;
+const MAX_BYTES = 8_388_608;
 const CHUNK = 8192; // arguments of one call
 
 /**

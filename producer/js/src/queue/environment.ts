@@ -10,8 +10,7 @@ const NAMES = [
   ["KV_REST_API_URL", "KV_REST_API_TOKEN"],
 ] as const;
 const PASS_A_CLIENT =
-  "pass a client instead: new EmbeddingClient(new Redis(process.env.REDIS_URL)) with ioredis, or " +
-  "new EmbeddingClient(await createClient({ url: process.env.REDIS_URL }).connect()) with redis";
+  "pass a client of ioredis or redis, such as new EmbeddingClient(new Redis(process.env.REDIS_URL))";
 
 /** Variables by name: `process.env`, or the `env` of a Cloudflare Worker. */
 export type Environment = object;

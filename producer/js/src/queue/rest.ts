@@ -69,8 +69,7 @@ function readUrl(name: string, value: unknown): URL {
   const text = present(name, value);
   if (/^rediss?:/i.test(text)) {
     throw new ConfigurationError(
-      `${name} is a redis:// URL; REST needs the URL that starts with https://. For a redis:// URL, ` +
-        "pass a client of ioredis or redis to EmbeddingClient",
+      `${name} is a redis:// URL, not https://; for redis://, pass a client of ioredis or redis`,
     );
   }
   const url = parseUrl(text);
