@@ -223,7 +223,10 @@ VARIABLES: list[tuple[dict[str, str], str]] = [
     ({"KV_REST_API_URL": "https://host"}, "KV_REST_API_TOKEN is missing or empty"),
     ({URL: " ", TOKEN: "hunter2"}, f"{URL} is missing or empty"),
     ({URL: '""', TOKEN: "hunter2"}, f"{URL} is missing or empty"),
-    ({URL: "rediss://default:hunter2@host:6379", TOKEN: "x"}, f"{URL} is a redis:// URL, not https://; for redis://, pass a client"),
+    (
+        {URL: "rediss://default:hunter2@host:6379", TOKEN: "x"},
+        f"{URL} is a redis:// URL, not https://; for redis://, pass a client",
+    ),
     ({URL: "host.upstash.io", TOKEN: "hunter2"}, NOT_REST),
     ({URL: "https://hunter2@host", TOKEN: "x"}, NOT_REST),
     ({URL: "https://host?_token=hunter2", TOKEN: "x"}, NOT_REST),
