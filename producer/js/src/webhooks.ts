@@ -33,7 +33,7 @@ export type WebhookHeaders = Headers | Readonly<Record<string, string | readonly
  * @param headers - The request's headers.
  * @param secret - `CLIPQUEUE_WEBHOOK_SECRET`; several, as an array or with spaces, while they are changed.
  * @param options - `toleranceS`: how old the webhook may be in seconds, and how far ahead its clock; by default 300.
- * @throws InvalidWebhook if the signature, the time or the event is wrong: answer 400.
+ * @throws InvalidWebhook if the signature, the time or the event is wrong: answer 401.
  * @throws ConfigurationError if the secret or the body cannot be used.
  */
 export async function verifyWebhook(
