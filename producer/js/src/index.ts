@@ -37,4 +37,11 @@ export type { RedisClient } from "./queue/clients.js";
 export type { Connection } from "./queue/connection.js";
 export type { Environment } from "./queue/environment.js";
 export type { UpstashRest } from "./queue/rest.js";
-export { type ImageDone, type ImageFailed, verifyWebhook, type WebhookEvent, type WebhookHeaders } from "./webhooks.js";
+export {
+  type ImageDone,
+  type ImageFailed,
+  verifyWebhook,
+  type WebhookEvent,
+  type WebhookHeaders,
+  type WebhookOptions,
+} from "./webhooks.js";

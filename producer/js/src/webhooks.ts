@@ -26,35 +26,43 @@ export type WebhookEvent = ImageDone | ImageFailed;
 /** A request's headers: `Headers`, or Node's `request.headers`. */
 export type WebhookHeaders = Headers | Readonly<Record<string, string | readonly string[] | undefined>>;
 
+/** Options of `verifyWebhook`. */
+export interface WebhookOptions {
+  /** How old the webhook may be in seconds, and how far ahead its clock; 300 by default. */
+  readonly toleranceS?: number | undefined;
+}
+
+// While a secret is changed, a webhook has two. With more, anyone could make the receiver hash a large body many times.
+const MAX_SIGNATURES = 10;
+
 /**
- * Checks that clipqueue sent a webhook, and returns its event.
+ * Check that clipqueue sent a webhook, and return its event.
  *
- * @param body - The raw body, as it arrived. A parsed and printed body has another signature.
- * @param headers - The request's headers.
- * @param secret - `CLIPQUEUE_WEBHOOK_SECRET`; several, as an array or with spaces, while they are changed.
- * @param options - `toleranceS`: how old the webhook may be in seconds, and how far ahead its clock; by default 300.
- * @throws InvalidWebhook if the signature, the time or the event is wrong: answer 401.
- * @throws ConfigurationError if the secret or the body cannot be used.
+ * @param body The raw body, as it arrived. A parsed and printed body has another signature.
+ * @param headers The request's headers.
+ * @param secret `CLIPQUEUE_WEBHOOK_SECRET`; several, as an array or with spaces, while they are changed.
+ * @throws {InvalidWebhook} The signature, the time or the event is wrong: answer 401.
+ * @throws {ConfigurationError} The secret is not set; or it, the body or `toleranceS` cannot be used.
  */
 export async function verifyWebhook(
   body: string | Uint8Array,
   headers: WebhookHeaders,
-  secret: string | readonly string[],
-  { toleranceS = 300 }: { toleranceS?: number } = {},
+  secret: string | readonly string[] | undefined,
+  options: WebhookOptions = {},
 ): Promise<WebhookEvent> {
-  const keys = (typeof secret === "string" ? [secret] : secret).flatMap((text) => text.split(/\s+/)).filter(Boolean);
-  if (keys.length === 0) throw new ConfigurationError("there is no secret: pass CLIPQUEUE_WEBHOOK_SECRET");
+  const { toleranceS = 300 } = options;
+  // Written so that NaN is refused: no age is above it, so it would allow every age.
+  if (!(toleranceS >= 0)) throw new ConfigurationError("toleranceS must be a number of seconds, at least 0");
+  const keys = await importKeys(secret ?? []);
   const bytes = bytesOf(body);
   const id = header(headers, "webhook-id");
   const timestamp = header(headers, "webhook-timestamp");
-  const signatures = header(headers, "webhook-signature").split(" ");
+  const signatures = signaturesOf(header(headers, "webhook-signature"));
   checkTime(timestamp, toleranceS);
-  const signed = new Uint8Array([...new TextEncoder().encode(`${id}.${timestamp}.`), ...bytes]);
-  for (const text of keys) {
-    const key = await importKey(text);
+  const signed = joined(new TextEncoder().encode(`${id}.${timestamp}.`), bytes);
+  for (const key of keys) {
     for (const signature of signatures) {
-      const expected = signature.startsWith("v1,") ? fromBase64(signature.slice(3)) : undefined;
-      if (expected && (await crypto.subtle.verify("HMAC", key, expected, signed))) return parse(bytes);
+      if (await crypto.subtle.verify("HMAC", key, signature, signed)) return parse(bytes);
     }
   }
   throw new InvalidWebhook("no signature fits: the body was changed or parsed, or the secret is another one");
@@ -84,6 +92,18 @@ function pairs([name, value]: [string, string | readonly string[] | undefined]):
   return (typeof value === "string" ? [value] : value).map((one) => [name, one]);
 }
 
+function signaturesOf(text: string): Uint8Array<ArrayBuffer>[] {
+  const ours = text.split(" ").filter((one) => one.startsWith("v1,"));
+  return ours.slice(0, MAX_SIGNATURES).flatMap((one) => fromBase64(one.slice(3)) ?? []);
+}
+
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(first.length + second.length);
+  all.set(first);
+  all.set(second, first.length);
+  return all;
+}
+
 function checkTime(timestamp: string, toleranceS: number): void {
   if (!/^\d{1,15}$/.test(timestamp)) throw new InvalidWebhook("webhook-timestamp is not a number of seconds");
   const aheadS = Number(timestamp) - Date.now() / 1000;
@@ -91,6 +111,12 @@ function checkTime(timestamp: string, toleranceS: number): void {
     const seconds = `${Math.round(Math.abs(aheadS))} s ${aheadS < 0 ? "old" : "ahead of this clock"}`;
     throw new InvalidWebhook(`the webhook is ${seconds}; at most ${toleranceS} s are allowed`);
   }
+}
+
+async function importKeys(secret: string | readonly string[]): Promise<CryptoKey[]> {
+  const texts = [secret].flat().flatMap((text) => text.split(/\s+/)).filter(Boolean);
+  if (texts.length === 0) throw new ConfigurationError("there is no secret: pass CLIPQUEUE_WEBHOOK_SECRET");
+  return Promise.all(texts.map(importKey));
 }
 
 async function importKey(secret: string): Promise<CryptoKey> {
