@@ -1,11 +1,19 @@
 /** Ends a call or a pause after some time, or when its caller aborts it. */
 
+import { ConfigurationError } from "./errors.js";
+
 /** The most milliseconds that a timer of JavaScript can wait. */
 const MAX_TIMEOUT_MS = 2_147_483_647;
 
-/** Return whether a number is a time that a timer can wait. */
-export function isTimeout(value: unknown): value is number {
-  return typeof value === "number" && value > 0 && value <= MAX_TIMEOUT_MS;
+/**
+ * Return a time in milliseconds; the default if none is given.
+ *
+ * @throws {ConfigurationError} No timer can wait so long.
+ */
+export function checkedTimeout(ms: unknown, byDefault: number): number {
+  if (ms === undefined) return byDefault;
+  if (typeof ms === "number" && ms > 0 && ms <= MAX_TIMEOUT_MS) return ms;
+  throw new ConfigurationError(`timeoutMs must be a number of milliseconds above 0, at most ${MAX_TIMEOUT_MS}`);
 }
 
 /**

@@ -127,7 +127,6 @@ results.unknown = await api.status(env.ID + "-unknown");
 results.failures = {
   model: await failure(() => api.embedText("a", { model: "other" })),
   text: await failure(() => api.embedText("")),
-  noText: await failure(() => api.embedText(undefined)),
   image: await failure(() => api.embedImage(new Uint8Array(5))),
   download: await failure(() => api.embedImage(env.GONE)),
   upload: await failure(() => api.upload(env.ID + "-no", new Uint8Array(5))),
@@ -265,7 +264,6 @@ def test_a_removed_vector_is_gone_and_a_repetition_is_no_error(found: dict[str, 
     [
         ("model", 404, "model_not_found", "model"),
         ("text", 400, "invalid_request", "input[0].text"),
-        ("noText", 400, "invalid_request", "input[0]"),
         ("image", 400, "invalid_request", "input[0].image"),
         ("download", 422, "http_404", "input[0]"),
         ("upload", 400, "invalid_request", "body"),

@@ -81,6 +81,8 @@ const run = async (name, call) => {
 const bytes = new Uint8Array([1, 2, 3]);
 for (const name of JSON.parse(env.MODELS)) await run(name, (api) => api.models());
 await run("embed", (api) => api.embedText("a"));
+await run("null", (api) => api.embedText("a"));
+await run("part", (api) => api.embedText("a"));
 await run("enqueue", (api) => api.enqueue("a", "https://example.com/a.jpg", { force: true }));
 await run("upload", async (api) => {
   const uploading = api.upload("a", bytes.subarray(1));
@@ -124,6 +126,8 @@ def repeated(server: ScriptedServer, js_app: Path, folder: Path) -> dict[str, An
     server.add("configured", refusal(503, "not_configured"))
     server.add("hour", refusal(429, "rate_limit_exceeded", retry_after="3600", x_request_id="r1"))
     server.add("redirect", Answer(b"", 302, {"location": f"{server.url}/elsewhere"}))
+    server.add("null", Answer(b'{"data": [{"embedding": null}]}'))
+    server.add("part", Answer(b'{"data": [{"embedding": "AACAPwAAAA=="}]}'))
     server.add("site", Answer(b"<html>", 200))
     server.add("other", Answer(b"{}", 200))
     server.add("text", Answer(b'{"error": "no such route"}', 404))
@@ -202,6 +206,8 @@ def test_each_request_is_the_same_again(repeated: dict[str, Any], server: Script
 
 def test_bodies_and_answers_are_what_was_meant(repeated: dict[str, Any], server: ScriptedServer) -> None:
     assert repeated["embed"]["result"] == [1, -2]
+    for name in ("null", "part"):
+        assert repeated[name]["result"]["message"].endswith("answered with something else than a vector")
     assert server.seen["upload"][1].body == b"\x02\x03"
     assert repeated["upload"]["result"]["vector"] == [1]
     assert json.loads(server.seen["enqueue"][0].body) == {"id": "a", "url": "https://example.com/a.jpg", "force": True}
@@ -346,6 +352,8 @@ results.jobs = await Promise.all([[["a", url], ["", url]], [["a", "ftp://e.com/s
 results.url = await failure(api.enqueue("a", "e.com/secret"));
 results.images = await Promise.all([new Uint8Array(8 * 1024 * 1024 + 1), new ReadableStream(), null, 5].map((bytes) =>
   failure(api.upload("a", bytes))));
+results.texts = await Promise.all([null, undefined, 5, ["a", {}]].map((text) => failure(api.embedText(text))));
+results.searches = await Promise.all([undefined, null, "a cat"].map((request) => failure(api.search(request))));
 results.wait = await failure(api.waitFor("a", { timeoutMs: -1 }));
 console.log(JSON.stringify(results));
 """
@@ -361,7 +369,7 @@ def test_what_the_client_can_see_is_not_sent(server: ScriptedServer, js_app: Pat
         "baseUrl has a user name or password; give apiKey",
         *["baseUrl has a query or a fragment; leave it out"] * 2,
     ]
-    timeout = "timeoutMs must be a number of milliseconds greater than 0"
+    timeout = "timeoutMs must be a number of milliseconds above 0, at most 2147483647"
     assert found["timeouts"] == [["ConfigurationError", timeout]] * 7
     assert [name for name, _ in found["keys"] + found["urls"] + found["env"][:3]] == ["ConfigurationError"] * 21
     assert found["env"][3] is None
@@ -370,5 +378,10 @@ def test_what_the_client_can_see_is_not_sent(server: ScriptedServer, js_app: Pat
     assert found["ids"][1]["message"] == 'the id ".." cannot be a part of a URL\'s path'
     assert found["jobs"][0]["message"].startswith("jobs[1]: image_id is empty")
     assert found["url"]["name"] == "InvalidJob"
+    assert [error["message"] for error in found["texts"]] == [
+        f"a text must be a string, not {what}" for what in ("null", "undefined", "number", "object")
+    ]
+    search = 'a search is an object, such as { text: "a red bicycle" }'
+    assert [(error["name"], error["message"]) for error in found["searches"]] == [("InvalidJob", search)] * 3
     assert found["wait"]["name"] == "ConfigurationError"
     assert server.seen["unsent"] == []

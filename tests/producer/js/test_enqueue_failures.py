@@ -199,7 +199,7 @@ def test_a_client_that_would_lose_jobs_is_refused(run: Run) -> None:
     prefix = "the client has a keyPrefix, so workers would not find the jobs: pass a client without keyPrefix"
     cluster = "a Redis Cluster is not supported; use a Redis with one primary, with Sentinel or without"
     expected = "pass a client of ioredis, redis or @upstash/redis, or {url, token} of Upstash's REST interface"
-    timeout = "timeoutMs must be a number of milliseconds greater than 0"
+    timeout = "timeoutMs must be a number of milliseconds above 0, at most 2147483647"
     reasons = [
         prefix,
         prefix,

@@ -2,14 +2,15 @@
 
 import { chunksOf } from "../contract/chunks.js";
 import type { EnqueueOptions, Job } from "../contract/job.js";
-import { ApiError, ConfigurationError } from "../errors.js";
+import { checkedTimeout } from "../deadline.js";
+import { ApiError, ConfigurationError, InvalidJob } from "../errors.js";
 import { answerIfKnown, answerOf, embed, stateIfKnown, UNKNOWN, withNumbers } from "./calls.js";
 import { imagePath } from "./ids.js";
 import { imageBytes, imageText } from "./images.js";
 import { type ImageJobs, numberedJobs, wireJob } from "./jobs.js";
 import type { CallOptions, EmbedOptions, StateOptions, WaitOptions } from "./options.js";
 import { searchBody } from "./search.js";
-import { checkedTimeout, connection, processEnv } from "./settings.js";
+import { connection, processEnv } from "./settings.js";
 import type { ApiEnv, ApiOptions, Connection, ConnectionOptions } from "./settings.js";
 import type { EnqueuedImage, ImageBytes, ImageRef, ImageSource, ImageState } from "./types.js";
 import type { LiveModel, SearchPage, SearchRequest, UploadedImage } from "./types.js";
@@ -53,18 +54,22 @@ export class ClipqueueApi {
     return new ClipqueueApi({ ...options, baseUrl, apiKey: apiKey || undefined });
   }
 
-  /** Return the vector of a text: unit length, for comparison with those of images. */
+  /**
+   * Return the vector of a text: unit length, for comparison with those of images.
+   *
+   * @throws {InvalidJob} It is no text.
+   */
   async embedText(text: string, options?: EmbedOptions): Promise<number[]>;
   /** Return the vectors of texts, in their order. Each 32 of them are one request. */
   async embedText(texts: readonly string[], options?: EmbedOptions): Promise<number[][]>;
   async embedText(text: string | readonly string[], options: EmbedOptions = {}): Promise<number[] | number[][]> {
-    const texts: readonly string[] = typeof text === "object" ? text : [text];
-    const inputs = texts.map((one) => ({ text: one }));
+    const texts = [text].flat();
+    const inputs = texts.map(textInput);
     const vectors: number[][] = [];
     for (let at = 0; at < inputs.length; at += MAX_TEXTS) {
       vectors.push(...(await embed(this.#api, inputs.slice(at, at + MAX_TEXTS), options)));
     }
-    return typeof text === "object" ? vectors : (vectors[0] as number[]);
+    return Array.isArray(text) ? vectors : (vectors[0] as number[]);
   }
 
   /**
@@ -104,10 +109,10 @@ export class ClipqueueApi {
   async enqueueMany(jobs: ImageJobs, options: EnqueueOptions = {}): Promise<number> {
     const { force = false, signal } = options;
     const wire = numberedJobs(force);
-    signal?.throwIfAborted();
     let enqueued = 0;
     // A chunk has 1,000,000 characters of at most three bytes: far below the API's limit.
-    for await (const chunk of chunksOf(jobs as Iterable<Job>, (image, url) => JSON.stringify(wire(image, url)))) {
+    const text = (image: unknown, url: unknown): string => JSON.stringify(wire(image, url));
+    for await (const chunk of chunksOf(jobs as Iterable<Job>, text, signal)) {
       const call = { method: "POST", path: "/v1/images", body: `{"images":[${chunk.join()}]}` } as const;
       await answerOf<{ data: unknown }>(this.#api, "data", call, { signal });
       enqueued += chunk.length;
@@ -126,7 +131,7 @@ export class ClipqueueApi {
    * was over first. It goes on waiting while the API restarts. An image that is unknown is waited for too: a job that
    * was enqueued directly in Redis may have no document before it ends.
    *
-   * @throws ApiError with the status 404 if the image is still unknown when the time is over.
+   * @throws {ApiError} With the status 404: the image is still unknown when the time is over.
    */
   async waitFor(image: ImageRef, options: WaitOptions = {}): Promise<ImageState> {
     const timeoutMs = checkedTimeout(options.timeoutMs, WAIT_MS);
@@ -169,6 +174,11 @@ export class ClipqueueApi {
   async remove(image: ImageRef, options: CallOptions = {}): Promise<void> {
     await answerIfKnown(this.#api, { method: "DELETE", path: imagePath(image, {}) }, { signal: options.signal });
   }
+}
+
+function textInput(text: unknown): { text: string } {
+  if (typeof text !== "string") throw new InvalidJob(`a text must be a string, not ${text === null ? text : typeof text}`);
+  return { text };
 }
 
 function form(options: StateOptions): string | undefined {

@@ -40,7 +40,8 @@ export function vectorOf(base64: unknown, host: string): number[] {
   try {
     const binary = atob(base64 as string);
     const view = new DataView(Uint8Array.from(binary, (char) => char.charCodeAt(0)).buffer);
-    return Array.from({ length: view.byteLength / 4 }, (_, index) => view.getFloat32(4 * index, true));
+    // Rounded up, so that a part of a number is an error.
+    return Array.from({ length: Math.ceil(view.byteLength / 4) }, (_, index) => view.getFloat32(4 * index, true));
   } catch {
     throw new ApiError(`${host} answered with something else than a vector`, { status: 200 });
   }

@@ -34,6 +34,9 @@ const FIELDS: Fields = {
  * @throws {InvalidJob} A part of it would be lost in JSON: an unknown field, an undefined value in the filter, NaN.
  */
 export async function searchBody(request: SearchRequest): Promise<string> {
+  if (typeof request !== "object" || request === null) {
+    throw new InvalidJob('a search is an object, such as { text: "a red bicycle" }');
+  }
   const body: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(request)) {
     if (!Object.hasOwn(FIELDS, name)) throw new InvalidJob(`a search has no field ${JSON.stringify(name)}`);

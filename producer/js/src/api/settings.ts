@@ -1,7 +1,7 @@
 /** The options of the client, checked. */
 
+import { checkedTimeout } from "../deadline.js";
 import { ConfigurationError } from "../errors.js";
-import { isTimeout } from "../deadline.js";
 
 /** Send a request as `fetch` does. A Cloudflare service binding: `(url, init) => env.API.fetch(url, init)`. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
@@ -50,18 +50,7 @@ export function connection({ baseUrl, apiKey, fetch, timeoutMs }: ConnectionOpti
   const headers: Record<string, string> = { accept: "application/json" };
   if (apiKey !== undefined) headers["authorization"] = `Bearer ${checkedKey(apiKey)}`;
   const base = url.origin + url.pathname.replace(/\/+$/, "").replace(/\/v1$/, "");
-  return { base, host: url.host, headers, timeoutMs: checkedTimeout(timeoutMs), fetch };
-}
-
-/**
- * Return a time in milliseconds; the default if none is given.
- *
- * @throws {ConfigurationError} No timer can have it.
- */
-export function checkedTimeout(ms: number | undefined, byDefault: number = TIMEOUT_MS): number {
-  if (ms === undefined) return byDefault;
-  if (isTimeout(ms)) return ms;
-  throw new ConfigurationError("timeoutMs must be a number of milliseconds greater than 0");
+  return { base, host: url.host, headers, timeoutMs: checkedTimeout(timeoutMs, TIMEOUT_MS), fetch };
 }
 
 /** Return the process's environment variables; none where there is no process. */

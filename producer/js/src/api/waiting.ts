@@ -1,4 +1,4 @@
-/** Wait for the end of a job. */
+/** Waits for the end of a job. */
 
 import { ApiUnavailable } from "../errors.js";
 import { pause } from "../deadline.js";
@@ -12,7 +12,7 @@ const MARGIN_MS = 200;
 const [MIN_PAUSE_MS, MAX_PAUSE_MS] = [250, 1000];
 
 /**
- * Return the state of an image as soon as its job has ended. When the time is over, returns what the API answered
+ * Return the state of an image as soon as its job has ended. When the time is over, return what the API answered
  * last: `pending`, or undefined if it does not know the image.
  *
  * @throws {ApiUnavailable} The API has not answered at all.

@@ -3,8 +3,8 @@
 import { chunksOf } from "../contract/chunks.js";
 import { type EnqueueOptions, type ImageId, type Job, newJob } from "../contract/job.js";
 import { IMAGE_QUEUE, imageMessage } from "../contract/message.js";
-import { isTimeout, within } from "../deadline.js";
-import { BrokerUnavailable, ConfigurationError } from "../errors.js";
+import { checkedTimeout, within } from "../deadline.js";
+import { BrokerUnavailable } from "../errors.js";
 import { connectionOf, type RedisClient } from "./clients.js";
 import type { Connection } from "./connection.js";
 import { connectionFromEnvironment, type Environment } from "./environment.js";
@@ -39,12 +39,8 @@ export class EmbeddingClient {
    * @throws {ConfigurationError} It cannot be used. The message says why, without a password or token.
    */
   constructor(redis: UpstashRest | RedisClient | Connection, options: ClientOptions = {}) {
-    const { timeoutMs = TIMEOUT_MS } = options;
-    if (!isTimeout(timeoutMs)) {
-      throw new ConfigurationError("timeoutMs must be a number of milliseconds greater than 0");
-    }
+    this.#timeoutMs = checkedTimeout(options.timeoutMs, TIMEOUT_MS);
     this.#redis = connectionOf(redis);
-    this.#timeoutMs = timeoutMs;
   }
 
   /**
@@ -77,7 +73,7 @@ export class EmbeddingClient {
    * Enqueue many images, in chunks of at most 500 jobs and 1 MB, and return how many.
    *
    * @param jobs Pairs of image id and URL. They are read lazily, so a generator over a large collection is fine. If
-   *   several pairs have the same id, the last one wins.
+   *   several pairs have the same id, the last one wins. A signal that aborts is noticed at the next pair.
    * @throws {InvalidJob} A pair cannot be used. Earlier chunks were enqueued, its own chunk was not.
    * @throws {BrokerUnavailable} As for `enqueue`. Earlier chunks were enqueued.
    */
@@ -85,18 +81,17 @@ export class EmbeddingClient {
     const { force = false, signal } = options;
     const toMessage = (imageId: unknown, url: unknown): string =>
       imageMessage(newJob(imageId, url, force), crypto.randomUUID());
-    signal?.throwIfAborted();
     let count = 0;
     let sent: Promise<void> = Promise.resolve();
     try {
-      for await (const chunk of chunksOf(jobs, toMessage)) {
+      for await (const chunk of chunksOf(jobs, toMessage, signal)) {
         await sent; // while one chunk is on its way, the next is made
         sent = this.#push(chunk, BULK * this.#timeoutMs, signal);
         sent.catch(() => undefined); // it is thrown below, which may be later
         count += chunk.length;
       }
     } finally {
-      await sent;
+      await sent; // its error comes first: of an InvalidJob, the caller may assume that the earlier chunks were enqueued
     }
     return count;
   }
