@@ -1,4 +1,4 @@
-"""The JavaScript of docs/javascript.md, of the README and of docs/contract.md works."""
+"""The JavaScript of docs/javascript.md, of docs/contract.md and of the READMEs works."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def programs_of(page: str) -> list[str]:
 
 
 ENQUEUE, ENQUEUE_MANY, API = programs_of("docs/javascript.md")
+*_, README_SEARCH = programs_of("producer/js/README.md")
 # What the page takes for granted: the backend's collection, and one of its documents.
 BACKEND = """
 import { MongoClient } from "mongodb";
@@ -64,10 +65,12 @@ def test_the_code_that_calls_the_api_works(
     code = API.replace("https://example.com/cat.jpg", images.add("/cat.jpg", small_jpeg()))
     end = "console.log(JSON.stringify([image.status, page.data.length, vector.length]));"
     with running_api(REDIS_URL=stack.redis_url, MONGODB_URI=stack.mongodb_uri) as api:
-        status, hits, dim = run_js(code + end, CLIPQUEUE_URL=api.url, CLIPQUEUE_KEY=KEY)
+        variables = {"CLIPQUEUE_URL": api.url, "CLIPQUEUE_KEY": KEY}
+        status, hits, dim = run_js(code + end, **variables)
+        readme_hits = run_js(README_SEARCH + "console.log(page.data.length);", **variables)
     collection.delete_one({"_id": "photo-1"})
     assert (status, dim) == ("done", 48)
-    assert hits >= 1
+    assert hits == readme_hits >= 1
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/contract.md"])

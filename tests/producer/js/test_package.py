@@ -22,6 +22,11 @@ import * as esm from "clipqueue";
 const cjs = createRequire(import.meta.url)("clipqueue");
 console.log(JSON.stringify([Object.keys(esm).sort(), Object.keys(cjs).sort()]));
 """
+# What the page takes for granted, and its route handler.
+RECEIVER = """
+declare function show(id: string | { $oid: string }): Promise<void>;
+declare function report(id: string | { $oid: string }, code: string): Promise<void>;
+""" + "".join(re.findall(r"```ts\n(.*?)```", (ROOT / "docs" / "webhooks.md").read_text(), re.DOTALL))
 _STRICT = {
     "strict": True,
     "exactOptionalPropertyTypes": True,
@@ -56,10 +61,11 @@ def test_both_module_systems_get_the_same_names(run_js: Callable[..., Any]) -> N
 
 @pytest.mark.parametrize("module", ["NodeNext", "ESNext"])
 def test_types_are_strict(js_app: Path, tmp_path: Path, module: str) -> None:
-    """With Node's resolution and a bundler's."""
+    """With Node's resolution and a bundler's. The route handler of docs/webhooks.md is compiled too."""
     resolution = {"module": module, "moduleResolution": "NodeNext" if module == "NodeNext" else "Bundler"}
     (tmp_path / "tsconfig.json").write_text(json.dumps({"compilerOptions": _STRICT | resolution, "include": ["*.ts"]}))
     (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "webhook.ts").write_text(RECEIVER)
     (tmp_path / "types.ts").write_text((Path(__file__).parent / "types.ts").read_text())
     (tmp_path / "node_modules").symlink_to(js_app / "node_modules")
     call(js_app, "tsc", "-p", str(tmp_path))

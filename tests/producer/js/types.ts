@@ -44,10 +44,12 @@ export async function accepted(variables: WorkerVariables, timeoutMs: number | u
   const client = EmbeddingClient.fromEnv(variables, { timeoutMs });
   const ids: readonly ImageId[] = ["photo-1", { $oid: "65f0c0ffee65f0c0ffee65f0" }, new ObjectId()];
   const jobs: Job[] = ids.map((id) => [id, "https://host/a.jpg"]);
+  const documents = [{ _id: new ObjectId(), url: "https://host/a.jpg" }];
   const taskId: string = await client.enqueue(new ObjectId(), "https://host/a.jpg", { force: true });
   const count: number = await client.enqueueMany(jobs, { signal: AbortSignal.timeout(1000) });
   await client.enqueueMany(new Map([["photo-1", "https://host/a.jpg"]]));
   await client.enqueueMany(new Set(jobs));
+  await client.enqueueMany(documents.map((document) => [document._id, document.url]));
   await client.enqueueMany((async function* () { yield* jobs; })());
   try {
     await client.enqueue(taskId, String(count));
