@@ -1,7 +1,7 @@
 export { ClipqueueApi } from "./api/client.js";
 export type { CallOptions, EmbedOptions, StateOptions, WaitOptions } from "./api/options.js";
 export type { ImageJob, ImageJobs } from "./api/jobs.js";
-export type { ApiEnv, ApiOptions, ConnectionOptions, Fetch } from "./api/settings.js";
+export type { ApiEnv, ApiOptions, Fetch } from "./api/settings.js";
 export type {
   DoneImage,
   EnqueuedImage,

@@ -11,7 +11,7 @@ import { type ImageJobs, numberedJobs, wireJob } from "./jobs.js";
 import type { CallOptions, EmbedOptions, StateOptions, WaitOptions } from "./options.js";
 import { searchBody } from "./search.js";
 import { connection, processEnv } from "./settings.js";
-import type { ApiEnv, ApiOptions, Connection, ConnectionOptions } from "./settings.js";
+import type { ApiEnv, ApiOptions, Connection } from "./settings.js";
 import type { EnqueuedImage, ImageBytes, ImageRef, ImageSource, ImageState } from "./types.js";
 import type { LiveModel, SearchPage, SearchRequest, UploadedImage } from "./types.js";
 import { waitForEnd } from "./waiting.js";
@@ -34,11 +34,9 @@ export class ClipqueueApi {
   readonly #api: Connection;
 
   /**
-   * @param options `baseUrl` is the address of `clipqueue serve`; `/v1` at its end is ignored. `apiKey` is one of the
-   * keys in `CLIPQUEUE_API_KEYS`.
    * @throws {ConfigurationError} An option cannot be used.
    */
-  constructor(options: ConnectionOptions) {
+  constructor(options: ApiOptions) {
     this.#api = connection(options);
   }
 
@@ -48,7 +46,10 @@ export class ClipqueueApi {
    * @param env The variables; by default, those of the process. A Worker gives its own.
    * @throws {ConfigurationError} A variable is missing or cannot be used.
    */
-  static fromEnv(env: ApiEnv = processEnv(), options: ApiOptions = {}): ClipqueueApi {
+  static fromEnv(
+    env: ApiEnv = processEnv(),
+    options: Omit<ApiOptions, "baseUrl" | "apiKey"> = {},
+  ): ClipqueueApi {
     const { CLIPQUEUE_URL: baseUrl, CLIPQUEUE_KEY: apiKey } = env;
     if (!baseUrl) throw new ConfigurationError("CLIPQUEUE_URL is not set; it is the address of the HTTP API");
     return new ClipqueueApi({ ...options, baseUrl, apiKey: apiKey || undefined });

@@ -6,20 +6,16 @@ import { ConfigurationError } from "../errors.js";
 /** Send a request as `fetch` does. A Cloudflare service binding: `(url, init) => env.API.fetch(url, init)`. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
-/** The options of a ClipqueueApi, besides its address and key. */
-export interface ApiOptions {
-  /** The most that a call may take with all its repetitions, in milliseconds; 20,000 by default. */
-  timeoutMs?: number | undefined;
-  /** Used instead of the global `fetch`. */
-  fetch?: Fetch | undefined;
-}
-
 /** The options of a ClipqueueApi. */
-export interface ConnectionOptions extends ApiOptions {
+export interface ApiOptions {
   /** The address of `clipqueue serve`. `/v1` at its end is ignored. */
-  baseUrl: string | URL;
+  readonly baseUrl: string | URL;
   /** One of the keys in `CLIPQUEUE_API_KEYS`, if the API has any. */
-  apiKey?: string | undefined;
+  readonly apiKey?: string | undefined;
+  /** The most that a call may take with all its repetitions, in milliseconds; 20,000 by default. */
+  readonly timeoutMs?: number | undefined;
+  /** Used instead of the global `fetch`. */
+  readonly fetch?: Fetch | undefined;
 }
 
 /** The variables `CLIPQUEUE_URL`, the address of the API, and `CLIPQUEUE_KEY`, one of its keys. */
@@ -45,7 +41,7 @@ const TIMEOUT_MS = 20_000; // the API waits up to 15 s for the vector of an imag
  *
  * @throws {ConfigurationError} The address or the key cannot be used. The message repeats neither.
  */
-export function connection({ baseUrl, apiKey, fetch, timeoutMs }: ConnectionOptions): Connection {
+export function connection({ baseUrl, apiKey, fetch, timeoutMs }: ApiOptions): Connection {
   const url = parseUrl(String(baseUrl));
   const headers: Record<string, string> = { accept: "application/json" };
   if (apiKey !== undefined) headers["authorization"] = `Bearer ${checkedKey(apiKey)}`;
