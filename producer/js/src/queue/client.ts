@@ -82,10 +82,13 @@ export class EmbeddingClient {
    * @throws {BrokerUnavailable} As for `enqueue`. Earlier chunks were enqueued.
    */
   async enqueueMany(jobs: Iterable<Job> | AsyncIterable<Job>, options: EnqueueOptions = {}): Promise<number> {
-    const { force = false, signal } = options;
+    // The signal ends it also while the source of the jobs does not answer.
+    return within(0, Error, options.signal, (ending) => this.#pushAll(jobs, options.force ?? false, ending));
+  }
+
+  async #pushAll(jobs: Iterable<Job> | AsyncIterable<Job>, force: boolean, signal: AbortSignal): Promise<number> {
     const toMessage = (imageId: unknown, url: unknown): string =>
       imageMessage(newJob(imageId, url, force), crypto.randomUUID());
-    signal?.throwIfAborted();
     let count = 0;
     let sent: Promise<void> = Promise.resolve();
     try {
