@@ -43,7 +43,7 @@ class Webhook:
         """
         try:
             return _make(json.loads(event))
-        except (TypeError, KeyError, AttributeError, OverflowError, OSError):
+        except (TypeError, KeyError, AttributeError, OverflowError, OSError, RecursionError):
             raise ValueError("the event has not the fields that a worker writes") from None
 
 
@@ -70,7 +70,7 @@ def _make(event: EndedJob) -> Webhook:
     data |= {key: event[key] for key in ("url", "model", "error") if key in event}
     ended_at = datetime.fromtimestamp(event["ended_at"] / 1000, UTC).isoformat(timespec="milliseconds")
     body = {"type": f"image.{event['status']}", "timestamp": ended_at.replace("+00:00", "Z"), "data": data}
-    return Webhook(_webhook_id(event["task_id"]), json.dumps(body, separators=(",", ":")).encode())
+    return Webhook(_webhook_id(event["task_id"]), json.dumps(body, separators=(",", ":"), allow_nan=False).encode())
 
 
 def _webhook_id(task_id: str) -> str:

@@ -17,12 +17,14 @@ from urllib3.exceptions import HTTPError
 
 from producer.contract.errors import ConfigurationError
 from producer.webhooks.message import headers
+from producer.webhooks.session import TimedSession
 from producer.webhooks.settings import URL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from producer.webhooks.message import Webhook
+    from producer.webhooks.session import Attempt
     from producer.webhooks.settings import WebhookSettings
 
 TIMEOUT_S = 15.0
@@ -62,7 +64,7 @@ class Receiver:
     Args:
         settings: The URL and the secrets.
         clock: Seconds since the epoch.
-        timeout_s: Seconds to connect, and to wait for each part of the answer.
+        timeout_s: Seconds for an attempt, and to connect to each address of the host.
 
     Attributes:
         shown: What messages call the receiver: scheme and host alone, because the path may be a secret.
@@ -77,8 +79,7 @@ class Receiver:
         self._settings = settings
         self._clock = clock
         self._timeout_s = timeout_s
-        self._session = requests.Session()
-        self._session.trust_env = False  # proxies, and passwords from ~/.netrc
+        self._session = TimedSession()
         parts = urlsplit(settings.url)
         self.shown = f"{parts.scheme}://{parts.netloc}"
         try:
@@ -88,6 +89,12 @@ class Receiver:
 
     def send(self, webhook: Webhook) -> Answer:
         """Try once to deliver a webhook."""
+        with self._session.limit(self._timeout_s) as attempt:
+            answer = self._send(webhook, attempt)
+        return answer or Answer(Fate.AWAY, f"it did not answer within {self._timeout_s:g} s")
+
+    def _send(self, webhook: Webhook, attempt: Attempt) -> Answer | None:
+        """Return the answer; None if it came too late."""
         sent = headers(webhook, self._settings.secrets, self._clock())
         try:
             with self._session.post(
@@ -98,36 +105,35 @@ class Receiver:
                 allow_redirects=False,
                 stream=True,
             ) as response:
+                if attempt.is_over:  # a head that was cut off counts as a whole one
+                    return None
                 answer = _judge(response, self._clock())
-                _read_rest(response, self._timeout_s)
+                _read_rest(response)
                 return answer
         except requests.Timeout:
-            return Answer(Fate.AWAY, f"it did not answer within {self._timeout_s:g} s")
+            return None
         except (requests.RequestException, OSError, ValueError) as exc:
-            return Answer(Fate.AWAY, _innermost(exc))
+            return None if attempt.is_over else Answer(Fate.AWAY, _innermost(exc))
 
     def close(self) -> None:
         """Close the connection."""
         self._session.close()
 
 
-def _read_rest(response: requests.Response, timeout_s: float) -> None:
+def _read_rest(response: requests.Response) -> None:
     """Read the body, because a connection whose answer was not read cannot be used again."""
-    left, until = _MAX_ANSWER_BYTES, time.monotonic() + timeout_s
+    left = _MAX_ANSWER_BYTES
     with suppress(HTTPError, HTTPException, OSError):  # the status has said enough
-        # `read1` returns what has arrived: a receiver that sends one byte after the other must not hold up the others.
-        while (part := response.raw.read1(left)) and time.monotonic() < until:
+        while left > 0 and (part := response.raw.read1(left)):
             left -= len(part)
-            if left <= 0:
-                return
 
 
 def _judge(response: requests.Response, now_s: float) -> Answer:
     status = response.status_code
     reason = f"it answered {status} {responses.get(status, '')}".rstrip()
-    if response.ok and status < HTTPStatus.MULTIPLE_CHOICES:
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return Answer(Fate.DELIVERED, reason)
-    if status < HTTPStatus.BAD_REQUEST:
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return Answer(Fate.AWAY, f"{reason}, and redirects are not followed: set {URL} to the last URL")
     if status == HTTPStatus.GONE:
         return Answer(Fate.GONE, reason)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from producer.contract.job import ObjectIdRef, now_ms
 from producer.contract.urls import redact_text, redact_url
-from worker.store.updates import one_line
 
 if TYPE_CHECKING:
     from producer.contract.fields import EndedJob
@@ -25,7 +24,7 @@ def describe_done(job: ImageJob, model: str) -> bytes:
 def describe_failed(failure: Failure) -> bytes:
     """Return the event of a job whose failure is recorded in its document."""
     event, error = _event("failed", failure.task_id, failure.image_id, failure.url), failure.error
-    event["error"] = {"code": error.code, "stage": error.stage, "message": redact_text(one_line(str(error)))}
+    event["error"] = {"code": error.code, "stage": error.stage, "message": redact_text(failure.message)}
     return _encode(event)
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from producer.contract.job import ImageId
     from worker.errors import JobError
 
+_MAX_MESSAGE_CHARS = 500  # longer messages are truncated
+
 
 @dataclass(frozen=True)
 class JobCheck:
@@ -50,3 +52,8 @@ class Failure:
     attempts: int
     error: JobError
     task_id: str | None = None
+
+    @property
+    def message(self) -> str:
+        """The error's text as a document stores it: on one line, at most 500 characters."""
+        return "".join(char if char.isprintable() else " " for char in str(self.error))[:_MAX_MESSAGE_CHARS]

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from worker.store.bulk import Operation
     from worker.store.results import Failure, Result
 
-_MAX_MESSAGE_CHARS = 500  # longer messages are truncated
-
 
 @dataclass(frozen=True)
 class Update:
@@ -98,7 +96,7 @@ def failure_update(failure: Failure) -> Update:
         "error": {
             "code": failure.error.code,
             "stage": failure.error.stage,
-            "message": one_line(str(failure.error)),
+            "message": failure.message,
         },
     }
     if failure.url is not None:
@@ -125,8 +123,3 @@ def _done_record(result: Result, enqueued_at: datetime, attempts: int) -> Embedd
         "finished_at": bson_date(now_ms()),
         "attempts": attempts,
     }
-
-
-def one_line(text: str) -> str:
-    """Return an error's text as a document stores it: on one line, at most 500 characters."""
-    return "".join(char if char.isprintable() else " " for char in text)[:_MAX_MESSAGE_CHARS]

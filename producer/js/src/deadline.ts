@@ -21,7 +21,7 @@ export function checkedTimeout(ms: unknown, byDefault: number): number {
  *
  * `work` may go on when the call has ended; what it then returns or throws is ignored.
  *
- * @param timeoutMs The most milliseconds to wait.
+ * @param timeoutMs The most milliseconds to wait; 0 if only the signal ends the call.
  * @param late Returns the error of a call that took too long.
  * @param outer The caller's signal; the call then ends with the signal's reason.
  */
@@ -34,7 +34,7 @@ export async function within<T>(
   outer?.throwIfAborted();
   const controller = new AbortController();
   const { signal } = controller;
-  const timer = setTimeout(() => controller.abort(late()), timeoutMs);
+  const timer = timeoutMs && setTimeout(() => controller.abort(late()), timeoutMs);
   const abort = (): void => controller.abort(outer?.reason);
   outer?.addEventListener("abort", abort);
   try {

@@ -155,6 +155,19 @@ def test_a_signal_ends_a_call_and_many_jobs_at_the_next_job(run: Run, own_broker
     assert own_broker.llen("images") in {500, 1000}
 
 
+def test_a_signal_ends_many_jobs_whose_source_does_not_answer(run: Run, own_broker: redis.Redis) -> None:
+    result = run("""
+        const client = new EmbeddingClient(await ways.rest());
+        const never = () => new Promise(() => {});
+        const source = { [Symbol.asyncIterator]: () => ({ next: never, return: never }) };
+        const controller = new AbortController();
+        setTimeout(() => controller.abort(), 50);
+        print(await outcome(() => client.enqueueMany(source, { signal: controller.signal })));
+    """)
+    assert result == "AbortError: This operation was aborted"
+    assert not own_broker.exists("images")
+
+
 def test_what_is_no_job_is_refused_before_anything_is_sent(run: Run, own_broker: redis.Redis) -> None:
     results = run("""
         const client = new EmbeddingClient(await ways.rest());

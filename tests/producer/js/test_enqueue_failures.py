@@ -107,6 +107,7 @@ ANSWERS = [
         "a Redis Cluster is not supported; use a Redis with one primary, with Sentinel or without",
     ),
     (400, json.dumps({"error": "x" * 400}), "x" * 300 + "..."),
+    (400, json.dumps({"error": "x" * 298 + "hunter2"}), "x" * 298 + "**..."),
 ]
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 LISTED = {name for parts in PARTS for name in (*parts.used.split(), *parts.overridden.split())}
 PRIVATE_MODULES = {name for parts in PARTS for name in re.split("[.:]", parts.owner) if name.startswith("_")}
-# Documented attributes that are made to be set: of rich, the standard library, FastAPI, and the convertors of
-# Starlette.
+# Documented attributes that are made to be set: of rich, the standard library, FastAPI, requests, and the
+# convertors of Starlette.
 DOCUMENTED = {
     "padding",
     "pad_edge",
@@ -34,6 +34,7 @@ DOCUMENTED = {
     "regex",
     "convert",
     "to_string",
+    "trust_env",
 }
 # The API does not need the worker, and has a list and a check of its own.
 OF_THE_API = {name for names in API_PARTS.values() for name in names.split()} | {MAX_SIZE}

@@ -78,7 +78,11 @@ export class EmbeddingClient {
    * @throws {BrokerUnavailable} As for `enqueue`. Earlier chunks were enqueued.
    */
   async enqueueMany(jobs: Iterable<Job> | AsyncIterable<Job>, options: EnqueueOptions = {}): Promise<number> {
-    const { force = false, signal } = options;
+    // The signal ends it also while the source of the jobs does not answer.
+    return within(0, Error, options.signal, (ending) => this.#pushAll(jobs, options.force ?? false, ending));
+  }
+
+  async #pushAll(jobs: Iterable<Job> | AsyncIterable<Job>, force: boolean, signal: AbortSignal): Promise<number> {
     const toMessage = (imageId: unknown, url: unknown): string =>
       imageMessage(newJob(imageId, url, force), crypto.randomUUID());
     let count = 0;

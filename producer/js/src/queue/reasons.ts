@@ -32,7 +32,8 @@ export function reasonOf(error: unknown, secrets: readonly string[]): string {
   if (known !== undefined) {
     return known;
   }
-  const shown = secrets.reduce((shorter, secret) => shorter.replaceAll(secret, "***"), printable(text));
+  // First, because a secret that is cut off or changed would not be found.
+  const shown = printable(secrets.reduce((shorter, secret) => shorter.replaceAll(secret, "***"), text));
   return FAILOVER.test(text) ? `it is not the primary, or not ready: ${shown}` : shown;
 }
 
@@ -49,7 +50,7 @@ function knownReason(text: string): string | undefined {
     WRONGPASS: WRONG_PASSWORD,
     NOPERM: READ_ONLY,
   };
-  return Object.hasOwn(reasons, code) ? reasons[code] : undefined;
+  return reasons[code]; // all objects inherit names such as `constructor`, but none in capitals
 }
 
 function errorText(error: unknown): string {
