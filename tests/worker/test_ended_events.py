@@ -10,10 +10,11 @@ import pytest
 from producer.contract.names import ENDED
 from tests.support.messages import hand_made_message
 from tests.support.pictures import small_jpeg
-from tests.support.servers import Answer
+from tests.support.servers import Answer, SocketServer
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     import redis
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 WEBHOOKS = {"CLIPQUEUE_WEBHOOK_URL": "http://127.0.0.1:9/hook", "CLIPQUEUE_UPSERT": "true"}
+
+QUICK_REDELIVERY = {
+    "CLIPQUEUE_FETCH_TOTAL_S": "2",
+    "CLIPQUEUE_DECODE_S": "2",
+    "CLIPQUEUE_ENCODE_S": "2",
+    "CLIPQUEUE_STORE_S": "0.8",
+    "CLIPQUEUE_VISIBILITY_TIMEOUT_S": "12",
+    "CLIPQUEUE_RESTORE_INTERVAL_S": "1",
+}
 
 # A message is on the queue, handed over to a worker, or unacked.
 HAS_ENDED = "return redis.call('EXISTS', 'images', 'unacked') + #redis.call('KEYS', 'clipqueue:taken:*') == 0"
@@ -80,6 +90,32 @@ def test_each_job_that_ends_leaves_one_event(
     assert found[5]["error"]["code"] == "invalid_job"
     assert "url" not in found[5]
     assert not own_broker.exists("clipqueue:ended_dropped")
+
+
+@pytest.mark.chaos
+def test_a_worker_that_is_killed_between_its_write_and_its_ack_loses_no_event(
+    start_worker: StartWorker, own_broker: redis.Redis, own_collection: Collection[Document]
+) -> None:
+    """The job runs again on another worker, which finds its vector, and acks the message and adds the event."""
+    jpeg = small_jpeg()
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        own_broker.client_pause(60_000, all=False)  # from now on, Redis answers no command that writes
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(jpeg) + jpeg)
+
+    worker = start_worker(**WEBHOOKS, **QUICK_REDELIVERY)
+    with SocketServer(serve) as server:
+        own_broker.lpush("images", hand_made_message({"image_id": "photo", "url": server.url}))
+        wait_for(lambda: own_collection.count_documents({"embedding_job.status": "done"}), "the write to MongoDB")
+        worker.process.kill()
+        worker.process.wait()
+        own_broker.client_unpause()
+    assert ended(own_broker) == []
+    assert own_broker.hlen("unacked") == 1
+    start_worker(**WEBHOOKS, **QUICK_REDELIVERY)
+    wait_for(lambda: own_broker.eval(HAS_ENDED, 0), "the job to end")
+    assert [(one["image_id"], one["status"]) for one in ended(own_broker)] == [("photo", "done")]
 
 
 def test_a_job_without_a_document_leaves_no_event_if_none_may_be_created(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from contextlib import closing
@@ -24,7 +25,6 @@ from tests.support.servers import Answer, SocketServer
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     import redis
@@ -95,13 +95,15 @@ def test_the_delays_grow_to_five_minutes_or_what_the_receiver_asks_for() -> None
     assert delays.after_away(1, Judged(Fate.AWAY, "", 1e9)) == 3600.0
 
 
-def refuse_to_talk(connection: socket.socket) -> None:
-    connection.recv(65_536)
-
-
 def hang(connection: socket.socket) -> None:
     while connection.recv(65_536):
         pass
+
+
+def refuse_to_talk(connection: socket.socket) -> None:
+    """End the answer, then read all. A close with unread bytes would reset the connection, which is another error."""
+    connection.shutdown(socket.SHUT_WR)
+    hang(connection)
 
 
 @pytest.mark.parametrize(("serve", "reason"), [(refuse_to_talk, "Remote"), (hang, "within 0.2 s")])
