@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from producer.contract.names import ENDED, ENDED_DROPPED, ENDED_REFUSED, NOTIFY_LOCK
+from producer.client.ended import count_events
+from producer.contract.names import ENDED, ENDED_REFUSED, NOTIFY_LOCK
 
 if TYPE_CHECKING:
-    import redis
-
     from producer.client.broker import Broker
+    from producer.client.ended import EventCounts
 
 # Longer than an attempt takes. The lock of a killed process expires after this time.
 LOCK_MS = 60_000
@@ -37,14 +37,6 @@ class Event(NamedTuple):
 
     id: str
     content: bytes
-
-
-class Counts(NamedTuple):
-    """How many events wait, were dropped because there were too many, and were refused by the receiver."""
-
-    waiting: int
-    dropped: int
-    refused: int
 
 
 class EventStream:
@@ -83,22 +75,16 @@ class EventStream:
         with self._broker.commands(_NO_ANSWER) as redis:
             redis.xread({ENDED: "0"}, count=1, block=max(1, int(self._wait_s * 1000)))
 
-    def counts(self) -> Counts:
+    def counts(self) -> EventCounts:
         """Return how many events there are."""
         with self._broker.commands(_NO_ANSWER) as redis:
-            return read_counts(redis)
+            return count_events(redis)
 
     def release(self) -> None:
         """Remove what is finished, and let another process send."""
         self.next()
         with self._broker.commands(_NO_ANSWER) as redis:
             redis.register_script(_RELEASE)([NOTIFY_LOCK], [self._token])
-
-
-def read_counts(redis: redis.Redis) -> Counts:
-    """Return how many events there are. Raises what redis-py raises."""
-    dropped, refused = (int(count or 0) for count in redis.mget(ENDED_DROPPED, ENDED_REFUSED))
-    return Counts(int(redis.xlen(ENDED)), dropped, refused)
 
 
 def _event(entry: tuple[bytes, list[bytes]]) -> Event:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from producer.client.ended import count_events
 from producer.contract.names import ENDED, ENDED_DROPPED, ENDED_REFUSED, MAX_ENDED, NOTIFY_LOCK
 from producer.operations.doctor.findings import Finding
 from producer.operations.text import count_of
@@ -14,11 +15,9 @@ if TYPE_CHECKING:
 
 def webhook_findings(redis: Redis) -> list[Finding]:
     """Return what is wrong with the webhooks; nothing if no worker ever left an event. Raises what redis-py raises."""
-    counts: Any = redis.mget(ENDED_DROPPED, ENDED_REFUSED)
-    dropped, refused = (int(count or 0) for count in counts)
+    waiting, dropped, refused = count_events(redis)
     if not redis.exists(ENDED) and not dropped:
         return []
-    waiting = int(redis.xlen(ENDED))
     state = f"{count_of(waiting, 'event')} waiting, {dropped} dropped, {refused} refused"
     if dropped or refused:
         return [
