@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
-from tests.support.servers import Answer, LoopbackServer
+from tests.support.servers import Answer, LoopbackServer, send_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,16 +60,7 @@ class WebhookReceiver(LoopbackServer):
                 owner.received.append(request)
                 answer = owner.answer(request)
                 with suppress(BrokenPipeError):  # a test has killed the sender
-                    self._send(answer)
-
-            def _send(self, answer: Answer) -> None:
-                self.send_response(answer.status)
-                for name, value in answer.headers.items():
-                    self.send_header(name, value)
-                if answer.status != 204:
-                    self.send_header("Content-Length", str(len(answer.body)))
-                self.end_headers()
-                self.wfile.write(answer.body)
+                    send_answer(self, answer)
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,6 +27,17 @@ class Answer:
     body: bytes = b""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+
+
+def send_answer(handler: BaseHTTPRequestHandler, answer: Answer) -> None:
+    """Send an answer, with its length unless its headers say how it ends."""
+    handler.send_response(answer.status)
+    for name, value in answer.headers.items():
+        handler.send_header(name, value)
+    if answer.status != HTTPStatus.NO_CONTENT and not {"Content-Length", "Transfer-Encoding"} & set(answer.headers):
+        handler.send_header("Content-Length", str(len(answer.body)))
+    handler.end_headers()
+    handler.wfile.write(answer.body)
 
 
 class _Server(ThreadingHTTPServer):
@@ -84,13 +96,7 @@ class ImageServer(LoopbackServer):
                 owner.requests.append(dict(self.headers))
                 answers = owner._routes.get(path, [Answer(b"no such page", 404)])
                 answer = answers.pop(0) if len(answers) > 1 else answers[0]
-                self.send_response(answer.status)
-                for name, value in answer.headers.items():
-                    self.send_header(name, value)
-                if not {"Content-Length", "Transfer-Encoding"} & set(answer.headers):
-                    self.send_header("Content-Length", str(len(answer.body)))
-                self.end_headers()
-                self.wfile.write(answer.body)
+                send_answer(self, answer)
 
             def log_message(self, *_: Any) -> None:
                 pass

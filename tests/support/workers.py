@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 FAKE_ENCODER_APP = "tests.support.fake_encoder_app"
 FAKE_MODEL = {"CLIP_MODEL": "fake/model"}
 FAST_RETRIES = {"CLIPQUEUE_MAX_RETRIES": "2", "CLIPQUEUE_RETRY_BASE_S": "0.1", "CLIPQUEUE_RETRY_CAP_S": "0.2"}
+# The messages of a killed worker are redelivered after 12 s, which all stages together must fit into.
+QUICK_REDELIVERY = {
+    "CLIPQUEUE_FETCH_TOTAL_S": "2",
+    "CLIPQUEUE_DECODE_S": "2",
+    "CLIPQUEUE_ENCODE_S": "2",
+    "CLIPQUEUE_STORE_S": "0.8",
+    "CLIPQUEUE_VISIBILITY_TIMEOUT_S": "12",
+    "CLIPQUEUE_RESTORE_INTERVAL_S": "1",
+}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from tests.support.messages import hand_made_message
 from tests.support.pictures import small_jpeg
 from tests.support.servers import Answer, SocketServer
 from tests.support.waiting import wait_for
+from tests.support.workers import QUICK_REDELIVERY
 
 if TYPE_CHECKING:
     import socket
@@ -26,14 +27,6 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 WEBHOOKS = {"CLIPQUEUE_WEBHOOK_URL": "http://127.0.0.1:9/hook", "CLIPQUEUE_UPSERT": "true"}
 
-QUICK_REDELIVERY = {
-    "CLIPQUEUE_FETCH_TOTAL_S": "2",
-    "CLIPQUEUE_DECODE_S": "2",
-    "CLIPQUEUE_ENCODE_S": "2",
-    "CLIPQUEUE_STORE_S": "0.8",
-    "CLIPQUEUE_VISIBILITY_TIMEOUT_S": "12",
-    "CLIPQUEUE_RESTORE_INTERVAL_S": "1",
-}
 
 # A message is on the queue, handed over to a worker, or unacked.
 HAS_ENDED = "return redis.call('EXISTS', 'images', 'unacked') + #redis.call('KEYS', 'clipqueue:taken:*') == 0"

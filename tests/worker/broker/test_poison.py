@@ -19,7 +19,7 @@ from tests.support.messages import hand_made_message
 from tests.support.pictures import small_jpeg
 from tests.support.servers import SocketServer
 from tests.support.waiting import wait_for
-from tests.support.workers import FAKE_MODEL, FAST_RETRIES, worker_command
+from tests.support.workers import FAKE_MODEL, FAST_RETRIES, QUICK_REDELIVERY, worker_command
 from worker.broker.isolation import Isolation
 from worker.broker.poison import MAX_DEATHS_ALONE, SUSPECT_AFTER, Quarantine
 from worker.broker.scripts import LOST_HEADER
@@ -34,12 +34,7 @@ if TYPE_CHECKING:
 ENV = {
     **FAKE_MODEL,
     **FAST_RETRIES,
-    "CLIPQUEUE_FETCH_TOTAL_S": "2",
-    "CLIPQUEUE_DECODE_S": "2",
-    "CLIPQUEUE_ENCODE_S": "2",
-    "CLIPQUEUE_STORE_S": "0.8",
-    "CLIPQUEUE_VISIBILITY_TIMEOUT_S": "12",
-    "CLIPQUEUE_RESTORE_INTERVAL_S": "1",
+    **QUICK_REDELIVERY,
     "CLIPQUEUE_FETCH_PER_HOST": "64",
 }
 COMPANIONS, IN_FLIGHT = 30, 10
