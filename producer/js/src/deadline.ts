@@ -21,15 +21,15 @@ export function checkedTimeout(ms: unknown, byDefault: number): number {
  *
  * `work` may go on when the call has ended; what it then returns or throws is ignored.
  *
- * @param timeoutMs The most milliseconds to wait; 0 if only the signal ends the call.
- * @param late Returns the error of a call that took too long.
  * @param outer The caller's signal; the call then ends with the signal's reason.
+ * @param timeoutMs The most milliseconds to wait; without it, only the signal ends the call.
+ * @param late Returns the error of a call that took too long.
  */
 export async function within<T>(
-  timeoutMs: number,
-  late: () => Error,
   outer: AbortSignal | undefined,
   work: (signal: AbortSignal) => Promise<T>,
+  timeoutMs = 0,
+  late: () => Error = Error,
 ): Promise<T> {
   outer?.throwIfAborted();
   const controller = new AbortController();

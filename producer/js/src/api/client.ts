@@ -2,15 +2,16 @@
 
 import { chunksOf } from "../contract/chunks.js";
 import type { EnqueueOptions, Job } from "../contract/job.js";
-import { checkedTimeout } from "../deadline.js";
+import { checkedTimeout, within } from "../deadline.js";
 import { ApiError, ConfigurationError, InvalidJob } from "../errors.js";
+import { processEnv } from "../settings.js";
 import { answerIfKnown, answerOf, embed, stateIfKnown, UNKNOWN, withNumbers } from "./calls.js";
 import { imagePath } from "./ids.js";
 import { imageBytes, imageText } from "./images.js";
 import { type ImageJobs, numberedJobs, wireJob } from "./jobs.js";
 import type { CallOptions, EmbedOptions, StateOptions, WaitOptions } from "./options.js";
 import { searchBody } from "./search.js";
-import { connection, processEnv } from "./settings.js";
+import { connection } from "./settings.js";
 import type { ApiEnv, ApiOptions, Connection } from "./settings.js";
 import type { EnqueuedImage, ImageBytes, ImageRef, ImageSource, ImageState } from "./types.js";
 import type { LiveModel, SearchPage, SearchRequest, UploadedImage } from "./types.js";
@@ -108,7 +109,10 @@ export class ClipqueueApi {
    * @throws {InvalidJob} A pair cannot be used. Earlier requests were enqueued, its own was not.
    */
   async enqueueMany(jobs: ImageJobs, options: EnqueueOptions = {}): Promise<number> {
-    const { force = false, signal } = options;
+    return within(options.signal, (ending) => this.#enqueueAll(jobs, options.force ?? false, ending));
+  }
+
+  async #enqueueAll(jobs: ImageJobs, force: boolean, signal: AbortSignal): Promise<number> {
     const wire = numberedJobs(force);
     let enqueued = 0;
     // A chunk has 1,000,000 characters of at most three bytes: far below the API's limit.

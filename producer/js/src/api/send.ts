@@ -40,7 +40,7 @@ export async function send(api: Connection, call: Call, limits: Limits): Promise
   for (let attempt = 0; ; attempt += 1) {
     try {
       const leftMs = Math.max(1, Math.min(until - Date.now(), attemptMs));
-      return await within(leftMs, late, signal, (ended) => sendOnce(api, call, ended));
+      return await within(signal, (ended) => sendOnce(api, call, ended), leftMs, late);
     } catch (error) {
       const pauseMs = pauseAfter(error, attempt);
       if (pauseMs === undefined || Date.now() + pauseMs >= until) throw error;

@@ -2,6 +2,7 @@
 
 import { checkedTimeout } from "../deadline.js";
 import { ConfigurationError } from "../errors.js";
+import { parseUrl } from "../settings.js";
 
 /** Send a request as `fetch` does. A Cloudflare service binding: `(url, init) => env.API.fetch(url, init)`. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
@@ -42,28 +43,19 @@ const TIMEOUT_MS = 20_000; // the API waits up to 15 s for the vector of an imag
  * @throws {ConfigurationError} The address or the key cannot be used. The message repeats neither.
  */
 export function connection({ baseUrl, apiKey, fetch, timeoutMs }: ApiOptions): Connection {
-  const url = parseUrl(String(baseUrl));
+  const url = readBaseUrl(String(baseUrl));
   const headers: Record<string, string> = { accept: "application/json" };
   if (apiKey !== undefined) headers["authorization"] = `Bearer ${checkedKey(apiKey)}`;
   const base = url.origin + url.pathname.replace(/\/+$/, "").replace(/\/v1$/, "");
   return { base, host: url.host, headers, timeoutMs: checkedTimeout(timeoutMs, TIMEOUT_MS), fetch };
 }
 
-/** Return the process's environment variables; none where there is no process. */
-export function processEnv(): ApiEnv {
-  return (globalThis as { process?: { env?: ApiEnv } }).process?.env ?? {};
-}
-
-function parseUrl(text: string): URL {
+function readBaseUrl(text: string): URL {
   if (!/^https?:\/\//i.test(text)) {
     throw new ConfigurationError("baseUrl must start with http:// or https://, such as https://clipqueue.example.com");
   }
-  let url: URL;
-  try {
-    url = new URL(text);
-  } catch {
-    throw new ConfigurationError("baseUrl cannot be read: its host or port is malformed");
-  }
+  const url = parseUrl(text);
+  if (url === undefined) throw new ConfigurationError("baseUrl cannot be read: its host or port is malformed");
   if (url.username || url.password) throw new ConfigurationError("baseUrl has a user name or password; give apiKey");
   if (url.search || url.hash) throw new ConfigurationError("baseUrl has a query or a fragment; leave it out");
   return url;

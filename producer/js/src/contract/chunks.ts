@@ -11,19 +11,18 @@ const MAX_BYTES = 1_000_000;
  * Yield the messages of the jobs in chunks of at most 500 messages and 1 MB. The jobs are read lazily.
  *
  * @param toMessage Returns the message of a job, which is ASCII.
- * @param signal Ends the reading, with its reason.
+ * @param signal Ends the reading at the next job, with its reason.
  * @throws {InvalidJob} `jobs` cannot be iterated over, or one of them is not a pair.
  */
 export async function* chunksOf(
   jobs: Iterable<Job> | AsyncIterable<Job>,
   toMessage: (imageId: unknown, url: unknown) => string,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
 ): AsyncGenerator<string[], void, void> {
-  signal?.throwIfAborted();
   let chunk: string[] = [];
   let bytes = 0;
   for await (const job of iterable(jobs)) {
-    signal?.throwIfAborted(); // a slow source may take minutes to fill a chunk
+    signal.throwIfAborted(); // a slow source may take minutes to fill a chunk
     const message = toMessage(...pair(job));
     if (chunk.length === MAX_JOBS || (chunk.length > 0 && bytes + message.length > MAX_BYTES)) {
       yield chunk;

@@ -79,7 +79,7 @@ export class EmbeddingClient {
    */
   async enqueueMany(jobs: Iterable<Job> | AsyncIterable<Job>, options: EnqueueOptions = {}): Promise<number> {
     // The signal ends it also while the source of the jobs does not answer.
-    return within(0, Error, options.signal, (ending) => this.#pushAll(jobs, options.force ?? false, ending));
+    return within(options.signal, (ending) => this.#pushAll(jobs, options.force ?? false, ending));
   }
 
   async #pushAll(jobs: Iterable<Job> | AsyncIterable<Job>, force: boolean, signal: AbortSignal): Promise<number> {
@@ -108,12 +108,13 @@ export class EmbeddingClient {
       const state = redis.state?.();
       return failed(`it did not answer within ${timeoutMs / 1000} s${state ? ` (${state})` : ""}`);
     };
-    await within(timeoutMs, late, signal, async (ending) => {
+    const push = async (ending: AbortSignal): Promise<void> => {
       try {
         await redis.lpush(IMAGE_QUEUE, messages, ending);
       } catch (error) {
         throw failed(reasonOf(error, redis.secrets ?? []));
       }
-    });
+    };
+    await within(signal, push, timeoutMs, late);
   }
 }

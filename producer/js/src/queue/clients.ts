@@ -1,7 +1,8 @@
 /** Uses the Redis client that the caller has: ioredis, redis (node-redis), @upstash/redis, or a connection of ours. */
 
 import { ConfigurationError } from "../errors.js";
-import { type Connection, parseUrl, Refusal } from "./connection.js";
+import { parseUrl } from "../settings.js";
+import { type Connection, Refusal } from "./connection.js";
 import { CLUSTER } from "./reasons.js";
 import { overRest, type UpstashRest } from "./rest.js";
 

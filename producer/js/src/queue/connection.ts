@@ -18,17 +18,3 @@ export interface Connection {
 
 /** An error whose text is ours: it says what to do, and is shown as it is. */
 export class Refusal extends Error {}
-
-/** Return a URL, or undefined if the text is none. (`URL.parse` is too new for Node 20.) */
-export function parseUrl(text: string): URL | undefined {
-  try {
-    return new URL(text);
-  } catch {
-    return undefined;
-  }
-}
-
-/** Return a setting without the white space and the quotes that people paste with it; empty if it is no text. */
-export function unquoted(value: unknown): string {
-  return typeof value === "string" ? value.trim().replace(/^(["'])(.*)\1$/, "$2").trim() : "";
-}

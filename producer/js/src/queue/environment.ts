@@ -1,6 +1,7 @@
 /** Finds Upstash's REST interface in the environment. */
 
 import { ConfigurationError } from "../errors.js";
+import { processEnv } from "../settings.js";
 import type { Connection } from "./connection.js";
 import { overRest } from "./rest.js";
 
@@ -20,7 +21,7 @@ export type Environment = object;
  *
  * @throws {ConfigurationError} No pair is set, or one of its values cannot be used.
  */
-export function connectionFromEnvironment(env: Environment = ownEnvironment()): Connection {
+export function connectionFromEnvironment(env: Environment = processEnv()): Connection {
   const variables = env as Readonly<Record<string, string | undefined>>;
   for (const names of NAMES) {
     const [url = "", token = ""] = names.map((name) => variables[name]);
@@ -30,9 +31,4 @@ export function connectionFromEnvironment(env: Environment = ownEnvironment()): 
   }
   const missing = `${NAMES[0].join(" and ")} (or ${NAMES[1].join(" and ")}) are not set`;
   throw new ConfigurationError(missing + (variables["REDIS_URL"] ? `, but REDIS_URL is: ${PASS_A_CLIENT}` : ""));
-}
-
-function ownEnvironment(): Environment {
-  const { process } = globalThis as { process?: { env?: Environment } };
-  return process?.env ?? {};
 }

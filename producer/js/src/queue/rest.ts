@@ -1,7 +1,8 @@
 /** Upstash's REST interface, by `fetch` alone: https://upstash.com/docs/redis/features/restapi. */
 
 import { ConfigurationError } from "../errors.js";
-import { type Connection, parseUrl, Refusal, unquoted } from "./connection.js";
+import { parseUrl, unquoted } from "../settings.js";
+import { type Connection, Refusal } from "./connection.js";
 
 /** Where Upstash's REST interface is, such as `https://xyz.upstash.io`, and a token that may write. */
 export type UpstashRest = { readonly url: string; readonly token: string };

@@ -1,7 +1,7 @@
 /** Reads the URL of a Redis. Its errors repeat no part of it: that may be a piece of the password. */
 
 import { ConfigurationError } from "../errors.js";
-import { parseUrl, unquoted } from "../queue/connection.js";
+import { parseUrl, unquoted } from "../settings.js";
 
 /** Where Redis is, and how to sign in. */
 export interface RedisUrl {
