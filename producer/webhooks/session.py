@@ -13,11 +13,22 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.response import HTTPResponse
+
+from producer.client.libraries import Parts, check_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from urllib3.connectionpool import HTTPConnectionPool
+# Undocumented parts that are overridden or used below. Without them, an attempt could last for hours.
+PARTS: Parts = {
+    ("requests", HTTPAdapter): "init_poolmanager build_response poolmanager",
+    ("urllib3", PoolManager): "_new_pool",
+    ("urllib3", HTTPConnectionPool): "ConnectionCls",
+    ("urllib3", HTTPConnection): "_new_conn request sock",
+    ("urllib3", HTTPResponse): "_original_response read1",
+}
 
 
 class Attempt:
@@ -66,6 +77,7 @@ class TimedSession(requests.Session):
     """A session that follows no redirect, keeps no cookie and reads no settings of the system. Not thread-safe."""
 
     def __init__(self) -> None:
+        check_parts(PARTS, "clipqueue notify", "webhooks")
         super().__init__()
         self.trust_env = False  # proxies, and passwords from ~/.netrc
         self._adapter = _Adapter()
