@@ -84,6 +84,8 @@ def test_the_name_that_an_operator_gives_is_kept_and_two_with_one_name_are_named
     name, env = ("celery", {}) if by == "-n" else ("", {"CELERY_WORKER_HOSTNAME": "celery@%h"})
     workers = [start(own, f"named-{number}", name, **env) for number in range(2)]
     wait_for(lambda: heartbeats(own_broker) == [node, node], "two heartbeats")
+    # A worker that is stopped before Celery has set up its signals leaves its heartbeat behind until that expires.
+    wait_for(lambda: answering(own) == [node, node], "both to answer")
     is_ok, text = run_doctor(own)["node names"]
     assert not is_ok
     assert f"2 workers are called {node}" in text
