@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from producer.api.failures import ApiError
 from producer.client.queue import push
+from producer.contract.ids import image_name
 from producer.contract.job import next_enqueue_ms
-from producer.contract.records import MAX_SWAPS, bson_date, bson_id, job_record, to_ms, unchanged_filter
+from producer.contract.records import (
+    MAX_SWAPS,
+    bson_date,
+    bson_id,
+    image_id_of,
+    job_record,
+    to_ms,
+    unchanged_filter,
+)
 from producer.documents.connection import store_errors
 from producer.documents.recording import JobRecorder
 from producer.search.vectors import parse_stored
@@ -98,19 +107,13 @@ def image_state(document: Document, vector: str | None = None) -> dict[str, Any]
         vector: `float` or `base64` to add the vector in this form; None to leave it out.
     """
     record = job_record(document)
-    state = {**image_name(document["_id"]), "status": record.get("status", "pending")}
+    state = {**image_name(image_id_of(document["_id"])), "status": record.get("status", "pending")}
     state |= {name: _shown(record[name]) for name in _SHOWN if record.get(name) is not None}
     if record.get("status") == "failed" and isinstance(record.get("error"), dict):
         state["error"] = {name: str(record["error"].get(name, "")) for name in ("code", "stage", "message")}
     if vector and (stored := parse_stored(document.get("embedding"))) is not None:
         state["vector"] = base64.b64encode(stored.tobytes()).decode() if vector == "base64" else stored.tolist()
     return state
-
-
-def image_name(image_id: object) -> dict[str, str]:
-    """Return the id of an image as the API writes it."""
-    is_oid = type(image_id).__name__ in {"ObjectId", "ObjectIdRef"}
-    return {"id": str(image_id), "type": "oid"} if is_oid else {"id": str(image_id)}
 
 
 def is_finished(document: Document) -> bool:

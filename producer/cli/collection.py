@@ -1,4 +1,4 @@
-"""The collection that a command reads: the option for its name, and its connection."""
+"""The collection that a command reads: the options for its name and for the type of its ids, and its connection."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from producer.cli.output import fail, fail_without_extra
 from producer.client.environment import mongodb_uri
+from producer.contract.ids import ID_TYPES
 from producer.contract.names import DEFAULT_COLLECTION
 
 if TYPE_CHECKING:
@@ -23,6 +24,13 @@ collection_option = click.option(
     show_default=True,
     show_envvar=True,
     help="The collection of the documents.",
+)
+
+
+id_type_option = click.option(
+    "--id-type",
+    type=click.Choice(ID_TYPES),
+    help="The type of the given ids; by default, each that an id may be the text of.",
 )
 
 

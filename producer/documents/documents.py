@@ -6,7 +6,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..contract.records import job_record, possible_ids
+from ..contract.ids import image_id_of_text
+from ..contract.records import bson_id, job_record, possible_ids
 from .brackets import brackets_after
 from .connection import connect_collection, store_errors
 
@@ -51,10 +52,19 @@ class ImageDocuments:
         """Close the connections."""
         self._collection.database.client.close()
 
-    def status(self, image_ids: Sequence[str]) -> list[ImageStatus]:
-        """Return the status of each image, in order. An id may be the text of an ObjectId, integer or UUID."""
-        found = self.by_id([key for image_id in image_ids for key in possible_ids(image_id)])
-        return [_status_of(image_id, found) for image_id in image_ids]
+    def status(self, image_ids: Sequence[str], id_type: str | None = None) -> list[ImageStatus]:
+        """Return the status of each image, in order.
+
+        Args:
+            image_ids: The ids as text.
+            id_type: Their type, see `ID_TYPES`; None for each that a text may be of.
+
+        Raises:
+            InvalidJob: A text is no id of this type.
+        """
+        keys = [_keys_of(text, id_type) for text in image_ids]
+        found = self.by_id([key for possible in keys for key in possible])
+        return [_status_of(text, possible, found) for text, possible in zip(image_ids, keys, strict=True)]
 
     def by_id(self, document_ids: Sequence[BsonId]) -> dict[BsonId, Document]:
         """Return the `embedding_job` of each document that exists, by `_id`; an empty one if it has none."""
@@ -125,8 +135,12 @@ def open_documents(mongodb_uri: str, collection: str) -> Iterator[ImageDocuments
         yield documents
 
 
-def _status_of(image_id: str, found: Mapping[BsonId, Document]) -> ImageStatus:
-    job = next((found[key] for key in possible_ids(image_id) if key in found), None)
+def _keys_of(text: str, id_type: str | None) -> list[BsonId]:
+    return possible_ids(text) if id_type is None else [bson_id(image_id_of_text(text, id_type))]
+
+
+def _status_of(image_id: str, possible: Sequence[BsonId], found: Mapping[BsonId, Document]) -> ImageStatus:
+    job = next((found[key] for key in possible if key in found), None)
     if job is None:
         return ImageStatus(image_id, "unknown", {})
     return ImageStatus(image_id, str(job.get("status", "pending")), job)

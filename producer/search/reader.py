@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from bson import ObjectId
 
+from producer.contract.ids import MAX_EXACT_DOUBLE
 from producer.contract.records import job_record, to_ms
 from producer.documents.connection import store_errors
 from producer.search.vectors import read_stored
@@ -24,6 +26,8 @@ _MODEL = "embedding_job.model"
 
 class VectorReader:
     """Reads one collection. All methods raise StoreUnavailable if MongoDB does not answer.
+
+    Pages leave out documents with an `_id` that no job can have: no search shows them.
 
     Documents have their fields as MongoDB stores them. Only top-level fields are asked for: the embedded MongoDB
     returns `a.b` as a field of that name, and MongoDB refuses `a` beside `a.b`.
@@ -82,7 +86,8 @@ class VectorReader:
         with store_errors(), self._collection.find(query, projection, batch_size=PAGE) as cursor:
             page: list[Document] = []
             for document in cursor:
-                page.append(document)
+                if is_image_id(document["_id"]):
+                    page.append(document)
                 if len(page) == PAGE:
                     yield page
                     page = []
@@ -99,8 +104,10 @@ def of_model(model: str, since: datetime | None = None) -> Document:
 
 
 def is_image_id(document_id: object) -> bool:
-    """Return whether a job could have this id."""
-    return isinstance(document_id, str | ObjectId)
+    """Return whether a job could have this id. A bool is an int in Python, and a whole float an integer in MongoDB."""
+    if isinstance(document_id, float):
+        return document_id.is_integer() and abs(document_id) <= MAX_EXACT_DOUBLE
+    return isinstance(document_id, str | int | UUID | ObjectId) and not isinstance(document_id, bool)
 
 
 def version_of(document: Document) -> int:
