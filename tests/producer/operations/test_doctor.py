@@ -60,7 +60,7 @@ def test_without_a_problem_every_line_is_ok_and_the_exit_code_is_0(
     assert "ok    redis: Valkey " in done.stdout
     as_json = invoke("doctor", "--json", **env)
     assert as_json.returncode == 0
-    assert {tuple(finding) for finding in json.loads(as_json.stdout)} == {("subject", "well", "lines")}
+    assert {tuple(finding) for finding in json.loads(as_json.stdout)} == {("subject", "outcome", "well", "lines")}
 
 
 def test_an_unavailable_server_is_a_finding_without_a_password(own: Stack, own_broker: redis.Redis) -> None:
