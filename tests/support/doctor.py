@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from producer.cli.doctor import doctor
 from producer.contract.job import now_ms
-from producer.contract.names import HEARTBEAT_TTL_S, WORKER_KEY
+from producer.contract.names import HEARTBEAT_TTL_S, WORKER_KEY, WORKERS
 
 if TYPE_CHECKING:
     import redis
@@ -39,8 +39,8 @@ def run_doctor(stack: Stack, **env: str | None) -> Findings:
     return Findings(result.exit_code, json.loads(result.stdout))
 
 
-def write_heartbeat(broker: redis.Redis, name: str, ttl_s: int | None = HEARTBEAT_TTL_S, **fields: Any) -> None:
-    """Write the heartbeat of a worker to Redis; `fields` replace the default ones."""
+def write_heartbeat(broker: redis.Redis, name: str, ago_s: float = 0, **fields: Any) -> None:
+    """Write the heartbeat that a worker wrote to Redis `ago_s` seconds ago; `fields` replace the default ones."""
     heartbeat: WorkerHeartbeat = {
         "node": name,
         "version": "0.1.0",
@@ -56,4 +56,11 @@ def write_heartbeat(broker: redis.Redis, name: str, ttl_s: int | None = HEARTBEA
         "at": now_ms(),
         "store_away": False,
     }
-    broker.set(WORKER_KEY + name, json.dumps({**heartbeat, **fields}), ex=ttl_s)
+    write_worker(broker, name, json.dumps({**heartbeat, **fields}), ago_s)
+
+
+def write_worker(broker: redis.Redis, name: str, content: str | bytes, ago_s: float = 0) -> None:
+    """Write a worker's key, and note its name among the workers."""
+    seconds, micros = broker.time()
+    broker.set(WORKER_KEY + name, content, ex=HEARTBEAT_TTL_S)
+    broker.zadd(WORKERS, {WORKER_KEY + name: seconds + micros / 1e6 - ago_s})

@@ -14,8 +14,8 @@ class Finding:
 
     Attributes:
         subject: What was checked, such as `eviction`.
-        outcome: `ok`: there is no problem. `fail`: somebody must do something. `unknown`: the server refuses to tell, or
-            its answer lacks this, so there may be a problem or none.
+        outcome: `ok`: there is no problem. `fail`: somebody must do something. `unknown`: the server does not tell, so
+            there may be a problem or none.
         lines: What was found. For a problem, the last line says what to do or what the consequence is. For an unknown,
             the last line says how to find out. A single line holds both.
     """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from producer.contract.job import now_ms
-from producer.contract.names import PARKED_BYTES, PARKED_DROPPED, PARKED_LIST, PARKED_MAX_BYTES, WORKER_KEY
+from producer.contract.names import PARKED_BYTES, PARKED_DROPPED, PARKED_LIST, PARKED_MAX_BYTES
 from producer.operations.doctor.clocks import Clock, clock_finding
 from tests.support.doctor import run_doctor, write_heartbeat
 from tests.support.messages import hand_made_message
@@ -25,13 +25,11 @@ def waiting_for(minutes: float) -> str:
 
 
 def test_a_workers_clock_is_compared_at_the_time_of_its_heartbeat(own: Stack, own_broker: redis.Redis) -> None:
-    write_heartbeat(own_broker, "celery@a")
-    own_broker.expire(WORKER_KEY + "celery@a", 12)  # written 18 s ago
+    write_heartbeat(own_broker, "celery@a", ago_s=18)
     is_ok, text = run_doctor(own)["clocks"]
     assert not is_ok
     assert "celery@a +18.0 s" in text or "celery@a +17.9 s" in text
-    write_heartbeat(own_broker, "celery@a", at=now_ms() - 18_000)
-    own_broker.expire(WORKER_KEY + "celery@a", 12)
+    write_heartbeat(own_broker, "celery@a", ago_s=18, at=now_ms() - 18_000)
     is_ok, text = run_doctor(own)["clocks"]
     assert is_ok
     assert all(name in text for name in ("celery@a", "Redis", "MongoDB"))
