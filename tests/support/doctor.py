@@ -21,11 +21,12 @@ SETTINGS = ("REDIS_URL", "MONGODB_URI", "MONGO_URL", "CLIPQUEUE_COLLECTION")
 
 
 class Findings:
-    """What `clipqueue doctor --json` printed, by subject: whether it is ok, and its lines as one text."""
+    """What `clipqueue doctor --json` printed, by subject: the outcome, whether it is ok, and its lines as one text."""
 
     def __init__(self, exit_code: int, findings: list[dict[str, Any]]) -> None:
         self.exit_code = exit_code
-        self.is_ok: dict[str, bool] = {finding["subject"]: finding["well"] for finding in findings}
+        self.outcome: dict[str, str] = {finding["subject"]: finding["outcome"] for finding in findings}
+        self.is_ok: dict[str, bool] = {subject: outcome == "ok" for subject, outcome in self.outcome.items()}
         self.text: dict[str, str] = {finding["subject"]: "\n".join(finding["lines"]) for finding in findings}
 
     def __getitem__(self, subject: str) -> tuple[bool, str]:

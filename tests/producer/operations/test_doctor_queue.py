@@ -37,12 +37,18 @@ def test_a_workers_clock_is_compared_at_the_time_of_its_heartbeat(own: Stack, ow
 
 @pytest.mark.parametrize(
     ("ahead_s", "is_ok"),
-    [((), True), ((4.9,), True), ((-4.9, 0.0), True), ((5.1,), False), ((-5.1,), False), ((3.0, -3.0), False)],
+    [((4.9,), True), ((-4.9, 0.0), True), ((5.1,), False), ((-5.1,), False), ((3.0, -3.0), False)],
 )
 def test_clocks_may_be_five_seconds_apart(ahead_s: tuple[float, ...], is_ok: bool) -> None:
     finding = clock_finding([Clock(f"server-{number}", ahead) for number, ahead in enumerate(ahead_s)])
     assert finding.is_ok is is_ok
     assert ("NTP" in "\n".join(finding.lines)) is not is_ok
+
+
+def test_a_clock_that_nobody_may_ask_is_unknown() -> None:
+    assert clock_finding([]).outcome == "unknown"
+    assert clock_finding([Clock("MongoDB", 1.0)], ["Redis' was not compared"]).outcome == "unknown"
+    assert clock_finding([Clock("MongoDB", 6.0)], ["Redis' was not compared"]).outcome == "fail"
 
 
 def test_the_queue_finding_has_the_length_and_the_oldest_job(own: Stack, own_broker: redis.Redis) -> None:
