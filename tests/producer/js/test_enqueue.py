@@ -195,8 +195,10 @@ def test_what_is_no_job_is_refused_before_anything_is_sent(run: Run, own_broker:
     """)
     assert results == [
         "InvalidJob: image_id is empty; give the _id of the document that should get the vector",
-        'InvalidJob: image_id must be a string, an integer, {"$oid": "<24 hex digits>"} or '
-        '{"$uuid": "<36 characters>"}',
+        (
+            'InvalidJob: image_id must be a string, an integer, {"$oid": "<24 hex digits>"} or '
+            '{"$uuid": "<36 characters>"}'
+        ),
         "InvalidJob: an ObjectId has exactly 24 hex digits",
         "InvalidJob: url must be a string, not null",
         "InvalidJob: url must be a string, not URL",
