@@ -46,13 +46,14 @@ def _read_delimiter(_: click.Context, __: click.Parameter, text: str | None) -> 
 # \b keeps click from joining the lines.
 _FORMS = """\b
 FILE has UTF-8 text:
-  clipqueue enqueue --from urls.txt                     one URL a line; ids are made from the URLs
-  clipqueue enqueue --from photos.csv                   CSV with a header such as id,url or _id;imageUrl
-  clipqueue enqueue --from plain.csv --columns url,id   CSV without a header
-  clipqueue enqueue --from shop.csv --columns id=sku,url=picture
-  clipqueue enqueue --from numbers.tsv --id-type integer
-  clipqueue enqueue --from export.csv                   CSV of mongoexport, with ObjectId(...)
-  clipqueue enqueue --from export.json                  JSON of mongoexport; ids keep their type
+  clipqueue enqueue --from urls.txt                               URLs; ids are made from them
+  clipqueue enqueue --from photos.csv                             CSV with a header that has known names
+  clipqueue enqueue --from shop.csv --columns id=sku,url=picture  CSV with other names
+  clipqueue enqueue --from plain.csv --columns url,-,id           CSV without a header
+  clipqueue enqueue --from export.csv                             mongoexport's CSV, with ObjectId(...)
+  clipqueue enqueue --from numbers.tsv --id-type integer          ids that are no strings
+  clipqueue enqueue --from export.json --columns id=_id,url=media.imageUrl
+docs/operations.md shows each of these files.
 """
 
 

@@ -18,8 +18,8 @@ def is_unclear(text: str, *, has_context: bool) -> bool:
 
     Args:
         text: The URL, or the URL and what follows it.
-        has_context: Other rows of the input show that its URLs are the last column. Then a comma in a query, as in
-            `?size=200,100`, is part of the URL.
+        has_context: What comes before the URL shows that it is the last column. Then a comma in its query, as in
+            `?size=200,100`, is part of it.
     """
     if _NOT_IN_A_URL.search(text):
         return True

@@ -136,14 +136,14 @@ def _find_data(line: str, delimiter: str | None) -> Layout:
     found = _BEFORE_URL.search(line)
     if found is None and delimiter is None:
         raise UnreadableInput(
-            "this is neither a URL, nor an id and a URL, nor a header with a known name of the URL. Name the columns of "
-            f"a header with --columns id=NAME,url=NAME; {KNOWN}"
+            "this is neither a URL, nor an id and a URL, nor a header with a known name of the URL. Name the columns "
+            f"of a header with --columns id=NAME,url=NAME; {KNOWN}"
         )
     layout = Layout(delimiter or (found[1] if found else ","), 2, Positions(0, 1))
     cells = cells_of(line, layout.delimiter)
     if len(cells) == 1 or not is_url(cells[1]):
         raise UnreadableInput("without a header, a line is a URL, or an id and a URL: give the order with --columns")
-    if len(cells) > layout.width and is_unclear(layout.delimiter.join(cells[1:]), has_context=False):
+    if len(cells) > layout.width and is_unclear(layout.delimiter.join(cells[1:]), has_context=True):
         raise UnreadableInput(f"{UNCLEAR}: put the URL in quotes, or give the order of the columns with --columns")
     return layout
 
