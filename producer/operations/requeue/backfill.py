@@ -50,6 +50,7 @@ class BackfillOptions:
     limit: int | None
     watch: bool
 
+
 class Backfill:
     """One pass over the documents.
 
@@ -59,18 +60,21 @@ class Backfill:
         throttle: Limits the enqueued jobs.
         options: What to enqueue.
         report_full: Called once each time the pass has to wait because the queue is full.
+        check_workers: Called again and again while the queue is full.
 
     Attributes:
         problems: The first few problems of unusable documents.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (the parts that it connects)
         self,
         documents: ImageDocuments,
         checkpoint: Checkpoint,
         throttle: Throttle,
         options: BackfillOptions,
         report_full: Callable[[], object],
+        *,
+        check_workers: Callable[[], object] = lambda: None,
     ) -> None:
         self.problems: list[str] = []
         self._documents = documents
@@ -78,6 +82,7 @@ class Backfill:
         self._throttle = throttle
         self._options = options
         self._report_full = report_full
+        self._check_workers = check_workers
         self._remaining = options.limit
         self._read_ms = 0
 
@@ -134,9 +139,11 @@ class Backfill:
         is_reported = False
         while not (available := self._throttle.available()):
             self._checkpoint.check_owner()
-            if self._throttle.is_queue_full and not is_reported:
-                self._report_full()
-                is_reported = True
+            if self._throttle.is_queue_full:
+                self._check_workers()
+                if not is_reported:
+                    self._report_full()
+                    is_reported = True
             time.sleep(_POLL_S)
         return available if self._remaining is None else min(available, self._remaining)
 

@@ -1,4 +1,4 @@
-"""Splits the documents of a collection into parts that an index serves, so that documents which need no job are not read.
+"""Splits a collection into parts that an index serves, so that MongoDB reads no documents that need no job.
 
 MongoDB reads each part in order of `_id`: equality on the status (and on the model), then the order, as the keys of
 the indexes in `producer.documents.indexes`. A query for "not done" would have neither, and read every document.

@@ -99,4 +99,3 @@ class Batch:
 
     jobs: list[ImageJob] = field(default_factory=list)
     watched: list[WatchedJob] = field(default_factory=list)
-
