@@ -6,10 +6,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bson import ObjectId
 from pymongo.errors import ExecutionTimeout
 
 from ..contract.records import job_record, possible_ids
+from .brackets import brackets_after
 from .connection import connect_collection, store_errors
 
 if TYPE_CHECKING:
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
     from ..contract.records import BsonId, Document
 
 PAGE = 500
-_HEX_CHARS = 24
 _LONG_SOCKET_TIMEOUT_S = 300.0
-# The smallest id of each type. MongoDB's $gt compares only values of one type, so each type is read separately.
-_SMALLEST_IDS: tuple[BsonId, ...] = ("", ObjectId("0" * _HEX_CHARS))
 
 
 @dataclass(frozen=True)
@@ -57,11 +54,11 @@ class ImageDocuments:
         self._collection.database.client.close()
 
     def status(self, image_ids: Sequence[str]) -> list[ImageStatus]:
-        """Return the status of each image, in order. An id of 24 hex digits matches an ObjectId or a string."""
+        """Return the status of each image, in order. An id may be the text of an ObjectId, integer or UUID."""
         found = self.by_id([key for image_id in image_ids for key in possible_ids(image_id)])
         return [_status_of(image_id, found) for image_id in image_ids]
 
-    def by_id(self, document_ids: Sequence[Any]) -> dict[Any, Document]:
+    def by_id(self, document_ids: Sequence[BsonId]) -> dict[BsonId, Document]:
         """Return the `embedding_job` of each document that exists, by `_id`; an empty one if it has none."""
         query = {"_id": {"$in": list(document_ids)}}
         with store_errors():
@@ -73,25 +70,22 @@ class ImageDocuments:
         with store_errors():
             yield from self._collection.find(query, fields, batch_size=PAGE)
 
-    def pages(
-        self, query: Document, fields: Mapping[str, int], after: BsonId | None = None
-    ) -> Iterator[list[Document]]:
-        """Yield the documents that match `query` in lists of at most PAGE, ordered by `_id`: strings, then ObjectIds.
+    def pages(self, query: Document, fields: Mapping[str, int], after: Any = None) -> Iterator[list[Document]]:
+        """Yield all documents that match `query` in lists of at most PAGE, ordered as `brackets_after` says.
 
-        Each page is a separate query, because MongoDB closes a cursor that is idle for ten minutes.
+        Some may have an `_id` that no job can have. Each page is a separate query, because MongoDB closes a cursor that
+        is idle for ten minutes.
 
         Args:
             query: The filter.
             fields: The fields to read.
-            after: Skip the documents up to this `_id`, inclusive.
+            after: Skip the documents up to this `_id`, inclusive, whatever its type.
         """
-        for smallest in _SMALLEST_IDS:
-            if isinstance(after, ObjectId) and isinstance(smallest, str):
-                continue
-            bound = {"$gt": after} if type(after) is type(smallest) else {"$gte": smallest}
+        for bracket, first in brackets_after(after):
+            bound = first
             while page := self._page({"$and": [query, {"_id": bound}]}, fields):
                 yield page
-                bound = {"$gt": page[-1]["_id"]}
+                bound = bracket.after(page[-1]["_id"])
 
     def count(self, query: Document) -> int:
         """Return how many documents match `query`."""
@@ -142,7 +136,7 @@ def open_documents(mongodb_uri: str, collection: str) -> Iterator[ImageDocuments
         yield documents
 
 
-def _status_of(image_id: str, found: dict[Any, Document]) -> ImageStatus:
+def _status_of(image_id: str, found: Mapping[BsonId, Document]) -> ImageStatus:
     job = next((found[key] for key in possible_ids(image_id) if key in found), None)
     if job is None:
         return ImageStatus(image_id, "unknown", {})
