@@ -6,6 +6,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pymongo.errors import ExecutionTimeout
+
 from ..contract.ids import image_id_of_text
 from ..contract.records import bson_id, job_record, possible_ids
 from .brackets import brackets_after
@@ -99,6 +101,15 @@ class ImageDocuments:
         """Return how many documents match `query`."""
         with store_errors():
             return self._collection.count_documents(query)
+
+    def models(self, within_s: float) -> list[Any] | None:
+        """Return the models of the vectors; None if MongoDB needs longer than `within_s` to find them."""
+        with store_errors():
+            try:
+                done = {"embedding_job.status": "done"}
+                return self._collection.distinct("embedding_job.model", done, maxTimeMS=int(within_s * 1e3))
+            except ExecutionTimeout:
+                return None
 
     def statuses(self) -> dict[str, int]:
         """Return how many documents have each status. A document without a result is `pending`."""
