@@ -19,10 +19,11 @@ from bson import ObjectId
 from producer.client.client import EmbeddingClient
 from producer.contract.ids import parse_image_id, wire_id
 from producer.contract.mongodb import client_options
-from producer.contract.names import ENDED
+from producer.contract.names import ENDED, PARKED_LIST
 from producer.contract.records import bson_date
 from tests.support.api import running_api
 from tests.support.commands import invoke
+from tests.support.messages import hand_made_message
 from tests.support.mongo_ids import IdRelay
 from tests.support.pictures import small_jpeg
 from tests.support.servers import Answer, ImageServer
@@ -102,12 +103,27 @@ def test_each_vector_is_written_into_the_document_of_its_id(
     with redis.Redis.from_url(env["REDIS_URL"]) as broker:
         broker.delete(ENDED)
         client.enqueue_many([(one, urls[repr(one)]) for one in IDS], record=record)
-        wait_for(lambda: photos.count_documents({"embedding_job.status": "done"}) == len(IDS), "all jobs to end")
+        wait_for(lambda: broker.xlen(ENDED) == len(IDS), "all jobs to end")
         entries: Any = broker.xrange(ENDED)
     found = {repr(one["_id"]): one["embedding_job"]["url"] for one in photos.find()}
     assert found == urls
     events = [json.loads(fields[b"event"])["image_id"] for _, fields in entries]
     assert sorted(map(repr, events)) == sorted(repr(wire_id(parse_image_id(one))) for one in IDS)
+
+
+def test_messages_of_other_programs_may_have_other_forms_of_json(
+    images: ImageServer, photos: Collection[Document], env: dict[str, str]
+) -> None:
+    """What is no id is parked, because no document can be found for it."""
+    url = images.add("/a.jpg", small_jpeg())
+    given = [41, 42.0, {"$numberInt": "43"}, {"$binary": {"base64": "Ej5FZ+ibEtOkVkJmFBdAAA==", "subType": "04"}}]
+    no_ids = [7.5, True, 2**63, {"$numberLong": "05"}, {"$uuid": UUID.hex}]
+    with redis.Redis.from_url(env["REDIS_URL"]) as broker:
+        broker.delete(PARKED_LIST)
+        broker.lpush("images", *(hand_made_message({"image_id": one, "url": url}) for one in [*given, *no_ids]))
+        wait_until_done(photos, [41, 42, 43, UUID])
+        wait_for(lambda: broker.llen(PARKED_LIST) == len(no_ids), "the others to be parked")
+        broker.delete(PARKED_LIST)
 
 
 def test_failures_are_listed_shown_and_retried(
