@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 import redis
 
+from producer.cli.enqueue import enqueue
+from producer.cli.enqueue_sender import report
 from producer.contract.ids import parse_image_id
 from producer.contract.records import bson_id, possible_ids
 from tests.support.commands import invoke
@@ -170,3 +174,16 @@ def test_an_empty_file_is_no_error_and_a_folder_is_one(env: dict[str, str], tmp_
     assert (done.returncode, done.output) == (0, "enqueued 0, invalid rows 0\n")
     folder = invoke("enqueue", "--from", str(tmp_path), **env)
     assert (folder.returncode, "directory" in folder.stderr) == (2, True)
+
+
+def test_a_closed_standard_input_is_a_wrong_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)  # as Python does if the shell says `<&-`
+    with pytest.raises(click.UsageError, match="standard input is closed"):
+        enqueue.make_context("clipqueue", ["--from", "-"])
+
+
+def test_an_id_that_the_terminal_cannot_show_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    report("ü 写真")
+    assert terminal.buffer.getvalue() == b"\xfc \\u5199\\u771f\n"
