@@ -26,6 +26,7 @@ FORMS = {
     "jsonArray": json.dumps(DOCUMENTS, separators=(",", ":")) + "\n",
     "jsonArray pretty": json.dumps(DOCUMENTS, indent="\t"),
     "pretty": "\n".join(json.dumps(document, indent="\t") for document in DOCUMENTS),
+    "objects and commas": ",\n".join(map(json.dumps, DOCUMENTS)),
     "array of lines": "[" + ",\r\n".join(map(json.dumps, DOCUMENTS)) + "]",
 }
 
