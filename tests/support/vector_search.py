@@ -1,4 +1,4 @@
-"""A stand-in for MongoDB Atlas: speaks MongoDB's wire, and passes everything but vector search to the embedded MongoDB.
+"""A stand-in for MongoDB Atlas: speaks MongoDB's wire, and passes all but indexes and searches to the embedded MongoDB.
 
 It compares all vectors, so it finds exactly the nearest ones. Filters are evaluated by mongomock, which shares no code
 with clipqueue. It refuses what Atlas refuses: fields that the index lacks, and numbers that contradict each other.
@@ -19,6 +19,8 @@ import pymongo
 from bson.codec_options import CodecOptions
 from mongomock.filtering import filter_applies
 
+from tests.support.plain_indexes import PlainIndexes, Refused
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -30,14 +32,7 @@ _BODY = b"\x00"
 _CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True)
 _MAX_CANDIDATES = 10_000
 _COMMANDS = ("createSearchIndexes", "updateSearchIndex", "dropSearchIndex")
-
-
-class Refused(Exception):
-    """MongoDB's answer to a command that it does not run."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
+_OUT_OF_TIME = 50
 
 
 @dataclass
@@ -73,6 +68,8 @@ class VectorSearchServer:
         build_at_once: Whether a new index is ready immediately.
         refuses: If not None, the code and text of the error for every command of vector search.
         stages: Each `$vectorSearch` stage that was run.
+        plain: The ordinary indexes.
+        slow: The names of commands that do not end within their `maxTimeMS`; without that limit, they do.
     """
 
     upstream: tuple[str, int]
@@ -80,6 +77,8 @@ class VectorSearchServer:
     build_at_once: bool = True
     refuses: tuple[int, str] | None = None
     stages: list[Document] = field(default_factory=list)
+    plain: PlainIndexes = field(default_factory=PlainIndexes)
+    slow: set[str] = field(default_factory=set)
 
     def __enter__(self) -> Self:
         self._server = _Listener(("127.0.0.1", 0), _connection_class(self))
@@ -99,14 +98,19 @@ class VectorSearchServer:
             index.status = "READY"
 
     def answer(self, command: Document) -> Document | None:
-        """Return the answer to a command of vector search; None if the embedded MongoDB must answer it."""
+        """Return the answer to a command on indexes or searches; None if the embedded MongoDB must answer it."""
         stage = (command.get("pipeline") or [{}])[0] if "aggregate" in command else {}
-        if not {"$vectorSearch", "$listSearchIndexes"} & set(stage) and not set(_COMMANDS) & set(command):
-            return None
+        is_search = bool({"$vectorSearch", "$listSearchIndexes"} & set(stage) or set(_COMMANDS) & set(command))
         try:
-            return {"ok": 1.0, **self._run(command, stage)}
+            self._check_time(command)
+            found = self._run(command, stage) if is_search else self.plain.answer(command)
         except Refused as exc:
             return {"ok": 0.0, "code": exc.code, "codeName": f"Error{exc.code}", "errmsg": str(exc)}
+        return None if found is None else {"ok": 1.0, **found}
+
+    def _check_time(self, command: Document) -> None:
+        if next(iter(command)) in self.slow and "maxTimeMS" in command:
+            raise Refused(_OUT_OF_TIME, "operation exceeded time limit")
 
     def _run(self, command: Document, stage: Document) -> Document:
         if self.refuses is not None:
