@@ -62,6 +62,8 @@ def test_an_id_keeps_its_type_and_its_digits_in_the_message(given: object, wire:
 
 
 NOT_CANONICAL = ("", "05", "+5", "-0", " 5", "5\n", "5.0", "0x5", "\N{ARABIC-INDIC DIGIT FIVE}", "1_0")
+OF_ANOTHER_TYPE: list[object] = [None, 1.5, float("nan"), float("inf"), True, False, [], {}, b"photo-1", {"$gt": ""}]
+OF_ANOTHER_TYPE += [{"$oid": 7}, {"$oid": OID, "x": 1}, {"$numberDouble": "5"}, {"$numberLong": 5}, {"$uuid": None}]
 NOT_AN_ID = "must be a string, an integer"
 NO_INTEGER = "within 64 bits"
 ROUNDED = "may be rounded"
@@ -77,9 +79,7 @@ NO_UUID = "a UUID has"
         ("a\nb", "control"),
         ("\x1b[31m", "control"),
         ("\ud800", "surrogate"),
-        *((value, NOT_AN_ID) for value in (None, 1.5, float("nan"), float("inf"), True, False, [], {}, b"photo-1")),
-        *((value, NOT_AN_ID) for value in ({"$gt": ""}, {"$oid": 7}, {"$oid": OID, "x": 1}, {"$numberDouble": "5"})),
-        *((value, NOT_AN_ID) for value in ({"$numberLong": 5}, {"$numberLong": None}, {"$uuid": None})),
+        *((value, NOT_AN_ID) for value in OF_ANOTHER_TYPE),
         *(({"$numberLong": value}, NO_INTEGER) for value in NOT_CANONICAL),
         *(({"$numberLong": str(value)}, NO_INTEGER) for value in (LARGEST + 1, SMALLEST - 1, 10**30)),
         *((value, NO_INTEGER) for value in (LARGEST + 1, SMALLEST - 1, 10**30)),
