@@ -7,11 +7,13 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import uuid
+from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
 import redis
+from bson import ObjectId, json_util
 
 from producer.cli.enqueue import enqueue
 from producer.cli.enqueue_sender import report
@@ -23,8 +25,12 @@ from tests.support.queued import accepted_jobs
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pymongo.collection import Collection
+
     from producer.local.stack import Stack
 
+
+Document = dict[str, Any]
 
 OID = "65f0c0ffee65f0c0ffee65f0"
 UUID = "3b241101-e2bb-4255-8caf-4136c566a962"
@@ -84,6 +90,17 @@ def test_what_is_printed_finds_the_document_again(env: dict[str, str], queue: re
     queued = [bson_id(parse_image_id(kwargs["image_id"])) for kwargs in accepted_jobs(queue)]
     assert len(queued) == len(printed) == len(ids)
     assert all(image_id in possible_ids(text) for image_id, text in zip(queued, printed, strict=True))
+
+
+def test_status_finds_the_documents_by_what_is_printed(env: dict[str, str], collection: Collection[Document]) -> None:
+    """Not of UUIDs: the embedded MongoDB stores them, but does not find them again."""
+    ids = [f"photo {uuid.uuid4()}", ObjectId(), uuid.uuid4().int >> 66]
+    collection.insert_many([{"_id": image_id} for image_id in ids])
+    rows = json_util.dumps([{"_id": image_id, "url": "http://host/a.jpg"} for image_id in ids])
+    printed = invoke("enqueue", "--from", "-", stdin=rows, **env).stdout.splitlines()
+    assert printed == [str(image_id) for image_id in ids]
+    found = invoke("status", *printed, **env)
+    assert [line.split("\t")[1] for line in found.stdout.splitlines()] == ["pending"] * 3
 
 
 def test_an_empty_id_is_refused(env: dict[str, str]) -> None:
