@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from producer.cli.collection import collection_option, require_mongodb_uri
-from producer.cli.output import fail, fail_without_extra
+from producer.cli.output import CANNOT_TELL, fail, fail_without_extra
 from producer.contract.errors import BrokerUnavailable, ClipqueueError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def create(dim: int | None, quantization: str, collection: str, *, until_ready: 
 @index.command()
 @collection_option
 def show(collection: str) -> None:
-    """Show the index and its state. The exit code is 1 if there is none."""
-    with _open("show", collection) as (_, indexes, settings):
+    """Show the index and its state. The exit code is 1 if there is none, and 3 if MongoDB does not tell."""
+    with _open("show", collection, CANNOT_TELL) as (_, indexes, settings):
         found = indexes.find()
         if found is None:
             fail(f"there is no index {settings.index!r}; make it with `clipqueue index create`")
@@ -96,20 +96,22 @@ def drop(collection: str) -> None:
 
 
 @contextmanager
-def _open(command: str, collection: str) -> Iterator[tuple[Collection[Document], SearchIndexes, SearchSettings]]:
-    """Yield the collection, its search indexes and the settings; print an error in the block, and exit with 1."""
+def _open(
+    command: str, collection: str, exit_code: int = 1
+) -> Iterator[tuple[Collection[Document], SearchIndexes, SearchSettings]]:
+    """Yield the collection, its search indexes and the settings; print an error in the block, and exit."""
     try:
         from producer.documents.connection import open_collection  # noqa: PLC0415  (needs pymongo)
         from producer.search.index import SearchIndexes  # noqa: PLC0415
         from producer.search.settings import search_settings_from_env  # noqa: PLC0415
     except ImportError:
-        fail_without_extra(f"clipqueue index {command}", "search")
+        fail_without_extra(f"clipqueue index {command}", "search", exit_code)
     try:
         settings = search_settings_from_env()
         with open_collection(require_mongodb_uri(f"clipqueue index {command}"), collection) as documents:
             yield documents, SearchIndexes(documents, settings), settings
     except ClipqueueError as exc:
-        fail(str(exc))
+        fail(str(exc), exit_code)
 
 
 def _find_dim(documents: Collection[Document]) -> int:

@@ -63,13 +63,13 @@ class ImageDocuments:
     def by_id(self, document_ids: Sequence[Any]) -> dict[Any, Document]:
         """Return the `embedding_job` of each document that exists, by `_id`; an empty one if it has none."""
         query = {"_id": {"$in": list(document_ids)}}
-        with store_errors():
+        with store_errors(self._collection):
             found = self._collection.find(query, {"embedding_job": 1})
             return {document["_id"]: job_record(document) for document in found}
 
     def stream(self, query: Document, fields: Mapping[str, int]) -> Iterator[Document]:
         """Yield the documents that match `query`, in no particular order."""
-        with store_errors():
+        with store_errors(self._collection):
             yield from self._collection.find(query, fields, batch_size=PAGE)
 
     def pages(
@@ -94,12 +94,12 @@ class ImageDocuments:
 
     def count(self, query: Document) -> int:
         """Return how many documents match `query`."""
-        with store_errors():
+        with store_errors(self._collection):
             return self._collection.count_documents(query)
 
     def statuses(self) -> dict[str, int]:
         """Return how many documents have each status. A document without a result is `pending`."""
-        with store_errors():
+        with store_errors(self._collection):
             groups = list(self._collection.aggregate([{"$group": {"_id": "$embedding_job.status", "n": {"$sum": 1}}}]))
         counts: dict[str, int] = {}
         for group in groups:
@@ -108,7 +108,7 @@ class ImageDocuments:
         return counts
 
     def _page(self, query: Document, fields: Mapping[str, int]) -> list[Document]:
-        with store_errors():
+        with store_errors(self._collection):
             return list(self._collection.find(query, fields).sort("_id", 1).limit(PAGE))
 
 

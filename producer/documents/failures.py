@@ -61,7 +61,7 @@ def find_failures(documents: Collection[dict[str, Any]], code: str | None, sampl
     """
     group = {"_id": f"${_CODE}", "count": {"$sum": 1}, "stages": {"$addToSet": "$embedding_job.error.stage"}}
     match = _FAILED if code is None else {**_FAILED, _CODE: code}
-    with store_errors():
+    with store_errors(documents):
         found = list(documents.aggregate([{"$match": match}, {"$group": group}]))
         groups = [_read_group(documents, result, samples) for result in found]
     return sorted(groups, key=lambda group: (-group.count, group.code))
