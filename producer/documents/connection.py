@@ -108,7 +108,7 @@ def _connect(mongodb_uri: str, timeout_s: float = 5.0, socket_timeout_s: float =
     return client
 
 
-def _collection_of(client: Client, name: str) -> Collection[Document]:
+def _collection_of(client: pymongo.MongoClient[Document], name: str) -> Collection[Document]:
     try:
         database = client.get_default_database(
             DEFAULT_DATABASE, read_preference=READ_PREFERENCE, read_concern=READ_CONCERN

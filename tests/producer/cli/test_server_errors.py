@@ -96,6 +96,11 @@ def answering(answer: bytes) -> Iterator[int]:
         yield server.port
 
 
+def hang_up(connection: socket.socket) -> None:
+    """Close the connection as soon as something arrives."""
+    connection.recv(1)
+
+
 SCRIPTED = {
     "misconf": b"-MISCONF Errors writing to the AOF file: No space left on device\r\n",
     "loading": b"-LOADING Redis is loading the dataset in memory\r\n",
@@ -127,8 +132,8 @@ def redis_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, s
         cluster = port_of(stack.enter_context(valkey(folder / "cluster", "cluster-enabled yes", users[-1])))
         relay = stack.enter_context(Relay(port, context))
         scripted = {name: stack.enter_context(answering(answer)) for name, answer in SCRIPTED.items()}
-        silent = stack.enter_context(SocketServer(lambda connection: connection.recv(1)))
-        tls_only = stack.enter_context(SocketServer(lambda connection: connection.recv(1), context))
+        silent = stack.enter_context(SocketServer(hang_up))
+        tls_only = stack.enter_context(SocketServer(hang_up, context))
         junk = folder / "junk.pem"
         junk.write_text("junk")
         yield {
@@ -251,9 +256,7 @@ def mongodb_uris(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iter
         proxies = {
             name: cleanup.enter_context(refusing(stack.mongodb_uri, {"*": answer})) for name, answer in answers.items()
         }
-        tls_only = cleanup.enter_context(
-            SocketServer(lambda connection: connection.recv(1), tls_context(trustme.CA(), "127.0.0.1"))
-        )
+        tls_only = cleanup.enter_context(SocketServer(hang_up, tls_context(trustme.CA(), "127.0.0.1")))
         http = cleanup.enter_context(answering(SCRIPTED["http"]))
         (folder / "junk.pem").write_text("junk")
         yield {
