@@ -37,9 +37,9 @@ def failed(code: str | None, collection: str, samples: int, *, as_json: bool) ->
     try:
         uri = require_mongodb_uri("clipqueue failed")
         from producer.documents.connection import open_collection  # noqa: PLC0415  (needs pymongo)
-        from producer.documents.failures import find_failures  # noqa: PLC0415
+        from producer.documents.failures import SOCKET_TIMEOUT_S, find_failures  # noqa: PLC0415
 
-        with open_collection(uri, collection) as documents:
+        with open_collection(uri, collection, SOCKET_TIMEOUT_S) as documents:
             groups = find_failures(documents, code, samples)
     except ClipqueueError as exc:
         fail(str(exc))

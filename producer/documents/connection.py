@@ -64,13 +64,18 @@ def connect_collection(
 
 
 @contextmanager
-def open_collection(mongodb_uri: str, name: str) -> Iterator[Collection[Document]]:
+def open_collection(mongodb_uri: str, name: str, socket_timeout_s: float = 10.0) -> Iterator[Collection[Document]]:
     """Yield a collection that reads from the primary, with the write concern of the URI, and close it afterwards.
+
+    Args:
+        mongodb_uri: As for `connect_collection`.
+        name: The collection's name.
+        socket_timeout_s: Seconds to wait for each answer, unless the URI says otherwise.
 
     Raises:
         ConfigurationError: The URI or the collection's name cannot be used.
     """
-    with _connect(mongodb_uri) as client:
+    with _connect(mongodb_uri, socket_timeout_s=socket_timeout_s) as client:
         yield _collection_of(client, name)
 
 
@@ -92,11 +97,15 @@ def store_errors(asked: Collection[Document] | None = None) -> Iterator[None]:
     except UnicodeError:
         raise StoreUnavailable("a value in the query is not valid Unicode text") from None
     except PyMongoError as exc:
-        client = asked.database.client if asked is not None else None
-        hosts = client.hosts if isinstance(client, Client) else ""
-        raise StoreUnavailable(describe_failed_request(exc, hosts)) from None
+        raise StoreUnavailable(describe_failed_request(exc, hosts_of(asked))) from None
     except BSONError as exc:
         raise StoreUnavailable(f"a document in MongoDB cannot be decoded: {type(exc).__name__}") from None
+
+
+def hosts_of(asked: Collection[Document] | None) -> str:
+    """Return the hosts of a collection's server; nothing if they are unknown."""
+    client = asked.database.client if asked is not None else None
+    return client.hosts if isinstance(client, Client) else ""
 
 
 def _connect(mongodb_uri: str, timeout_s: float = 5.0, socket_timeout_s: float = 10.0) -> Client:
