@@ -110,7 +110,7 @@ class ImageDocuments:
 
     def models(self, within_s: float) -> list[Any] | None:
         """Return the models of the vectors; None if MongoDB needs longer than `within_s` to find them."""
-        with store_errors():
+        with store_errors(self._collection):
             try:
                 done = {"embedding_job.status": "done"}
                 return self._collection.distinct("embedding_job.model", done, maxTimeMS=int(within_s * 1e3))
