@@ -5,6 +5,9 @@ Exit codes: 0 success, 1 something failed, 2 the command line is wrong.
 
 from __future__ import annotations
 
+import io
+import sys
+
 import click
 
 from producer.cli.backfill import backfill
@@ -59,4 +62,8 @@ for _command in (
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        # On Windows, what goes to a file or a pipe would be in a code page that lacks most of the world's letters.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors=stream.errors)
     cli(prog_name="clipqueue")
