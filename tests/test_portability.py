@@ -98,8 +98,8 @@ def test_all_commands_but_up_and_demo_run_without_what_windows_lacks(
     assert "deleted 2 waiting messages" in runs["purge"][1]
     assert "CLIPQUEUE_API_KEYS" in runs["serve"][1]
     assert "CLIPQUEUE_WEBHOOK_URL" in runs["notify"][1]
-    for command in ("up", "demo"):
-        assert runs[command][1].startswith(f"clipqueue: clipqueue {command} does not run on Windows")
+    for name in ("up", "demo"):
+        assert runs[name][1].startswith(f"clipqueue: clipqueue {name} does not run on Windows")
     assert queue.llen("images") == 0
 
 
