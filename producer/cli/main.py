@@ -6,6 +6,9 @@ Exit codes: 0 success, 1 something failed, 2 the command line is wrong. Where 1 
 
 from __future__ import annotations
 
+import io
+import sys
+
 import click
 
 from producer.cli.backfill import backfill
@@ -60,4 +63,8 @@ for _command in (
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        # On Windows, what goes to a file or a pipe would be in a code page that lacks most of the world's letters.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors=stream.errors)
     cli(prog_name="clipqueue")
