@@ -1,4 +1,4 @@
-"""A stand-in for MongoDB Atlas: speaks MongoDB's wire, and passes everything but vector search to the embedded MongoDB.
+"""A stand-in for MongoDB Atlas: speaks MongoDB's wire, and passes all but indexes and searches to the embedded MongoDB.
 
 It compares all vectors, so it finds exactly the nearest ones. Filters are evaluated by mongomock, which shares no code
 with clipqueue. It refuses what Atlas refuses: fields that the index lacks, and numbers that contradict each other.
@@ -15,6 +15,7 @@ import pymongo
 from mongomock.filtering import filter_applies
 
 from tests.support.mongo_proxy import MongoProxy, error_answer
+from tests.support.plain_indexes import PlainIndexes, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,14 +24,7 @@ Document = dict[str, Any]
 
 _MAX_CANDIDATES = 10_000
 _COMMANDS = ("createSearchIndexes", "updateSearchIndex", "dropSearchIndex")
-
-
-class Refused(Exception):
-    """MongoDB's answer to a command that it does not run."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
+_OUT_OF_TIME = 50
 
 
 @dataclass
@@ -66,6 +60,8 @@ class VectorSearchServer:
         build_at_once: Whether a new index is ready immediately.
         refuses: If not None, the code and text of the error for every command of vector search.
         stages: Each `$vectorSearch` stage that was run.
+        plain: The ordinary indexes.
+        slow: The names of commands that do not end within their `maxTimeMS`; without that limit, they do.
     """
 
     upstream: tuple[str, int]
@@ -73,6 +69,8 @@ class VectorSearchServer:
     build_at_once: bool = True
     refuses: tuple[int, str] | None = None
     stages: list[Document] = field(default_factory=list)
+    plain: PlainIndexes = field(default_factory=PlainIndexes)
+    slow: set[str] = field(default_factory=set)
 
     def __enter__(self) -> Self:
         self._proxy = MongoProxy(self.upstream, self.answer)
@@ -89,14 +87,19 @@ class VectorSearchServer:
             index.status = "READY"
 
     def answer(self, command: Document) -> Document | None:
-        """Return the answer to a command of vector search; None if the embedded MongoDB must answer it."""
+        """Return the answer to a command on indexes or searches; None if the embedded MongoDB must answer it."""
         stage = (command.get("pipeline") or [{}])[0] if "aggregate" in command else {}
-        if not {"$vectorSearch", "$listSearchIndexes"} & set(stage) and not set(_COMMANDS) & set(command):
-            return None
+        is_search = bool({"$vectorSearch", "$listSearchIndexes"} & set(stage) or set(_COMMANDS) & set(command))
         try:
-            return {"ok": 1.0, **self._run(command, stage)}
+            self._check_time(command)
+            found = self._run(command, stage) if is_search else self.plain.answer(command)
         except Refused as exc:
             return error_answer(exc.code, f"Error{exc.code}", str(exc))
+        return None if found is None else {"ok": 1.0, **found}
+
+    def _check_time(self, command: Document) -> None:
+        if next(iter(command)) in self.slow and "maxTimeMS" in command:
+            raise Refused(_OUT_OF_TIME, "operation exceeded time limit")
 
     def _run(self, command: Document, stage: Document) -> Document:
         if self.refuses is not None:
