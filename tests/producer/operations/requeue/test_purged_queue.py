@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from producer.client.broker import Broker
+from producer.client.queue import push
 from producer.contract.job import ImageJob
 from producer.operations import purge
 from producer.operations.purge import Purged, purge_queue
@@ -41,7 +42,8 @@ def test_after_a_purge_a_backfill_starts_from_the_beginning(
     """No document is left without a job, also if some of the jobs are in flight."""
     ids = fill(shop, 1000)
     assert invoke("backfill", *FIELD, "--limit", "600", **env).returncode == 0
-    queue.hset("unacked", "tag", queue.rpop("images"))
+    queue.hset("unacked", "tag", "a job in flight")
+    queue.rpop("images")
     purged = invoke("purge", "--yes", **env)
     assert (purged.returncode, purged.stdout) == (0, "deleted 599 waiting messages\n")
     assert "forgot the progress of 1 backfill: the next run reads all documents again" in purged.stderr
@@ -79,7 +81,6 @@ def test_a_purge_amid_a_batch_leaves_neither_its_jobs_nor_its_progress(
         assert purge_queue(client) == Purged(1, 1, has_sweeps=False)
         push(*arguments)
 
-    push = checkpoint_module.push
     monkeypatch.setattr(checkpoint_module, "push", push_late)
     with pytest.raises(CheckpointLost, match=PURGED):
         checkpoint.save(Progress(after="b", read=2), batch)
