@@ -81,11 +81,6 @@ class ImageDocuments:
             found = self._collection.find(query, {"embedding_job": 1}, max_time_ms=_QUICK_MS)
             return {document["_id"]: job_record(document) for document in found}
 
-    def stream(self, query: Document, fields: Mapping[str, int]) -> Iterator[Document]:
-        """Yield the documents that match `query`, in no particular order."""
-        with timed_requests(self._collection):
-            yield from self._collection.find(query, fields, batch_size=PAGE, max_time_ms=_LONG_MS)
-
     def pages(self, query: Document, fields: Mapping[str, int], after: Any = None) -> Iterator[list[Document]]:
         """Yield all documents that match `query` in lists of at most PAGE, ordered as `brackets_after` says.
 
