@@ -1,78 +1,97 @@
-# Targets: worker (the default), api and flower. Build for a CPU host with the index of PyTorch's CPU wheels:
-#   docker build --build-arg TORCH_INDEX_URL=<the CPU index from PyTorch's install page> -t clipqueue-worker .
-# Without it, pip's default index gives the CUDA build on x86-64.
-
-# Some platforms can only build the last stage, but pass their variables on: CLIPQUEUE_IMAGE=api builds the API there.
+# Four images from one file: worker (the default), sweep, api and flower. Choose one by its stage, or by the argument
+# CLIPQUEUE_IMAGE on a platform that builds the last stage and passes its variables on as arguments, as Railway does:
+#   docker build --target api -t clipqueue-api .
+#   docker build --build-arg CLIPQUEUE_IMAGE=api -t clipqueue-api .
+# BuildKit builds only the stages that the image needs.
 ARG CLIPQUEUE_IMAGE=worker
+# The tag follows the patches of Python 3.11 and of Debian 13. To build from the same bytes each time, add a digest:
+#   --build-arg PYTHON_IMAGE=python:3.11-slim-trixie@sha256:...
+ARG PYTHON_IMAGE=python:3.11-slim-trixie
 
-FROM python:3.11-slim AS base
+# hadolint ignore=DL3006
+FROM ${PYTHON_IMAGE} AS base
 ENV PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN useradd --create-home --uid 10001 clipqueue
-WORKDIR /app
-
-
-FROM base AS flower
-COPY pyproject.toml requirements.lock README.md LICENSE ./
-COPY producer ./producer
-COPY worker ./worker
+# The sources are in another folder than the one that programs start in. There, Python would import them instead of the
+# installed package.
+WORKDIR /src
+COPY requirements.lock ./
 # requirements.lock has the version of every package, setuptools included, which builds the wheel.
 # hadolint ignore=DL3013
-RUN pip install -c requirements.lock setuptools && \
-    pip install -c requirements.lock --no-build-isolation ".[flower]"
-USER 10001
-# Flower can stop workers and start tasks. Read-only mode prevents both.
-ENV FLOWER_READ_ONLY=True
-# A worker has a new name after each start. Flower hides a worker that has been offline for an hour.
-ENV FLOWER_PURGE_OFFLINE_WORKERS=3600
-EXPOSE 5555
-HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:5555/healthcheck', timeout=4)"]
-CMD ["celery", "-A", "worker.app", "flower"]
+RUN pip install -c requirements.lock setuptools
 
 
-FROM base AS api
-COPY pyproject.toml requirements.lock README.md LICENSE ./
+FROM base AS sources
+COPY pyproject.toml README.md LICENSE ./
 COPY producer ./producer
 COPY worker ./worker
-# hadolint ignore=DL3013
-RUN pip install -c requirements.lock setuptools && \
-    pip install -c requirements.lock --no-build-isolation ".[api]"
+
+
+# Runs every command that needs Redis and MongoDB alone: sweep, backfill, retry, doctor, purge, notify and others.
+FROM sources AS sweep
+RUN pip install -c requirements.lock --no-build-isolation ".[mongo,webhooks]"
+WORKDIR /app
+USER 10001
+# No HEALTHCHECK: these commands answer no requests, and what ends is started again.
+CMD ["clipqueue", "sweep", "--every", "60"]
+
+
+FROM sources AS api
+RUN pip install -c requirements.lock --no-build-isolation ".[api]"
+WORKDIR /app
+COPY producer/api/healthcheck.py ./
 USER 10001
 # All addresses of the container. Then the API starts only with CLIPQUEUE_API_KEYS.
 ENV CLIPQUEUE_API_HOST=0.0.0.0
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:%s/healthz' % os.environ.get('PORT', 8000), timeout=4)"]
+    CMD ["python", "-I", "-S", "healthcheck.py", "/healthz", "CLIPQUEUE_API_PORT", "PORT", "8000"]
 CMD ["clipqueue", "serve"]
 
 
+FROM sources AS flower
+RUN pip install -c requirements.lock --no-build-isolation ".[flower]"
+WORKDIR /app
+COPY producer/api/healthcheck.py worker/flowerconfig.py ./
+USER 10001
+# It asks for a password and turns on the read-only mode.
+ENV FLOWER_CONF=/app/flowerconfig.py
+EXPOSE 5555
+HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["python", "-I", "-S", "healthcheck.py", "/healthcheck", "FLOWER_PORT", "PORT", "5555"]
+CMD ["celery", "-A", "worker.app", "flower"]
+
+
 FROM base AS worker
-ARG TORCH_INDEX_URL=""
-# The index chooses the versions of PyTorch, within the bounds of pyproject.toml. It comes before the sources, so that its layer stays cached when they change.
-# hadolint ignore=DL3013
-RUN pip install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch torchvision
-COPY pyproject.toml requirements.lock README.md LICENSE ./
+# The index of PyTorch's builds for a CPU. For a GPU, name one of its CUDA indexes, such as .../whl/cu130.
+ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
+# PyTorch comes before the sources, so that its layer stays cached when they change. Its index lacks the locked versions
+# of the packages that it needs, so pip's default index has to give them.
+RUN pip install -c requirements.lock --no-deps ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch torchvision && \
+    pip install -c requirements.lock torch torchvision
+COPY pyproject.toml README.md LICENSE ./
 COPY producer ./producer
 COPY worker ./worker
-# hadolint ignore=DL3013
-RUN pip install -c requirements.lock setuptools && \
-    pip install -c requirements.lock --no-build-isolation ".[worker]" && install -d -o clipqueue /opt/models
+RUN pip install -c requirements.lock --no-build-isolation ".[worker]" && install -d -o clipqueue /opt/models
+WORKDIR /app
+COPY worker/health.py ./
 USER 10001
-# The image contains the weights, so that a start needs neither a network nor a model hub.
+# The image contains the weights, so that a start needs neither a network nor a model hub. For a gated model, give a token
+# that the image will not contain: docker build --secret id=hf_token,env=HF_TOKEN
 ARG CLIP_MODEL=ViT-B-32-quickgelu
 ARG CLIP_PRETRAINED=openai
 ENV CLIP_MODEL=${CLIP_MODEL} \
     CLIP_PRETRAINED=${CLIP_PRETRAINED} \
     HF_HOME=/opt/models
-RUN clipqueue model pull
+RUN --mount=type=secret,id=hf_token,uid=10001 HF_TOKEN_PATH=/run/secrets/hf_token clipqueue model pull
 ENV HF_HUB_OFFLINE=1
 # The worker is unhealthy until its model is loaded and warm, and while it is frozen or hangs; an outage of Redis or
 # MongoDB does not count. A failure during the start period does not count either.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=180s --retries=3 \
-    CMD ["python", "-m", "worker.health"]
+    CMD ["python", "-I", "-S", "health.py"]
 # Exec form: Celery is process 1 and receives SIGTERM, so it can drain. A shell would not pass it on.
 CMD ["celery", "-A", "worker.app", "worker"]
 

@@ -85,8 +85,8 @@ $(BIN)/python:
 		|| { echo "clipqueue needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# On Linux x86-64 pip's default index has only the CUDA build of PyTorch. TORCH_INDEX_URL names a smaller one, such as
-# the CPU index on PyTorch's install page; the Dockerfile has the same variable.
+# On Linux x86-64 pip's default index has only the CUDA build of PyTorch. TORCH_INDEX_URL names another index, such as
+# https://download.pytorch.org/whl/cpu, which the Dockerfile has by default. What PyTorch needs comes from pip's own index.
 define install_torch
-$(if $(TORCH_INDEX_URL),$(PIP) install --index-url $(TORCH_INDEX_URL) torch torchvision,@:)
+$(if $(TORCH_INDEX_URL),$(PIP) install --no-deps --constraint requirements.lock --index-url $(TORCH_INDEX_URL) torch torchvision,@:)
 endef

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
 
     from producer.client.broker import Broker
-    from producer.contract.job import ImageId, ImageJob
+    from producer.contract.ids import ImageId
+    from producer.contract.job import ImageJob
     from producer.contract.records import BsonId, Document
 
 FINISHED = ("done", "failed")

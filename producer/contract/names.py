@@ -19,6 +19,9 @@ UNACKED_INDEX = "unacked_index"
 # `WorkerHeartbeat` as JSON. The key expires HEARTBEAT_TTL_S seconds after the last heartbeat.
 WORKER_KEY = "clipqueue:worker:"
 HEARTBEAT_TTL_S = 30
+# A sorted set of these keys, scored by the last heartbeat, in seconds since the epoch by the clock of Redis. It names
+# the workers, so that nobody scans all keys of the database.
+WORKERS = "clipqueue:workers"
 # Queries: lists of ids, which workers take from the tail. All workers read this one. The workers that run a model also
 # read the list with a colon and the model's name appended. A list expires QUERY_LIST_TTL_MS after the last query.
 QUERIES = "clipqueue:queries"

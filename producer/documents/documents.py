@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
 
-from ..contract.records import job_record
+from ..contract.records import job_record, possible_ids
 from .connection import connect_collection
 from .indexes import timed_requests
 
@@ -63,7 +63,7 @@ class ImageDocuments:
 
     def status(self, image_ids: Sequence[str]) -> list[ImageStatus]:
         """Return the status of each image, in order. An id of 24 hex digits matches an ObjectId or a string."""
-        found = self.by_id([key for image_id in image_ids for key in _possible_keys(image_id)])
+        found = self.by_id([key for image_id in image_ids for key in possible_ids(image_id)])
         return [_status_of(image_id, found) for image_id in image_ids]
 
     def by_id(self, document_ids: Sequence[Any]) -> dict[Any, Document]:
@@ -138,13 +138,8 @@ def open_documents(mongodb_uri: str, collection: str) -> Iterator[ImageDocuments
         yield documents
 
 
-def _possible_keys(image_id: str) -> list[BsonId]:
-    is_hex = len(image_id) == _HEX_CHARS and ObjectId.is_valid(image_id)
-    return [ObjectId(image_id), image_id] if is_hex else [image_id]
-
-
 def _status_of(image_id: str, found: dict[Any, Document]) -> ImageStatus:
-    job = next((found[key] for key in _possible_keys(image_id) if key in found), None)
+    job = next((found[key] for key in possible_ids(image_id) if key in found), None)
     if job is None:
         return ImageStatus(image_id, "unknown", {})
     return ImageStatus(image_id, str(job.get("status", "pending")), job)

@@ -6,19 +6,15 @@ with clipqueue. It refuses what Atlas refuses: fields that the index lacks, and 
 
 from __future__ import annotations
 
-import socket
-import socketserver
-import struct
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import bson
 import numpy as np
 import pymongo
-from bson.codec_options import CodecOptions
 from mongomock.filtering import filter_applies
 
+from tests.support.mongo_proxy import MongoProxy, error_answer
 from tests.support.plain_indexes import PlainIndexes, Refused
 
 if TYPE_CHECKING:
@@ -26,10 +22,6 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-_HEADER = struct.Struct("<iiii")
-_OP_MSG = 2013
-_BODY = b"\x00"
-_CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True)
 _MAX_CANDIDATES = 10_000
 _COMMANDS = ("createSearchIndexes", "updateSearchIndex", "dropSearchIndex")
 _OUT_OF_TIME = 50
@@ -81,16 +73,13 @@ class VectorSearchServer:
     slow: set[str] = field(default_factory=set)
 
     def __enter__(self) -> Self:
-        self._server = _Listener(("127.0.0.1", 0), _connection_class(self))
-        self.port = int(self._server.server_address[1])
-        self.uri = f"mongodb://127.0.0.1:{self.port}/clipqueue"
+        self._proxy = MongoProxy(self.upstream, self.answer)
+        self.port, self.uri = self._proxy.port, self._proxy.uri
         self._mongo = pymongo.MongoClient[Document](*self.upstream, tz_aware=True)
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._proxy.__exit__()
         self._mongo.close()
 
     def finish_building(self) -> None:
@@ -105,7 +94,7 @@ class VectorSearchServer:
             self._check_time(command)
             found = self._run(command, stage) if is_search else self.plain.answer(command)
         except Refused as exc:
-            return {"ok": 0.0, "code": exc.code, "codeName": f"Error{exc.code}", "errmsg": str(exc)}
+            return error_answer(exc.code, f"Error{exc.code}", str(exc))
         return None if found is None else {"ok": 1.0, **found}
 
     def _check_time(self, command: Document) -> None:
@@ -166,53 +155,6 @@ class VectorSearchServer:
         ]
         found.sort(key=lambda document: -document["$score"])
         yield from found[: stage["limit"]]
-
-
-class _Listener(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-
-
-def _connection_class(server: VectorSearchServer) -> type[socketserver.BaseRequestHandler]:
-    class Connection(socketserver.BaseRequestHandler):
-        """One client, with one connection to the embedded MongoDB."""
-
-        def handle(self) -> None:
-            with socket.create_connection(server.upstream) as upstream:
-                while (message := _receive(self.request)) is not None:
-                    answer = self._answer(message)
-                    if answer is None:
-                        upstream.sendall(message)
-                        answer = _receive(upstream)
-                    if answer is None:
-                        return
-                    self.request.sendall(answer)
-
-        @staticmethod
-        def _answer(message: bytes) -> bytes | None:
-            _, request_id, _, opcode = _HEADER.unpack_from(message)
-            if opcode != _OP_MSG or message[20:21] != _BODY:
-                return None
-            size = struct.unpack_from("<i", message, 21)[0]
-            answer = server.answer(bson.decode(message[21 : 21 + size], _CODEC))
-            if answer is None:
-                return None
-            content = struct.pack("<i", 0) + _BODY + bson.encode(answer)
-            return _HEADER.pack(_HEADER.size + len(content), 0, request_id, _OP_MSG) + content
-
-    return Connection
-
-
-def _receive(connection: socket.socket) -> bytes | None:
-    """Return a whole message; None if the other side has closed the connection."""
-    try:
-        start = connection.recv(_HEADER.size, socket.MSG_WAITALL)
-        if len(start) < _HEADER.size:
-            return None
-        rest = connection.recv(_HEADER.unpack(start)[0] - _HEADER.size, socket.MSG_WAITALL)
-    except OSError:
-        return None
-    return start + rest
 
 
 def _cursor(place: tuple[str, str], found: list[Document]) -> Document:

@@ -15,7 +15,8 @@ from producer.api.images import image_name, image_state, is_finished
 from producer.api.inputs import query_of_bytes
 from producer.api.routes.common import MODEL, Body, Ours
 from producer.contract.errors import InvalidJob
-from producer.contract.job import ImageId, ImageJob, id_of_url, parse_image_id
+from producer.contract.ids import ImageId, parse_image_id
+from producer.contract.job import ImageJob, id_of_url
 from producer.contract.queries import Query as WorkerQuery
 from producer.contract.queries import Save
 from producer.contract.records import bson_id

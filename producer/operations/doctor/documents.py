@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pymongo.errors import ExecutionTimeout, PyMongoError
+from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
 from producer.contract.mongodb import describe_error
 from producer.contract.text import printable
@@ -31,13 +31,15 @@ _COUNT_MS = 2000
 _MAX_FAILED_SHARE = 0.05
 _MIN_FAILED = 20
 _MAX_NAMES = 10
+# Unauthorized, CommandNotFound, CommandNotSupported, and Atlas' own error for commands of the larger clusters.
+_REFUSED = (13, 59, 115, 8000)
 
 
 def document_findings(documents: Documents) -> list[Finding]:
     """Return the findings; a check that MongoDB refuses is a finding too."""
     checks: dict[str, Callable[[Documents], Finding]] = {
         "collection": _check_collection,
-        "indexes": _check_indexes,
+        "index": _check_indexes,
         "documents": _check_counts,
     }
     return [_run(subject, check, documents) for subject, check in checks.items()]
@@ -46,11 +48,11 @@ def document_findings(documents: Documents) -> list[Finding]:
 def index_finding(count: int, lacking: Sequence[Index]) -> Finding:
     """Check the indexes that the commands need, in a collection of about `count` documents that lacks some of them."""
     if not lacking:
-        return Finding.ok("indexes", "those that the commands need exist")
+        return Finding.ok("index", "those that the commands need exist")
     if count <= _MAX_WITHOUT_INDEX:
-        return Finding.ok("indexes", f"about {count:,} documents need none")
+        return Finding.ok("index", f"about {count:,} documents need none")
     return Finding.problem(
-        "indexes",
+        "index",
         f"about {count:,} documents, which these read one by one because an index is missing:",
         *(f"{index.serves} ({index.name}, on {', '.join(index.key)})" for index in lacking),
         "Make them: clipqueue index create",
@@ -71,16 +73,25 @@ def _run(subject: str, check: Callable[[Documents], Finding], documents: Documen
     try:
         return check(documents)
     except PyMongoError as exc:
-        todo = "Check the permissions of the user in MONGODB_URI."
-        return Finding.problem(subject, f"could not be checked: {describe_error(exc)}", todo)
+        return _unanswered(subject, exc)
+
+
+def _unanswered(subject: str, exc: PyMongoError) -> Finding:
+    shown = f"could not be checked: {describe_error(exc)}"
+    if isinstance(exc, OperationFailure) and exc.code in _REFUSED:
+        return Finding.unknown(subject, shown, "The user in MONGODB_URI may not ask for it; one who may can run this.")
+    return Finding.problem(subject, shown, "Check that MongoDB runs, and the user and the names in the settings.")
 
 
 def _check_collection(documents: Documents) -> Finding:
     collection, database = f"collection {documents.name!r}", f"database {documents.database.name!r}"
-    names = sorted(documents.database.list_collection_names())
+    # A user who may only use this collection is told about this collection.
+    names = sorted(documents.database.list_collection_names(authorizedCollections=True))
     if documents.name in names:
         return Finding.ok("collection", f"{collection} exists in {database}")
-    return Finding.problem(
+    if not names:
+        return Finding.ok("collection", f"{collection} does not exist yet in {database}; the first job creates it")
+    return Finding.unknown(
         "collection",
         f"{collection} does not exist in {database}; existing collections: {_shown(names)}",
         "This is normal before the first job; otherwise check the database in MONGODB_URI and CLIPQUEUE_COLLECTION.",

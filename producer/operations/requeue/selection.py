@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from producer.contract.job import ImageJob, believable_ms, parse_image_id
+from producer.contract.ids import parse_image_id
+from producer.contract.job import ImageJob, believable_ms
 from producer.contract.records import Document, job_record, to_ms
 
 MISSING, FAILED, STALE, CURRENT = "missing", "failed", "stale", "current"

@@ -76,7 +76,9 @@ export function parseImageId(value: unknown): CheckedJob["imageId"] {
     return { $oid: oid };
   }
   if (typeof value !== "string") {
-    throw new InvalidJob('image_id must be a string or {"$oid": "<24 hex digits>"}');
+    throw new InvalidJob(
+      'image_id must be a string, an integer, {"$oid": "<24 hex digits>"} or {"$uuid": "<36 characters>"}',
+    );
   }
   checkTextId(value);
   return value;

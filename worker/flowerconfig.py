@@ -1,0 +1,37 @@
+"""Flower's configuration: it asks for a password, can change nothing, and listens on the platform's PORT.
+
+    celery -A worker.app flower --conf=worker/flowerconfig.py
+
+Flower runs this file and takes its variables as options. Flower's own environment variables, such as FLOWER_READ_ONLY,
+and the options of the command line win.
+"""
+
+import os
+import sys
+
+from tornado.options import options
+
+_OPEN_TO_ALL = (
+    "Flower does not start without a password, because it shows the ids and URLs of all jobs: set FLOWER_BASIC_AUTH to "
+    "user:password. Set FLOWER_UNAUTHENTICATED_API=true if only you can reach it."
+)
+
+
+def _is_protected() -> bool:
+    """Return whether Flower asks who one is, by a password or by OAuth, or is said to need neither."""
+    passwords = [pair.partition(":") for pair in options.basic_auth or ()]
+    has_password = bool(passwords) and all(user and password for user, _, password in passwords)
+    is_open = os.environ.get("FLOWER_UNAUTHENTICATED_API", "").lower() in {"1", "true", "yes", "on"}
+    return has_password or (not passwords and bool(options.auth or is_open))
+
+
+if not _is_protected():
+    sys.exit(_OPEN_TO_ALL)
+
+if "FLOWER_READ_ONLY" not in os.environ:
+    read_only = True
+if "FLOWER_PURGE_OFFLINE_WORKERS" not in os.environ:
+    # A worker has a new name after each start. Flower hides one that has been offline for an hour.
+    purge_offline_workers = 3600
+if "FLOWER_PORT" not in os.environ and os.environ.get("PORT"):
+    port = int(os.environ["PORT"])
