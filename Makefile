@@ -15,7 +15,7 @@ PYTEST := $(TIED) $(BIN)/pytest
 PACKAGES := broker fetch decode encode store queries lifecycle selftest contract client documents operations search webhooks api cli local js
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check lint chaos soak bench fuzz docs lock clean $(PACKAGES)
+.PHONY: help demo up test check lint chaos soak bench fuzz docs lock canary clean $(PACKAGES)
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -64,8 +64,11 @@ lock: $(DEV_INSTALLED) ## Write requirements.lock, the versions that the image i
 	@$(BIN)/python -m tests.support.lock
 	@touch $(DEV_INSTALLED)
 
+canary: $(DEV_INSTALLED) ## Test what uses private parts of libraries with their newest versions, in an environment of its own
+	@$(TIED) $(BIN)/python -m tests.canary
+
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) .canary .pytest_cache .mypy_cache .ruff_cache *.egg-info
 
 $(DEMO_INSTALLED): pyproject.toml | $(BIN)/python
 	$(install_torch)

@@ -6,9 +6,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bson import ObjectId
+from pymongo.errors import ExecutionTimeout
 
 from ..contract.records import job_record, possible_ids
+from .brackets import brackets_after, place_of
 from .connection import connect_collection
 from .indexes import timed_requests
 
@@ -20,15 +21,12 @@ if TYPE_CHECKING:
     from ..contract.records import BsonId, Document
 
 PAGE = 500
-_HEX_CHARS = 24
 # The time that MongoDB has for a request. By `_id` or from an index it needs milliseconds. A page without an index, or
 # with a query of the user's own, may have to read the whole collection.
 _QUICK_MS = 8_000
 _LONG_MS = 120_000
 # Longer than MongoDB's own limit, so that MongoDB ends the request and says why. Only a server that hangs is left.
 _LONG_SOCKET_TIMEOUT_S = _LONG_MS / 1e3 + 10
-# The smallest id of each type. MongoDB's $gt compares only values of one type, so each type is read separately.
-_SMALLEST_IDS: tuple[BsonId, ...] = ("", ObjectId("0" * _HEX_CHARS))
 
 
 @dataclass(frozen=True)
@@ -62,11 +60,11 @@ class ImageDocuments:
         self._collection.database.client.close()
 
     def status(self, image_ids: Sequence[str]) -> list[ImageStatus]:
-        """Return the status of each image, in order. An id of 24 hex digits matches an ObjectId or a string."""
+        """Return the status of each image, in order. An id may be the text of an ObjectId, integer or UUID."""
         found = self.by_id([key for image_id in image_ids for key in possible_ids(image_id)])
         return [_status_of(image_id, found) for image_id in image_ids]
 
-    def by_id(self, document_ids: Sequence[Any]) -> dict[Any, Document]:
+    def by_id(self, document_ids: Sequence[BsonId]) -> dict[BsonId, Document]:
         """Return the `embedding_job` of each document that exists, by `_id`; an empty one if it has none."""
         query = {"_id": {"$in": list(document_ids)}}
         with timed_requests(self._collection):
@@ -78,30 +76,46 @@ class ImageDocuments:
         with timed_requests(self._collection):
             yield from self._collection.find(query, fields, batch_size=PAGE, max_time_ms=_LONG_MS)
 
-    def pages(
-        self, query: Document, fields: Mapping[str, int], after: BsonId | None = None
-    ) -> Iterator[list[Document]]:
-        """Yield the documents that match `query` in lists of at most PAGE, ordered by `_id`: strings, then ObjectIds.
+    def pages(self, query: Document, fields: Mapping[str, int], after: Any = None) -> Iterator[list[Document]]:
+        """Yield all documents that match `query` in lists of at most PAGE, ordered as `brackets_after` says.
 
-        Each page is a separate query, because MongoDB closes a cursor that is idle for ten minutes.
+        Some may have an `_id` that no job can have. Each page is a separate query, because MongoDB closes a cursor that
+        is idle for ten minutes. The first one asks for all types at once: it mostly is the only one, or the embedded
+        server has the first documents quickly. It reads the whole collection for each query with a range of ids.
 
         Args:
             query: The filter.
             fields: The fields to read.
-            after: Skip the documents up to this `_id`, inclusive.
+            after: Skip the documents up to this `_id`, inclusive, whatever its type.
         """
-        for smallest in _SMALLEST_IDS:
-            if isinstance(after, ObjectId) and isinstance(smallest, str):
-                continue
-            bound = {"$gt": after} if type(after) is type(smallest) else {"$gte": smallest}
+        if after is None:
+            page = sorted(self._page(query, fields), key=lambda document: place_of(document["_id"]))
+            is_all = len(page) < PAGE
+            # Numbers come before texts, so if there is none among the first, they are the first of all.
+            if page and (is_all or all(isinstance(document["_id"], str) for document in page)):
+                yield page
+                after = page[-1]["_id"]
+            if is_all:
+                return
+        for bracket, first in brackets_after(after):
+            bound = first
             while page := self._page({"$and": [query, {"_id": bound}]}, fields):
                 yield page
-                bound = {"$gt": page[-1]["_id"]}
+                bound = bracket.after(page[-1]["_id"])
 
     def count(self, query: Document, within_s: float = _QUICK_MS / 1e3) -> int:
         """Return how many documents match `query`; it is an error if MongoDB needs longer than `within_s`."""
         with timed_requests(self._collection):
             return self._collection.count_documents(query, maxTimeMS=int(within_s * 1e3))
+
+    def models(self, within_s: float) -> list[Any] | None:
+        """Return the models of the vectors; None if MongoDB needs longer than `within_s` to find them."""
+        with timed_requests(self._collection):
+            try:
+                done = {"embedding_job.status": "done"}
+                return self._collection.distinct("embedding_job.model", done, maxTimeMS=int(within_s * 1e3))
+            except ExecutionTimeout:
+                return None
 
     def statuses(self) -> dict[str, int]:
         """Return how many documents are `done`, `failed`, and about how many are `pending`, which have no result.
@@ -138,7 +152,7 @@ def open_documents(mongodb_uri: str, collection: str) -> Iterator[ImageDocuments
         yield documents
 
 
-def _status_of(image_id: str, found: dict[Any, Document]) -> ImageStatus:
+def _status_of(image_id: str, found: Mapping[BsonId, Document]) -> ImageStatus:
     job = next((found[key] for key in possible_ids(image_id) if key in found), None)
     if job is None:
         return ImageStatus(image_id, "unknown", {})

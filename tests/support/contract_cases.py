@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FILE = json.loads((Path(__file__).parents[1] / "contract" / "cases.json").read_text())
 CASES: list[dict[str, Any]] = FILE["cases"]
-PYTHON_CASES: list[dict[str, Any]] = [*CASES, *FILE["id_cases"], *FILE["python_cases"]]
+PYTHON_CASES: list[dict[str, Any]] = [*CASES, *FILE["python_cases"]]
 FIXED: dict[str, Any] = FILE["fixed"]
 _ANSWER = Path(__file__).parent / "answer_cases.mjs"
 
