@@ -30,7 +30,7 @@ def status(image_ids: tuple[str, ...], *, as_json: bool) -> None:
     The exit code is 0 if all are done, else 1.
     """
     try:
-        with open_documents_for("clipqueue status", collection_name()) as documents:
+        with open_documents_for("clipqueue status", collection_name(), reads_all=False) as documents:
             images = documents.status(image_ids)
     except ClipqueueError as exc:
         fail(str(exc))

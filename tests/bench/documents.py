@@ -33,7 +33,7 @@ _KIB = 1024
 
 def rows(bench: Bench) -> Iterator[Row]:
     """Measure each command in a process of its own, first on few documents, then on many."""
-    few = {}
+    few: dict[str, float] = {}
     for count in (_FEW, _COUNT):
         fresh, old = _Collection(bench, "fresh", count), _Collection(bench, "old", count)
         fresh.fill({"new": 1.0})
