@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -52,15 +52,20 @@ def require_mongodb_uri(command: str) -> str:
 
 
 @contextmanager
-def open_documents_for(command: str, collection: str) -> Iterator[ImageDocuments]:
+def open_documents_for(command: str, collection: str, *, reads_all: bool = True) -> Iterator[ImageDocuments]:
     """Open the collection for a block.
+
+    Args:
+        command: The command, for messages.
+        collection: The collection's name.
+        reads_all: The command may have to read the whole collection; otherwise it waits 10 seconds for an answer.
 
     Raises:
         ConfigurationError: The URI is missing, or it or the collection's name is not valid; or the extra `mongo` is
             missing.
     """
     uri = require_mongodb_uri(command)
-    from producer.documents.documents import open_documents  # noqa: PLC0415  (needs pymongo)
+    from producer.documents.documents import connect, open_documents  # noqa: PLC0415  (needs pymongo)
 
-    with open_documents(uri, collection) as documents:
+    with open_documents(uri, collection) if reads_all else closing(connect(uri, collection)) as documents:
         yield documents

@@ -110,7 +110,7 @@ def drop(collection: str) -> None:
         from producer.search.index import NoVectorSearch  # noqa: PLC0415
 
         try:
-            name = vector_index.drop(documents)
+            name: str | None = vector_index.drop(documents)
         except NoVectorSearch as exc:
             name = drop_index(documents, NEWEST)
             if name is None:

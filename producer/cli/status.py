@@ -31,7 +31,7 @@ def status(image_ids: tuple[str, ...], id_type: str | None, *, as_json: bool) ->
     The exit code is 0 if all are done, 1 if one is not, and 3 if that is not known, as MongoDB does not answer.
     """
     try:
-        with open_documents_for("clipqueue status", collection_name()) as documents:
+        with open_documents_for("clipqueue status", collection_name(), reads_all=False) as documents:
             images = documents.status(image_ids, id_type)
     except InvalidJob as exc:
         raise click.UsageError(str(exc)) from None

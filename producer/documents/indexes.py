@@ -184,4 +184,7 @@ def _on_server(documents: Documents, wanted: Iterable[Index]) -> list[Index]:
 
 
 def _is_embedded(documents: Documents) -> bool:
-    return bool(documents.database.client.admin.command("buildInfo").get("process") == _EMBEDDED)
+    try:
+        return bool(documents.database.client.admin.command("buildInfo").get("process") == _EMBEDDED)
+    except OperationFailure:  # a hosted MongoDB may refuse it
+        return False

@@ -39,7 +39,7 @@ def document_findings(documents: Documents) -> list[Finding]:
     """Return the findings; a check that MongoDB refuses is a finding too."""
     checks: dict[str, Callable[[Documents], Finding]] = {
         "collection": _check_collection,
-        "indexes": _check_indexes,
+        "index": _check_indexes,
         "documents": _check_counts,
     }
     return [_run(subject, check, documents) for subject, check in checks.items()]
@@ -48,11 +48,11 @@ def document_findings(documents: Documents) -> list[Finding]:
 def index_finding(count: int, lacking: Sequence[Index]) -> Finding:
     """Check the indexes that the commands need, in a collection of about `count` documents that lacks some of them."""
     if not lacking:
-        return Finding.ok("indexes", "those that the commands need exist")
+        return Finding.ok("index", "those that the commands need exist")
     if count <= _MAX_WITHOUT_INDEX:
-        return Finding.ok("indexes", f"about {count:,} documents need none")
+        return Finding.ok("index", f"about {count:,} documents need none")
     return Finding.problem(
-        "indexes",
+        "index",
         f"about {count:,} documents, which these read one by one because an index is missing:",
         *(f"{index.serves} ({index.name}, on {', '.join(index.key)})" for index in lacking),
         "Make them: clipqueue index create",
