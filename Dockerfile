@@ -66,7 +66,8 @@ CMD ["celery", "-A", "worker.app", "flower"]
 
 
 FROM base AS worker
-# The index of PyTorch's builds for a CPU. For a GPU, name one of its CUDA indexes, such as .../whl/cu130.
+# PyTorch's index of its builds for a CPU. For a GPU, give an empty one: pip's default index has the CUDA build for
+# x86-64. PyTorch has an index for each other version of CUDA, such as https://download.pytorch.org/whl/cu126.
 ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 # PyTorch comes before the sources, so that its layer stays cached when they change. Its index lacks the locked versions
 # of the packages that it needs, so pip's default index has to give them.
@@ -79,8 +80,8 @@ RUN pip install -c requirements.lock --no-build-isolation ".[worker]" && install
 WORKDIR /app
 COPY worker/health.py ./
 USER 10001
-# The image contains the weights, so that a start needs neither a network nor a model hub. For a gated model, give a token
-# that the image will not contain: docker build --secret id=hf_token,env=HF_TOKEN
+# The image contains the weights, so that a start needs neither a network nor a model hub. For a gated model, give a
+# token, which the image will not contain: docker build --secret id=hf_token,env=HF_TOKEN
 ARG CLIP_MODEL=ViT-B-32-quickgelu
 ARG CLIP_PRETRAINED=openai
 ENV CLIP_MODEL=${CLIP_MODEL} \

@@ -15,7 +15,7 @@ PYTEST := $(TIED) $(BIN)/pytest
 PACKAGES := broker fetch decode encode store queries lifecycle selftest contract client documents operations search webhooks api cli local js
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check lint chaos soak bench fuzz docs lock clean $(PACKAGES)
+.PHONY: help demo up test check lint chaos soak bench fuzz docs lock canary clean $(PACKAGES)
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -64,8 +64,11 @@ lock: $(DEV_INSTALLED) ## Write requirements.lock, the versions that the image i
 	@$(BIN)/python -m tests.support.lock
 	@touch $(DEV_INSTALLED)
 
+canary: $(DEV_INSTALLED) ## Test what uses private parts of libraries with their newest versions, in an environment of its own
+	@$(TIED) $(BIN)/python -m tests.canary
+
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) .canary .pytest_cache .mypy_cache .ruff_cache *.egg-info
 
 $(DEMO_INSTALLED): pyproject.toml | $(BIN)/python
 	$(install_torch)
@@ -85,8 +88,8 @@ $(BIN)/python:
 		|| { echo "clipqueue needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# On Linux x86-64 pip's default index has only the CUDA build of PyTorch. TORCH_INDEX_URL names a smaller one, such as
-# the CPU index on PyTorch's install page; the Dockerfile has the same variable.
+# On Linux x86-64 pip's default index has only the CUDA build of PyTorch. TORCH_INDEX_URL names another index, such as
+# https://download.pytorch.org/whl/cpu, which the Dockerfile has by default. What PyTorch needs comes from pip's own index.
 define install_torch
-$(if $(TORCH_INDEX_URL),$(PIP) install --index-url $(TORCH_INDEX_URL) torch torchvision,@:)
+$(if $(TORCH_INDEX_URL),$(PIP) install --no-deps --constraint requirements.lock --index-url $(TORCH_INDEX_URL) torch torchvision,@:)
 endef

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 import yaml
 from ephemeral_port_reserve import reserve
 
+from producer.api import healthcheck
 from producer.client.client import EmbeddingClient
 from producer.local.guardian import start_guarded
 from tests.conftest import WORKER_ENV
 from tests.support.pictures import small_jpeg
 from tests.support.servers import Answer
 from tests.support.waiting import wait_for
-from worker.settings import Settings
+from worker.settings import load_settings
 
 if TYPE_CHECKING:
     from producer.local.stack import Stack
@@ -30,6 +35,53 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+IMAGES = ("worker", "sweep", "api", "flower")
+RAILWAY = {
+    "railway.json": "worker",
+    "railway.query.json": "worker",
+    "railway.sweep.json": "sweep",
+    "railway.notify.json": "sweep",
+    "railway.api.json": "api",
+    "railway.flower.json": "flower",
+}
+SECONDS = {"type": "integer", "minimum": 0}
+RAILWAY_SCHEMA = {
+    "type": "object",
+    "required": ["$schema", "build", "deploy"],
+    "additionalProperties": False,
+    "properties": {
+        "$schema": {"const": "https://railway.com/railway.schema.json"},
+        "build": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "builder": {"const": "DOCKERFILE"},
+                "dockerfilePath": {"const": "Dockerfile"},
+                "watchPatterns": {"type": "array", "items": {"type": "string", "pattern": "^/"}, "minItems": 1},
+            },
+        },
+        "deploy": {
+            "type": "object",
+            # Without a draining time, Railway kills right after SIGTERM.
+            "required": ["drainingSeconds", "restartPolicyType"],
+            "additionalProperties": False,
+            "properties": {
+                "startCommand": {"type": "string", "minLength": 1},
+                "healthcheckPath": {"type": "string", "pattern": "^/"},
+                "healthcheckTimeout": SECONDS,
+                "restartPolicyType": {"enum": ["ON_FAILURE", "ALWAYS", "NEVER"]},
+                "overlapSeconds": SECONDS,
+                "drainingSeconds": SECONDS,
+            },
+        },
+    },
+}
+
+
+def railway(name: str) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((ROOT / name).read_text())
+    return config
 
 
 class ComposeLoader(yaml.SafeLoader):
@@ -48,7 +100,34 @@ def compose(name: str = "docker-compose.yml") -> dict[str, Any]:
     return services
 
 
-@pytest.mark.parametrize("name", ["docker-compose.yml", "docker-compose.search.yml"])
+def render(*names: str, **variables: str) -> dict[str, Any]:
+    """Return the services that Docker Compose itself makes of these files; needs no Docker engine."""
+    if not (BIN / "docker-compose").exists():
+        pytest.skip("Docker Compose has no build for this machine")
+    files = [option for name in names for option in ("--file", name)]
+    env = {name: value for name, value in os.environ.items() if name not in ("TORCH_INDEX_URL", "HF_TOKEN")}
+    command = [str(BIN / "docker-compose"), *files, "--env-file", os.devnull, "config", "--format", "json"]
+    done = subprocess.run(command, cwd=ROOT, env={**env, **variables}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    services: dict[str, Any] = json.loads(done.stdout)["services"]
+    return services
+
+
+def read_stages() -> dict[str, str]:
+    """Return the lines of each stage of the Dockerfile, with those of the stages that it builds on."""
+    stages: dict[str, str] = {}
+    for part in re.split(r"^FROM ", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)[1:]:
+        if found := re.match(r"(\S+) AS (\S+)\n", part):
+            stages[found[2]] = stages.get(found[1], "") + part
+    return stages
+
+
+def copied_by(stage: str) -> set[str]:
+    """Return the files and folders that an image copies from the repository."""
+    return {name for line in re.findall(r"^COPY (.+)$", stage, re.MULTILINE) for name in line.split()[:-1]}
+
+
+@pytest.mark.parametrize("name", ["docker-compose.yml", "docker-compose.search.yml", "docker-compose.gpu.yml"])
 def test_compose_follows_its_published_schema(name: str, tmp_path: Path) -> None:
     plain = tmp_path / name
     plain.write_text((ROOT / name).read_text().replace("!override ", ""))
@@ -62,6 +141,50 @@ def test_the_search_file_changes_only_mongodb_of_the_other_file() -> None:
     assert changed.keys() == {"mongo"} <= compose().keys()
     # It is a replica set, and its only member calls itself by its host name.
     assert changed["mongo"]["hostname"] in compose()["worker"]["environment"]["MONGODB_URI"]
+
+
+def test_services_with_the_same_code_share_one_image_without_more_than_they_need() -> None:
+    services = compose()
+    images = {
+        name: (service["image"], service["build"]["target"]) for name, service in services.items() if "build" in service
+    }
+    assert images == {
+        "worker": ("clipqueue-worker", "worker"),
+        "query": ("clipqueue-worker", "worker"),
+        "api": ("clipqueue-api", "api"),
+        "sweep": ("clipqueue-sweep", "sweep"),
+        "notify": ("clipqueue-sweep", "sweep"),
+        "flower": ("clipqueue-flower", "flower"),
+    }
+    assert services["query"]["build"] == services["worker"]["build"], "two builds of one image are the same build"
+    assert all("mem_limit" in service for service in services.values())
+    for name in images:
+        assert services[name]["cap_drop"] == ["ALL"]
+        assert services[name]["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_compose_builds_for_a_cpu_and_with_the_other_file_for_a_gpu() -> None:
+    """Docker Compose itself merges the files."""
+    for_cpu = render("docker-compose.yml")
+    assert {for_cpu[name]["build"]["args"]["TORCH_INDEX_URL"] for name in ("worker", "query")} == {CPU_INDEX}
+    assert "deploy" not in for_cpu["worker"]
+    for_gpu = render("docker-compose.yml", "docker-compose.gpu.yml")
+    # pip's default index.
+    assert [for_gpu[name]["build"]["args"]["TORCH_INDEX_URL"] for name in ("worker", "query")] == ["", ""]
+    assert for_gpu["query"]["build"] == for_gpu["worker"]["build"]
+    (device,) = for_gpu["worker"]["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["count"], device["capabilities"]) == ("nvidia", 1, ["gpu"])
+
+
+def test_compose_gives_a_token_to_the_build_and_to_no_container() -> None:
+    services = render("docker-compose.yml", HF_TOKEN="hf_secret")
+    assert [secret["source"] for secret in services["worker"]["build"]["secrets"]] == ["hf_token"]
+    assert "hf_secret" not in json.dumps(services)
+    stage = read_stages()["worker"]
+    (pull,) = re.findall(r"^RUN (.*clipqueue model pull)$", stage, re.MULTILINE)
+    user = re.findall(r"^USER (\S+)$", stage, re.MULTILINE)
+    # The file belongs to root otherwise, and the user could not read it.
+    assert pull.startswith(f"--mount=type=secret,id=hf_token,uid={user[-1]} HF_TOKEN_PATH=/run/secrets/hf_token ")
 
 
 def test_compose_opens_ports_on_this_machine_only() -> None:
@@ -84,13 +207,56 @@ def test_compose_persists_the_queue_and_starts_services_in_order() -> None:
     assert all("healthcheck" in services[name] for name in ("redis", "mongo"))
 
 
-def test_every_platform_gives_a_worker_enough_time_to_drain() -> None:
-    grace_s = json.loads((ROOT / "railway.json").read_text())["deploy"]["drainingSeconds"]
-    assert isinstance(grace_s, int)
+def test_every_platform_gives_a_worker_enough_time_to_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+    grace_s = railway("railway.json")["deploy"]["drainingSeconds"]
     assert {compose()[name]["stop_grace_period"] for name in ("worker", "query")} == {f"{grace_s}s"}
-    settings = Settings()
-    # After the drain, the worker closes its connections one by one, each with its own timeout.
-    assert grace_s >= settings.drain_s + settings.encode_s + settings.store_s
+    assert railway("railway.query.json")["deploy"]["drainingSeconds"] == grace_s
+    assert grace_s >= longest_stop_s()
+    # Heroku kills after 30 s, and no setting changes that. The page has the variables that fit.
+    (row,) = re.findall(r"^\| Heroku .*$", (ROOT / "docs" / "deployment.md").read_text(), re.MULTILINE)
+    variables = re.findall(r"`(CLIPQUEUE_\w+)=(\d+)`", row)
+    assert variables
+    for name, value in variables:
+        monkeypatch.setenv(name, value)
+    assert longest_stop_s() <= 30
+
+
+def longest_stop_s() -> float:
+    """Return the longest time that a worker takes to stop: it closes its connections after the drain, one by one."""
+    settings = load_settings()
+    return settings.drain_s + settings.encode_s + settings.store_s
+
+
+@pytest.mark.parametrize("name", RAILWAY)
+def test_a_config_file_of_railway_follows_its_documentation(name: str) -> None:
+    """Railway publishes a schema, which cannot be had here. This one has the fields and types of its reference page."""
+    jsonschema.validate(railway(name), RAILWAY_SCHEMA)
+
+
+@pytest.mark.parametrize(("name", "image"), RAILWAY.items())
+def test_railway_starts_a_service_without_a_shell_and_rebuilds_it_for_its_own_files(name: str, image: str) -> None:
+    config, stage = railway(name), read_stages()[image]
+    command = config["deploy"].get("startCommand")
+    if command is None:
+        assert name == "railway.json", "the image's own command runs, and CLIPQUEUE_IMAGE chooses the image"
+    else:
+        # Railway expands no variables without a shell, and a shell would not pass SIGTERM on.
+        assert not re.search(r"[$&|;<>\"']|\bsh\b", command)
+        own = json.loads(re.findall(r"^CMD (.+)$", stage, re.MULTILINE)[-1])
+        assert command == "clipqueue notify" or shlex.split(command)[-len(own) :] == own
+    watched = {pattern.strip("/*") for pattern in config["build"]["watchPatterns"]}
+    assert all((ROOT / one).exists() for one in watched)
+    assert {name, "Dockerfile", ".dockerignore"} <= watched
+    # The wheel has both packages, but what needs no Celery does not run the worker's code.
+    unused = {"README.md", "LICENSE"} | ({"worker"} if image in ("api", "sweep") else set())
+    assert {one.partition("/")[0] for one in copied_by(stage)} - unused <= watched
+
+
+def test_railway_s_health_paths_are_those_of_the_images() -> None:
+    for name, image in RAILWAY.items():
+        path = railway(name)["deploy"].get("healthcheckPath")
+        checks = re.findall(r'CMD \["python", "-I", "-S", "healthcheck.py", "(\S+)", .*"PORT"', read_stages()[image])
+        assert checks == ([path] if path else [])
 
 
 def test_the_dockerfile_passes_hadolint() -> None:
@@ -103,17 +269,24 @@ def test_the_dockerfile_passes_hadolint() -> None:
 
 def test_the_dockerfile_has_the_stages_and_files_that_others_need() -> None:
     text = (ROOT / "Dockerfile").read_text()
-    stages = re.findall(r"^FROM \S+ AS (\S+)$", text, re.MULTILINE)
     # Railway builds the last stage.
     assert text.endswith("\nFROM ${CLIPQUEUE_IMAGE}\n")
     assert "\nARG CLIPQUEUE_IMAGE=worker\n" in text.partition("\nFROM ")[0]
-    assert {service["build"]["target"] for service in compose().values() if "build" in service} <= set(stages)
-    for stage in re.split(r"^FROM ", text, flags=re.MULTILINE)[2:-1]:  # without comment, base stage and last stage
-        assert re.search(r'^CMD \["(celery|clipqueue)"', stage, re.MULTILINE), "a shell would not pass SIGTERM on"
-        assert "\nUSER 10001" in stage
-        assert "\nHEALTHCHECK " in stage
-    copied = [name for line in re.findall(r"^COPY (.+)$", text, re.MULTILINE) for name in line.split()[:-1]]
-    assert all((ROOT / name).exists() for name in copied)
+    assert f"\nARG TORCH_INDEX_URL={CPU_INDEX}\n" in read_stages()["worker"]
+    assert read_stages().keys() == {"base", "sources", *IMAGES}
+    assert all((ROOT / name).exists() for stage in read_stages().values() for name in copied_by(stage))
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_runs_as_a_user_without_a_shell_and_checks_itself_without_packages(image: str) -> None:
+    stage = read_stages()[image]
+    assert re.search(r'^CMD \["(celery|clipqueue)"', stage, re.MULTILINE), "a shell would not pass SIGTERM on"
+    assert re.findall(r"^USER (\S+)$", stage, re.MULTILINE) == ["10001"]
+    # Python would import the sources instead of the installed package from the folder that it starts in.
+    assert re.findall(r"^WORKDIR (\S+)$", stage, re.MULTILINE)[-1] == "/app"
+    checks = re.findall(r'^ +CMD \["python", "-I", "-S", "(\w+\.py)"', stage, re.MULTILINE)
+    assert len(checks) == stage.count("\nHEALTHCHECK ") == (0 if image == "sweep" else 1)
+    assert all(any(name.endswith(f"/{check}") for name in copied_by(stage)) for check in checks)
 
 
 def test_the_procfile_runs_a_worker_and_flower_shows_its_tasks(
@@ -127,9 +300,10 @@ def test_the_procfile_runs_a_worker_and_flower_shows_its_tasks(
         **WORKER_ENV,
         "REDIS_URL": redis_url,
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-        "FLOWER_UNAUTHENTICATED_API": "true",
+        "FLOWER_BASIC_AUTH": "admin:made-up",
         "FLOWER_ADDRESS": "127.0.0.1",
     }
+    password = "Basic " + base64.b64encode(b"admin:made-up").decode()
     # honcho adds 100 to the port for each process type. The worker ignores its port; Flower gets `port`.
     command = [str(BIN / "honcho"), "start", "--no-prefix", "-p", str(port - 100), "worker", "flower"]
     log = tmp_path / "honcho.log"
@@ -137,14 +311,24 @@ def test_the_procfile_runs_a_worker_and_flower_shows_its_tasks(
         honcho = start_guarded(command, cwd=ROOT, env=env, stdout=output, stderr=output)
     try:
 
+        def ask(path: str, **options: Any) -> Any:
+            request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", **options)  # noqa: S310
+            return urllib.request.urlopen(request, timeout=5)  # noqa: S310
+
         def api(path: str) -> Any:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/{path}", timeout=5) as answer:
+                with ask(f"/api/{path}", headers={"Authorization": password}) as answer:
                     return json.load(answer)
             except OSError:
                 return None
 
-        wait_for(lambda: api("workers?refresh=1") or None, f"Flower to see the worker: see {log}", 120)
+        workers = wait_for(lambda: api("workers?refresh=1") or None, f"Flower to see the worker: see {log}", 120)
+        assert healthcheck.main("/healthcheck", str(port)) == 0, "it needs no password"
+        for path in ("/", "/api/workers"):
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                ask(path)
+        with pytest.raises(urllib.error.HTTPError, match=r"403|405"):
+            ask(f"/api/worker/shutdown/{next(iter(workers))}", method="POST", headers={"Authorization": password})
         with EmbeddingClient(redis_url) as client:
             done = client.enqueue(f"{new_id}-done", images.add("/a.jpg", small_jpeg()) + "?sig=secret")
             failed = client.enqueue(f"{new_id}-failed", images.add("/b.jpg", Answer(b"", 404)))

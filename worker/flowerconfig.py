@@ -11,7 +11,7 @@ import sys
 
 from tornado.options import options
 
-_WITHOUT_PASSWORD = (
+_OPEN_TO_ALL = (
     "Flower does not start without a password, because it shows the ids and URLs of all jobs: set FLOWER_BASIC_AUTH to "
     "user:password. Set FLOWER_UNAUTHENTICATED_API=true if only you can reach it."
 )
@@ -26,7 +26,7 @@ def _is_protected() -> bool:
 
 
 if not _is_protected():
-    sys.exit(_WITHOUT_PASSWORD)
+    sys.exit(_OPEN_TO_ALL)
 
 if "FLOWER_READ_ONLY" not in os.environ:
     read_only = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -121,5 +122,17 @@ def serve(settings: ApiSettings, started: Callable[[str], None]) -> bool:
     logging.getLogger("clipqueue.api").setLevel(logging.INFO)
     server = make_server(settings, started)
     with suppress(SystemExit):  # uvicorn's way to say that it could not start; its log has the reason
-        server.run()
+        server.run(_open_sockets(settings))
     return server.started
+
+
+def _open_sockets(settings: ApiSettings) -> list[socket.socket] | None:
+    """Return a socket for both families if the host is `::`, where asyncio would listen on IPv6 alone.
+
+    Raises:
+        OSError: The port is in use, or this machine has no IPv6.
+    """
+    if settings.host != "::":
+        return None
+    address = ("::", settings.api_port)
+    return [socket.create_server(address, family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG)]

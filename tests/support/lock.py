@@ -2,6 +2,7 @@
 
 It pins the packages of the extras that the image installs, with all their dependencies on Linux, and what builds the
 image's wheel. It has no hashes: they belong to archives, and an installed package does not know those of its archive.
+Each of PyTorch's builds has other ones.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,13 +23,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements.lock"
 COMMAND = "make lock"
-EXTRAS = ("worker", "flower", "api")
+EXTRAS = ("worker", "flower", "api", "mongo", "webhooks")
 _PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-# The index that PyTorch comes from chooses these: a CPU or a CUDA build.
-_BY_INDEX = ("torch", "torchvision", "triton", "nvidia-", "cuda-")
+# A CUDA build of PyTorch names the versions of these, and a CPU build needs none.
+_BY_PYTORCH = ("triton", "nvidia-", "cuda-")
 _HEAD = f"""\
 # The versions that the image installs and the tests run with, on Linux. `{COMMAND}` writes this file from the installed
-# packages. PyTorch is not here: its index chooses the build and its version.
+# packages. PyTorch's index chooses its build, for a CPU or for CUDA; the libraries of CUDA are not here.
 """
 
 
@@ -46,13 +48,14 @@ class Dependency:
 def render() -> str:
     """Return the content of the file."""
     names = sorted({one.name for one in find_dependencies() if is_locked(one.name)})
-    return _HEAD + "".join(f"{name}=={version(name)}\n" for name in names)
+    # Without the name of the build, such as +cpu.
+    return _HEAD + "".join(f"{name}=={Version(version(name)).public}\n" for name in names)
 
 
 def is_locked(name: str) -> bool:
     """Return whether the file has this package. The project itself is a dependency of its extras."""
     return name != _PROJECT["project"]["name"] and not any(
-        name == one or (one.endswith("-") and name.startswith(one)) for one in _BY_INDEX
+        name == one or (one.endswith("-") and name.startswith(one)) for one in _BY_PYTORCH
     )
 
 

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,11 +16,11 @@ from tests.support.commands import run_worker
 from tests.support.fake_encoder import BLOCKED_BY
 from tests.support.waiting import wait_for
 from tests.support.workers import FAKE_MODEL, worker_command
-from worker.lifecycle.pulse import SILENT_S, Pulse
+from worker import health
+from worker.health import SILENT_S
+from worker.lifecycle.pulse import Pulse
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from producer.local.stack import Stack
 
 HANGING_APP = "tests.support.hanging_app"  # its main thread hangs on SIGUSR1
@@ -87,12 +88,20 @@ def test_a_worker_names_a_health_file_that_it_cannot_write(own: Stack, tmp_path:
     assert "Traceback" not in done.stderr
 
 
-def test_the_check_imports_neither_celery_nor_the_model(tmp_path: Path) -> None:
-    """A container runs it every few seconds, beside a model that needs the cores."""
-    done = check_health({"TMPDIR": str(tmp_path)}, "-X", "importtime")
-    imported = set(re.findall(r"^import time: .*\| +(\S+)$", done.stderr, re.MULTILINE))
-    assert "worker.lifecycle.pulse" in imported
-    assert not imported & {"celery", "redis", "torch", "numpy", "pydantic", "worker.app", "worker.settings"}
+def test_the_check_needs_no_package_and_imports_almost_nothing(tmp_path: Path) -> None:
+    """A container runs a copy of it every few seconds, beside a model that needs the cores."""
+    copy = tmp_path / "health.py"
+    copy.write_bytes(Path(health.__file__).read_bytes())
+    command = [sys.executable, "-I", "-S", "-X", "importtime", "health.py"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"TMPDIR": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "no worker of this user runs on this host" in done.stderr
+    imported = re.findall(r"^import time: .*\| +(\S+)$", done.stderr, re.MULTILINE)
+    assert "fcntl" in imported
+    assert not set(imported) & {"worker", "site", "re", "json", "typing", "pathlib", "tempfile", "worker.errors"}
+    assert len(imported) < 40, "an empty program imports about 30 modules"
 
 
 @pytest.mark.chaos
@@ -117,7 +126,7 @@ def test_of_several_workers_on_a_host_a_frozen_and_a_hanging_one_are_named(
 
 
 def test_the_command_reads_the_files_of_living_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     env = {"TMPDIR": str(tmp_path)}
     pulses = [Pulse(f"{name}@host") for name in ("first", "second")]
     pulses[0].beat()

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from producer.local.stack import Stack
 
 
-def test_it_answers_until_it_is_stopped(stack: Stack) -> None:
-    env = {**stack.environment(), "CLIPQUEUE_API_KEYS": KEY, "CLIPQUEUE_API_HOST": "127.0.0.1", "PORT": "0"}
+def test_it_answers_over_ipv6_and_ipv4_until_it_is_stopped(stack: Stack) -> None:
+    """The host `::` is for private networks that have IPv6 alone. asyncio would refuse IPv4 there."""
+    env = {**stack.environment(), "CLIPQUEUE_API_KEYS": KEY, "CLIPQUEUE_API_HOST": "::", "PORT": "0"}
     with start([*COMMAND, "serve"], env) as process:
         assert process.stderr is not None
         url = process.stderr.readline().removeprefix("answering at ").strip()
-        answer = requests.get(url + "/healthz", timeout=20)
-        assert answer.status_code == 200
+        for host in ("[::1]", "127.0.0.1"):
+            answer = requests.get(url.replace("[::]", host) + "/healthz", timeout=20)
+            assert answer.status_code == 200
+        url = url.replace("[::]", "[::1]")
         refused = requests.get(url + "/v1/models?secret", timeout=20)
         assert refused.status_code == 401
         process.send_signal(signal.SIGTERM)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from worker.errors import HealthFileUnavailable
-from worker.lifecycle.pulse import SILENT_S, Pulse, find_problem
+from worker.health import SILENT_S, find_problem, to_bytes
+from worker.lifecycle.pulse import Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder for the files, in a temporary folder of its own."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     return tmp_path / f"clipqueue-{os.getuid()}"
 
 
@@ -46,13 +47,13 @@ def test_no_change_of_the_date_makes_a_worker_healthy_or_unhealthy(
 def test_a_process_that_stands_still_is_unhealthy_until_it_moves_again(pulse: Pulse) -> None:
     pulse.beat()
     now_s = time.monotonic()
-    assert find_problem(clock=lambda: now_s + SILENT_S - 1) is None
-    assert find_problem(clock=lambda: now_s + SILENT_S + 10) == (
+    assert find_problem(now_s=now_s + SILENT_S - 1) is None
+    assert find_problem(now_s=now_s + SILENT_S + 10) == (
         "worker@host is frozen or hangs: it has shown no sign of life for 40 s"
     )
     late = Pulse("late@host", clock=lambda: now_s + SILENT_S + 10)
     late.beat()
-    assert "late@host" not in (find_problem(clock=lambda: now_s + SILENT_S + 10) or "")
+    assert "late@host" not in (find_problem(now_s=now_s + SILENT_S + 10) or "")
     late.close()
 
 
@@ -85,10 +86,22 @@ def test_a_health_file_has_one_worker_at_a_time(tmp_path: Path) -> None:
 def test_a_locked_file_with_another_content_is_named(pulse: Pulse, folder: Path) -> None:
     (file,) = folder.glob("*.health")
     file.write_text("something else")
-    assert (
-        find_problem()
-        == "the health file cannot be read: it has another content than a worker writes (JSONDecodeError)"
-    )
+    assert find_problem() == "the health file cannot be read: it has another content than a worker writes"
+
+
+def test_a_content_read_during_a_write_is_not_believed(pulse: Pulse, folder: Path) -> None:
+    """It begins like the later content and ends like the earlier one."""
+    (file,) = folder.glob("*.health")
+    earlier = to_bytes("worker@host", 1.0, "")
+    file.write_bytes(to_bytes("worker@host", time.monotonic(), "")[:10] + earlier[10:])
+    assert find_problem() == "the health file cannot be read: it has another content than a worker writes"
+    file.write_bytes(earlier)
+    assert "is frozen or hangs" in (find_problem() or "")
+
+
+def test_a_reason_of_several_lines_is_one_line(pulse: Pulse) -> None:
+    pulse.beat("out of\nluck")
+    assert find_problem() == "worker@host: out of luck"
 
 
 def test_a_failed_start_leaves_no_file(tmp_path: Path) -> None:
