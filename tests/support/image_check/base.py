@@ -1,8 +1,9 @@
 """The base image: the one that the Dockerfile names, or a stand-in where no image registry can be reached.
 
-The stand-in is Debian 12 with its Python 3.11, as the root of a virtual environment in /usr/local: packages and commands
-are installed where they are in the official image, by the same pip. It differs in the patch level of Python (3.11.2), in
-the release of Debian, and in a certificate file and a pip.conf from this machine, which pip needs to reach its index.
+The stand-in is Debian 12 with its Python 3.11, as the root of a virtual environment in /usr/local: packages and
+commands are installed where they are in the official image, by the same pip. It differs in the patch level of Python
+(3.11.2), in the release of Debian, and in a certificate file and a pip.conf from this machine, which pip needs to reach
+its index.
 """
 
 from __future__ import annotations
@@ -65,13 +66,14 @@ def load_stand_in(engine: Engine, cache: Path) -> None:
 
 
 def _make(engine: Engine, folder: Path, files: dict[str, str]) -> None:
-    if not (shutil.which("mmdebstrap") and os.geteuid() == 0):
+    program = shutil.which("mmdebstrap")
+    if program is None or os.geteuid() != 0:
         raise EngineError(
             f"the base image cannot be pulled, and making a stand-in needs mmdebstrap and root.\n{NEEDED}"
         )
     root = folder / "debian.tar"
     done = subprocess.run(
-        ["mmdebstrap", *_DEBIAN, *_SLIM, "bookworm", root], capture_output=True, text=True, check=False
+        [program, *_DEBIAN, *_SLIM, "bookworm", str(root)], capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise EngineError(f"mmdebstrap exited with {done.returncode}:\n{done.stderr[-2000:]}")

@@ -69,7 +69,10 @@ class Container:
     def wait_for_health(self, status: str, seconds: float) -> float:
         """Wait until the engine says that the container has this health, and return the seconds."""
         started = time.monotonic()
-        wait_for(lambda: self._health() == status, f"the engine to say {status}: {self.logs()[-2000:]}", seconds)
+        try:
+            wait_for(lambda: self._health() == status, f"the engine to say {status}", seconds)
+        except AssertionError as exc:
+            raise AssertionError(f"{exc}; the check says: {self.check_health().stderr.strip()}") from None
         return time.monotonic() - started
 
     def process_one(self) -> str:

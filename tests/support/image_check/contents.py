@@ -7,13 +7,15 @@ import json
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from packaging.utils import canonicalize_name
 
 from tests.support.image_check.build import SECRET, image_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.support.image_check.build import Plan
     from tests.support.image_check.engine import Engine
     from tests.support.image_check.report import Report
@@ -94,13 +96,14 @@ def _check_packages(report: Report, engine: Engine, plan: Plan, service: str, fo
     report.check(service, "pip check", problems, problems == "No broken requirements found.")
 
 
-def _members(archive: Path) -> Any:
+def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield the name of each layer and each file of settings of a saved image, and its content uncompressed."""
     with tarfile.open(archive) as tar:
         for member in tar:
             if member.isfile() and (stream := tar.extractfile(member)):
                 head = stream.read(2)
                 stream.seek(0)
-                yield member.name, gzip.open(stream) if head == _GZIP else stream
+                yield member.name, cast("IO[bytes]", gzip.GzipFile(fileobj=stream)) if head == _GZIP else stream
 
 
 def _contains(stream: IO[bytes], text: bytes) -> bool:

@@ -1,8 +1,8 @@
 """A Docker engine: the one that answers here, or one that lives as long as the check does.
 
-The engine of its own is `dockerd` of Debian's package docker.io. It is the first process of a process namespace, and has
-its own mounts. However it ends, the kernel ends its containers and removes its mounts with it. It changes no network
-settings: images are built and run in the network of this machine, and reach servers on its loopback addresses.
+The engine of its own is `dockerd` of Debian's package docker.io. It is the first process of a process namespace, and
+has its own mounts. However it ends, the kernel ends its containers and removes its mounts with it. It changes no
+network settings: images are built and run in the network of this machine, and reach servers on its loopback addresses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NEEDED = """\
-a Docker engine is needed. Start one, or run this as root on Linux with Debian's packages, which start one for the check:
+a Docker engine is needed. Start one, or run this as root on Linux with these packages of Debian, which give one for the
+check alone:
   apt-get install --no-install-recommends docker.io mmdebstrap"""
 
 _CGROUP = "clipqueue-image-check"
@@ -88,7 +89,7 @@ def running_engine(folder: Path) -> Iterator[Engine]:
         process = _start_daemon(folder, Path(sockets))
         try:
             engine = Engine(client, f"unix://{sockets}/docker.sock")
-            wait_for(lambda: _check(process, folder) or engine.answers(), "dockerd to answer", _START_S)
+            wait_for(lambda: _is_up(engine, process, folder), "dockerd to answer", _START_S)
             yield engine
         finally:
             _stop(process)
@@ -128,10 +129,11 @@ def _start_daemon(folder: Path, sockets: Path) -> subprocess.Popen[bytes]:
         return start_guarded([*_UNSHARE, "sh", "-ec", _IN_OWN_MOUNTS, "sh", *daemon], stdout=log, stderr=log)
 
 
-def _check(process: subprocess.Popen[bytes], folder: Path) -> None:
+def _is_up(engine: Engine, process: subprocess.Popen[bytes], folder: Path) -> bool:
     if process.poll() is not None:
         log = (folder / "dockerd.log").read_text(errors="replace")
         raise EngineError("dockerd has ended:\n" + "\n".join(log.splitlines()[-5:]))
+    return engine.answers()
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

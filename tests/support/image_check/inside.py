@@ -14,7 +14,8 @@ from typing import Any
 
 UID = 10001
 _COMPILERS = ("cc", "gcc", "g++", "c++", "clang", "ld", "as", "make", "cmake", "rustc", "go")
-_NOT_OF_THE_IMAGE = {"/proc", "/sys", "/dev", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}
+# Everyone may write to the two for temporary files; the others belong to the container, not to the image.
+_LEFT_OUT = {"/tmp", "/var/tmp", "/proc", "/sys", "/dev", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}  # noqa: S108
 _CUDA = re.compile(r"^lib(cu|nv|nccl|torch_cuda|c10_cuda)[a-z0-9_]*[-.0-9a-z]*\.so")
 _SECRETS = {".env", ".git", ".netrc", ".pypirc", "id_rsa", "id_ed25519", "token", "hf_token"}
 _LEFT_OVER = {"/root/.cache", "/home/clipqueue/.cache", "/var/lib/apt/lists"}
@@ -24,9 +25,9 @@ def find_all(top: str) -> list[tuple[str, os.stat_result]]:
     """Return each path of the image with its status; links are not followed."""
     found = []
     for folder, names, files in os.walk(top):
-        names[:] = [name for name in names if str(Path(folder, name)) not in _NOT_OF_THE_IMAGE]
+        names[:] = [name for name in names if str(Path(folder, name)) not in _LEFT_OUT]
         found += [(path, Path(path).lstat()) for path in (str(Path(folder, name)) for name in names + files)]
-    return [(path, status) for path, status in found if path not in _NOT_OF_THE_IMAGE]
+    return [(path, status) for path, status in found if path not in _LEFT_OUT]
 
 
 def is_writable(status: os.stat_result) -> bool:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_WIDTHS = (8, 44)
+_WIDTHS = (7, 44)
+_MAX_CHARS = 240
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,9 @@ class Row:
     ok: bool | None
 
     def __str__(self) -> str:
+        shown = "; ".join(self.shown.splitlines())
         mark = {True: "ok  ", False: "FAIL", None: "    "}[self.ok]
-        return f"{mark} {self.image:{_WIDTHS[0]}} {self.what:{_WIDTHS[1]}} {self.shown}"
+        return f"{mark} {self.image:{_WIDTHS[0]}} {self.what:{_WIDTHS[1]}} {shown[:_MAX_CHARS]}"
 
 
 class Report:

@@ -1,7 +1,7 @@
 """A stand-in for PyTorch's index of CPU builds, where that cannot be reached: an index on a loopback address.
 
-It serves a CPU wheel of torch that lies on this machine, the torchvision of pip's index without its compiled code, which
-needs CUDA, and what both need. The project uses no compiled code of torchvision.
+It serves a CPU wheel of torch that lies on this machine, the torchvision of pip's index without its compiled code,
+which needs CUDA, and what both need. The project uses no compiled code of torchvision.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ def _check_drain(report: Report, container: Container, servers: Stack) -> None:
         done = documents.count_documents({"_id": {"$regex": "^drain-"}, "embedding_job.status": "done"})
         waiting = _waiting(servers)
         shown = f"exit code {code} after {seconds:.1f} s; {done} done, {waiting} on the queue"
-        ok = code == 0 and seconds < GRACE_S and done >= 1 and done + waiting == 3  # noqa: PLR2004
+        ok = code == 0 and seconds < GRACE_S and done >= 1 and done + waiting == 3
         report.check("worker", "SIGTERM: ends its job, requeues the others", shown, ok)
     _empty(servers)
 
@@ -148,7 +148,7 @@ def _check_second_signal(report: Report, container: Container, servers: Stack) -
 
 def _waiting(servers: Stack) -> int:
     with redis.Redis.from_url(servers.redis_url) as broker:
-        return int(broker.llen("images"))  # type: ignore[arg-type]
+        return int(broker.llen("images"))
 
 
 def _empty(servers: Stack) -> None:
