@@ -17,7 +17,8 @@ from .contract.errors import (
     QueryTimeout,
     StoreUnavailable,
 )
-from .contract.job import ImageJob, ObjectIdRef
+from .contract.ids import ObjectIdRef
+from .contract.job import ImageJob
 
 __all__ = [
     "AsyncEmbeddingClient",

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from celery.exceptions import Reject
 
 from producer.contract.errors import InvalidJob
-from producer.contract.job import ImageJob, now_ms, parse_image_id, read_enqueued_at
+from producer.contract.ids import parse_image_id
+from producer.contract.job import ImageJob, now_ms, read_enqueued_at
 from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
 from worker.app import app
 from worker.broker.ended import describe_done, describe_failed

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
 
     from producer.client.broker import Broker
-    from producer.contract.job import ImageId, ImageJob
+    from producer.contract.ids import ImageId
+    from producer.contract.job import ImageJob
     from producer.contract.records import BsonId, Document
 
 FINISHED = ("done", "failed")
@@ -48,10 +49,11 @@ class Images:
         with self._broker.commands("did not accept the jobs", note, within_s=_ENQUEUE_S) as redis:
             push(redis, jobs)
 
-    def find(self, image_id: BsonId) -> Document | None:
+    def find(self, image_id: BsonId, *, with_vector: bool = False) -> Document | None:
         """Return the image's document; None if there is none, or its vector was deleted."""
+        fields = {"embedding_job": 1, **({"embedding": 1} if with_vector else {})}
         with store_errors():
-            document = self._collection.find_one({"_id": image_id}, {"embedding": 1, "embedding_job": 1})
+            document = self._collection.find_one({"_id": image_id}, fields)
         return None if document is None or _is_deleted(document) else document
 
     def finished(self, image_ids: Iterable[BsonId]) -> list[BsonId]:
@@ -93,7 +95,7 @@ def image_state(document: Document, vector: str | None = None) -> dict[str, Any]
     """Return what the API shows of a document.
 
     Args:
-        document: Its `_id`, `embedding_job` and `embedding`.
+        document: Its `_id` and `embedding_job`, and its `embedding` if that is to be shown.
         vector: `float` or `base64` to add the vector in this form; None to leave it out.
     """
     record = job_record(document)

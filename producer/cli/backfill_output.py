@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from bson import json_util
 from tqdm import tqdm
 
 from producer.operations.requeue.backfill import UNUSABLE, WITHOUT_URL, count_by_state
-from producer.operations.requeue.checkpoint import Checkpoint
+from producer.operations.requeue.model import choose_model
+from producer.operations.requeue.patience import Patience
 from producer.operations.requeue.run import BackfillRun
 from producer.operations.requeue.selection import CURRENT, FAILED, MISSING, STALE
 from producer.operations.requeue.throttle import Throttle
 from producer.operations.requeue.watch import DONE
+from producer.operations.workers import find_worker_model
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from producer.cli.backfill_options import SharedOptions
     from producer.client.broker import Broker
@@ -44,16 +47,17 @@ def run_backfill(
         broker: The Redis of the queue.
         options: Which documents to enqueue.
         shared: The shared options.
-        identity: The command and the options that identify the backfill. A run with the same ones resumes the
-            earlier run.
+        identity: The command and the options that identify the backfill, without the model. A run with the same ones
+            resumes the earlier run.
     """
     if shared.dry_run:
-        _print_states(documents, options)
+        _print_states(documents, broker, options)
         return 0
     command, *others = identity
-    key = (command, documents.database, documents.name, json.dumps(options.query, default=str), *others)
+    key = (command, documents.database, documents.name, json_util.dumps(options.query), *others)
     throttle = Throttle(broker, shared.max_queued, shared.rate)
-    run = BackfillRun(documents, Checkpoint(broker, key), throttle, options, _TerminalReporter())
+    patience = Patience(broker, documents, _note)
+    run = BackfillRun(broker, documents, key, throttle, options, _TerminalReporter(), patience)
     try:
         return 0 if run.run(restart=shared.restart) else 1
     except KeyboardInterrupt:
@@ -66,6 +70,9 @@ def run_backfill(
 
 class _TerminalReporter:
     """Prints results to standard output, and messages and progress bars to standard error."""
+
+    def note(self, text: str) -> None:
+        _note(text)
 
     def show_resumed(self, progress: Progress) -> None:
         click.echo(
@@ -94,9 +101,8 @@ class _TerminalReporter:
         _print_table(dict(sorted(results.items(), key=lambda result: (result[0] != DONE, -result[1], result[0]))))
 
     @contextmanager
-    def count_documents(self, count: Callable[[], int | None], start: int) -> Iterator[_Bar]:
-        total = count() if sys.stderr.isatty() else None
-        with tqdm(total=total, initial=start, unit=" documents", disable=None, file=sys.stderr) as bar:
+    def count_documents(self, start: int) -> Iterator[_Bar]:
+        with tqdm(initial=start, unit=" documents", disable=None, file=sys.stderr) as bar:
             yield _Bar(bar)
 
     @contextmanager
@@ -118,10 +124,17 @@ class _Bar:
         self._bar.set_postfix(enqueued=jobs, refresh=False)
 
 
-def _print_states(documents: ImageDocuments, options: BackfillOptions) -> None:
+def _print_states(documents: ImageDocuments, broker: Broker, options: BackfillOptions) -> None:
+    selection = options.selection
+    model = choose_model(selection, None, lambda: find_worker_model(broker, documents), _note)
+    options = replace(options, selection=replace(selection, model=model))
     states, selected = count_by_state(documents, options)
     _print_table({state: states[state] for state in _STATES})
     click.echo(f"would enqueue {selected}")
+
+
+def _note(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _print_table(counts: dict[str, int]) -> None:

@@ -7,7 +7,7 @@ import sys
 import click
 
 from producer.cli.model import LOCAL_MODEL_DEFAULT, default_model_env, model_option
-from producer.cli.output import fail, fail_without_extra
+from producer.cli.output import fail, fail_on_windows, fail_without_extra
 from producer.cli.signals import until_stopped
 from producer.contract.errors import ClipqueueError
 from producer.contract.job import ImageJob, id_of_url
@@ -22,6 +22,7 @@ def demo(urls: tuple[str, ...], model_env: dict[str, str], *, keep_open: bool) -
 
     The samples are then searched with three texts. The exit code is 0 if all images are done.
     """
+    fail_on_windows("clipqueue demo")
     try:
         from rich.console import Console  # noqa: PLC0415  (not part of the base install, like the stack)
 

@@ -36,10 +36,10 @@ def failed(code: str | None, collection: str, samples: int, *, as_json: bool) ->
     """
     uri = require_mongodb_uri("clipqueue failed")
     from producer.documents.connection import open_collection  # noqa: PLC0415  (needs pymongo)
-    from producer.documents.failures import find_failures  # noqa: PLC0415
+    from producer.documents.failures import SOCKET_TIMEOUT_S, find_failures  # noqa: PLC0415
 
     try:
-        with open_collection(uri, collection) as documents:
+        with open_collection(uri, collection, SOCKET_TIMEOUT_S) as documents:
             groups = find_failures(documents, code, samples)
     except ClipqueueError as exc:
         fail(str(exc))

@@ -1,41 +1,42 @@
-"""`clipqueue index`: makes, shows and drops MongoDB's vector search index."""
+"""`clipqueue index`: makes, shows and drops the indexes that a large collection needs."""
 
 from __future__ import annotations
 
-import time
-from contextlib import closing, contextmanager
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from producer.cli.collection import collection_option, require_mongodb_uri
-from producer.cli.output import fail, fail_without_extra
-from producer.contract.errors import BrokerUnavailable, ClipqueueError, ConfigurationError
+from producer.cli.output import fail
+from producer.contract.errors import ClipqueueError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pymongo.collection import Collection
 
     from producer.contract.records import Document
-    from producer.search.index import SearchIndexes, VectorIndex
-    from producer.search.settings import SearchSettings
+    from producer.documents.indexes import Index
 
-_POLL_S = 2.0
 _MAX_DIM = 8192
+# MongoDB answers when it has built the indexes, which may take hours.
+_BUILD_S = 24 * 3600.0
 
 
 @click.group()
 def index() -> None:
-    """Make, show or drop the index for MongoDB's vector search.
+    """Make, show or drop the indexes that a large collection needs.
 
-    It needs MongoDB Atlas, or mongodb-atlas-local. On other servers, searches compare all vectors in memory.
-    CLIPQUEUE_SEARCH_INDEX names the index; the default is clipqueue.
+    The commands need three, so that they do not read all documents. A search needs one for MongoDB's vector search, on
+    MongoDB Atlas or mongodb-atlas-local; CLIPQUEUE_SEARCH_INDEX names it, and the default is clipqueue. On other
+    servers, searches compare all vectors in memory, and need an index to find new ones.
     """
 
 
 @index.command()
-@click.option("--wait", "until_ready", is_flag=True, help="Wait until searches can use the index.")
+@click.option("--wait", "until_ready", is_flag=True, help="Wait until searches can use MongoDB's vector search.")
 @click.option(
     "--dim",
     type=click.IntRange(1, _MAX_DIM),
@@ -48,126 +49,119 @@ def index() -> None:
     show_default=True,
     help="How MongoDB keeps the vectors: scalar and binary need less memory, and their scores are less exact.",
 )
+@click.option(
+    "--url-field",
+    help="The field of a document's URL. With it, the index for backfill also holds the URLs, about 200 bytes for each "
+    "document. Then a backfill reads no document whose vector is current.",
+)
 @collection_option
-def create(dim: int | None, quantization: str, collection: str, *, until_ready: bool) -> None:
-    """Make the index for the vectors and the fields in CLIPQUEUE_FILTER_FIELDS.
+def create(dim: int | None, quantization: str, url_field: str | None, collection: str, *, until_ready: bool) -> None:
+    """Make the indexes that are missing: for the commands, then for searches. It can be run again at any time.
 
-    If there is an index with another definition, MongoDB builds the new one and uses the old one meanwhile.
+    The index of the vector search also covers the fields in CLIPQUEUE_FILTER_FIELDS. If there is one with another
+    definition, MongoDB builds the new one and uses the old one meanwhile. The exit code is 1 if something was not made;
+    a server without vector search only counts with --wait, --dim or --quantization.
     """
-    with _open("create", collection) as (documents, indexes, settings):
-        length = dim or _find_dim(documents)
-        found = indexes.find()
-        if found is None:
-            indexes.check_server(length)  # the embedded MongoDB would misread the command that makes an index
-            indexes.create(length, settings.filter_fields, quantization)
-            click.echo(f"creating the index {settings.index!r} for vectors of length {length}")
-        elif _is_as_wanted(found, length, settings, quantization):
-            click.echo(f"the index {settings.index!r} exists already")
-        else:
-            indexes.update(length, settings.filter_fields, quantization)
-            click.echo(f"changing the index {settings.index!r}, for vectors of length {length}")
-        if until_ready:
-            click.echo(_describe(_wait(indexes)))
+    with _open("create", collection) as documents:
+        from producer.cli import vector_index  # noqa: PLC0415  (needs pymongo)
+        from producer.documents.indexes import NEWEST, wanted_with  # noqa: PLC0415
+        from producer.search.index import NoVectorSearch  # noqa: PLC0415
+
+        _make(collection, documents, wanted_with(url_field))
+        try:
+            vector_index.create(documents, dim, quantization, until_ready=until_ready)
+        except NoVectorSearch as exc:
+            if until_ready or dim or quantization != "none":
+                raise
+            click.echo(str(exc))
+            _make(collection, documents, (NEWEST,))
 
 
 @index.command()
 @collection_option
 def show(collection: str) -> None:
-    """Show the index and its state. The exit code is 1 if there is none."""
-    with _open("show", collection) as (_, indexes, settings):
-        found = indexes.find()
-        if found is None:
-            fail(f"there is no index {settings.index!r}; make it with `clipqueue index create`")
-        click.echo(_describe(found))
-        missing = found.missing_fields(settings.filter_fields)
-    if missing:
-        fail(f"the index lacks the filter fields {', '.join(missing)}: run `clipqueue index create` to add them")
+    """Show the indexes and their state. The exit code is 1 if one is missing."""
+    with _open("show", collection) as documents:
+        from producer.cli import vector_index  # noqa: PLC0415  (needs pymongo)
+        from producer.documents.indexes import NEWEST  # noqa: PLC0415
+        from producer.search.index import NoVectorSearch  # noqa: PLC0415
+
+        lacking = _show(documents)
+        try:
+            problem = vector_index.show(documents)
+        except NoVectorSearch as exc:
+            click.echo(str(exc))
+            lacking, problem = lacking + _show(documents, (NEWEST,)), None
+    if lacking:
+        click.echo(f"clipqueue: missing: {', '.join(lacking)}; make them with `clipqueue index create`", err=True)
+    if problem:
+        fail(problem)
+    sys.exit(1 if lacking else 0)
 
 
 @index.command()
 @collection_option
 def drop(collection: str) -> None:
-    """Drop the index. The vectors stay in the documents."""
-    with _open("drop", collection) as (_, indexes, settings):
-        if indexes.find() is None:
-            fail(f"there is no index {settings.index!r}")
-        indexes.drop()
-        click.echo(f"dropped the index {settings.index!r}")
+    """Drop the index for searches. The indexes for the commands stay, and the vectors stay in the documents."""
+    with _open("drop", collection) as documents:
+        from producer.cli import vector_index  # noqa: PLC0415  (needs pymongo)
+        from producer.documents.indexes import NEWEST  # noqa: PLC0415
+        from producer.documents.indexes import drop as drop_index  # noqa: PLC0415
+        from producer.search.index import NoVectorSearch  # noqa: PLC0415
+
+        try:
+            name = vector_index.drop(documents)
+        except NoVectorSearch as exc:
+            name = drop_index(documents, NEWEST)
+            if name is None:
+                fail(f"{exc}; there is no index {NEWEST.name!r}")
+    click.echo(f"dropped the index {name!r}; the indexes for the commands stay (mongosh drops them by name)")
 
 
 @contextmanager
-def _open(command: str, collection: str) -> Iterator[tuple[Collection[Document], SearchIndexes, SearchSettings]]:
-    """Yield the collection, its search indexes and the settings; print an error in the block, and exit with 1."""
+def _open(command: str, collection: str) -> Iterator[Collection[Document]]:
+    """Yield the collection; print an error in the block, and exit with 1."""
+    uri = require_mongodb_uri(f"clipqueue index {command}")
+    from producer.documents.connection import open_collection  # noqa: PLC0415  (needs pymongo)
+
     try:
-        from producer.documents.connection import open_collection  # noqa: PLC0415  (needs pymongo)
-        from producer.search.index import SearchIndexes  # noqa: PLC0415
-        from producer.search.settings import search_settings_from_env  # noqa: PLC0415
-    except ImportError:
-        fail_without_extra(f"clipqueue index {command}", "search")
-    try:
-        settings = search_settings_from_env()
-        with open_collection(require_mongodb_uri(f"clipqueue index {command}"), collection) as documents:
-            yield documents, SearchIndexes(documents, settings), settings
+        with open_collection(uri, collection) as documents:
+            yield documents
     except ClipqueueError as exc:
         fail(str(exc))
 
 
-def _find_dim(documents: Collection[Document]) -> int:
-    """Return the length of the vectors of the live workers' model, else of those in the collection."""
-    from producer.search.reader import VectorReader  # noqa: PLC0415  (needs pymongo)
+def _make(collection: str, documents: Collection[Document], wanted: Iterable[Index]) -> None:
+    """Make the indexes that are missing, and print each."""
+    from producer.documents import indexes  # noqa: PLC0415  (needs pymongo)
+    from producer.documents.connection import open_collection, store_errors  # noqa: PLC0415
 
-    lengths = _workers_dims()
-    if not lengths:
-        reader = VectorReader(documents, ())
-        lengths = {dim for model in reader.models() if (dim := reader.dim(model)) is not None}
-    if len(lengths) > 1:
-        raise ConfigurationError(f"there are vectors of several lengths, {sorted(lengths)}: choose one with --dim")
-    if not lengths:
-        raise ConfigurationError(
-            "the length of the vectors is unknown: no live worker reports it, and no document has a vector; set --dim"
-        )
-    return lengths.pop()
-
-
-def _workers_dims() -> set[int]:
-    from producer.client.broker import Broker  # noqa: PLC0415  (only this command of the group needs Redis)
-    from producer.client.environment import redis_url_from_env  # noqa: PLC0415
-    from producer.client.queries import read_query_models  # noqa: PLC0415
-
-    try:
-        with (
-            closing(Broker(redis_url_from_env())) as broker,
-            broker.commands("did not return the workers that answer queries") as redis,
-        ):
-            return {model.dim for model in read_query_models(redis)}
-    except ConfigurationError:  # REDIS_URL is not set
-        return set()
-    except BrokerUnavailable as exc:
-        click.echo(f"{exc}; the length of the vectors is read from the documents", err=True)
-        return set()
+    with store_errors():
+        found = indexes.find(documents, wanted)
+    for one in (one for one, name in found.items() if name is not None):
+        click.echo(_describe(one, found[one]))
+    lacking = [one for one, name in found.items() if name is None]
+    if lacking:
+        click.echo(f"making {indexes.names(lacking)}; in a large collection this takes minutes")
+        with open_collection(require_mongodb_uri("clipqueue index create"), collection, _BUILD_S) as patient:
+            indexes.create(patient, lacking)
+    for one in lacking:
+        click.echo(f"made {one.name} on {', '.join(one.key)}: for {one.serves}")
 
 
-def _is_as_wanted(found: VectorIndex, dim: int, settings: SearchSettings, quantization: str) -> bool:
-    is_same = (found.dim, found.similarity, found.quantization) == (dim, "cosine", quantization)
-    return is_same and not found.missing_fields(settings.filter_fields)
+def _show(documents: Collection[Document], wanted: Iterable[Index] | None = None) -> list[str]:
+    """Print the indexes, and return the names of those that are missing."""
+    from producer.documents import indexes  # noqa: PLC0415  (needs pymongo)
+    from producer.documents.connection import store_errors  # noqa: PLC0415
+
+    with store_errors():
+        found = indexes.find(documents, wanted or indexes.WANTED)
+    for one, name in found.items():
+        click.echo(_describe(one, name))
+    return [one.name for one, name in found.items() if name is None]
 
 
-def _wait(indexes: SearchIndexes) -> VectorIndex:
-    while True:
-        found = indexes.find()
-        if found is None or found.status == "FAILED":
-            raise ConfigurationError("MongoDB could not build the index; Atlas's page of the index says why")
-        if found.is_queryable and found.status == "READY":
-            return found
-        time.sleep(_POLL_S)
-
-
-def _describe(found: VectorIndex) -> str:
-    state = "searches use it" if found.is_queryable else "searches cannot use it yet"
-    return "\n".join(
-        (
-            f"{found.name}: {found.status} ({state})",
-            f"vectors of length {found.dim}, compared by {found.similarity}, quantization {found.quantization}",
-            f"filter fields: {', '.join(found.filter_fields)}",
-        )
-    )
+def _describe(one: Index, name: str | None) -> str:
+    if name is None:
+        return f"{one.name}: missing, on {', '.join(one.key)}: for {one.serves}"
+    return f"{name}: exists, on {', '.join(one.key)}: for {one.serves}"

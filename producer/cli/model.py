@@ -23,8 +23,8 @@ LOCAL_MODEL_DEFAULT = "CLIP_MODEL and CLIP_PRETRAINED, else the small model that
 
 
 def default_model_env() -> dict[str, str]:
-    """Return the variables of the small model; nothing if the environment chooses a model."""
-    return {} if any(os.environ.get(name) for name in SMALL_MODEL) else SMALL_MODEL
+    """Return the variables that choose the model in the environment, else those of the small model."""
+    return {name: os.environ[name] for name in SMALL_MODEL if os.environ.get(name)} or SMALL_MODEL
 
 
 def _read_model(_context: click.Context, _option: click.Parameter, value: str | None) -> dict[str, str]:

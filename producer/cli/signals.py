@@ -11,8 +11,9 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# SIGHUP is sent when the terminal is closed.
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+# SIGHUP is sent when the terminal is closed. Windows has neither it nor SIGQUIT.
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
+_SIGNALS = tuple(signal.Signals[name] for name in _NAMES if name in signal.Signals.__members__)
 
 
 @contextmanager

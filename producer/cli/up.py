@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from producer.cli.model import LOCAL_MODEL_DEFAULT, default_model_env, model_option
-from producer.cli.output import fail, fail_without_extra
+from producer.cli.output import fail, fail_on_windows, fail_without_extra
 from producer.cli.signals import until_stopped
 
+if TYPE_CHECKING:
+    from producer.local.stack import Stack
+
 _API_PORT = 8000
+_NEXT = """
+Next, in another terminal:
+  export the variables above
+  clipqueue enqueue https://example.com/cat.jpg --id cat
+  clipqueue status cat
+"""
 
 
 @click.command()
@@ -22,9 +34,10 @@ _API_PORT = 8000
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the servers' files here; without it they are temporary.",
+    help="Keep the servers' files and the logs here; without it they are temporary.",
 )
 @click.option("--no-worker", is_flag=True, help="Start Redis and MongoDB only.")
+@click.option("--verbose", is_flag=True, help="Show the whole logs of the worker and the API, not only problems.")
 @model_option(LOCAL_MODEL_DEFAULT)
 def up(  # noqa: PLR0913  (the options)
     redis_port: int,
@@ -34,15 +47,18 @@ def up(  # noqa: PLR0913  (the options)
     model_env: dict[str, str],
     *,
     no_worker: bool,
+    verbose: bool,
 ) -> None:
     """Start Redis, MongoDB, a worker and the API with its search page here, and keep them running until Ctrl-C.
 
     The worker reads CLIP_MODEL, CLIP_PRETRAINED and the CLIPQUEUE_ variables as it does elsewhere. If neither of the
     first two is set, it runs the small model that ships with clipqueue.
     """
+    fail_on_windows("clipqueue up")
     try:
         from producer.local.claims import prefer_port  # noqa: PLC0415  (not part of the base install, as the next)
-        from producer.local.stack import Stack, StackError  # noqa: PLC0415  (not part of the base install)
+        from producer.local.logs import shown  # noqa: PLC0415
+        from producer.local.stack import Stack, StackError  # noqa: PLC0415
     except ImportError:
         fail_without_extra("clipqueue up", "local")
     with ExitStack() as cleanup:
@@ -50,16 +66,33 @@ def up(  # noqa: PLR0913  (the options)
             data_dir = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="clipqueue-")))
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
-            stack = Stack(data_dir, redis_port=redis_port, mongo_port=mongo_port, inherit_logs=True)
-            with until_stopped(), stack:
+            stack = Stack(data_dir, redis_port=redis_port, mongo_port=mongo_port)
+            logs = [stack.log("worker"), stack.log("api")]
+            with until_stopped(), shown(logs, lambda line: click.echo(line, err=True), verbose=verbose), stack:
                 stack.start_servers()
-                click.echo(f"export REDIS_URL={stack.redis_url}\nexport MONGODB_URI={stack.mongodb_uri}")
+                page = ""
                 if not no_worker:
-                    click.echo("starting the worker; loading the model takes a few seconds", err=True)
+                    click.echo("starting; loading the model takes a few seconds", err=True)
                     stack.start_worker(model_env or default_model_env())
-                    url = stack.start_api(port=prefer_port(_API_PORT) if api_port is None else api_port)
-                    click.echo(f"search page and API: {url}", err=True)
-                click.echo("ready; Ctrl-C stops everything", err=True)
+                    page = stack.start_api(port=prefer_port(_API_PORT) if api_port is None else api_port)
+                _print_addresses(stack, page, data_dir)
                 stack.watch()
         except (StackError, OSError) as exc:
             fail(str(exc))
+
+
+def _print_addresses(stack: Stack, page: str, data_dir: Path) -> None:
+    """Print the variables for the clients to standard output, and the rest to standard error."""
+    from producer.local.environment import notes_for_up  # noqa: PLC0415
+
+    exports = {"REDIS_URL": stack.redis_url, "MONGODB_URI": stack.mongodb_uri}
+    if page:
+        exports["CLIPQUEUE_URL"] = page
+    if collection := os.environ.get("CLIPQUEUE_COLLECTION"):
+        exports["CLIPQUEUE_COLLECTION"] = collection
+    click.echo("\n".join(f"export {name}={shlex.quote(value)}" for name, value in exports.items()))
+    for note in notes_for_up(os.environ):
+        click.echo(f"note: {note}", err=True)
+    if page:
+        click.echo(f"{_NEXT}  open {page}   (search page; its API is documented at {page}/docs)\n", err=True)
+    click.echo(f"logs: {data_dir}\nready; Ctrl-C stops everything", err=True)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import redis
 from redis.exceptions import AskError, ClusterCrossSlotError, TryAgainError
-from redis.sentinel import MasterNotFoundError
 
 from ..contract.errors import BrokerUnavailable
-from ..contract.redis_errors import error_text, is_failover, is_full
+from ..contract.redis_errors import is_failover
 from ..contract.redis_options import CLUSTER
+from ..contract.redis_reasons import reason_of
 from ..contract.redis_url import RedisUrl, parse_redis_url
 from .bounded import Deadline
 from .connections import ClusterRefused, close_redis, connect_redis
@@ -19,11 +19,6 @@ from .connections import ClusterRefused, close_redis, connect_redis
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FULL = (
-    "it is full: its memory has reached maxmemory. Start more workers so that the queue shrinks, enqueue more slowly, "
-    "or give Redis more memory"
-)
-_NOT_SAVED = "it refuses writes because it cannot save them: check its log, and the free space on its disk"
 _CLUSTER_ERRORS = (ClusterRefused, AskError, ClusterCrossSlotError, TryAgainError)
 
 
@@ -78,14 +73,19 @@ class Broker:
             raise kind(f"Redis at {self.host} {failure}: {self._reason(exc)}{note}") from None
 
     def refuse_cluster(self) -> None:
-        """Check that the server is no Redis Cluster.
+        """Check that the server is no Redis Cluster. One that refuses INFO is none, as far as one can tell.
 
         Raises:
             UnsupportedRedis: It is one.
             BrokerUnavailable: Redis could not be reached.
         """
         with self.commands("cannot be used") as client:
-            info = client.info("server")
+            try:
+                info = client.info("server")
+            except redis.ResponseError as exc:
+                if is_failover(exc) or isinstance(exc, _CLUSTER_ERRORS):
+                    raise
+                return
             if "cluster" in {info.get("redis_mode"), info.get("server_mode")}:
                 raise ClusterRefused
 
@@ -94,15 +94,4 @@ class Broker:
         close_redis(self._redis)
 
     def _reason(self, exc: Exception) -> str:
-        if isinstance(exc, _CLUSTER_ERRORS):
-            return CLUSTER
-        if isinstance(exc, MasterNotFoundError):
-            return "no sentinel answered that knows this primary"
-        if is_full(exc):
-            return _FULL
-        text = error_text(exc)
-        if text.startswith("MISCONF"):
-            return _NOT_SAVED
-        for secret in self.url.secrets:
-            text = text.replace(secret, "***")
-        return f"it is not the primary, or not ready: {text}" if is_failover(exc) else text
+        return CLUSTER if isinstance(exc, _CLUSTER_ERRORS) else reason_of(exc, self.url.secrets)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, cast, get_args, get_origin, 
 
 from ..contract.fields import WorkerHeartbeat
 from ..contract.job import MAX_TIME_MS
-from ..contract.names import HEARTBEAT_TTL_S, WORKER_KEY
+from ..contract.names import WORKERS
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -54,27 +54,12 @@ class LiveWorkers:
 
 def read_workers(redis: Redis) -> LiveWorkers:
     """Return the workers that use this Redis. Raises what redis-py raises."""
-    keys = sorted(redis.scan_iter(match=WORKER_KEY + "*", count=1000))
-    pipeline = redis.pipeline(transaction=False)
-    pipeline.time()
-    for key in keys:
-        pipeline.get(key)
-        pipeline.pttl(key)
-    (seconds, micros), *answers = pipeline.execute(raise_on_error=False)  # a key of another type is unreadable
-    now_ms = 1e3 * seconds + micros / 1e3
-    found = [
-        (_read_heartbeat(raw) if ttl_ms > 0 else None, ttl_ms)  # a key without an expiry does not prove a live worker
-        for raw, ttl_ms in zip(answers[::2], answers[1::2], strict=True)
-        if raw is not None  # it has expired since the scan
-    ]
-    alive = (LiveWorker(heartbeat, _ahead_s(heartbeat, now_ms, ttl_ms)) for heartbeat, ttl_ms in found if heartbeat)
+    noted: Any = sorted(redis.zrange(WORKERS, 0, -1, withscores=True))
+    raws: Any = redis.mget([key for key, _ in noted]) if noted else []
+    # The key of a dead worker has expired. Its name stays among the workers until another one's next heartbeat.
+    found = [(_read_heartbeat(raw), at) for raw, (_, at) in zip(raws, noted, strict=True) if raw is not None]
+    alive = (LiveWorker(heartbeat, heartbeat["at"] / 1e3 - at) for heartbeat, at in found if heartbeat)
     return LiveWorkers(tuple(alive), unreadable=sum(heartbeat is None for heartbeat, _ in found))
-
-
-def _ahead_s(heartbeat: WorkerHeartbeat, now_ms: float, ttl_ms: int) -> float:
-    # The key's remaining time to live tells when it was written, by the clock of Redis.
-    written_ms = now_ms - (1000 * HEARTBEAT_TTL_S - ttl_ms)
-    return (heartbeat["at"] - written_ms) / 1e3
 
 
 def _read_heartbeat(raw: Any) -> WorkerHeartbeat | None:

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
 # A clock that is set back by more was wrong before, so its earlier times are forgotten.
 _MAX_STEP_BACK_MS = 10_000
@@ -28,9 +28,9 @@ class EnqueueClock:
         self._lock = threading.Lock()
         self._latest_ms = 0
         # The last time of each image, if it is not in the past.
-        self._times: dict[str, int] = {}
+        self._times: dict[Hashable, int] = {}
 
-    def next_ms(self, image: str) -> int:
+    def next_ms(self, image: Hashable) -> int:
         """Return the time of a job for this image that is enqueued now."""
         with self._lock:
             at_ms = max(self._advance(), self._times.get(image, -1) + 1)

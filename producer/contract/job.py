@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from .clock import EnqueueClock
 from .errors import InvalidJob
-from .text import check_text, readable_json
+from .ids import ImageId, check_image_id, parse_image_id, wire_id
+from .text import readable_json
 from .urls import check_url, redact_text, redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MAX_ID_CHARS = 1024
 # The last millisecond that both a BSON date and Python's datetime can hold (9999-12-31).
 MAX_TIME_MS = 253_402_300_799_999
 # A time further ahead of the reader's clock comes from a wrong clock, or from a program that writes microseconds. Less
@@ -25,21 +24,6 @@ MAX_TIME_MS = 253_402_300_799_999
 MAX_AHEAD_MS = 600_000
 JOB_KEYS = ("image_id", "url", "enqueued_at", "force")
 _MAX_DESCRIPTION_CHARS = 4096
-_HEX24 = re.compile(r"[0-9a-fA-F]{24}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectIdRef:
-    """A MongoDB ObjectId as its 24 hex digits. With it, the producer does not need the package bson."""
-
-    hex: str
-
-    def __str__(self) -> str:
-        return self.hex
-
-
-ImageId = str | ObjectIdRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +49,7 @@ class ImageJob:
     task_id: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        _check_id(self.image_id)
+        check_image_id(self.image_id)
         check_url(self.url)
         if not 0 <= self.enqueued_at_ms <= MAX_TIME_MS:
             raise InvalidJob("enqueued_at must be milliseconds since the epoch")
@@ -82,8 +66,11 @@ class ImageJob:
 
     def to_kwargs(self) -> dict[str, Any]:
         """Return the task's keyword arguments, ready for JSON."""
-        wire_id = {"$oid": self.image_id.hex} if isinstance(self.image_id, ObjectIdRef) else self.image_id
-        kwargs: dict[str, Any] = {"image_id": wire_id, "url": self.url, "enqueued_at": self.enqueued_at_ms}
+        kwargs: dict[str, Any] = {
+            "image_id": wire_id(self.image_id),
+            "url": self.url,
+            "enqueued_at": self.enqueued_at_ms,
+        }
         if self.force:
             kwargs["force"] = True
         return kwargs
@@ -111,25 +98,9 @@ class ImageJob:
         return describe_kwargs(self.to_kwargs())
 
 
-def parse_image_id(value: object) -> ImageId:
-    """Read an id: a string, `{"$oid": "<24 hex>"}`, an `ObjectIdRef` or a `bson.ObjectId`.
-
-    Raises:
-        InvalidJob: It has another type, is empty, has more than 1,024 characters, or contains a control character.
-    """
-    if isinstance(value, dict) and set(value) == {"$oid"} and isinstance(value["$oid"], str):
-        value = ObjectIdRef(value["$oid"].lower())
-    elif type(value).__name__ == "ObjectId":  # bson.ObjectId, without importing bson
-        value = ObjectIdRef(str(value))
-    if not isinstance(value, str | ObjectIdRef):
-        raise InvalidJob('image_id must be a string or {"$oid": "<24 hex digits>"}')
-    _check_id(value)
-    return value
-
-
 def next_enqueue_ms(image_id: ImageId) -> int:
     """Return the time of a job for this image that is enqueued now: later than any other of this process for it."""
-    return _clock.next_ms(str(image_id).lower())
+    return _clock.next_ms(image_id)
 
 
 def read_enqueued_at(kwargs: Mapping[str, Any]) -> int:
@@ -173,22 +144,10 @@ _clock = EnqueueClock(now_ms)
 
 
 def _describe_value(name: str, value: object) -> object:
+    if name == "image_id" and isinstance(value, dict) and "$numberLong" in value:
+        return parse_image_id(value)  # a number, as people and Flower's search write it
     if isinstance(value, bool):
         return int(value)  # Flower's search by arguments reads the text as a Python literal, which has no `true`
     if not isinstance(value, str):
         return value
     return redact_url(value) if name == "url" else redact_text(value)
-
-
-def _check_id(image_id: ImageId) -> None:
-    if isinstance(image_id, ObjectIdRef):
-        if not _HEX24.fullmatch(image_id.hex):
-            raise InvalidJob("an ObjectId has exactly 24 hex digits")
-        return
-    if not image_id:
-        raise InvalidJob("image_id is empty; give the _id of the document that should get the vector")
-    if len(image_id) > MAX_ID_CHARS:
-        raise InvalidJob(f"image_id has {len(image_id)} characters; at most {MAX_ID_CHARS} are allowed")
-    check_text("image_id", image_id)
-    if _CONTROL.search(image_id):  # it could forge log lines and terminal output
-        raise InvalidJob("image_id contains a control character")

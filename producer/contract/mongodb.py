@@ -34,7 +34,7 @@ def client_options(uri: str, app_name: str, timeout_s: float = 5.0, socket_timeo
     """Return the options of a pymongo or motor client, which would win over those of the URI.
 
     Args:
-        uri: The client's URI. What it names itself is left out, except how dates are read.
+        uri: The client's URI. What it names itself is left out, except how dates and UUIDs are read.
         app_name: The name that the server's logs show.
         timeout_s: Seconds to find the server, and seconds to connect.
         socket_timeout_s: Seconds to wait for each answer.
@@ -51,6 +51,9 @@ def client_options(uri: str, app_name: str, timeout_s: float = 5.0, socket_timeo
         named.add("sockettimeoutms")
     return {
         **{name: value for name, value in ours.items() if name.lower() not in named},
+        # A UUID has one form in the documents of all languages, subtype 4. With another one in the URI, the id of a job
+        # would be written in an order of bytes of its own, and its document not be found.
+        "uuidRepresentation": "standard",
         "tz_aware": True,
         "datetime_conversion": "DATETIME_AUTO",  # a date outside of Python's range must not make a document unreadable
     }

@@ -19,6 +19,9 @@ UNACKED_INDEX = "unacked_index"
 # `WorkerHeartbeat` as JSON. The key expires HEARTBEAT_TTL_S seconds after the last heartbeat.
 WORKER_KEY = "clipqueue:worker:"
 HEARTBEAT_TTL_S = 30
+# A sorted set of these keys, scored by the last heartbeat, in seconds since the epoch by the clock of Redis. It names
+# the workers, so that nobody scans all keys of the database.
+WORKERS = "clipqueue:workers"
 # Queries: lists of ids, which workers take from the tail. All workers read this one. The workers that run a model also
 # read the list with a colon and the model's name appended. A list expires QUERY_LIST_TTL_MS after the last query.
 QUERIES = "clipqueue:queries"
@@ -42,6 +45,14 @@ MAX_ENDED = 10_000
 ENDED_DROPPED = "clipqueue:ended_dropped"
 # How many events the receiver has refused.
 ENDED_REFUSED = "clipqueue:ended_refused"
+# Two sets of names of Redis keys, so that a purge finds the keys without reading those of other programs: the progress
+# of backfills and retries, and what sweeps have enqueued or read. A backfill's key with WATCHED_SUFFIX is a list of the
+# jobs that it watches. A purge leaves the field PURGED in the backfill's key for PURGED_TTL_S seconds.
+BACKFILLS = "clipqueue:backfills"
+SWEEPS = "clipqueue:sweeps"
+WATCHED_SUFFIX = ":jobs"
+PURGED = "purged"
+PURGED_TTL_S = 24 * 3600
 # The lock of the `clipqueue notify` that sends.
 NOTIFY_LOCK = "clipqueue:notify:lock"
 DEFAULT_DATABASE = "clipqueue"

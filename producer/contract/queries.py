@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from .errors import EmbeddingFailed, InvalidJob
-from .job import ImageId, next_enqueue_ms, parse_image_id, read_enqueued_at
+from .ids import ImageId, parse_image_id, wire_id
+from .job import next_enqueue_ms, read_enqueued_at
 from .names import ANSWERS_KEY
 from .urls import check_url
 
@@ -174,8 +175,7 @@ def request_json(query_id: str, reply: str, query: Query) -> bytes:
     if not query.truncate:
         request["truncate"] = False
     if query.save is not None:
-        wire_id = query.save.image_id if isinstance(query.save.image_id, str) else {"$oid": query.save.image_id.hex}
-        request["save"] = {"image_id": wire_id, "enqueued_at": query.save.enqueued_at_ms}
+        request["save"] = {"image_id": wire_id(query.save.image_id), "enqueued_at": query.save.enqueued_at_ms}
     return json.dumps(request).encode()
 
 

@@ -5,18 +5,23 @@ Contains pure functions on documents that the caller has read. Needs the package
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from bson import ObjectId
 
-from .job import MAX_AHEAD_MS, ObjectIdRef, now_ms
+from .errors import InvalidJob
+from .ids import ID_TYPES, ObjectIdRef, image_id_of_text
+from .job import MAX_AHEAD_MS, now_ms
 
 if TYPE_CHECKING:
-    from .job import ImageId, ImageJob
+    from .ids import ImageId
+    from .job import ImageJob
 
 Document = dict[str, Any]
-BsonId = str | ObjectId
+BsonId = str | int | UUID | ObjectId
 
 # These describe the vector, not the last job. They stay when a later job is pending or fails.
 VECTOR_FIELDS = ("model", "dim", "sha256", "width", "height", "format")
@@ -30,6 +35,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def bson_id(image_id: ImageId) -> BsonId:
     """Return the `_id` of the document."""
     return ObjectId(image_id.hex) if isinstance(image_id, ObjectIdRef) else image_id
+
+
+def possible_ids(text: str) -> list[BsonId]:
+    """Return the `_id`s that a text may stand for: the UUID, integer or ObjectId that it spells, then the string."""
+    found = []
+    for id_type in reversed(ID_TYPES):
+        with suppress(InvalidJob):
+            found.append(bson_id(image_id_of_text(text, id_type)))
+    return found
 
 
 def bson_date(ms: int) -> datetime:

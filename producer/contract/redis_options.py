@@ -191,6 +191,38 @@ def read_options(query: str, kind: str) -> dict[str, Any]:
     return {name: _read(name, value, kind) for name, value in pairs if not _is_no_cluster(name, value)}
 
 
+def check_tls(options: Mapping[str, Any]) -> None:
+    """Check that OpenSSL can use the certificates, keys and ciphers. It would say so only at the first connection.
+
+    Raises:
+        ValueError: It cannot. The message names the option.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    places = {"ssl_ca_certs": "cafile", "ssl_ca_path": "capath", "ssl_ca_data": "cadata"}
+    for name, argument in places.items():
+        if value := options.get(name):
+            _try(name, "holds no usable certificate", context.load_verify_locations, **{argument: value})
+    if "ssl_ciphers" in options:
+        _try("ssl_ciphers", "names no cipher", context.set_ciphers, options["ssl_ciphers"])
+    if certificate := options.get("ssl_certfile"):
+        # Without any password, OpenSSL would ask for one on the terminal.
+        _try(
+            "ssl_certfile",
+            "and ssl_keyfile hold no usable certificate with its key, or ssl_password is wrong",
+            context.load_cert_chain,
+            certificate,
+            options.get("ssl_keyfile"),
+            options.get("ssl_password", ""),
+        )
+
+
+def _try(name: str, problem: str, load: Callable[..., Any], *args: Any, **options: Any) -> None:
+    try:
+        load(*args, **options)
+    except (OSError, ValueError):  # SSLError is an OSError
+        raise ValueError(f"the option {name} {problem}") from None
+
+
 def _is_no_cluster(name: str, value: str) -> bool:
     if name == "cluster" and value.lower() not in _FALSE:
         raise ValueError(CLUSTER)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from .errors import ConfigurationError
-from .redis_options import CLUSTER, CONNECTION_OPTIONS, TLS_OPTIONS, read_options
+from .redis_options import CLUSTER, CONNECTION_OPTIONS, TLS_OPTIONS, check_tls, read_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -202,6 +202,7 @@ def _tls(options: Mapping[str, Any]) -> dict[str, Any]:
     tls.setdefault("ssl_cert_reqs", ssl.CERT_REQUIRED)
     # Python refuses to check a name without a certificate.
     tls["ssl_check_hostname"] = tls.get("ssl_check_hostname", True) and tls["ssl_cert_reqs"] != ssl.CERT_NONE
+    check_tls(tls)
     return tls
 
 

@@ -55,13 +55,18 @@ def connect_collection(
 
 
 @contextmanager
-def open_collection(mongodb_uri: str, name: str) -> Iterator[Collection[Document]]:
+def open_collection(mongodb_uri: str, name: str, socket_timeout_s: float = 10.0) -> Iterator[Collection[Document]]:
     """Yield a collection that reads from the primary, with the write concern of the URI, and close it afterwards.
+
+    Args:
+        mongodb_uri: As for `connect_collection`.
+        name: The collection's name.
+        socket_timeout_s: Seconds to wait for each answer, unless the URI says otherwise.
 
     Raises:
         ConfigurationError: The URI or the collection's name cannot be used.
     """
-    with _connect(mongodb_uri) as client:
+    with _connect(mongodb_uri, socket_timeout_s=socket_timeout_s) as client:
         yield _collection_of(client, name)
 
 

@@ -6,10 +6,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bson import ObjectId
+from pymongo.errors import ExecutionTimeout
 
-from ..contract.records import job_record
+from ..contract.records import job_record, possible_ids
+from .brackets import brackets_after
 from .connection import connect_collection, store_errors
+from .indexes import timed_requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
     from ..contract.records import BsonId, Document
 
 PAGE = 500
-_HEX_CHARS = 24
-_LONG_SOCKET_TIMEOUT_S = 300.0
-# The smallest id of each type. MongoDB's $gt compares only values of one type, so each type is read separately.
-_SMALLEST_IDS: tuple[BsonId, ...] = ("", ObjectId("0" * _HEX_CHARS))
+# The time that MongoDB has for a request. By `_id` or from an index it needs milliseconds. A page without an index, or
+# with a query of the user's own, may have to read the whole collection.
+_QUICK_MS = 8_000
+_LONG_MS = 120_000
+# Longer than MongoDB's own limit, so that MongoDB ends the request and says why. Only a server that hangs is left.
+_LONG_SOCKET_TIMEOUT_S = _LONG_MS / 1e3 + 10
 
 
 @dataclass(frozen=True)
@@ -56,60 +60,66 @@ class ImageDocuments:
         self._collection.database.client.close()
 
     def status(self, image_ids: Sequence[str]) -> list[ImageStatus]:
-        """Return the status of each image, in order. An id of 24 hex digits matches an ObjectId or a string."""
-        found = self.by_id([key for image_id in image_ids for key in _possible_keys(image_id)])
+        """Return the status of each image, in order. An id may be the text of an ObjectId, integer or UUID."""
+        found = self.by_id([key for image_id in image_ids for key in possible_ids(image_id)])
         return [_status_of(image_id, found) for image_id in image_ids]
 
-    def by_id(self, document_ids: Sequence[Any]) -> dict[Any, Document]:
+    def by_id(self, document_ids: Sequence[BsonId]) -> dict[BsonId, Document]:
         """Return the `embedding_job` of each document that exists, by `_id`; an empty one if it has none."""
         query = {"_id": {"$in": list(document_ids)}}
-        with store_errors():
-            found = self._collection.find(query, {"embedding_job": 1})
+        with timed_requests(self._collection):
+            found = self._collection.find(query, {"embedding_job": 1}, max_time_ms=_QUICK_MS)
             return {document["_id"]: job_record(document) for document in found}
 
     def stream(self, query: Document, fields: Mapping[str, int]) -> Iterator[Document]:
         """Yield the documents that match `query`, in no particular order."""
-        with store_errors():
-            yield from self._collection.find(query, fields, batch_size=PAGE)
+        with timed_requests(self._collection):
+            yield from self._collection.find(query, fields, batch_size=PAGE, max_time_ms=_LONG_MS)
 
-    def pages(
-        self, query: Document, fields: Mapping[str, int], after: BsonId | None = None
-    ) -> Iterator[list[Document]]:
-        """Yield the documents that match `query` in lists of at most PAGE, ordered by `_id`: strings, then ObjectIds.
+    def pages(self, query: Document, fields: Mapping[str, int], after: Any = None) -> Iterator[list[Document]]:
+        """Yield all documents that match `query` in lists of at most PAGE, ordered as `brackets_after` says.
 
-        Each page is a separate query, because MongoDB closes a cursor that is idle for ten minutes.
+        Some may have an `_id` that no job can have. Each page is a separate query, because MongoDB closes a cursor that
+        is idle for ten minutes.
 
         Args:
             query: The filter.
             fields: The fields to read.
-            after: Skip the documents up to this `_id`, inclusive.
+            after: Skip the documents up to this `_id`, inclusive, whatever its type.
         """
-        for smallest in _SMALLEST_IDS:
-            if isinstance(after, ObjectId) and isinstance(smallest, str):
-                continue
-            bound = {"$gt": after} if type(after) is type(smallest) else {"$gte": smallest}
+        for bracket, first in brackets_after(after):
+            bound = first
             while page := self._page({"$and": [query, {"_id": bound}]}, fields):
                 yield page
-                bound = {"$gt": page[-1]["_id"]}
+                bound = bracket.after(page[-1]["_id"])
 
-    def count(self, query: Document) -> int:
-        """Return how many documents match `query`."""
+    def count(self, query: Document, within_s: float = _QUICK_MS / 1e3) -> int:
+        """Return how many documents match `query`; it is an error if MongoDB needs longer than `within_s`."""
+        with timed_requests(self._collection):
+            return self._collection.count_documents(query, maxTimeMS=int(within_s * 1e3))
+
+    def models(self, within_s: float) -> list[Any] | None:
+        """Return the models of the vectors; None if MongoDB needs longer than `within_s` to find them."""
         with store_errors():
-            return self._collection.count_documents(query)
+            try:
+                done = {"embedding_job.status": "done"}
+                return self._collection.distinct("embedding_job.model", done, maxTimeMS=int(within_s * 1e3))
+            except ExecutionTimeout:
+                return None
 
     def statuses(self) -> dict[str, int]:
-        """Return how many documents have each status. A document without a result is `pending`."""
-        with store_errors():
-            groups = list(self._collection.aggregate([{"$group": {"_id": "$embedding_job.status", "n": {"$sum": 1}}}]))
-        counts: dict[str, int] = {}
-        for group in groups:
-            status = group["_id"] if group["_id"] in {"done", "failed"} else "pending"
-            counts[status] = counts.get(status, 0) + group["n"]
-        return counts
+        """Return how many documents are `done`, `failed`, and about how many are `pending`, which have no result.
+
+        The index STATUS counts the first two without reading a document.
+        """
+        counts = {status: self.count({"embedding_job.status": status}) for status in ("done", "failed")}
+        with timed_requests(self._collection):
+            total = self._collection.estimated_document_count(maxTimeMS=_QUICK_MS)
+        return {**counts, "pending": max(total - sum(counts.values()), 0)}
 
     def _page(self, query: Document, fields: Mapping[str, int]) -> list[Document]:
-        with store_errors():
-            return list(self._collection.find(query, fields).sort("_id", 1).limit(PAGE))
+        with timed_requests(self._collection):
+            return list(self._collection.find(query, fields, max_time_ms=_LONG_MS).sort("_id", 1).limit(PAGE))
 
 
 def connect(
@@ -123,7 +133,7 @@ def connect(
 def open_documents(mongodb_uri: str, collection: str) -> Iterator[ImageDocuments]:
     """Yield a collection's documents to a command, and close them afterwards.
 
-    MongoDB has five minutes for each answer, because a query may have to scan the whole collection.
+    MongoDB has two minutes for each page, because a query may have to read the whole collection.
 
     Raises:
         ConfigurationError: The URI or the collection's name cannot be used.
@@ -132,13 +142,8 @@ def open_documents(mongodb_uri: str, collection: str) -> Iterator[ImageDocuments
         yield documents
 
 
-def _possible_keys(image_id: str) -> list[BsonId]:
-    is_hex = len(image_id) == _HEX_CHARS and ObjectId.is_valid(image_id)
-    return [ObjectId(image_id), image_id] if is_hex else [image_id]
-
-
-def _status_of(image_id: str, found: dict[Any, Document]) -> ImageStatus:
-    job = next((found[key] for key in _possible_keys(image_id) if key in found), None)
+def _status_of(image_id: str, found: Mapping[BsonId, Document]) -> ImageStatus:
+    job = next((found[key] for key in possible_ids(image_id) if key in found), None)
     if job is None:
         return ImageStatus(image_id, "unknown", {})
     return ImageStatus(image_id, str(job.get("status", "pending")), job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from contextlib import ExitStack
@@ -17,8 +18,10 @@ from producer.contract.job import id_of_url
 from producer.contract.names import DEFAULT_COLLECTION, DEFAULT_DATABASE
 from producer.local.demo_page import serve_page
 from producer.local.demo_tables import Document, is_done, print_results, print_searches
+from producer.local.environment import demo_environment
+from producer.local.logs import tail
 from producer.local.sample_server import serve_folder
-from producer.local.stack import LOOPBACK_ALLOWED, Stack
+from producer.local.stack import Stack, StackError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +32,9 @@ SAMPLES = Path(__file__).parent / "samples"
 QUERIES = {"red apple": "red-apple", "a dog": "dog-face", "rain": "cloud-with-rain"}
 """The texts to search the samples for, and the sample that each search must find."""
 
-_DEADLINE_S = 600.0
+# An image whose host does not answer fails after 140 s, retries included.
+_IDLE_S = 180.0
+_TOTAL_S = 600.0
 _POLL_S = 0.1
 _SAMPLES_PER_ROW = 5
 _QUERY_S = 30.0
@@ -38,9 +43,6 @@ _NEXT = (
     "worker and an empty page running."
 )
 
-# These override the shell's variables, which may be meant for other workers.
-_DEMO_ENV = {**LOOPBACK_ALLOWED, "CLIPQUEUE_COLLECTION": DEFAULT_COLLECTION}
-
 
 def run_demo(urls: Sequence[str], console: Console, model_env: Mapping[str, str], *, keep_open: bool = False) -> bool:
     """Embed `urls` and print a table; without URLs, embed the samples and search them.
@@ -48,21 +50,21 @@ def run_demo(urls: Sequence[str], console: Console, model_env: Mapping[str, str]
     Args:
         urls: The images to embed.
         console: Where to print.
-        model_env: Variables that choose the model, overriding the environment.
+        model_env: Variables that choose the model.
         keep_open: Then serve the search page until Ctrl-C.
 
     Returns:
         Whether all images are done.
 
     Raises:
-        StackError: A part of the stack does not start, or has ended.
+        StackError: A part of the stack does not start or has ended, or the worker embeds nothing.
     """
     with ExitStack() as cleanup:
         data_dir = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="clipqueue-demo-")))
-        stack = cleanup.enter_context(Stack(data_dir))
+        stack = cleanup.enter_context(Stack(data_dir, shell=demo_environment(os.environ, model_env)))
         with console.status("Starting Redis, MongoDB and a worker; loading the model takes a few seconds"):
             stack.start_servers()
-            stack.start_worker({**model_env, **_DEMO_ENV})
+            stack.start_worker()
         console.print(f"Redis    {stack.redis_url}\nMongoDB  {stack.mongodb_uri}\nWorker   ready")
         jobs = [(id_of_url(url), url) for url in dict.fromkeys(urls)] or _sample_jobs(
             cleanup.enter_context(serve_folder(SAMPLES))
@@ -97,18 +99,33 @@ def _sample_jobs(base_url: str) -> list[tuple[str, str]]:
     return [(path.name, f"{base_url}/{path.relative_to(SAMPLES).as_posix()}") for path in paths]
 
 
-def _wait_for_results(stack: Stack, expected: int, console: Console) -> list[Document]:
+def _wait_for_results(
+    stack: Stack, expected: int, console: Console, idle_s: float = _IDLE_S, total_s: float = _TOTAL_S
+) -> list[Document]:
+    """Return the documents when all images have a result.
+
+    Raises:
+        StackError: A part has ended, no result has come for `idle_s`, or some are missing after `total_s`.
+    """
     columns = (TextColumn("Embedding"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    deadline = time.monotonic() + _DEADLINE_S
+    started = last_result = time.monotonic()
+    finished = 0
     with (
         pymongo.MongoClient[Document](stack.mongodb_uri) as client,
         Progress(*columns, console=console) as progress,
     ):
         collection = client[DEFAULT_DATABASE][DEFAULT_COLLECTION]
         bar = progress.add_task("embed", total=expected)
-        while (finished := collection.count_documents({})) < expected and time.monotonic() < deadline:
-            progress.update(bar, completed=finished)
-            stack.check()
+        while finished < expected:
             time.sleep(_POLL_S)
-        progress.update(bar, completed=finished)
+            stack.check()
+            before, finished = finished, collection.count_documents({})
+            progress.update(bar, completed=finished)
+            now = time.monotonic()
+            last_result = now if finished > before else last_result
+            if now - last_result > idle_s or now - started > total_s:
+                raise StackError(
+                    f"only {finished} of {expected} images have a result after {now - started:.0f} s, and the last one "
+                    f"came {now - last_result:.0f} s ago; the worker's log ends with:{tail(stack.log('worker'))}"
+                )
         return list(collection.find())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from producer.local.stack import Stack
 
-_PAGE_ENV = {"CLIPQUEUE_COLLECTION": DEFAULT_COLLECTION, "CLIPQUEUE_FILTER_FIELDS": "title,format"}
+_PAGE_ENV = {"CLIPQUEUE_FILTER_FIELDS": "title,format"}
 
 
 def serve_page(stack: Stack, documents: list[Document], console: Console) -> None:

@@ -28,7 +28,7 @@ GRACE_S = 10.0
 _REPORT_PID_AND_EXEC = 'echo $$ >&0 && exec "$@" </dev/null'
 
 _lock = threading.Lock()
-_pipe: IO[bytes] | None = None
+_guardian: subprocess.Popen[bytes] | None = None
 
 
 def start_guarded(command: list[str], **popen_options: Any) -> subprocess.Popen[Any]:
@@ -47,22 +47,26 @@ def start_guarded(command: list[str], **popen_options: Any) -> subprocess.Popen[
     return subprocess.Popen(shell, stdin=_open_pipe(), start_new_session=True, **popen_options)
 
 
+def guardian_runs() -> bool:
+    """Return whether the guardian is running. Without it, nothing stops the others if this process is killed."""
+    return _guardian is not None and _guardian.poll() is None
+
+
 def _open_pipe() -> IO[bytes]:
     """Return the pipe to the guardian, which the first call starts."""
-    global _pipe  # noqa: PLW0603  (one guardian for each process; the pipe must never be garbage-collected)
+    global _guardian  # noqa: PLW0603  (one guardian for each process; the pipe must never be garbage-collected)
     with _lock:
-        if _pipe is None:
-            guardian = subprocess.Popen(
+        if _guardian is None:
+            _guardian = subprocess.Popen(
                 [sys.executable, "-I", "-S", __file__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-            assert guardian.stdin is not None  # noqa: S101  (for mypy)
-            _pipe = guardian.stdin
-            atexit.register(_close, guardian)
-        return _pipe
+            atexit.register(_close, _guardian)
+        assert _guardian.stdin is not None  # noqa: S101  (for mypy)
+        return _guardian.stdin
 
 
 def _close(guardian: subprocess.Popen[bytes]) -> None:

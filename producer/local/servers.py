@@ -9,6 +9,9 @@ from urllib.parse import urlsplit
 
 import pymongo
 import redis
+from kombu import Connection
+from kombu.exceptions import OperationalError
+from kombu.pidbox import Mailbox
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +57,17 @@ def mongo_answers(uri: str) -> bool:
             return bool(client.admin.command("ping"))
     except pymongo.errors.PyMongoError:
         return False
+
+
+def worker_answers(redis_url: str, node: str) -> bool:
+    """Return whether the worker with this node name answers a ping of Celery: it consumes the queue then."""
+    # Not Celery's `control.ping`, which CELERY_BROKER_URL in the shell would send to another server.
+    mailbox = Mailbox("celery", type="fanout", accept=["json"], serializer="json")
+    try:
+        with Connection(redis_url) as connection:
+            return bool(mailbox(connection).call([node], "ping", timeout=0.5))
+    except (OperationalError, redis.RedisError, OSError):
+        return False  # Redis has ended, which the check of all parts reports
 
 
 def api_answers(url: str) -> bool:

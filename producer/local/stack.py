@@ -15,13 +15,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, Self
 
-import redis
-from celery import Celery
-from kombu.exceptions import OperationalError
-
 from producer.local import servers
 from producer.local.claims import StackError, claim_port, lock_folder
-from producer.local.guardian import start_guarded
+from producer.local.environment import up_environment
+from producer.local.guardian import guardian_runs, start_guarded
+from producer.local.logs import tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,22 +37,21 @@ _WORKER_START_S = 600.0
 _STOP_S = 40.0
 _CHECK_S = 0.2
 _POLL_S = 0.05
-_LOG_TAIL_LINES = 15
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 @dataclass
 class _Part:
-    """One child process. `log` is None if it logs to this process's standard error."""
+    """One child process and its log file."""
 
     name: str
     process: subprocess.Popen[bytes]
-    log: Path | None
+    log: Path
 
     def check(self) -> None:
         code = self.process.poll()
         if code is not None:
-            raise StackError(f"{self.name} has ended (exit code {code}){self._log_tail()}")
+            raise StackError(f"{self.name} has ended (exit code {code}){tail(self.log)}")
 
     def stop(self) -> None:
         self.process.terminate()
@@ -64,12 +61,6 @@ class _Part:
             self.process.kill()
             self.process.wait()
 
-    def _log_tail(self) -> str:
-        if self.log is None or not self.log.exists():
-            return ""
-        lines = self.log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:]
-        return "\n" + "\n".join(f"  {line}" for line in lines)
-
 
 class Stack:
     """The embedded stack as a context manager, which stops everything that it has started.
@@ -78,7 +69,7 @@ class Stack:
         data_dir: An existing folder for the servers' files and logs.
         redis_port: The port of Redis; 0 takes a free one.
         mongo_port: The port of MongoDB; 0 takes a free one.
-        inherit_logs: Let workers log to this process's standard error, not to a file.
+        shell: The variables that the parts inherit; by default, those of this process that do not break the stack.
 
     Attributes:
         redis_url: The value for REDIS_URL.
@@ -88,9 +79,11 @@ class Stack:
         StackError: The folder or a port is in use.
     """
 
-    def __init__(self, data_dir: Path, *, redis_port: int = 0, mongo_port: int = 0, inherit_logs: bool = False) -> None:
+    def __init__(
+        self, data_dir: Path, *, redis_port: int = 0, mongo_port: int = 0, shell: Mapping[str, str] | None = None
+    ) -> None:
         self._data_dir = data_dir
-        self._inherit_logs = inherit_logs
+        self._shell = up_environment(os.environ) if shell is None else dict(shell)
         self._redis_port = claim_port(redis_port, "--redis-port")
         self._mongo_port = claim_port(mongo_port, "--mongo-port")
         self.redis_url = f"redis://{servers.HOST}:{self._redis_port}/0"
@@ -104,8 +97,8 @@ class Stack:
         Raises:
             StackError: One of them has ended or does not answer.
         """
-        self.start("redis", self._redis_command())
-        self.start("mongo", self._mongo_command())
+        self.start("redis", self._redis_command(), env=self._shell)
+        self.start("mongo", self._mongo_command(), env=self._shell)
         self._wait_for("redis", self._redis_answers, _SERVER_START_S)
         self._wait_for("mongo", self._mongo_answers, _SERVER_START_S)
 
@@ -122,16 +115,8 @@ class Stack:
         node = f"{name}@{socket.gethostname()}"
         command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-n", node]
         environment = {**self.environment(), **(env or {})}
-        process = self.start(name, command, env=environment, inherit_log=self._inherit_logs)
-        control = Celery(broker=self.redis_url, set_as_current=False).control
-
-        def answers() -> bool:
-            try:
-                return bool(control.ping(destination=[node], timeout=0.5))
-            except (OperationalError, redis.RedisError, OSError):
-                return False  # Redis has ended, which the check of all parts reports
-
-        self._wait_for(name, answers, _WORKER_START_S)
+        process = self.start(name, command, env=environment)
+        self._wait_for(name, lambda: servers.worker_answers(self.redis_url, node), _WORKER_START_S)
         return process
 
     def start_api(self, env: Mapping[str, str] | None = None, port: int = 0) -> str:
@@ -148,7 +133,7 @@ class Stack:
         url = f"http://{servers.HOST}:{port}"
         listen = {"CLIPQUEUE_API_HOST": servers.HOST, "CLIPQUEUE_API_PORT": str(port)}
         command = [sys.executable, "-m", "producer", "serve"]
-        self.start("api", command, env={**self.environment(), **(env or {}), **listen}, inherit_log=self._inherit_logs)
+        self.start("api", command, env={**self.environment(), **(env or {}), **listen})
         self._wait_for("api", lambda: servers.api_answers(url), _SERVER_START_S)
         return url
 
@@ -158,40 +143,34 @@ class Stack:
         self._parts.remove(part)
         part.stop()
 
-    def start(
-        self,
-        name: str,
-        command: list[str],
-        *,
-        env: Mapping[str, str] | None = None,
-        inherit_log: bool = False,
-    ) -> subprocess.Popen[bytes]:
-        """Start a child process as a part of the stack.
-
-        Its output goes to `<name>.log` in the data folder, or with `inherit_log` to this process's standard error.
-        """
-        log = None if inherit_log else self._data_dir / f"{name}.log"
-        output = sys.stderr if log is None else log.open("ab")
-        # It gets a session of its own: Ctrl-C reaches this process only, which then stops the parts in order.
-        process = start_guarded(command, env=env, stdout=output, stderr=output)
-        if log is not None:
-            output.close()
+    def start(self, name: str, command: list[str], *, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Start a child process as a part of the stack. Its output goes to its log file."""
+        log = self.log(name)
+        with log.open("ab") as output:
+            # It gets a session of its own: Ctrl-C reaches this process only, which then stops the parts in order.
+            process = start_guarded(command, env=env, stdout=output, stderr=output)
         self._parts.append(_Part(name, process, log))
         return process
 
+    def log(self, name: str) -> Path:
+        """Return the log file of a part; `worker` and `api` are those that this class starts."""
+        return self._data_dir / f"{name}.log"
+
     def environment(self) -> dict[str, str]:
-        """Return this process's environment with the variables that a worker of this stack needs."""
-        inherited = {key: value for key, value in os.environ.items() if key != "MONGO_URL"}
-        return {**LOOPBACK_ALLOWED, **inherited, "REDIS_URL": self.redis_url, "MONGODB_URI": self.mongodb_uri}
+        """Return the variables that a worker of this stack needs, with those that it inherits."""
+        own = {"REDIS_URL": self.redis_url, "MONGODB_URI": self.mongodb_uri}
+        return {**LOOPBACK_ALLOWED, **self._shell, **own}
 
     def check(self) -> None:
         """Check that all parts are running.
 
         Raises:
-            StackError: A part has ended.
+            StackError: A part has ended, or the process that would stop the others if this one were killed.
         """
         for part in self._parts:
             part.check()
+        if self._parts and not guardian_runs():
+            raise StackError("the process that stops the others if this one is killed has ended, so all stop now")
 
     def watch(self) -> NoReturn:
         """Check the parts again and again.
@@ -241,5 +220,5 @@ class Stack:
         while not answers():
             self.check()
             if time.monotonic() > deadline:
-                raise StackError(f"{name} did not answer within {seconds:g} s")
+                raise StackError(f"{name} did not answer within {seconds:g} s{tail(self.log(name))}")
             time.sleep(_POLL_S)

@@ -1,11 +1,43 @@
-"""Counts and deletes messages of a Redis list: the queue, or the parked messages."""
+"""Deletes messages from Redis: the queue, with what backfills and sweeps have read, or the parked messages."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import WatchError
+
+from producer.contract.names import (
+    BACKFILLS,
+    IMAGE_QUEUE,
+    PARKED_BYTES,
+    PARKED_DROPPED,
+    PARKED_LIST,
+    PURGED,
+    PURGED_TTL_S,
+    SWEEPS,
+    WATCHED_SUFFIX,
+)
+
 if TYPE_CHECKING:
+    from redis.client import Pipeline
+
     from producer.client.broker import Broker
+
+
+@dataclass(frozen=True)
+class Purged:
+    """What a purge of the queue has deleted.
+
+    Attributes:
+        messages: Number of messages.
+        backfills: Number of backfills and retries whose progress was deleted.
+        has_sweeps: Whether the documents that sweeps had read or enqueued were deleted.
+    """
+
+    messages: int
+    backfills: int
+    has_sweeps: bool
 
 
 def count_messages(broker: Broker, key: str) -> int:
@@ -19,16 +51,54 @@ def count_messages(broker: Broker, key: str) -> int:
     return int(count)
 
 
-def delete_messages(broker: Broker, key: str, *counters: str) -> int:
-    """Delete the list `key` and the keys that count its messages; return how many messages it had.
+def delete_parked(broker: Broker) -> int:
+    """Delete the parked messages and the keys that count them; return how many there were.
 
     Raises:
         BrokerUnavailable: Redis could not be reached.
     """
     with broker.commands("failed during the purge") as redis:
-        # One transaction, so that the count is right while others enqueue. UNLINK frees a long list without blocking
-        # other clients, unlike DEL.
-        pipeline = redis.pipeline(transaction=True)
-        pipeline.llen(key)
-        pipeline.unlink(key, *counters)
-        return int(pipeline.execute()[0])
+        pipe = redis.pipeline()
+        pipe.llen(PARKED_LIST)
+        pipe.unlink(PARKED_LIST, PARKED_BYTES, PARKED_DROPPED)
+        return int(pipe.execute()[0])
+
+
+def purge_queue(broker: Broker) -> Purged:
+    """Delete the waiting messages, and in the same step what backfills and sweeps have read.
+
+    Otherwise the next backfill would continue behind documents whose jobs are gone. One that runs meanwhile finds its
+    progress deleted, enqueues nothing more, and ends.
+
+    Raises:
+        BrokerUnavailable: Redis could not be reached.
+    """
+    with broker.commands("failed during the purge") as redis, redis.pipeline() as pipe:
+        while True:
+            try:
+                return _purge(pipe)
+            except WatchError:  # a backfill or a sweep has started meanwhile
+                continue
+
+
+def _purge(pipe: Pipeline) -> Purged:
+    pipe.watch(BACKFILLS, SWEEPS)  # type: ignore[no-untyped-call]
+    backfills, sweeps = (sorted(key.decode() for key in _members(pipe, name)) for name in (BACKFILLS, SWEEPS))
+    pipe.multi()
+    for key in backfills:
+        pipe.hexists(key, "progress")
+    pipe.exists(SWEEPS)
+    pipe.llen(IMAGE_QUEUE)
+    # UNLINK frees a long list without blocking other clients, unlike DEL.
+    jobs = [key + WATCHED_SUFFIX for key in backfills]
+    pipe.unlink(IMAGE_QUEUE, BACKFILLS, SWEEPS, *backfills, *jobs, *sweeps)
+    for key in backfills:  # tells a backfill that runs what has happened
+        pipe.hset(key, PURGED, 1)
+        pipe.expire(key, PURGED_TTL_S)
+    answers = pipe.execute()
+    *known, has_sweeps, messages = answers[: len(backfills) + 2]
+    return Purged(int(messages), sum(known), bool(has_sweeps))
+
+
+def _members(pipe: Pipeline, name: str) -> Any:
+    return pipe.smembers(name)

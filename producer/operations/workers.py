@@ -9,6 +9,7 @@ from producer.contract.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from producer.client.broker import Broker
+    from producer.contract.fields import WorkerHeartbeat
     from producer.documents.documents import ImageDocuments
 
 
@@ -38,12 +39,23 @@ def find_worker_model(broker: Broker, documents: ImageDocuments) -> str | None:
         ConfigurationError: They run several models.
         BrokerUnavailable: Redis could not be reached.
     """
-    with broker.commands("did not return the workers' heartbeats") as redis:
-        heartbeats = read_workers(redis).consumers
-    here = (documents.database, documents.name)
-    models = sorted(
-        {heartbeat["model"] for heartbeat in heartbeats if (heartbeat["database"], heartbeat["collection"]) == here}
-    )
+    models = sorted({heartbeat["model"] for heartbeat in _workers_of(broker, documents)})
     if len(models) > 1:
         raise ConfigurationError(f"the workers run several models, {models!r}: choose the current one with --model")
     return models[0] if models else None
+
+
+def has_worker(broker: Broker, documents: ImageDocuments) -> bool:
+    """Return whether a live worker writes to this collection.
+
+    Raises:
+        BrokerUnavailable: Redis could not be reached.
+    """
+    return bool(_workers_of(broker, documents))
+
+
+def _workers_of(broker: Broker, documents: ImageDocuments) -> list[WorkerHeartbeat]:
+    with broker.commands("did not return the workers' heartbeats") as redis:
+        heartbeats = read_workers(redis).consumers
+    here = (documents.database, documents.name)
+    return [heartbeat for heartbeat in heartbeats if (heartbeat["database"], heartbeat["collection"]) == here]

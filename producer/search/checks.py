@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from producer.contract.errors import InvalidJob
-from producer.contract.job import ObjectIdRef
+from producer.contract.ids import ObjectIdRef
 from producer.contract.queries import MAX_IMAGE_BYTES, MAX_TEXT_CHARS
 from producer.contract.text import check_text
 from producer.contract.urls import check_url

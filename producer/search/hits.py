@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
 
-from producer.contract.job import ObjectIdRef
+from producer.contract.ids import ObjectIdRef
 from producer.contract.records import job_record
 from producer.search.query import Duplicate, DuplicateGroup, Hit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from producer.contract.job import ImageId
+    from producer.contract.ids import ImageId
     from producer.contract.records import BsonId, Document
     from producer.search.duplicates import Member
     from producer.search.ranking import Group

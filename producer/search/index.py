@@ -107,15 +107,14 @@ class SearchIndexes:
         """Drop the index. Raises what `find` does."""
         _run(lambda: self._collection.drop_search_index(self._name))
 
-    def check_server(self, dim: int) -> None:
+    def check_server(self) -> None:
         """Check that the server has vector search: even without an index, it must accept the stage.
 
         Raises:
             SearchUnavailable: It has none.
             StoreUnavailable: MongoDB did not answer.
         """
-        zero = [0.0] * (dim - 1) + [1.0]
-        stage = {"index": self._name, "path": VECTOR_PATH, "queryVector": zero, "numCandidates": 1, "limit": 1}
+        stage = {"index": self._name, "path": VECTOR_PATH, "queryVector": [1.0], "numCandidates": 1, "limit": 1}
         _run(lambda: list(self._collection.aggregate([{"$vectorSearch": stage}])))
 
 

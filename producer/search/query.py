@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from producer.contract.job import ImageId
+    from producer.contract.ids import ImageId
 
 VECTOR_SEARCH = "vector_search"
 SCAN = "scan"

@@ -6,18 +6,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bson import ObjectId
-
 from producer.contract.errors import ConfigurationError, NoWorker
-from producer.contract.job import ObjectIdRef
-from producer.contract.records import job_record
+from producer.contract.records import bson_id, job_record, possible_ids
 from producer.search.errors import InvalidSearch, OtherModel, UnknownImage
 from producer.search.vectors import combine, read_embedded, read_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-    from producer.contract.job import ImageId
+    from producer.contract.ids import ImageId
     from producer.contract.records import BsonId, Document
     from producer.search.embed import Embed, Embedded
     from producer.search.query import SearchQuery
@@ -26,8 +23,6 @@ if TYPE_CHECKING:
 
     # Embeds one part; the argument is the model that must do it, or None.
     EmbedCall = Callable[[str | None], Embedded]
-
-_HEX_CHARS = 24
 
 
 @dataclass(frozen=True)
@@ -86,11 +81,11 @@ class QueryVectors:
     def _read_stored(self, parts: _Parts, query: SearchQuery) -> frozenset[BsonId]:
         wanted = [(query.weights.like, image_id) for image_id in query.like]
         wanted += [(-query.weights.not_, image_id) for image_id in query.not_like]
-        keys = [key for _, image_id in wanted for key in possible_keys(image_id)]
+        keys = [key for _, image_id in wanted for key in _possible_ids(image_id)]
         found = self._reader.by_id(keys, with_vector=True) if keys else {}
         used = set()
         for weight, image_id in wanted:
-            key = next((key for key in possible_keys(image_id) if key in found), None)
+            key = next((key for key in _possible_ids(image_id) if key in found), None)
             if key is None:
                 raise UnknownImage(str(image_id), f"no document has the id {str(image_id)!r}")
             parts.add(weight, f"{str(image_id)!r}", *_stored_vector(str(image_id), found[key]))
@@ -129,12 +124,9 @@ class _Parts:
         self.weighted.append((weight, vector))
 
 
-def possible_keys(image_id: ImageId) -> Sequence[BsonId]:
-    """Return the `_id`s that an id may stand for, the preferred one first."""
-    if isinstance(image_id, ObjectIdRef):
-        return [ObjectId(image_id.hex)]
-    is_hex = len(image_id) == _HEX_CHARS and ObjectId.is_valid(image_id)
-    return [ObjectId(image_id), image_id] if is_hex else [image_id]
+def _possible_ids(image_id: ImageId) -> list[BsonId]:
+    """Return the `_id`s that an id may stand for, the preferred one first: a string may be the text of another type."""
+    return possible_ids(image_id) if isinstance(image_id, str) else [bson_id(image_id)]
 
 
 def _stored_vector(image_id: str, document: Document) -> tuple[str, Vector]:

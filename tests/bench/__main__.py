@@ -13,6 +13,7 @@ from tests.bench import (
     against_tutorial,
     cold_start,
     decoding,
+    documents,
     end_to_end,
     enqueueing,
     gpu,
@@ -44,6 +45,7 @@ BENCHMARKS = {
     "memory": memory,
     "search": searching,
     "start": starting,
+    "documents": documents,
     "gpu": gpu,
 }
 

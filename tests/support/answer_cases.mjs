@@ -1,7 +1,7 @@
 // Answers questions of tests/support/contract_cases.py: a list of jobs on each line of the input, a list of answers on
 // each line of the output. It is bundled with the sources of the package, which do not export these functions.
 import { createInterface } from "node:readline";
-import { parseImageId } from "clipqueue-source/contract/job.ts";
+import { parseImageId } from "clipqueue-source/contract/ids.ts";
 import { messageText } from "clipqueue-source/contract/message.ts";
 import { checkUrl, redactText, redactUrl } from "clipqueue-source/contract/urls.ts";
 

@@ -28,6 +28,7 @@ class Completed:
     returncode: int
     stdout: str
     stderr: str
+    output: str = ""  # both, in the order in which a terminal shows them
 
 
 def invoke(*arguments: str, stdin: str = "", **env: str) -> Completed:
@@ -37,7 +38,7 @@ def invoke(*arguments: str, stdin: str = "", **env: str) -> Completed:
     runner = CliRunner(env={**dict.fromkeys(_CONNECTIONS), **model, **env})
     content = stdin.encode("utf-8", "surrogateescape")
     result = runner.invoke(cli, arguments, input=content, prog_name="clipqueue", catch_exceptions=False)
-    return Completed(result.exit_code, result.stdout, result.stderr)
+    return Completed(result.exit_code, result.stdout, result.stderr, result.output)
 
 
 def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

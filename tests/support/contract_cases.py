@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from producer.contract.errors import InvalidJob
-from producer.contract.job import ImageJob, parse_image_id
+from producer.contract.ids import parse_image_id
+from producer.contract.job import ImageJob
 from producer.contract.message import message_bytes
 from producer.contract.urls import redact_text, redact_url
 from tests.support.js_package import bundle_source
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 FILE = json.loads((Path(__file__).parents[1] / "contract" / "cases.json").read_text())
 CASES: list[dict[str, Any]] = FILE["cases"]
+PYTHON_CASES: list[dict[str, Any]] = [*CASES, *FILE["python_cases"]]
 FIXED: dict[str, Any] = FILE["fixed"]
 _ANSWER = Path(__file__).parent / "answer_cases.mjs"
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from producer.cli.doctor import doctor
 from producer.contract.job import now_ms
-from producer.contract.names import HEARTBEAT_TTL_S, WORKER_KEY
+from producer.contract.names import HEARTBEAT_TTL_S, WORKER_KEY, WORKERS
 
 if TYPE_CHECKING:
     import redis
@@ -21,11 +21,12 @@ SETTINGS = ("REDIS_URL", "MONGODB_URI", "MONGO_URL", "CLIPQUEUE_COLLECTION")
 
 
 class Findings:
-    """What `clipqueue doctor --json` printed, by subject: whether it is ok, and its lines as one text."""
+    """What `clipqueue doctor --json` printed, by subject: the outcome, whether it is ok, and its lines as one text."""
 
     def __init__(self, exit_code: int, findings: list[dict[str, Any]]) -> None:
         self.exit_code = exit_code
-        self.is_ok: dict[str, bool] = {finding["subject"]: finding["well"] for finding in findings}
+        self.outcome: dict[str, str] = {finding["subject"]: finding["outcome"] for finding in findings}
+        self.is_ok: dict[str, bool] = {subject: outcome == "ok" for subject, outcome in self.outcome.items()}
         self.text: dict[str, str] = {finding["subject"]: "\n".join(finding["lines"]) for finding in findings}
 
     def __getitem__(self, subject: str) -> tuple[bool, str]:
@@ -39,8 +40,8 @@ def run_doctor(stack: Stack, **env: str | None) -> Findings:
     return Findings(result.exit_code, json.loads(result.stdout))
 
 
-def write_heartbeat(broker: redis.Redis, name: str, ttl_s: int | None = HEARTBEAT_TTL_S, **fields: Any) -> None:
-    """Write the heartbeat of a worker to Redis; `fields` replace the default ones."""
+def write_heartbeat(broker: redis.Redis, name: str, ago_s: float = 0, **fields: Any) -> None:
+    """Write the heartbeat that a worker wrote to Redis `ago_s` seconds ago; `fields` replace the default ones."""
     heartbeat: WorkerHeartbeat = {
         "node": name,
         "version": "0.1.0",
@@ -56,4 +57,11 @@ def write_heartbeat(broker: redis.Redis, name: str, ttl_s: int | None = HEARTBEA
         "at": now_ms(),
         "store_away": False,
     }
-    broker.set(WORKER_KEY + name, json.dumps({**heartbeat, **fields}), ex=ttl_s)
+    write_worker(broker, name, json.dumps({**heartbeat, **fields}), ago_s)
+
+
+def write_worker(broker: redis.Redis, name: str, content: str | bytes, ago_s: float = 0) -> None:
+    """Write a worker's key, and note its name among the workers."""
+    seconds, micros = broker.time()
+    broker.set(WORKER_KEY + name, content, ex=HEARTBEAT_TTL_S)
+    broker.zadd(WORKERS, {WORKER_KEY + name: seconds + micros / 1e6 - ago_s})

@@ -1,4 +1,4 @@
-"""A stand-in for MongoDB Atlas: speaks MongoDB's wire, and passes everything but vector search to the embedded MongoDB.
+"""A stand-in for MongoDB Atlas: speaks MongoDB's wire, and passes all but indexes and searches to the embedded MongoDB.
 
 It compares all vectors, so it finds exactly the nearest ones. Filters are evaluated by mongomock, which shares no code
 with clipqueue. It refuses what Atlas refuses: fields that the index lacks, and numbers that contradict each other.
@@ -6,38 +6,25 @@ with clipqueue. It refuses what Atlas refuses: fields that the index lacks, and 
 
 from __future__ import annotations
 
-import socket
-import socketserver
-import struct
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import bson
 import numpy as np
 import pymongo
-from bson.codec_options import CodecOptions
 from mongomock.filtering import filter_applies
+
+from tests.support.mongo_proxy import MongoProxy, error_answer
+from tests.support.plain_indexes import PlainIndexes, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Document = dict[str, Any]
 
-_HEADER = struct.Struct("<iiii")
-_OP_MSG = 2013
-_BODY = b"\x00"
-_CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True)
 _MAX_CANDIDATES = 10_000
 _COMMANDS = ("createSearchIndexes", "updateSearchIndex", "dropSearchIndex")
-
-
-class Refused(Exception):
-    """MongoDB's answer to a command that it does not run."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
+_OUT_OF_TIME = 50
 
 
 @dataclass
@@ -73,6 +60,8 @@ class VectorSearchServer:
         build_at_once: Whether a new index is ready immediately.
         refuses: If not None, the code and text of the error for every command of vector search.
         stages: Each `$vectorSearch` stage that was run.
+        plain: The ordinary indexes.
+        slow: The names of commands that do not end within their `maxTimeMS`; without that limit, they do.
     """
 
     upstream: tuple[str, int]
@@ -80,18 +69,17 @@ class VectorSearchServer:
     build_at_once: bool = True
     refuses: tuple[int, str] | None = None
     stages: list[Document] = field(default_factory=list)
+    plain: PlainIndexes = field(default_factory=PlainIndexes)
+    slow: set[str] = field(default_factory=set)
 
     def __enter__(self) -> Self:
-        self._server = _Listener(("127.0.0.1", 0), _connection_class(self))
-        self.port = int(self._server.server_address[1])
-        self.uri = f"mongodb://127.0.0.1:{self.port}/clipqueue"
+        self._proxy = MongoProxy(self.upstream, self.answer)
+        self.port, self.uri = self._proxy.port, self._proxy.uri
         self._mongo = pymongo.MongoClient[Document](*self.upstream, tz_aware=True)
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._proxy.__exit__()
         self._mongo.close()
 
     def finish_building(self) -> None:
@@ -99,14 +87,19 @@ class VectorSearchServer:
             index.status = "READY"
 
     def answer(self, command: Document) -> Document | None:
-        """Return the answer to a command of vector search; None if the embedded MongoDB must answer it."""
+        """Return the answer to a command on indexes or searches; None if the embedded MongoDB must answer it."""
         stage = (command.get("pipeline") or [{}])[0] if "aggregate" in command else {}
-        if not {"$vectorSearch", "$listSearchIndexes"} & set(stage) and not set(_COMMANDS) & set(command):
-            return None
+        is_search = bool({"$vectorSearch", "$listSearchIndexes"} & set(stage) or set(_COMMANDS) & set(command))
         try:
-            return {"ok": 1.0, **self._run(command, stage)}
+            self._check_time(command)
+            found = self._run(command, stage) if is_search else self.plain.answer(command)
         except Refused as exc:
-            return {"ok": 0.0, "code": exc.code, "codeName": f"Error{exc.code}", "errmsg": str(exc)}
+            return error_answer(exc.code, f"Error{exc.code}", str(exc))
+        return None if found is None else {"ok": 1.0, **found}
+
+    def _check_time(self, command: Document) -> None:
+        if next(iter(command)) in self.slow and "maxTimeMS" in command:
+            raise Refused(_OUT_OF_TIME, "operation exceeded time limit")
 
     def _run(self, command: Document, stage: Document) -> Document:
         if self.refuses is not None:
@@ -162,53 +155,6 @@ class VectorSearchServer:
         ]
         found.sort(key=lambda document: -document["$score"])
         yield from found[: stage["limit"]]
-
-
-class _Listener(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-
-
-def _connection_class(server: VectorSearchServer) -> type[socketserver.BaseRequestHandler]:
-    class Connection(socketserver.BaseRequestHandler):
-        """One client, with one connection to the embedded MongoDB."""
-
-        def handle(self) -> None:
-            with socket.create_connection(server.upstream) as upstream:
-                while (message := _receive(self.request)) is not None:
-                    answer = self._answer(message)
-                    if answer is None:
-                        upstream.sendall(message)
-                        answer = _receive(upstream)
-                    if answer is None:
-                        return
-                    self.request.sendall(answer)
-
-        @staticmethod
-        def _answer(message: bytes) -> bytes | None:
-            _, request_id, _, opcode = _HEADER.unpack_from(message)
-            if opcode != _OP_MSG or message[20:21] != _BODY:
-                return None
-            size = struct.unpack_from("<i", message, 21)[0]
-            answer = server.answer(bson.decode(message[21 : 21 + size], _CODEC))
-            if answer is None:
-                return None
-            content = struct.pack("<i", 0) + _BODY + bson.encode(answer)
-            return _HEADER.pack(_HEADER.size + len(content), 0, request_id, _OP_MSG) + content
-
-    return Connection
-
-
-def _receive(connection: socket.socket) -> bytes | None:
-    """Return a whole message; None if the other side has closed the connection."""
-    try:
-        start = connection.recv(_HEADER.size, socket.MSG_WAITALL)
-        if len(start) < _HEADER.size:
-            return None
-        rest = connection.recv(_HEADER.unpack(start)[0] - _HEADER.size, socket.MSG_WAITALL)
-    except OSError:
-        return None
-    return start + rest
 
 
 def _cursor(place: tuple[str, str], found: list[Document]) -> Document:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -14,6 +13,7 @@ import psutil
 from celery import Celery
 
 from producer.client.client import EmbeddingClient
+from producer.client.workers import read_workers
 from tests.support.pictures import small_jpeg
 from tests.support.waiting import wait_for
 
@@ -87,8 +87,8 @@ def frozen_mongodb(folder: Path) -> Iterator[None]:
 
 def heartbeat(broker: redis.Redis) -> Any:
     """Return the heartbeat of the only worker."""
-    (key,) = broker.scan_iter("clipqueue:worker:*")
-    return json.loads(str((broker.get(key) or b"").decode()))  # type: ignore[union-attr]
+    (found,) = read_workers(broker).heartbeats
+    return found
 
 
 def cpu_seconds(pid: int) -> float:

@@ -13,7 +13,7 @@ import pytest
 from celery import Celery
 from ephemeral_port_reserve import reserve
 
-from producer.contract.names import WORKER_KEY
+from producer.client.workers import read_workers
 from tests.support.doctor import run_doctor
 from tests.support.waiting import wait_for
 from tests.support.workers import FAKE_MODEL, worker_command
@@ -36,8 +36,7 @@ def start(stack: Stack, log: str, name: str = "", **env: str) -> subprocess.Pope
 
 def heartbeats(broker: redis.Redis) -> list[str]:
     """Return the node name of each heartbeat on Redis."""
-    found = (broker.get(key) for key in broker.scan_iter(WORKER_KEY + "*"))
-    return sorted(json.loads(raw)["node"] for raw in found if raw)
+    return sorted(heartbeat["node"] for heartbeat in read_workers(broker).heartbeats)
 
 
 def answering(stack: Stack) -> list[str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from producer.contract.job import ObjectIdRef, now_ms
+from producer.contract.ids import wire_id
+from producer.contract.job import now_ms
 from producer.contract.urls import redact_text, redact_url
 
 if TYPE_CHECKING:
     from producer.contract.fields import EndedJob
-    from producer.contract.job import ImageId, ImageJob
+    from producer.contract.ids import ImageId
+    from producer.contract.job import ImageJob
     from worker.store.results import Failure
 
 
@@ -29,8 +31,7 @@ def describe_failed(failure: Failure) -> bytes:
 
 
 def _event(status: str, task_id: str | None, image_id: ImageId, url: str | None) -> EndedJob:
-    shown = {"$oid": image_id.hex} if isinstance(image_id, ObjectIdRef) else image_id
-    event: EndedJob = {"task_id": task_id or "", "image_id": shown, "status": status, "ended_at": now_ms()}
+    event: EndedJob = {"task_id": task_id or "", "image_id": wire_id(image_id), "status": status, "ended_at": now_ms()}
     if url is not None:
         event["url"] = redact_url(url)
     return event

@@ -25,6 +25,7 @@ from producer.contract.names import (
     QUERY_WORKERS,
     UNACKED,
     UNACKED_INDEX,
+    WORKERS,
 )
 
 if TYPE_CHECKING:
@@ -205,15 +206,19 @@ local queue, index = unpack(KEYS)
 redis.call('LPUSH', queue, ARGV[1])
 """
 
-# The second key has the workers that answer queries. Those whose heartbeats have ended are removed.
+# The second key has the names of all workers' keys, the third one the workers that answer queries. Those whose
+# heartbeats have ended are removed.
 _HEARTBEAT = f"""
 {_CLOCK}
+local function note(workers, worker)
+  redis.call('ZADD', workers, now, worker)
+  redis.call('ZREMRANGEBYSCORE', workers, '-inf', now - ARGV[2])
+end
+
 redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-if ARGV[3] ~= '' then
-  redis.call('ZADD', KEYS[2], now, ARGV[3])
-  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - ARGV[2])
-end
+note(KEYS[2], KEYS[1])
+if ARGV[3] ~= '' then note(KEYS[3], ARGV[3]) end
 """
 
 _START_ALONE = """
@@ -318,7 +323,7 @@ def republish(redis: redis.Redis, message: str) -> None:
 
 
 def write_heartbeat(redis: redis.Redis, key: str, heartbeat: str, ttl_s: int, query_worker: str = "") -> None:
-    """Set a key that expires after `ttl_s`.
+    """Set a key that expires after `ttl_s`, and note its name among the workers.
 
     Args:
         redis: The client.
@@ -327,7 +332,15 @@ def write_heartbeat(redis: redis.Redis, key: str, heartbeat: str, ttl_s: int, qu
         ttl_s: Seconds until the worker counts as dead.
         query_worker: Its entry among the workers that answer queries; empty if it answers none.
     """
-    _run(redis, _HEARTBEAT, [key, QUERY_WORKERS], [heartbeat, ttl_s, query_worker])
+    _run(redis, _HEARTBEAT, [key, WORKERS, QUERY_WORKERS], [heartbeat, ttl_s, query_worker])
+
+
+def remove_heartbeat(redis: redis.Redis, key: str) -> None:
+    """Delete a worker's key, and its name among the workers."""
+    pipeline = redis.pipeline()
+    pipeline.delete(key)
+    pipeline.zrem(WORKERS, key)
+    pipeline.execute()
 
 
 def start_alone(redis: redis.Redis, key: str, times_lost: int, keep_s: int) -> int:

@@ -15,7 +15,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from producer.contract.errors import InvalidJob
-from producer.contract.job import JOB_KEYS, parse_image_id
+from producer.contract.ids import parse_image_id, wire_id
+from producer.contract.job import JOB_KEYS
 from producer.contract.message import task_message
 from producer.contract.names import IMAGE_TASK
 from worker.broker.scripts import LOST_HEADER
@@ -100,7 +101,7 @@ def _read_kwargs(payload: dict[str, Any]) -> dict[str, Any]:
         image_id = parse_image_id(parts[1].get("image_id"))
     except InvalidJob as exc:
         raise InvalidMessage(f"without an image id, no document can be found: {exc}") from None
-    return {**kwargs, "image_id": image_id if isinstance(image_id, str) else {"$oid": image_id.hex}}
+    return {**kwargs, "image_id": wire_id(image_id)}
 
 
 def _without_containers(value: Any) -> Any:

@@ -117,7 +117,7 @@ class Heartbeat:
         with self._broker.commands(_NO_ANSWER) as redis:
             self._consumption.deliveries.flush(redis)
             scripts.return_untaken(redis, self._consumption.processing_key)
-            redis.delete(self._key)
+            scripts.remove_heartbeat(redis, self._key)
         self._sign_off_queries()
 
     def _sign_off_queries(self) -> None:

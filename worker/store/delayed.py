@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from worker.errors import StoreRefused
 
 if TYPE_CHECKING:
-    from producer.contract.job import ImageId
+    from producer.contract.ids import ImageId
     from worker.errors import DocumentDelayed
 
 # With the pauses between them, these take about eight minutes: longer than an election or the move of a shard.

@@ -13,7 +13,8 @@ from worker.store.delayed import DelayedDocuments
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from producer.contract.job import ImageId, ImageJob
+    from producer.contract.ids import ImageId
+    from producer.contract.job import ImageJob
     from producer.contract.queries import Save
     from worker.lifecycle.drain import Drain
     from worker.store.mongo import Store

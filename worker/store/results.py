@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from producer.contract.job import ImageId
+    from producer.contract.ids import ImageId
     from worker.errors import JobError
 
 _MAX_MESSAGE_CHARS = 500  # longer messages are truncated

@@ -1,5 +1,6 @@
 """`/v1/images`: enqueue images, upload one, wait for their vectors, and take a vector away."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -14,7 +15,8 @@ from producer.api.images import image_name, image_state, is_finished
 from producer.api.inputs import query_of_bytes
 from producer.api.routes.common import MODEL, Body, Ours
 from producer.contract.errors import InvalidJob
-from producer.contract.job import ImageId, ImageJob, id_of_url, parse_image_id
+from producer.contract.ids import ImageId, parse_image_id
+from producer.contract.job import ImageJob, id_of_url
 from producer.contract.queries import Query as WorkerQuery
 from producer.contract.queries import Save
 from producer.contract.records import bson_id
@@ -139,10 +141,11 @@ async def get_image(
 ) -> JSONResponse:
     """Return the state of an image. With `wait`, the answer comes as soon as its job has ended."""
     key = bson_id(_image_id(image_id, id_type))
-    document = await run_in_threadpool(ours.images.find, key)
+    find = partial(ours.images.find, key, with_vector=vector is not None)
+    document = await run_in_threadpool(find)
     if document is not None and wait and not is_finished(document):
         await ours.waiting.wait(key, wait)
-        document = await run_in_threadpool(ours.images.find, key)
+        document = await run_in_threadpool(find)
     if document is None:
         raise _unknown(image_id)
     headers = {} if is_finished(document) else {"retry-after": _RETRY_S}
@@ -175,7 +178,8 @@ async def put_image(
     model = await ours.vectors.find_model(MODEL)
     query = WorkerQuery.image_bytes(content, model, save=Save.new(parsed))
     [answer] = await ours.vectors.ask_all([("body", query)])
-    document = await run_in_threadpool(ours.images.find, bson_id(parsed))
+    find = partial(ours.images.find, bson_id(parsed), with_vector=vector is not None)
+    document = await run_in_threadpool(find)
     if document is None:
         raise _unknown(image_id)
     return JSONResponse({**image_state(document, vector), "saved": answer.saved})

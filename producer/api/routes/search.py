@@ -15,7 +15,7 @@ from producer.api.inputs import IMAGE, query_of_object, query_of_string
 from producer.api.routes.common import MODEL, Body, Ours, read_json
 from producer.api.services import Services
 from producer.contract.errors import InvalidJob
-from producer.contract.job import ImageId, parse_image_id
+from producer.contract.ids import ImageId, parse_image_id
 from producer.search.query import Duplicates, SearchPage, SearchQuery, Weights
 
 router = APIRouter(prefix="/v1", tags=["Search"])

@@ -31,7 +31,8 @@ export {
   InvalidJob,
   InvalidWebhook,
 } from "./errors.js";
-export type { EnqueueOptions, ImageId, Job } from "./contract/job.js";
+export type { ImageId, WireId } from "./contract/ids.js";
+export type { EnqueueOptions, Job } from "./contract/job.js";
 export { type ClientOptions, EmbeddingClient } from "./queue/client.js";
 export type { RedisClient } from "./queue/clients.js";
 export type { Connection } from "./queue/connection.js";

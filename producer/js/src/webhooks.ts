@@ -1,23 +1,21 @@
 /** Verifies webhooks of clipqueue, by Web Crypto alone: https://www.standardwebhooks.com. */
 
+import type { WireId } from "./contract/ids.js";
 import { ConfigurationError, InvalidWebhook } from "./errors.js";
-
-/** An image's id: a string, or a MongoDB ObjectId. */
-type WebhookImageId = string | { $oid: string };
 
 /** The vector of a job is in its document. */
 export interface ImageDone {
   type: "image.done";
   /** When the job ended, ISO 8601. */
   timestamp: string;
-  data: { id: WebhookImageId; url: string; model: string };
+  data: { id: WireId; url: string; model: string };
 }
 
 /** A job has failed. `url` is missing if the job was not valid. */
 export interface ImageFailed {
   type: "image.failed";
   timestamp: string;
-  data: { id: WebhookImageId; url?: string; error: { code: string; stage: string; message: string } };
+  data: { id: WireId; url?: string; error: { code: string; stage: string; message: string } };
 }
 
 /** What a webhook tells. Its id is the header `webhook-id`: a job that is told twice has the same one. */

@@ -6,22 +6,13 @@ A server that is unavailable is a finding; the other checks still run.
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
 
 from producer.client.broker import Broker
 from producer.client.environment import collection_name, mongodb_uri, redis_url_from_env
-from producer.client.workers import read_workers
 from producer.contract.errors import ClipqueueError
-from producer.operations.doctor.clocks import Clock, clock_finding, read_clock
+from producer.operations.doctor.clocks import Clock, clock_finding
 from producer.operations.doctor.findings import Finding
-from producer.operations.doctor.parked import parked_findings
-from producer.operations.doctor.queue import queue_findings, read_queue
-from producer.operations.doctor.redis import server_findings
-from producer.operations.doctor.webhooks import webhook_findings
-from producer.operations.doctor.workers import worker_findings
-
-if TYPE_CHECKING:
-    from redis import Redis
+from producer.operations.doctor.on_redis import check_on_redis
 
 Namespace = tuple[str, str]  # database and collection
 
@@ -29,34 +20,19 @@ Namespace = tuple[str, str]  # database and collection
 def run_checks() -> list[Finding]:
     """Check Redis, MongoDB, the workers and the queue. Reads `REDIS_URL`, `MONGODB_URI` and `CLIPQUEUE_COLLECTION`."""
     mongodb_findings, mongodb_clocks, namespace = _check_mongodb()
-    redis_findings, redis_clocks = _check_redis(namespace)
-    return [*redis_findings, *mongodb_findings, clock_finding([*redis_clocks, *mongodb_clocks])]
+    redis_findings, redis_clocks, unread = _check_redis(namespace)
+    return [*redis_findings, *mongodb_findings, clock_finding([*redis_clocks, *mongodb_clocks], unread)]
 
 
-def _check_redis(namespace: Namespace | None) -> tuple[list[Finding], list[Clock]]:
+def _check_redis(namespace: Namespace | None) -> tuple[list[Finding], list[Clock], list[str]]:
     try:
         with closing(Broker(redis_url_from_env())) as broker:
             broker.refuse_cluster()
             with broker.commands("did not answer") as redis:
-                return _check_on_redis(redis, broker.host, namespace)
+                return check_on_redis(redis, broker.host, namespace)
     except ClipqueueError as exc:
         consequence = "Until it answers, the queue and the workers cannot be checked."
-        return [Finding.problem("redis", str(exc), consequence)], []
-
-
-def _check_on_redis(redis: Redis, host: str, namespace: Namespace | None) -> tuple[list[Finding], list[Clock]]:
-    server: Any = redis.info()
-
-    def now() -> float:
-        seconds, micros = redis.time()
-        return seconds + micros / 1e6
-
-    clock = read_clock("Redis", now)
-    live = read_workers(redis)
-    clocks = [clock, *(Clock(one.heartbeat["node"], clock.ahead_s + one.ahead_s) for one in live.workers)]
-    queue = queue_findings(read_queue(redis), live.consumers)
-    stored = [*parked_findings(redis), *webhook_findings(redis)]
-    return [*server_findings(server, host), *worker_findings(live, namespace), *queue, *stored], clocks
+        return [Finding.problem("redis", str(exc), consequence)], [], []
 
 
 def _check_mongodb() -> tuple[list[Finding], list[Clock], Namespace | None]:

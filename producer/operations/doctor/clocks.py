@@ -36,17 +36,22 @@ def read_clock(name: str, read: Callable[[], float]) -> Clock:
     return Clock(name, theirs - (before + time.time()) / 2)
 
 
-def clock_finding(clocks: Sequence[Clock]) -> Finding:
-    """Check whether all clocks, including this machine's, are within 5 seconds of each other."""
+def clock_finding(clocks: Sequence[Clock], unread: Sequence[str] = ()) -> Finding:
+    """Check whether all clocks, including this machine's, are within 5 seconds of each other.
+
+    Args:
+        clocks: The clocks that could be read.
+        unread: For each of the others, a sentence that says why it was not read.
+    """
     if not clocks:
-        return Finding.ok("clocks", "no clock other than this machine's could be read")
+        return Finding.unknown("clocks", *unread, "no clock other than this machine's could be read")
     largest = sorted(clocks, key=lambda clock: -abs(clock.ahead_s))[:_MAX_SHOWN]
     shown = "relative to this machine: " + ", ".join(
         f"{printable(clock.name)} {_signed(clock.ahead_s)} s" for clock in largest
     )
     ahead = [0.0, *(clock.ahead_s for clock in clocks)]
     if max(ahead) - min(ahead) <= _MAX_SKEW_S:
-        return Finding.ok("clocks", shown)
+        return Finding.unknown("clocks", shown, *unread) if unread else Finding.ok("clocks", shown)
     return Finding.problem(
         "clocks",
         shown,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
     Documents = Collection[dict[str, Any]]
 
 
+_MONGOS = "isdbgrid"  # what a sharded cluster's router says in `msg`
+
+
 def check_mongodb(uri: str, collection: str) -> tuple[list[Finding], list[Clock], tuple[str, str]]:
     """Return the findings, MongoDB's clock if it answers, and the names of the database and the collection.
 
@@ -33,21 +35,36 @@ def check_mongodb(uri: str, collection: str) -> tuple[list[Finding], list[Clock]
     with open_collection(uri, collection) as documents:
         namespace = documents.database.name, documents.name
         try:
-            server, clock = _check_server(documents)
+            server, clock, is_standalone = _check_server(documents)
         except PyMongoError as exc:
             return [_unavailable(exc)], [], namespace
-        return [server, _check_write_concern(documents), *document_findings(documents)], [clock], namespace
+        write_concern = _check_write_concern(documents, is_standalone=is_standalone)
+        return [server, write_concern, *document_findings(documents)], [clock], namespace
 
 
-def write_concern_finding(requested: Mapping[str, Any], default: Mapping[str, Any]) -> Finding:
+def write_concern_finding(
+    requested: Mapping[str, Any], default: Mapping[str, Any] | None, *, is_standalone: bool = False
+) -> Finding:
     """Check whether writes wait for a majority.
 
     Args:
         requested: The write concern in the URI.
-        default: The server's default write concern; empty if it is unknown.
+        default: The server's default write concern, empty if nobody has set one; None if it is unknown.
+        is_standalone: The server has no replicas, so there is no failover.
     """
+    if "w" not in requested and is_standalone:
+        return Finding.ok(
+            "write concern", "the server's default; a standalone server has no failover that undoes writes"
+        )
+    if "w" not in requested and default is None:
+        return Finding.unknown(
+            "write concern",
+            "the server's default, which this user may not ask for: majority since MongoDB 5.0, unless somebody has "
+            "changed it",
+            "To be independent of it, put w=majority in MONGODB_URI.",
+        )
     source, effective = ("MONGODB_URI sets", requested) if "w" in requested else ("the server's default is", default)
-    if "w" not in effective:
+    if not effective or "w" not in effective:
         return Finding.ok("write concern", "the server's default, which is majority since MongoDB 5.0")
     shown = f"{source} w={printable(str(effective['w']))}"
     if effective["w"] not in (0, 1):
@@ -63,12 +80,13 @@ def deployment_of(hello: Mapping[str, Any]) -> str:
     """Return the kind of deployment that gave this answer to `hello`."""
     if "setName" in hello:
         return f"replica set {printable(str(hello['setName']))}"
-    if hello.get("msg") == "isdbgrid":  # sent by mongos
+    if hello.get("msg") == _MONGOS:
         return "sharded cluster"
     return "standalone, so there is no second copy of the data"
 
 
-def _check_server(documents: Documents) -> tuple[Finding, Clock]:
+def _check_server(documents: Documents) -> tuple[Finding, Clock, bool]:
+    """Return the finding on the server, its clock, and whether it is a standalone one."""
     admin = documents.database.client.admin
     answer: dict[str, Any] = {}
 
@@ -78,7 +96,8 @@ def _check_server(documents: Documents) -> tuple[Finding, Clock]:
 
     admin.command("ping")  # opens the connection, so that the clock is read without that delay
     clock = read_clock("MongoDB", hello)
-    return _describe_server(documents, answer), clock
+    is_standalone = "setName" not in answer and answer.get("msg") != _MONGOS
+    return _describe_server(documents, answer), clock, is_standalone
 
 
 def _unavailable(exc: PyMongoError) -> Finding:
@@ -96,11 +115,13 @@ def _describe_server(documents: Documents, hello: Mapping[str, Any]) -> Finding:
     return Finding.ok("mongodb", f"MongoDB{version} answers at {hosts}, {deployment_of(hello)}")
 
 
-def _check_write_concern(documents: Documents) -> Finding:
-    default: Any = {}
-    with suppress(PyMongoError):  # a standalone server refuses the command, and users need a permission for it
-        default = documents.database.client.admin.command("getDefaultRWConcern").get("defaultWriteConcern", {})
-    return write_concern_finding(documents.write_concern.document, default)
+def _check_write_concern(documents: Documents, *, is_standalone: bool) -> Finding:
+    try:
+        found = documents.database.client.admin.command("getDefaultRWConcern")
+        default: Any = found.get("defaultWriteConcern", {})
+    except PyMongoError:  # a standalone server refuses the command, and users need a permission for it
+        default = None
+    return write_concern_finding(documents.write_concern.document, default, is_standalone=is_standalone)
 
 
 def _to_seconds(date: Any) -> float:

@@ -15,16 +15,12 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
-def parked_findings(redis: Redis) -> list[Finding]:
-    """Return the parked messages, which are not valid jobs, and the space for them. Raises what redis-py raises."""
-    size = count_bytes(redis)
-    return [_check_messages(redis, size), _check_space(size, count_dropped(redis))]
-
-
-def _check_messages(redis: Redis, size: int) -> Finding:
+def messages_finding(redis: Redis) -> Finding:
+    """Check whether messages are parked, which are not valid jobs. Raises what redis-py raises."""
     count = count_parked(redis)
     if not count:
         return Finding.ok("parked", "no message was parked")
+    size = count_bytes(redis)
     were = "was" if count == 1 else "were"
     counted = f" ({size_of(size)})" if size else ""  # nothing is counted if only earlier versions have parked messages
     return Finding.problem(
@@ -37,7 +33,9 @@ def _check_messages(redis: Redis, size: int) -> Finding:
     )
 
 
-def _check_space(size: int, dropped: int) -> Finding:
+def space_finding(redis: Redis) -> Finding:
+    """Check whether there is space for more parked messages, and none was lost. Raises what redis-py raises."""
+    size, dropped = count_bytes(redis), count_dropped(redis)
     used = f"{size_of(size)} of {size_of(PARKED_MAX_BYTES)} used"
     if dropped:
         return Finding.problem(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from producer.contract.job import MAX_TIME_MS
@@ -24,75 +23,60 @@ _MAX_WAIT_S = 600
 _RESTORE_GRACE_S = 30
 
 
-@dataclass(frozen=True)
-class Queue:
-    """The queue at one moment, by the clock of Redis.
+def waiting_finding(redis: Redis, consumers: Sequence[WorkerHeartbeat] | None, now_s: float) -> Finding:
+    """Check whether the workers consume the queue. Raises what redis-py raises.
 
-    Attributes:
-        waiting: Number of messages that no worker has taken.
-        in_flight: Number of messages that were taken and not acked.
-        oldest_s: Seconds since the oldest waiting job was enqueued; None if no waiting job has a time.
-        longest_in_flight_s: Seconds since a worker took or last renewed a message in flight, for the one where this is
-            longest; None if no message is in flight.
+    Args:
+        redis: The client.
+        consumers: The live workers that consume the queue; None if they are unknown.
+        now_s: Seconds since the epoch, by the clock of Redis.
     """
-
-    waiting: int
-    in_flight: int
-    oldest_s: float | None
-    longest_in_flight_s: float | None
-
-
-def read_queue(redis: Redis) -> Queue:
-    """Read the state of the queue. Raises what redis-py raises."""
     pipeline: Any = redis.pipeline()
-    pipeline.time().llen(IMAGE_QUEUE).hlen(UNACKED)
     # Workers pop from the right. Retries are pushed on the left, so the oldest job may be at either end.
-    pipeline.lindex(IMAGE_QUEUE, -1).lindex(IMAGE_QUEUE, 0).zrange(UNACKED_INDEX, 0, 0, withscores=True)
-    (seconds, _), waiting, in_flight, last, first, taken = pipeline.execute()
-    ages = [seconds - at / 1e3 for at in map(_enqueued_at_ms, (last, first)) if at is not None]
-    return Queue(waiting, in_flight, max(ages, default=None), seconds - taken[0][1] if taken else None)
-
-
-def queue_findings(queue: Queue, heartbeats: Sequence[WorkerHeartbeat]) -> list[Finding]:
-    """Check whether the workers consume the queue and finish their jobs."""
-    return [_check_waiting(queue, len(heartbeats)), _check_in_flight(queue, heartbeats)]
-
-
-def _check_waiting(queue: Queue, workers: int) -> Finding:
-    shown = f"{count_of(queue.waiting, 'message')} {'waits' if queue.waiting == 1 else 'wait'} on {IMAGE_QUEUE!r}"
-    if queue.oldest_s is None:
+    pipeline.llen(IMAGE_QUEUE).hlen(UNACKED).lindex(IMAGE_QUEUE, -1).lindex(IMAGE_QUEUE, 0)
+    waiting, in_flight, last, first = pipeline.execute()
+    shown = f"{count_of(waiting, 'message')} {'waits' if waiting == 1 else 'wait'} on {IMAGE_QUEUE!r}"
+    ages_s = [now_s - at / 1e3 for at in map(_enqueued_at_ms, (last, first)) if at is not None]
+    if not ages_s:
         return Finding.ok("queue", shown)
-    shown += f"; the oldest job is {duration(queue.oldest_s)} old"
-    if queue.oldest_s <= _MAX_WAIT_S:
+    shown += f"; the oldest job is {duration(max(ages_s))} old"
+    if max(ages_s) <= _MAX_WAIT_S:
         return Finding.ok("queue", shown)
-    return Finding.problem("queue", shown, _advice(queue, workers))
+    return Finding.problem("queue", shown, _advice(in_flight, consumers))
 
 
-def _advice(queue: Queue, workers: int) -> str:
-    if not workers:
-        return "No worker is alive: see the finding on workers."
-    if not queue.in_flight:
-        return "The workers do not consume them: check their logs, and restart those that log nothing."
-    return "Jobs are enqueued faster than the workers finish them: start more workers, or wait if this is a backfill."
-
-
-def _check_in_flight(queue: Queue, heartbeats: Sequence[WorkerHeartbeat]) -> Finding:
-    shown = f"{count_of(queue.in_flight, 'message')} taken and not yet acked"
-    if queue.longest_in_flight_s is None:
+def in_flight_finding(redis: Redis, consumers: Sequence[WorkerHeartbeat] | None, now_s: float) -> Finding:
+    """Check whether the workers finish their jobs. The arguments are those of `waiting_finding`."""
+    pipeline: Any = redis.pipeline()
+    pipeline.hlen(UNACKED).zrange(UNACKED_INDEX, 0, 0, withscores=True)
+    count, taken = pipeline.execute()
+    shown = f"{count_of(count, 'message')} taken and not yet acked"
+    if not taken:
         return Finding.ok("in flight", shown)
-    shown += f"; the longest-running one was last renewed {duration(queue.longest_in_flight_s)} ago"
-    if not heartbeats:
+    longest_s = now_s - taken[0][1]  # since a worker took it or last renewed it
+    shown += f"; the longest-running one was last renewed {duration(longest_s)} ago"
+    if consumers is None:
+        return Finding.unknown("in flight", shown, "Whether that is too long, only the workers' heartbeats tell.")
+    if not consumers:
         return Finding.ok(
             "in flight", f"{shown}; the next worker that starts redelivers them after the visibility timeout"
         )
-    timeout_s = min(heartbeat["visibility_timeout_s"] for heartbeat in heartbeats)
-    if queue.longest_in_flight_s <= timeout_s + _RESTORE_GRACE_S:
+    timeout_s = min(heartbeat["visibility_timeout_s"] for heartbeat in consumers)
+    if longest_s <= timeout_s + _RESTORE_GRACE_S:
         return Finding.ok("in flight", shown)
     return Finding.problem(
         "in flight",
         f"{shown}, but the workers should have redelivered it after {timeout_s} s",
         "Check their logs, and restart those that log nothing.",
     )
+
+
+def _advice(in_flight: int, consumers: Sequence[WorkerHeartbeat] | None) -> str:
+    if consumers is not None and not consumers:
+        return "No worker is alive: see the finding on workers."
+    if not in_flight:
+        return "The workers do not consume them: check their logs, and restart those that log nothing."
+    return "Jobs are enqueued faster than the workers finish them: start more workers, or wait if this is a backfill."
 
 
 def _enqueued_at_ms(content: bytes | None) -> float | None:

@@ -1,6 +1,7 @@
 """Checks the Redis server: its version, eviction, persistence and memory.
 
-All checks use INFO, because hosted Redis servers often refuse CONFIG.
+All checks use INFO, because hosted Redis servers often refuse CONFIG. They may also leave fields out of INFO, or refuse
+it; then the finding is unknown.
 """
 
 from __future__ import annotations
@@ -9,27 +10,85 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import ResponseError
+
+from producer.contract.redis_reasons import reason_of
 from producer.contract.text import printable
 from producer.operations.doctor.findings import Finding
+from producer.operations.doctor.refusals import refused
 from producer.operations.text import count_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from redis import Redis
 
 _MIN_VERSION = (6, 2)
 _MAX_USED_PERCENT = 70
 _MIB = 1 << 20
+_NEEDED_VERSION = "Workers need Redis 6.2 or newer, or Valkey: see your provider's pages."
+_ASK_FOR_EVICTION = "See your provider's settings: with noeviction, a full Redis refuses jobs and deletes nothing."
+_ASK_FOR_PERSISTENCE = (
+    "See your provider's settings: without appendonly or copies elsewhere, a crash of Redis loses the queue. "
+    "clipqueue sweep enqueues recorded jobs again."
+)
+_ASK_FOR_MEMORY = "See your provider's settings: a full Redis refuses new jobs."
 
 
-def server_findings(info: Mapping[str, Any], host: str) -> list[Finding]:
-    """Return the findings from Redis' answer to INFO."""
-    return [_check_version(info, host), _check_eviction(info), _check_persistence(info), _check_memory(info)]
+def server_findings(redis: Redis, host: str) -> list[Finding]:
+    """Ask Redis about itself. Raises what redis-py raises if it does not answer."""
+
+    def may_configure() -> bool:
+        try:
+            return bool(redis.config_get("appendonly"))
+        except ResponseError:
+            return False
+
+    try:
+        info: Any = redis.info()
+    except ResponseError as exc:
+        return [
+            _check_answer(redis, host, exc),
+            refused("eviction", exc, _ASK_FOR_EVICTION),
+            refused("persistence", exc, _ASK_FOR_PERSISTENCE),
+            refused("memory", exc, _ASK_FOR_MEMORY),
+        ]
+    return findings_of(info, host, may_configure)
+
+
+def findings_of(info: Mapping[str, Any], host: str, may_configure: Callable[[], bool]) -> list[Finding]:
+    """Return the findings from Redis' answer to INFO.
+
+    Args:
+        info: The answer.
+        host: What messages call the server.
+        may_configure: Asks whether this user may read the configuration, which a hosted Redis often refuses.
+    """
+    return [
+        _check_version(info, host),
+        _check_eviction(info),
+        _check_persistence(info, may_configure),
+        _check_memory(info),
+    ]
+
+
+def _check_answer(redis: Redis, host: str, exc: ResponseError) -> Finding:
+    """Check that Redis does anything at all for this user, who may not ask for INFO."""
+    try:
+        redis.ping()
+    except ResponseError as other:
+        todo = "Check the user in REDIS_URL; docs/deployment.md lists the commands that it needs."
+        return Finding.problem("redis", f"Redis at {host} refuses INFO and PING: {reason_of(other)}", todo)
+    refusal = refused("redis", exc, _NEEDED_VERSION)
+    return Finding(refusal.subject, refusal.outcome, (f"Redis answers at {host}", *refusal.lines))
 
 
 def _check_version(info: Mapping[str, Any], host: str) -> Finding:
     if "valkey_version" in info:  # every Valkey is new enough
         return Finding.ok("redis", f"Valkey {printable(str(info['valkey_version']))} answers at {host}")
-    version = str(info.get("redis_version", "of an unknown version"))
+    if "redis_version" not in info:
+        return Finding.unknown("redis", f"Redis answers at {host}, but does not report its version", _NEEDED_VERSION)
+    version = str(info["redis_version"])
     shown = f"Redis {printable(version)} answers at {host}"
     if (numbers := _parse_version(version)) and numbers < _MIN_VERSION:
         return Finding.problem(
@@ -49,16 +108,18 @@ def _check_eviction(info: Mapping[str, Any]) -> Finding:
     policy = info.get("maxmemory_policy")
     if policy == "noeviction":
         return Finding.ok("eviction", "maxmemory-policy is noeviction")
+    if not policy:
+        return Finding.unknown("eviction", "this Redis does not report its maxmemory-policy", _ASK_FOR_EVICTION)
+    lost = "heartbeats and queries" if str(policy).startswith("volatile-") else "messages"
     return Finding.problem(
         "eviction",
-        f"maxmemory-policy is {printable(str(policy))}: Redis deletes messages when its memory is full"
-        if policy
-        else "this Redis does not report its maxmemory-policy",
-        "Set it on the server and in its configuration file: CONFIG SET maxmemory-policy noeviction",
+        f"maxmemory-policy is {printable(str(policy))}: Redis deletes {lost} when its memory is full",
+        "Set it on the server and in its configuration file: CONFIG SET maxmemory-policy noeviction. A hosted Redis "
+        "has it in the provider's settings.",
     )
 
 
-def _check_persistence(info: Mapping[str, Any]) -> Finding:
+def _check_persistence(info: Mapping[str, Any], may_configure: Callable[[], bool]) -> Finding:
     failures = [
         f"the last {what} failed"
         for key, what in (
@@ -76,15 +137,22 @@ def _check_persistence(info: Mapping[str, Any]) -> Finding:
         )
     if info.get("aof_enabled") == 1:
         return Finding.ok("persistence", "appendonly is on, and the last write succeeded")
-    return _snapshots_only(info)
+    if "aof_enabled" not in info:
+        return Finding.unknown("persistence", "this Redis does not report how it saves its data", _ASK_FOR_PERSISTENCE)
+    return _snapshots_only(info, may_configure)
 
 
-def _snapshots_only(info: Mapping[str, Any]) -> Finding:
+def _snapshots_only(info: Mapping[str, Any], may_configure: Callable[[], bool]) -> Finding:
     changes, saved = info.get("rdb_changes_since_last_save"), info.get("rdb_last_save_time")
     lost = "all changes since its last snapshot"
     if isinstance(changes, int) and isinstance(saved, int) and 0 < saved < 1 << 40:
         since = datetime.fromtimestamp(saved, UTC)
         lost = f"{count_of(changes, 'change')} made since {since:%Y-%m-%d %H:%M:%S} UTC"
+    if not may_configure():  # hosted: its copies of the data are not in INFO
+        shown = (
+            f"appendonly is off, and this Redis does not tell what replaces it; without copies, a crash loses {lost}"
+        )
+        return Finding.unknown("persistence", shown, _ASK_FOR_PERSISTENCE)
     return Finding.problem(
         "persistence",
         f"appendonly is off: if Redis crashed now, it would lose {lost}, including messages in flight",
@@ -93,10 +161,11 @@ def _snapshots_only(info: Mapping[str, Any]) -> Finding:
 
 
 def _check_memory(info: Mapping[str, Any]) -> Finding:
-    used, maxmemory, machine = (int(info.get(key) or 0) for key in ("used_memory", "maxmemory", "total_system_memory"))
+    used, maxmemory, machine = (_number(info.get(key)) for key in ("used_memory", "maxmemory", "total_system_memory"))
     limit = maxmemory or machine
-    if not limit:
-        return Finding.ok("memory", f"{used / _MIB:,.1f} MiB used; this Redis does not report its limit")
+    if not used or not limit:
+        known = f"{used / _MIB:,.1f} MiB used; this Redis does not report its limit" if used else "not reported"
+        return Finding.unknown("memory", known, _ASK_FOR_MEMORY)
     percent = 100 * used / limit
     of_what = "of maxmemory" if maxmemory else "of the machine's memory (maxmemory is not set)"
     shown = f"{used / _MIB:,.1f} MiB used, {percent:.0f} % {of_what}"
@@ -107,3 +176,7 @@ def _check_memory(info: Mapping[str, Any]) -> Finding:
         f"{shown}: a full Redis refuses new jobs",
         "Start more workers so that the queue shrinks, enqueue more slowly, or give Redis more memory.",
     )
+
+
+def _number(found: Any) -> float:
+    return found if isinstance(found, int | float) else 0

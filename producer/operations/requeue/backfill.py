@@ -1,4 +1,4 @@
-"""Reads the documents of a collection and enqueues the jobs of those that are selected, in batches.
+"""Reads the parts of a collection and enqueues the jobs of the selected documents, in batches.
 
 Each batch and the progress after it are stored in one transaction.
 """
@@ -8,20 +8,21 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from producer.contract.errors import InvalidJob
 from producer.contract.job import now_ms
 from producer.operations.requeue.due import printable_id
+from producer.operations.requeue.parts import parts_of, projection
 from producer.operations.requeue.progress import Batch, WatchedJob
-from producer.operations.requeue.selection import projection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from producer.contract.records import Document
     from producer.documents.documents import ImageDocuments
     from producer.operations.requeue.checkpoint import Checkpoint
+    from producer.operations.requeue.parts import Part
     from producer.operations.requeue.progress import Progress
     from producer.operations.requeue.selection import Selection
     from producer.operations.requeue.throttle import Throttle
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 WITHOUT_URL, UNUSABLE = "without a URL", "unusable"
 _MAX_PROBLEMS = 5
 _POLL_S = 0.1
+# With an index it takes milliseconds. Without one, MongoDB reads all documents for it.
+_FIND_MODELS_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,6 @@ class BackfillOptions:
     limit: int | None
     watch: bool
 
-    @property
-    def full_query(self) -> Document:
-        """The query for the documents to read."""
-        return {"$and": [self.query, self.selection.query()]}
-
 
 class Backfill:
     """One pass over the documents.
@@ -62,18 +60,21 @@ class Backfill:
         throttle: Limits the enqueued jobs.
         options: What to enqueue.
         report_full: Called once each time the pass has to wait because the queue is full.
+        check_workers: Called again and again while the queue is full.
 
     Attributes:
         problems: The first few problems of unusable documents.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (the parts that it connects)
         self,
         documents: ImageDocuments,
         checkpoint: Checkpoint,
         throttle: Throttle,
         options: BackfillOptions,
         report_full: Callable[[], object],
+        *,
+        check_workers: Callable[[], object] = lambda: None,
     ) -> None:
         self.problems: list[str] = []
         self._documents = documents
@@ -81,6 +82,7 @@ class Backfill:
         self._throttle = throttle
         self._options = options
         self._report_full = report_full
+        self._check_workers = check_workers
         self._remaining = options.limit
         self._read_ms = 0
 
@@ -96,22 +98,30 @@ class Backfill:
             BrokerUnavailable: Redis could not be reached.
             StoreUnavailable: MongoDB could not be reached.
         """
-        options = self._options
         progress = replace(progress, is_at_limit=False)
-        fields = projection(options.selection.url_field)
         self._read_ms = now_ms()
-        for page in self._documents.pages(options.full_query, fields, progress.after):
-            documents = deque(page)
-            while documents:
-                if self._remaining == 0:
-                    report(self._save_end(replace(progress, is_at_limit=True)))
-                    return
-                progress = self._enqueue_batch(documents, progress)
-                report(progress)
-            # Set before the next page is read: its jobs may wait for capacity, and a job that a backend enqueues
-            # meanwhile must win.
-            self._read_ms = now_ms()
+        for part in parts_of(self._options.selection, self._find_models):
+            if part.name < progress.part:
+                continue
+            for page in self._pages(part, progress):
+                documents = deque(page)
+                while documents:
+                    if self._remaining == 0:
+                        report(self._save_end(replace(progress, is_at_limit=True)))
+                        return
+                    progress = self._enqueue_batch(documents, replace(progress, part=part.name))
+                    report(progress)
+                # Set before the next page is read: its jobs may wait for capacity, and a job that a backend enqueues
+                # meanwhile must win.
+                self._read_ms = now_ms()
         report(self._save_end(replace(progress, is_complete=True)))
+
+    def _pages(self, part: Part, progress: Progress) -> Iterator[list[Document]]:
+        after = progress.after if part.name == progress.part else None
+        return self._documents.pages(part.matching(self._options.query), part.fields, after)
+
+    def _find_models(self) -> list[Any] | None:
+        return self._documents.models(_FIND_MODELS_S)
 
     def _enqueue_batch(self, documents: deque[Document], progress: Progress) -> Progress:
         size = self._wait_for_capacity()
@@ -129,9 +139,11 @@ class Backfill:
         is_reported = False
         while not (available := self._throttle.available()):
             self._checkpoint.check_owner()
-            if self._throttle.is_queue_full and not is_reported:
-                self._report_full()
-                is_reported = True
+            if self._throttle.is_queue_full:
+                self._check_workers()
+                if not is_reported:
+                    self._report_full()
+                    is_reported = True
             time.sleep(_POLL_S)
         return available if self._remaining is None else min(available, self._remaining)
 

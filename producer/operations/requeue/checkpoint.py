@@ -1,7 +1,8 @@
 """Stores the progress of a backfill on Redis, in the same transaction that enqueues the jobs.
 
 So Ctrl-C, SIGKILL or a lost connection neither enqueues a job twice nor skips one. A second run with the same options
-claims the checkpoint and resumes; the first run fails at its next transaction and stops.
+claims the checkpoint and resumes; the first run fails at its next transaction and stops. A purge of the queue deletes
+all checkpoints.
 """
 
 from __future__ import annotations
@@ -9,14 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import WatchError
 
 from producer.client.queue import push
 from producer.contract.errors import ClipqueueError
+from producer.contract.names import BACKFILLS, PURGED, WATCHED_SUFFIX
 from producer.operations.requeue.progress import Progress, WatchedJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from redis.client import Pipeline
 
     from producer.client.broker import Broker
     from producer.operations.requeue.progress import Batch
@@ -27,7 +34,20 @@ _PAGE = 1000
 
 
 class CheckpointLost(ClipqueueError):
-    """Another run with the same options has claimed the checkpoint, or Redis has lost it."""
+    """Another run with the same options has claimed the checkpoint, or it is gone: purged, or lost by Redis."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What an earlier run has stored.
+
+    Attributes:
+        progress: Its progress.
+        model: The model that it compares vectors with; None if it compares only URLs.
+    """
+
+    progress: Progress
+    model: str | None
 
 
 class Checkpoint:
@@ -43,39 +63,62 @@ class Checkpoint:
     def __init__(self, broker: Broker, options: Sequence[str | None]) -> None:
         self._broker = broker
         self._key = _KEY + hashlib.sha256(json.dumps(options).encode()).hexdigest()[:32]
-        self._jobs_key = f"{self._key}:jobs"
+        self._jobs_key = self._key + WATCHED_SUFFIX
         self._owner = uuid.uuid4().hex
 
-    def claim(self, *, restart: bool) -> Progress:
-        """Become the owner of the checkpoint and return its progress; `restart` deletes it first."""
+    def read(self) -> Stored | None:
+        """Return what an earlier run has stored; None if there is nothing to continue."""
+        with self._broker.commands("did not return the backfill's checkpoint") as redis, redis.pipeline() as pipe:
+            pipe.sismember(BACKFILLS, self._key)
+            pipe.hmget(self._key, "progress", "model")
+            is_known, (progress, model) = pipe.execute()
+        if not is_known or progress is None:
+            return None
+        return Stored(Progress.from_json(progress), model.decode() if model else None)
+
+    def claim(self, *, restart: bool, model: str | None = None) -> Progress:
+        """Become the owner of the checkpoint, store the model, and return the progress.
+
+        Args:
+            restart: Delete an earlier run's progress first. A checkpoint that is not among BACKFILLS is deleted too: a
+                purge would not have found it.
+            model: The model that the backfill compares vectors with.
+        """
+
+        def start(pipe: Pipeline) -> None:
+            is_known = pipe.sismember(BACKFILLS, self._key)
+            pipe.multi()
+            if restart or not is_known:
+                pipe.delete(self._key, self._jobs_key)
+            pipe.hset(self._key, mapping={"owner": self._owner, "model": model or ""})
+            self._keep(pipe)
+            pipe.hget(self._key, "progress")
+
         with self._broker.commands("did not return the backfill's checkpoint") as redis:
-            if restart:
-                redis.delete(self._key, self._jobs_key)
-            with redis.pipeline() as pipe:
-                pipe.hset(self._key, "owner", self._owner)
-                pipe.expire(self._key, _TTL_S)
-                pipe.hget(self._key, "progress")
-                return Progress.from_json(pipe.execute()[-1])
+            return Progress.from_json(redis.transaction(start, BACKFILLS)[-1])
 
     def save(self, progress: Progress, batch: Batch) -> None:
         """Enqueue the batch and store the progress, in one transaction.
 
         Raises:
-            CheckpointLost: Another run owns the checkpoint, or Redis has lost it. Nothing was enqueued.
+            CheckpointLost: Another run owns the checkpoint, or it is gone. Nothing was enqueued.
         """
         with self._broker.commands("did not accept the jobs") as redis, redis.pipeline() as pipe:
             # After WATCH redis-py does not send the transaction again when the connection is lost.
             pipe.watch(self._key)  # type: ignore[no-untyped-call]
-            self._check_owner(pipe.hget(self._key, "owner"))
+            self._check_owner(pipe.hmget(self._key, "owner", PURGED))
             pipe.multi()
             if batch.jobs:
                 push(pipe, batch.jobs)
             if batch.watched:
                 pipe.rpush(self._jobs_key, *map(WatchedJob.to_json, batch.watched))
             pipe.hset(self._key, "progress", progress.to_json())
-            for key in (self._key, self._jobs_key):
-                pipe.expire(key, _TTL_S)
-            pipe.execute()
+            self._keep(pipe)
+            try:
+                pipe.execute()
+            except WatchError:
+                self.check_owner()
+                raise
 
     def watched_jobs(self) -> Iterator[list[WatchedJob]]:
         """Yield the watched jobs in pages, in the order in which they were enqueued."""
@@ -94,10 +137,10 @@ class Checkpoint:
         """Check that this run still owns the checkpoint.
 
         Raises:
-            CheckpointLost: Another run owns it, or Redis has lost it.
+            CheckpointLost: Another run owns it, or it is gone.
         """
         with self._broker.commands("did not return the backfill's checkpoint") as redis:
-            self._check_owner(redis.hget(self._key, "owner"))
+            self._check_owner(redis.hmget(self._key, ["owner", PURGED]))
 
     def delete_watched_jobs(self) -> None:
         """Delete the watched jobs; the progress stays."""
@@ -106,8 +149,15 @@ class Checkpoint:
 
     def delete(self) -> None:
         """Delete the progress and the watched jobs."""
-        with self._broker.commands("did not delete the backfill's checkpoint") as redis:
-            redis.delete(self._key, self._jobs_key)
+        with self._broker.commands("did not delete the backfill's checkpoint") as redis, redis.pipeline() as pipe:
+            pipe.delete(self._key, self._jobs_key)
+            pipe.srem(BACKFILLS, self._key)
+            pipe.execute()
+
+    def _keep(self, pipe: Pipeline) -> None:
+        pipe.sadd(BACKFILLS, self._key)
+        for key in (BACKFILLS, self._key, self._jobs_key):
+            pipe.expire(key, _TTL_S)
 
     def _read_page(self, start: int) -> list[bytes]:
         self.check_owner()
@@ -115,8 +165,15 @@ class Checkpoint:
             entries: Any = redis.lrange(self._jobs_key, start, start + _PAGE - 1)
         return list(entries)
 
-    def _check_owner(self, owner: Any) -> None:
-        if owner is None:
-            raise CheckpointLost("Redis has lost this backfill's progress, and perhaps its jobs too; start it again")
-        if owner.decode() != self._owner:
+    def _check_owner(self, stored: Any) -> None:
+        owner, is_purged = stored
+        if owner is not None and owner.decode() == self._owner:
+            return
+        if owner is not None:
             raise CheckpointLost("another backfill with the same options was started, and continues from here")
+        if is_purged:
+            raise CheckpointLost(
+                "the queue was purged while this backfill ran, so its jobs and its progress are gone; start it again "
+                "to enqueue them"
+            )
+        raise CheckpointLost("Redis has lost this backfill's progress, and perhaps its jobs too; start it again")

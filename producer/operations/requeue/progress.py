@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from bson import ObjectId
+from bson import json_util
+from bson.binary import UuidRepresentation
+from bson.codec_options import DatetimeConversion
+from bson.json_util import JSONMode, JSONOptions
 
 if TYPE_CHECKING:
     from producer.contract.job import ImageJob
     from producer.contract.records import BsonId
+
+# Every type of `_id` is read back as it was, also one that no job can have.
+_JSON = JSONOptions(
+    json_mode=JSONMode.CANONICAL,
+    uuid_representation=UuidRepresentation.STANDARD,
+    tz_aware=True,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+)
 
 
 @dataclass(frozen=True)
@@ -18,7 +28,8 @@ class Progress:
     """How far a backfill has come, over all its runs with the same options.
 
     Attributes:
-        after: The `_id` of the last document that was handled; None before the first.
+        part: The name of the part of the documents that is read now. The parts are read in order of their names.
+        after: The `_id` of the last document that was handled in it; None before the first.
         read: Number of documents that were handled.
         enqueued: Number of jobs that were enqueued.
         unusable: Number of documents whose id or URL is not valid.
@@ -27,6 +38,7 @@ class Progress:
         is_complete: All documents were handled. The jobs may still have to be watched.
     """
 
+    part: str = ""
     after: BsonId | None = None
     read: int = 0
     enqueued: int = 0
@@ -40,12 +52,11 @@ class Progress:
         """Return the progress that `to_json` wrote; the initial one for None."""
         if raw is None:
             return cls()
-        fields = json.loads(raw)
-        return cls(**{**fields, "after": _decode_id(fields["after"])})
+        return cls(**json_util.loads(raw, json_options=_JSON))
 
     def to_json(self) -> str:
         """Return the progress as JSON."""
-        return json.dumps({**asdict(self), "after": _encode_id(self.after)})
+        return json_util.dumps(asdict(self), json_options=_JSON)
 
     def advance(self, document_id: BsonId, *, enqueued: int = 0, unusable: int = 0, without_url: int = 0) -> Progress:
         """Return the progress after one more document."""
@@ -75,12 +86,11 @@ class WatchedJob:
     @classmethod
     def from_json(cls, raw: bytes) -> Self:
         """Return the job that `to_json` wrote."""
-        document_id, enqueued_at_ms, *_ = json.loads(raw)  # earlier versions wrote a third value
-        return cls(_decode_id(document_id), enqueued_at_ms)
+        return cls(*json_util.loads(raw, json_options=_JSON))
 
     def to_json(self) -> str:
         """Return the job as JSON."""
-        return json.dumps([_encode_id(self.document_id), self.enqueued_at_ms])
+        return json_util.dumps([self.document_id, self.enqueued_at_ms], json_options=_JSON)
 
 
 @dataclass(frozen=True)
@@ -89,11 +99,3 @@ class Batch:
 
     jobs: list[ImageJob] = field(default_factory=list)
     watched: list[WatchedJob] = field(default_factory=list)
-
-
-def _encode_id(document_id: BsonId | None) -> Any:
-    return {"$oid": str(document_id)} if isinstance(document_id, ObjectId) else document_id
-
-
-def _decode_id(value: Any) -> Any:
-    return ObjectId(value["$oid"]) if isinstance(value, dict) else value

@@ -1,24 +1,27 @@
-"""Runs a backfill from its checkpoint: enqueues, watches the jobs if asked to, and deletes the checkpoint."""
+"""Runs a backfill: finds its checkpoint, enqueues, watches the jobs if asked to, and deletes the checkpoint."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from producer.contract.errors import StoreUnavailable
 from producer.operations.requeue.backfill import Backfill
+from producer.operations.requeue.model import choose_model, find_checkpoint
 from producer.operations.requeue.progress import Progress
 from producer.operations.requeue.watch import DELETED, DONE, watch_jobs
+from producer.operations.workers import find_worker_model
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
+    from producer.client.broker import Broker
     from producer.documents.documents import ImageDocuments
     from producer.operations.requeue.backfill import BackfillOptions
     from producer.operations.requeue.checkpoint import Checkpoint
+    from producer.operations.requeue.patience import Patience
     from producer.operations.requeue.throttle import Throttle
 
 _POLL_S = 0.5
@@ -26,6 +29,9 @@ _POLL_S = 0.5
 
 class Reporter(Protocol):
     """Shows what a backfill does."""
+
+    def note(self, text: str) -> None:
+        """Show a sentence."""
 
     def show_resumed(self, progress: Progress) -> None:
         """An earlier run with the same options is resumed."""
@@ -45,8 +51,8 @@ class Reporter(Protocol):
     def show_results(self, results: Counter[str]) -> None:
         """All watched jobs have finished."""
 
-    def count_documents(self, count: Callable[[], int | None], start: int) -> AbstractContextManager[Bar]:
-        """Open a progress bar of documents that starts at `start`; `count` returns their total, if it is known."""
+    def count_documents(self, start: int) -> AbstractContextManager[Bar]:
+        """Open a progress bar of documents that starts at `start`. It has no total: counting may take minutes."""
 
     def count_jobs(self, total: int) -> AbstractContextManager[Bar]:
         """Open a progress bar of finished jobs."""
@@ -64,14 +70,28 @@ class Bar(Protocol):
 
 @dataclass
 class BackfillRun:
-    """One run of a backfill. Its methods raise what `Backfill.run` and `watch_jobs` raise."""
+    """One run of a backfill.
 
+    Attributes:
+        broker: The Redis of the queue.
+        documents: The collection.
+        identity: What was asked, without the model. A run that asks the same continues an earlier one.
+        throttle: Limits the enqueued jobs.
+        options: What to enqueue.
+        reporter: Shows what the run does.
+        patience: Looks for live workers while the run waits for them.
+        progress: How far the backfill has come.
+    """
+
+    broker: Broker
     documents: ImageDocuments
-    checkpoint: Checkpoint
+    identity: Sequence[str | None]
     throttle: Throttle
     options: BackfillOptions
     reporter: Reporter
+    patience: Patience
     progress: Progress = field(default_factory=Progress)
+    _checkpoint: Checkpoint = field(init=False)
 
     @property
     def is_watching(self) -> bool:
@@ -83,6 +103,14 @@ class BackfillRun:
 
         Args:
             restart: Start from the beginning, and not from the checkpoint.
+
+        Raises:
+            ConfigurationError: There is no model to compare, or the workers run another one than at the start.
+            CheckpointLost: Another run with the same options has started, the queue was purged, or Redis has lost the
+                checkpoint.
+            NoWorker: The run watches, and no worker has been alive for a while.
+            BrokerUnavailable: Redis could not be reached.
+            StoreUnavailable: MongoDB could not be reached.
         """
         self._start(restart=restart)
         if not self._is_only_watching_left():
@@ -95,24 +123,38 @@ class BackfillRun:
         return not (self.progress.unusable or has_failed)
 
     def _start(self, *, restart: bool) -> None:
-        progress = self.checkpoint.claim(restart=restart)
-        if progress.is_complete and not self.options.watch:
+        selection, watch = self.options.selection, self.options.watch
+        self._checkpoint = find_checkpoint(self.broker, self.identity, selection.model)
+        stored = None if restart else self._checkpoint.read()
+        if stored and stored.progress.is_complete and not watch:
             # The earlier run had enqueued everything and was only watching. This run does not watch, so it starts over.
-            progress = self.checkpoint.claim(restart=True)
-        if progress.read:
-            self.reporter.show_resumed(progress)
-        if self.options.watch and (jobs := progress.enqueued - self.checkpoint.count_watched_jobs()) > 0:
-            self.reporter.show_unwatched(jobs)
-        self.progress = progress
+            stored = None
+        model = choose_model(selection, stored, self._find_live_model, self.reporter.note)
+        self.options = replace(self.options, selection=replace(selection, model=model))
+        self.progress = self._checkpoint.claim(restart=stored is None, model=model)
+        if self.progress.read:
+            self.reporter.show_resumed(self.progress)
+        if watch:
+            self.patience.check()
+            if (jobs := self.progress.enqueued - self._checkpoint.count_watched_jobs()) > 0:
+                self.reporter.show_unwatched(jobs)
+
+    def _find_live_model(self) -> str | None:
+        return find_worker_model(self.broker, self.documents)
 
     def _is_only_watching_left(self) -> bool:
         """Return whether an earlier run has enqueued its jobs and was interrupted while it watched them."""
-        has_jobs_left = self.progress.is_at_limit and self.options.watch and self.checkpoint.count_watched_jobs() > 0
+        has_jobs_left = self.progress.is_at_limit and self.options.watch and self._checkpoint.count_watched_jobs() > 0
         return self.progress.is_complete or has_jobs_left
 
     def _enqueue(self) -> None:
-        backfill = Backfill(self.documents, self.checkpoint, self.throttle, self.options, self.reporter.show_queue_full)
-        with self.reporter.count_documents(self._count, self.progress.read) as bar:
+        check_workers = self.patience.check if self.options.watch else lambda: None
+        backfill = Backfill(
+            *(self.documents, self._checkpoint, self.throttle, self.options),
+            self.reporter.show_queue_full,
+            check_workers=check_workers,
+        )
+        with self.reporter.count_documents(self.progress.read) as bar:
 
             def report(progress: Progress) -> None:
                 bar.show_enqueued(progress.enqueued)
@@ -122,23 +164,18 @@ class BackfillRun:
             backfill.run(self.progress, report)
         self.reporter.show_enqueued(self.progress, backfill.problems)
 
-    def _count(self) -> int | None:
-        try:
-            return self.documents.count(self.options.full_query)
-        except StoreUnavailable:  # counting a large collection may time out
-            return None
-
     def _watch(self) -> Counter[str]:
-        with self.reporter.count_jobs(self.checkpoint.count_watched_jobs()) as bar:
-            return watch_jobs(self.checkpoint.watched_jobs(), self.documents, bar.update, self._wait)
+        with self.reporter.count_jobs(self._checkpoint.count_watched_jobs()) as bar:
+            return watch_jobs(self._checkpoint.watched_jobs(), self.documents, bar.update, self._wait)
 
     def _wait(self) -> None:
-        self.checkpoint.check_owner()
+        self._checkpoint.check_owner()
+        self.patience.check()
         time.sleep(_POLL_S)
 
     def _delete_checkpoint(self) -> None:
         if self.progress.is_complete:
-            self.checkpoint.delete()
+            self._checkpoint.delete()
         else:
-            self.checkpoint.delete_watched_jobs()
+            self._checkpoint.delete_watched_jobs()
             self.reporter.show_limit_reached()

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from producer.contract.job import ImageJob, believable_ms, parse_image_id
+from producer.contract.ids import parse_image_id
+from producer.contract.job import ImageJob, believable_ms
 from producer.contract.records import Document, job_record, to_ms
 
 MISSING, FAILED, STALE, CURRENT = "missing", "failed", "stale", "current"
@@ -14,6 +15,8 @@ ALL = "all"
 # The default: documents that lack a current vector and have not failed.
 MISSING_OR_STALE = "missing or stale"
 FINISHED = ("done", "failed")
+# The fields of `embedding_job` that tell whether a vector is current, and the time that its next job must exceed.
+COMPARED = ("status", "model", "url", "enqueued_at")
 # The client writes a UUID. Other programs may write anything, and the id becomes a part of a JSON text.
 _TASK_ID = re.compile(r"[0-9A-Za-z-]{1,255}")
 
@@ -23,13 +26,6 @@ _STATES = {
     FAILED: {FAILED},
     STALE: {STALE},
     ALL: {MISSING, FAILED, STALE, CURRENT},
-}
-_QUERIES: dict[str, Document] = {
-    MISSING_OR_STALE: {"embedding_job.status": {"$ne": "failed"}},
-    MISSING: {"embedding_job.status": {"$nin": list(FINISHED)}},
-    FAILED: {"embedding_job.status": "failed"},
-    STALE: {"embedding_job.status": "done"},
-    ALL: {},
 }
 
 
@@ -47,17 +43,18 @@ class Selection:
     only: str = MISSING_OR_STALE
     model: str | None = None
 
-    def query(self) -> Document:
-        """Return the part of the selection that MongoDB can evaluate."""
-        return _QUERIES[self.only]
+    @property
+    def states(self) -> set[str]:
+        """The states of the selected documents."""
+        return _STATES[self.only]
 
     def includes(self, document: Document) -> bool:
         """Return whether the document is selected, provided that it has a URL."""
-        return self.state_of(document) in _STATES[self.only]
+        return self.state_of(document) in self.states
 
     def state_of(self, document: Document) -> str:
         """Return `MISSING`, `FAILED`, `STALE` or `CURRENT`."""
-        record = job_record(document)
+        record = _record(document)
         if record.get("status") not in FINISHED:
             return MISSING
         if record["status"] == "failed":
@@ -88,7 +85,7 @@ def job_of(document: Document, url_field: str, read_ms: int, *, force: bool = Fa
     Raises:
         InvalidJob: The id or the URL is not valid.
     """
-    record = job_record(document)
+    record = _record(document)
     stored_ms = to_ms(record.get("enqueued_at"))
     recorded_ms = None if stored_ms is None else believable_ms(stored_ms, read_ms)
     if record.get("status") == "pending" and isinstance(record.get("url"), str):
@@ -108,17 +105,22 @@ def _task_id(record: Document) -> str | None:
 
 def read_url(document: Document, url_field: str) -> str | None:
     """Return the string in the document's field, or None."""
-    # The embedded MongoDB server returns a dotted field under its whole name, not as sub-documents.
-    value: Any = document.get(url_field)
-    if value is None:
-        value = document
-        for name in url_field.split("."):
-            value = value.get(name) if isinstance(value, dict) else None
+    value = _read_field(document, url_field)
     return value if isinstance(value, str) and value else None
 
 
-def projection(url_field: str) -> dict[str, int]:
-    """Return the projection of the fields that a selection reads; the vector is not among them."""
-    # MongoDB rejects a projection with a field and its parent.
-    is_in_record = url_field.partition(".")[0] == "embedding_job"
-    return {"embedding_job": 1} if is_in_record else {"embedding_job": 1, url_field: 1}
+def _record(document: Document) -> Document:
+    """Return the document's `embedding_job`, as far as it was read."""
+    return job_record(document) or {
+        name: value for name in COMPARED if (value := _read_field(document, f"embedding_job.{name}")) is not None
+    }
+
+
+def _read_field(document: Document, field: str) -> Any:
+    # The embedded MongoDB server returns a dotted field under its whole name, not as sub-documents.
+    value: Any = document.get(field)
+    if value is None:
+        value = document
+        for name in field.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+    return value

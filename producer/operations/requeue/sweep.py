@@ -18,7 +18,8 @@ from producer.client.queue import chunked, count_unfinished, push
 from producer.contract.errors import BrokerUnavailable, ClipqueueError, ConfigurationError, StoreUnavailable
 from producer.contract.job import now_ms
 from producer.operations.requeue.due import SweepPlan, seen_key
-from producer.operations.requeue.selection import FINISHED, projection
+from producer.operations.requeue.parts import projection
+from producer.operations.requeue.selection import FINISHED
 from producer.operations.workers import check_same_collection
 
 if TYPE_CHECKING:

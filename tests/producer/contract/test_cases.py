@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from producer.contract.urls import redact_text, redact_url
-from tests.support.contract_cases import CASES, FILE, expected, python_answer, question, shortened
+from tests.support.contract_cases import FILE, PYTHON_CASES, expected, python_answer, question, shortened
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+@pytest.mark.parametrize("case", PYTHON_CASES, ids=lambda case: case["name"])
 def test_a_job_is_refused_with_this_message_or_has_these_bytes(case: dict[str, Any]) -> None:
     wanted = expected(case)
     assert shortened(python_answer(question(case)), wanted) == wanted

@@ -9,58 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from bson import ObjectId
 from flower.utils.search import SearchDocument
 
 from producer.contract.errors import InvalidJob
-from producer.contract.job import ImageJob, ObjectIdRef, now_ms, parse_image_id
+from producer.contract.job import ImageJob, now_ms
 from producer.contract.text import readable_json
 from producer.contract.urls import redact_text, redact_url
-
-OID = "65f0c0ffee65f0c0ffee65f0"
-
-
-@pytest.mark.parametrize(
-    ("given", "wire"),
-    [
-        ("photo-1", "photo-1"),
-        ("ü" * 1024, "ü" * 1024),
-        (ObjectId(OID), {"$oid": OID}),
-        ({"$oid": OID.upper()}, {"$oid": OID}),
-        (ObjectIdRef(OID), {"$oid": OID}),
-        (OID, OID),
-    ],
-)
-def test_an_id_keeps_its_type_in_the_message(given: object, wire: object) -> None:
-    """A string of 24 hex digits stays a string: only the caller knows the type of the document's `_id`."""
-    job = ImageJob.new(given, "https://host/a.jpg")
-    assert job.to_kwargs()["image_id"] == wire
-    assert ImageJob.from_kwargs(job.to_kwargs()) == job
-
-
-@pytest.mark.parametrize(
-    "image_id",
-    [
-        "",
-        "x" * 1025,
-        "a\0b",
-        "a\nb",
-        "\x1b[31m",
-        "\ud800",
-        None,
-        7,
-        1.5,
-        True,
-        [],
-        {},
-        {"$gt": ""},
-        {"$oid": "xyz"},
-        {"$oid": 7},
-    ],
-)
-def test_an_invalid_id_is_refused(image_id: object) -> None:
-    with pytest.raises(InvalidJob):
-        parse_image_id(image_id)
 
 
 @pytest.mark.parametrize(

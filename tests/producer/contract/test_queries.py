@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from producer.contract.errors import EmbeddingFailed, InvalidJob
-from producer.contract.job import ImageJob, ObjectIdRef
+from producer.contract.ids import ObjectIdRef
+from producer.contract.job import ImageJob
 from producer.contract.queries import (
     MAX_IMAGE_BYTES,
     MAX_REQUEST_BYTES,
@@ -106,7 +107,7 @@ VALID: dict[str, Any] = {"v": 1, "id": ID, "reply": REPLY, "kind": "text", "text
         {"kind": "image", "url": "ftp://host/a.jpg"},
         {"kind": "image", "url": 7},
         {"kind": "image", "save": []},
-        {"kind": "image", "save": {"image_id": 7}},
+        {"kind": "image", "save": {"image_id": 7.5}},
         {"kind": "image", "save": {"image_id": "a", "enqueued_at": "now"}},
         {"kind": "image", "save": {"image_id": "a"}, "url": "http://host/a.jpg"},
     ],

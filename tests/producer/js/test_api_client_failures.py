@@ -51,6 +51,8 @@ def cut_in_the_body(handler: BaseHTTPRequestHandler) -> None:
     handler.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"data": [')
 
 
+UUID = "123e4567-e89b-12d3-a456-426614174000"
+
 _FIRST = """
 import { ClipqueueApi } from "clipqueue";
 const { env } = process;
@@ -230,6 +232,7 @@ def test_waiting_survives_a_restart_of_the_api(repeated: dict[str, Any], server:
 _ENDS = (
     _FIRST
     + """
+import { UUID } from "bson";
 const reason = new Error("the caller left");
 const controller = new AbortController();
 const aborted = async (promise) => (await promise.catch((error) => error)) === reason;
@@ -253,6 +256,7 @@ results.during = await Promise.all([...running, deaf, jobs]);
 results.timeout = await failure(at("hang").models({ signal: AbortSignal.timeout(50) }));
 results.binding = await at("models", { fetch: (url, init) => fetch(url, init) }).models();
 results.keyless = await new ClipqueueApi({ baseUrl: `${env.HOST}/keyless/` }).models();
+for (const id of [5n, -6, new UUID(env.UUID), { id: "7", type: "int" }]) await at("typed").status(id);
 results.timers = process.getActiveResourcesInfo().filter((name) => name === "Timeout");
 console.log(JSON.stringify(results));
 process.exit();
@@ -279,7 +283,8 @@ def ended(server: ScriptedServer, js_app: Path, folder: Path) -> Iterator[dict[s
     server.add("pending", state("pending"))
     for name in ("none", "models", "keyless"):
         server.add(name, MODELS)
-    yield run_script(js_app, folder, _ENDS, HOST=server.url, KEY=KEY, NOBODY=nobody())
+    server.add("typed", *[state("pending")] * 4)
+    yield run_script(js_app, folder, _ENDS, HOST=server.url, KEY=KEY, NOBODY=nobody(), UUID=UUID)
     left.set()
 
 
@@ -322,6 +327,11 @@ def test_no_timer_is_left(ended: dict[str, Any]) -> None:
     assert ended["timers"] == []
 
 
+def test_a_path_names_the_type_of_an_id(ended: dict[str, Any], server: ScriptedServer) -> None:
+    paths = [f"/typed/v1/images/{path}" for path in ("5?type=int", "-6?type=int", f"{UUID}?type=uuid", "7?type=int")]
+    assert [seen.path for seen in server.seen["typed"]] == paths
+
+
 def test_another_fetch_is_used_and_a_key_is_not_needed(ended: dict[str, Any], server: ScriptedServer) -> None:
     assert ended["binding"] == ended["keyless"] == []
     [seen] = server.seen["keyless"]
@@ -345,8 +355,8 @@ results.keys = ["", " ", "secret\\n", "sec ret", '"secret"', "'secret'", "secré
 results.timeouts = [0, -1, NaN, Infinity, 2 ** 31, "5", null].map((timeoutMs) => make({ baseUrl: url, timeoutMs }));
 results.env = [{}, { CLIPQUEUE_URL: "" }, { CLIPQUEUE_URL: url, CLIPQUEUE_KEY: "a b" },
   { CLIPQUEUE_URL: url, CLIPQUEUE_KEY: "" }].map((variables) => messageOf(() => ClipqueueApi.fromEnv(variables)));
-results.ids = await Promise.all([".", "..", "", "a\\n", "\\u0085", "\\ud800", "x".repeat(1025), null, 5, {}, ["a"],
-  { $oid: "xyz" }, { id: 5 }, { id: "a", _id: "a" }, { ...image, id: "a" }].map((id) => failure(api.remove(id))));
+results.ids = await Promise.all([".", "..", "", "a\\n", "\\u0085", "\\ud800", "x".repeat(1025), null, 7.5, {}, ["a"],
+  { $oid: "xyz" }, { id: true }, { id: "a", _id: "a" }, { ...image, id: "a" }].map((id) => failure(api.remove(id))));
 results.jobs = await Promise.all([[["a", url], ["", url]], [["a", "ftp://e.com/secret"]], ["ab"], null].map((jobs) =>
   failure(api.enqueueMany(jobs))));
 results.url = await failure(api.enqueue("a", "e.com/secret"));

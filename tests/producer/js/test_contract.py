@@ -50,8 +50,12 @@ _URL = st.builds(
     _PRINTABLE | _TEXT,
 )
 _OID = st.text("0123456789abcdefABCDEF", min_size=24, max_size=24).map(lambda text: {"$oid": text})
-_OTHER = st.sampled_from([None, 7, True, [], ["a"], {}, {"$oid": "7"}, {"$oid": None}, {"$oid": "", "x": 1}])
-_GOOD_ID = _HOST | _OID | _GOOD_URL | _PRINTABLE
+_WRONG_JSON = [{}, {"$numberLong": "07"}, {"$uuid": "7"}, {"$oid": "7"}, {"$oid": None}, {"$oid": "", "x": 1}]
+_OTHER = st.sampled_from([None, True, 7.5, 1e300, [], ["a"], *_WRONG_JSON])
+_LONG = st.integers(-(2**64), 2**64).map(lambda number: {"$numberLong": str(number)})
+_INTEGER = _LONG | st.integers(1 - 2**53, 2**53 - 1)
+_UUID = st.uuids().map(lambda uuid: {"$uuid": str(uuid)})
+_GOOD_ID = _HOST | _OID | _INTEGER | _UUID | _GOOD_URL | _PRINTABLE
 _ID = _GOOD_ID | _TEXT | _URL | _OTHER
 _JOB = st.fixed_dictionaries({"image_id": _GOOD_ID, "url": _GOOD_URL, "force": st.booleans()}) | st.fixed_dictionaries(
     {"image_id": _ID, "url": _URL | _TEXT, "force": st.booleans()}

@@ -62,17 +62,21 @@ def test_each_client_pushes_messages_that_workers_read(run: Run, own_broker: red
 
 def test_ids_and_force_are_as_in_python(run: Run, own_broker: redis.Redis) -> None:
     run("""
-        import { ObjectId } from "bson";
+        import { Int32, Long, ObjectId, UUID } from "bson";
         const client = new EmbeddingClient(await ways.rest());
         const oid = "65f0c0ffee65f0c0ffee65f0";
-        for (const id of [oid, new ObjectId(oid), { $oid: oid.toUpperCase() }]) await client.enqueue(id, "http://host/");
+        const ids = [oid, new ObjectId(oid), { $oid: oid.toUpperCase() }, 5, 2n ** 53n + 1n, new Int32(-6),
+          Long.MAX_VALUE, { $numberLong: "7" }, new UUID("123e4567-e89b-12d3-a456-426614174000")];
+        for (const id of ids) await client.enqueue(id, "http://host/");
         await client.enqueueMany(new Map([["a", "http://host/"]]), { force: true });
         print(true);
     """)
     oid = "65f0c0ffee65f0c0ffee65f0"
     jobs = queued_kwargs(own_broker)
-    assert [job["image_id"] for job in jobs] == [oid, {"$oid": oid}, {"$oid": oid}, "a"]
-    assert [job.get("force") for job in jobs] == [None, None, None, True]
+    integers = [{"$numberLong": text} for text in ("5", "9007199254740993", "-6", "9223372036854775807", "7")]
+    uuid = {"$uuid": "123e4567-e89b-12d3-a456-426614174000"}
+    assert [job["image_id"] for job in jobs] == [oid, {"$oid": oid}, {"$oid": oid}, *integers, uuid, "a"]
+    assert [job.get("force") for job in jobs] == [None] * 9 + [True]
 
 
 def test_the_last_enqueue_of_an_id_has_the_latest_time(run: Run, own_broker: redis.Redis) -> None:
@@ -175,7 +179,7 @@ def test_what_is_no_job_is_refused_before_anything_is_sent(run: Run, own_broker:
         const client = new EmbeddingClient(await ways.rest());
         const calls = [
           () => client.enqueue("", "http://host/"),
-          () => client.enqueue(7, "http://host/"),
+          () => client.enqueue(7.5, "http://host/"),
           () => client.enqueue({ toHexString: () => "no hex" }, "http://host/"),
           () => client.enqueue("a", null),
           () => client.enqueue("a", new URL("http://host/")),
@@ -191,7 +195,10 @@ def test_what_is_no_job_is_refused_before_anything_is_sent(run: Run, own_broker:
     """)
     assert results == [
         "InvalidJob: image_id is empty; give the _id of the document that should get the vector",
-        'InvalidJob: image_id must be a string or {"$oid": "<24 hex digits>"}',
+        (
+            'InvalidJob: image_id must be a string, an integer, {"$oid": "<24 hex digits>"} or '
+            '{"$uuid": "<36 characters>"}'
+        ),
         "InvalidJob: an ObjectId has exactly 24 hex digits",
         "InvalidJob: url must be a string, not null",
         "InvalidJob: url must be a string, not URL",

@@ -24,8 +24,9 @@ console.log(JSON.stringify([Object.keys(esm).sort(), Object.keys(cjs).sort()]));
 """
 # What the page takes for granted, and its route handler.
 RECEIVER = """
-declare function show(id: string | { $oid: string }): Promise<void>;
-declare function report(id: string | { $oid: string }, code: string): Promise<void>;
+import type { WireId } from "clipqueue";
+declare function show(id: WireId): Promise<void>;
+declare function report(id: WireId, code: string): Promise<void>;
 """ + "".join(re.findall(r"```ts\n(.*?)```", (ROOT / "docs" / "webhooks.md").read_text(), re.DOTALL))
 _STRICT = {
     "strict": True,

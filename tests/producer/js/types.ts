@@ -1,7 +1,7 @@
 // What TypeScript accepts and refuses. `test_package.py` compiles it with strict settings; it never runs.
 import { Redis as Upstash } from "@upstash/redis";
 import { Redis as UpstashInWorkers } from "@upstash/redis/cloudflare";
-import { ObjectId } from "bson";
+import { Long, ObjectId, UUID } from "bson";
 import {
   BrokerUnavailable,
   type ClientOptions,
@@ -42,7 +42,9 @@ interface WorkerVariables {
 
 export async function accepted(variables: WorkerVariables, timeoutMs: number | undefined): Promise<void> {
   const client = EmbeddingClient.fromEnv(variables, { timeoutMs });
-  const ids: readonly ImageId[] = ["photo-1", { $oid: "65f0c0ffee65f0c0ffee65f0" }, new ObjectId()];
+  const ids: readonly ImageId[] = [
+    "photo-1", { $oid: "65f0c0ffee65f0c0ffee65f0" }, new ObjectId(), 5, 5n, { $numberLong: "5" }, Long.ONE, new UUID(),
+  ];
   const jobs: Job[] = ids.map((id) => [id, "https://host/a.jpg"]);
   const documents = [{ _id: new ObjectId(), url: "https://host/a.jpg" }];
   const taskId: string = await client.enqueue(new ObjectId(), "https://host/a.jpg", { force: true });
@@ -66,8 +68,8 @@ export async function refused(client: EmbeddingClient): Promise<void> {
   new EmbeddingClient({ url: "https://host" });
   // @ts-expect-error no such option
   new EmbeddingClient(rest, { timeout: 5 });
-  // @ts-expect-error a number is no id
-  await client.enqueue(7, "https://host/a.jpg");
+  // @ts-expect-error true is no id
+  await client.enqueue(true, "https://host/a.jpg");
   // @ts-expect-error the URL is missing
   await client.enqueue("photo-1");
   // @ts-expect-error a URL is a string

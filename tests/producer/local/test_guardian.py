@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -89,18 +90,53 @@ def test_no_process_outlives_a_killed_up() -> None:
     assert len(processes) >= len(["redis", "mongo", "worker", "decoder", "guardian"])
 
 
-@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
-def test_no_process_outlives_a_demo_that_is_stopped_while_it_starts(by: signal.Signals) -> None:
+def test_no_process_outlives_an_up_whose_whole_group_is_killed() -> None:
+    """So does a shell's `kill -9 %1`: the servers and the guardian have sessions of their own."""
+    with run_up("--no-worker") as up:
+        processes = psutil.Process(up.process.pid).children(recursive=True)
+        os.killpg(up.process.pid, signal.SIGKILL)
+        wait_for(lambda: not still_running(processes), f"{still_running(processes)} to end")
+    assert len(processes) >= len(["redis", "mongo", "guardian"])
+
+
+def test_an_up_whose_guardian_is_killed_stops_and_says_so() -> None:
+    """Else a kill of `up` would leave the servers behind from then on."""
+    with run_up("--no-worker") as up:
+        processes = psutil.Process(up.process.pid).children(recursive=True)
+        guardians = [process for process in processes if guardian.__file__ in process.cmdline()]
+        guardians[0].kill()
+        _, errors = up.process.communicate(timeout=120)
+    assert len(guardians) == 1
+    assert up.process.returncode == 1
+    assert "the process that stops the others if this one is killed has ended" in errors
+    assert not still_running(processes)
+
+
+def test_no_process_outlives_the_terminal_of_an_up() -> None:
+    """The kernel sends SIGHUP, and what `up` prints then cannot be written."""
+    terminal = "import pty, sys; pty.spawn(sys.argv[1:])"
+    command = [sys.executable, "-c", terminal, *COMMAND, "up", "--no-worker"]
+    with guardian.start_guarded(command, env=ENV, stdout=subprocess.PIPE, text=True) as window:
+        assert window.stdout is not None
+        assert next((line for line in window.stdout if line.startswith("ready")), None)
+        processes = psutil.Process(window.pid).children(recursive=True)
+        window.kill()
+    assert len(processes) >= len(["up", "redis", "mongo", "guardian"])
+    wait_for(lambda: not still_running(processes), f"{still_running(processes)} to end")
+
+
+@pytest.mark.parametrize(("command", "by"), [("demo", signal.SIGKILL), ("up", signal.SIGTERM)])
+def test_no_process_outlives_a_stack_that_is_stopped_while_it_starts(command: str, by: signal.Signals) -> None:
     with guardian.start_guarded(
-        [*COMMAND, "demo"], env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as demo:
+        [*COMMAND, command], env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as stack:
 
         def children() -> list[psutil.Process]:
-            found = psutil.Process(demo.pid).children(recursive=True)
+            found = psutil.Process(stack.pid).children(recursive=True)
             return found if {process.pid for process in found} & set(pids_with("worker.app")) else []
 
         processes = wait_for(children, "the worker to be started")
-        demo.send_signal(by)
+        stack.send_signal(by)
     assert len(processes) >= len(["redis", "mongo", "worker", "guardian"])
     wait_for(lambda: not still_running(processes), f"{still_running(processes)} to end")
 

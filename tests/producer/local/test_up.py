@@ -32,8 +32,8 @@ def finished(image_id: str, env: dict[str, str]) -> str:
     return shown if shown.split("\t")[1] in ("done", "failed") else ""
 
 
-def assert_stopped_by(number: signal.Signals, up: Up) -> None:
-    """Stop `clipqueue up` by a signal, and check that no process of it is left."""
+def assert_stopped_by(number: signal.Signals, up: Up) -> str:
+    """Stop `clipqueue up` by a signal, check that no process of it is left, and return the rest of its messages."""
     processes = psutil.Process(up.process.pid).children(recursive=True)
     up.process.send_signal(number)
     _, errors = up.process.communicate(timeout=120)
@@ -41,6 +41,7 @@ def assert_stopped_by(number: signal.Signals, up: Up) -> None:
     assert "stopped" in errors
     assert not any(is_open(port) for port in up.ports())
     wait_for(lambda: not still_running(processes), "all processes to end")
+    return errors
 
 
 @pytest.mark.chaos
@@ -58,17 +59,36 @@ def test_up_runs_jobs_until_sigterm_stops_everything(images: ImageServer) -> Non
         assert_stopped_by(signal.SIGTERM, up)
 
 
-def test_up_runs_the_chosen_model_and_the_page_until_ctrl_c_stops_everything(images: ImageServer) -> None:
-    """The option overrides the environment."""
+def test_up_runs_the_chosen_model_and_the_page_until_ctrl_c_stops_everything(
+    images: ImageServer, tmp_path: Path
+) -> None:
+    """The option overrides the environment, a worker for queries alone is no stack, and a failed job is reported."""
     url, port = images.add("/a.jpg", small_jpeg()), reserve()
-    options = ("--model", "ViT-S-32-alt/untrained", "--api-port", str(port))
-    with run_up(*options, env={**ENV, "CLIP_MODEL": "no-such-model"}) as up:
-        assert up.page == f"http://127.0.0.1:{port}"
-        assert requests.get(up.page + "/v1/overview", timeout=30).json()["models"] == ["ViT-S-32-alt/untrained"]
+    options = ("--model", "ViT-S-32-alt/untrained", "--api-port", str(port), "--data-dir", str(tmp_path))
+    env = {**ENV, "CLIP_MODEL": "no-such-model", "CLIPQUEUE_SERVE": "queries", "CELERY_BROKER_URL": "redis://no-such/0"}
+    with run_up(*options, env={**env, "CLIPQUEUE_COLLECTION": "pictures"}) as up:
+        page = up.exports["CLIPQUEUE_URL"]
+        assert page == f"http://127.0.0.1:{port}"
+        assert requests.get(page + "/v1/overview", timeout=30).json()["models"] == ["ViT-S-32-alt/untrained"]
         assert invoke("enqueue", url, "--id", "a", **up.exports).returncode == 0
         done = wait_for(lambda: finished("a", up.exports), "the image to be done")
-        assert_stopped_by(signal.SIGINT, up)
+        assert invoke("enqueue", images.url + "/gone.jpg", "--id", "b", **up.exports).returncode == 0
+        wait_for(lambda: finished("b", up.exports), "the job to fail")
+        errors = assert_stopped_by(signal.SIGINT, up)
     assert "ViT-S-32-alt/untrained" in done
+    shown = "".join(up.lines)
+    assert "clipqueue enqueue https://" in shown
+    assert f"open {page} " in shown
+    assert f"logs: {tmp_path}" in shown
+    assert "CLIPQUEUE_COLLECTION apply here" in shown.replace("CLIPQUEUE_PRECISION, ", "")
+    assert "CELERY_BROKER_URL, CLIPQUEUE_SERVE do not apply here" in shown
+    # Quiet: the warnings and errors of the log, and nothing else.
+    log = (tmp_path / "worker.log").read_text()
+    assert "job=b failed stage=fetch code=http_404" in errors
+    assert "job=a done" in log
+    for noise in ("INFO", "superuser privileges", "celery@", "[queues]", "job=a"):
+        assert noise not in shown + errors, noise
+    assert "superuser privileges" in log or os.getuid() != 0
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -28,38 +28,39 @@ WITHOUT_MODEL = {key: value for key, value in ENV.items() if key not in SMALL_MO
 
 
 class Up:
-    """A running `clipqueue up`: its process, the variables that it printed, and the address of its page, if any."""
+    """A running `clipqueue up`: its process, the variables that it printed, and the other lines until then."""
 
-    def __init__(self, process: subprocess.Popen[str], exports: dict[str, str], page: str) -> None:
+    def __init__(self, process: subprocess.Popen[str], exports: dict[str, str], lines: list[str]) -> None:
         self.process = process
         self.exports = exports
-        self.page = page
+        self.lines = lines
 
     def redis(self) -> redis.Redis:
         return redis.Redis.from_url(self.exports["REDIS_URL"])
 
     def ports(self) -> list[int]:
-        pages = [self.page + "/"] if self.page else []
-        return [int(re.findall(r":(\d+)/", url)[0]) for url in (*self.exports.values(), *pages)]
+        return [int(port) for url in self.exports.values() for port in re.findall(r":(\d+)", url)]
 
 
 @contextmanager
-def run_up(*options: str, until: str = "ready", env: dict[str, str] | None = None) -> Iterator[Up]:
-    """Start `clipqueue up` and wait until it prints a line that starts with `until`."""
-    process = start([*COMMAND, "up", *options], env or ENV)
+def run_up(*options: str, env: dict[str, str] = ENV) -> Iterator[Up]:
+    """Start `clipqueue up` and wait until it is ready."""
+    process = start([*COMMAND, "up", *options], env)
     assert process.stderr is not None
     assert process.stdout is not None
     try:
         lines: list[str] = []
         for line in process.stderr:
             lines.append(line)
-            if line.startswith(until):
+            if line.startswith("ready"):
                 break
         else:
             pytest.fail("".join(lines))
-        exports = dict(process.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in range(2))
-        pages = [line.rpartition(" ")[2].strip() for line in lines if line.startswith("search page")]
-        yield Up(process, exports, "".join(pages))
+        names = {"REDIS_URL", "MONGODB_URI"} | ({"CLIPQUEUE_COLLECTION"} & {*env})
+        names |= set() if "--no-worker" in options else {"CLIPQUEUE_URL"}
+        exports = dict(process.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in names)
+        assert exports.keys() == names
+        yield Up(process, exports, lines)
     finally:
         process.terminate()
         process.communicate(timeout=120)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from producer.contract.job import now_ms
-from producer.contract.names import PARKED_BYTES, PARKED_DROPPED, PARKED_LIST, PARKED_MAX_BYTES, WORKER_KEY
+from producer.contract.names import PARKED_BYTES, PARKED_DROPPED, PARKED_LIST, PARKED_MAX_BYTES
 from producer.operations.doctor.clocks import Clock, clock_finding
 from tests.support.doctor import run_doctor, write_heartbeat
 from tests.support.messages import hand_made_message
@@ -25,13 +25,11 @@ def waiting_for(minutes: float) -> str:
 
 
 def test_a_workers_clock_is_compared_at_the_time_of_its_heartbeat(own: Stack, own_broker: redis.Redis) -> None:
-    write_heartbeat(own_broker, "celery@a")
-    own_broker.expire(WORKER_KEY + "celery@a", 12)  # written 18 s ago
+    write_heartbeat(own_broker, "celery@a", ago_s=18)
     is_ok, text = run_doctor(own)["clocks"]
     assert not is_ok
     assert "celery@a +18.0 s" in text or "celery@a +17.9 s" in text
-    write_heartbeat(own_broker, "celery@a", at=now_ms() - 18_000)
-    own_broker.expire(WORKER_KEY + "celery@a", 12)
+    write_heartbeat(own_broker, "celery@a", ago_s=18, at=now_ms() - 18_000)
     is_ok, text = run_doctor(own)["clocks"]
     assert is_ok
     assert all(name in text for name in ("celery@a", "Redis", "MongoDB"))
@@ -39,12 +37,18 @@ def test_a_workers_clock_is_compared_at_the_time_of_its_heartbeat(own: Stack, ow
 
 @pytest.mark.parametrize(
     ("ahead_s", "is_ok"),
-    [((), True), ((4.9,), True), ((-4.9, 0.0), True), ((5.1,), False), ((-5.1,), False), ((3.0, -3.0), False)],
+    [((4.9,), True), ((-4.9, 0.0), True), ((5.1,), False), ((-5.1,), False), ((3.0, -3.0), False)],
 )
 def test_clocks_may_be_five_seconds_apart(ahead_s: tuple[float, ...], is_ok: bool) -> None:
     finding = clock_finding([Clock(f"server-{number}", ahead) for number, ahead in enumerate(ahead_s)])
     assert finding.is_ok is is_ok
     assert ("NTP" in "\n".join(finding.lines)) is not is_ok
+
+
+def test_a_clock_that_nobody_may_ask_is_unknown() -> None:
+    assert clock_finding([]).outcome == "unknown"
+    assert clock_finding([Clock("MongoDB", 1.0)], ["Redis' was not compared"]).outcome == "unknown"
+    assert clock_finding([Clock("MongoDB", 6.0)], ["Redis' was not compared"]).outcome == "fail"
 
 
 def test_the_queue_finding_has_the_length_and_the_oldest_job(own: Stack, own_broker: redis.Redis) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from producer.contract.names import WORKER_KEY
-from tests.support.doctor import run_doctor, write_heartbeat
+from producer.contract.names import WORKER_KEY, WORKERS
+from tests.support.doctor import run_doctor, write_heartbeat, write_worker
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     import redis
@@ -60,16 +62,12 @@ def test_a_worker_that_only_answers_queries_consumes_nothing(own: Stack, own_bro
         b"{}",
         b"[" * 5000,
         json.dumps({"node": "celery@a"}).encode(),
-        pytest.param(None, id="another type of key"),
     ],
 )
-def test_an_unreadable_heartbeat_is_counted(own: Stack, own_broker: redis.Redis, content: bytes | None) -> None:
+def test_an_unreadable_heartbeat_is_counted(own: Stack, own_broker: redis.Redis, content: bytes) -> None:
     write_heartbeat(own_broker, "celery@valid")
     assert "heartbeats" not in run_doctor(own).is_ok
-    if content is None:
-        own_broker.lpush(WORKER_KEY + "odd", "x")
-    else:
-        own_broker.set(WORKER_KEY + "odd", content, ex=30)
+    write_worker(own_broker, "odd", content)
     found = run_doctor(own)
     assert found.text["workers"].startswith("1 worker alive:")
     assert found.is_ok["heartbeats"] is False
@@ -85,9 +83,24 @@ def test_a_heartbeat_with_invalid_values_is_unreadable(
     assert (found.is_ok["workers"], found.is_ok["heartbeats"]) == (False, False)
 
 
-def test_a_heartbeat_that_never_expires_does_not_count(own: Stack, own_broker: redis.Redis) -> None:
-    write_heartbeat(own_broker, "celery@forged", ttl_s=None)
-    assert run_doctor(own).is_ok["workers"] is False
+def test_a_worker_without_a_recent_heartbeat_is_not_alive(own: Stack, own_broker: redis.Redis) -> None:
+    write_heartbeat(own_broker, "celery@silent")
+    own_broker.pexpire(WORKER_KEY + "celery@silent", 1)
+    own_broker.zadd(WORKERS, {"another type of key": time.time()})
+    own_broker.lpush("another type of key", "x")
+    wait_for(lambda: not own_broker.exists(WORKER_KEY + "celery@silent"), "the heartbeat to expire")
+    found = run_doctor(own)
+    assert found.text["workers"].startswith("none is alive")
+    assert "heartbeats" not in found.is_ok
+
+
+def test_the_keys_of_other_programs_are_not_scanned(own: Stack, own_broker: redis.Redis) -> None:
+    """The commands name the keys that they read."""
+    write_heartbeat(own_broker, "celery@a")
+    own_broker.config_resetstat()
+    assert run_doctor(own).is_ok["workers"]
+    commands = own_broker.info("commandstats")
+    assert not {"cmdstat_scan", "cmdstat_keys"} & set(commands), commands
 
 
 def test_control_characters_of_a_heartbeat_are_not_printed(own: Stack, own_broker: redis.Redis) -> None:

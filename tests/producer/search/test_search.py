@@ -11,7 +11,7 @@ from bson import Binary, ObjectId
 from bson.binary import BinaryVectorDtype
 
 from producer.contract.errors import NoWorker
-from producer.contract.job import ObjectIdRef
+from producer.contract.ids import ObjectIdRef
 from producer.search.errors import InvalidSearch, OtherModel, UnknownImage
 from producer.search.query import SearchPage, SearchQuery, Weights
 from tests.producer.search.photos import DIM, MODEL, OTHER_MODEL, FakeEmbed, photo, unit, vector_of

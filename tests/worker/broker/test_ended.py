@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from producer.contract.job import ImageJob, ObjectIdRef
+from producer.contract.ids import ObjectIdRef
+from producer.contract.job import ImageJob
 from producer.contract.names import MAX_ENDED
 from tests.worker.broker.test_scripts import fill, take
 from worker.broker import scripts

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from producer.client.broker import Broker
+from producer.contract.names import HEARTBEAT_TTL_S, WORKERS
 from worker.broker import scripts
 from worker.broker.deliveries import ConsumerState
 from worker.lifecycle.heartbeat import Heartbeat
@@ -50,6 +51,21 @@ def test_a_cold_shutdown_requeues_the_jobs(queue: redis.Redis, redis_url: str) -
     scripts.take(queue, "processing", TAGS, 100)
     heartbeat_of(redis_url).close()
     assert (queue.llen("images"), queue.hlen("unacked")) == (2, 0)
+
+
+def test_the_workers_are_found_by_their_names_and_dead_ones_are_forgotten(queue: redis.Redis, redis_url: str) -> None:
+    """Nobody has to scan the keys of other programs."""
+    now_s, _ = queue.time()
+    queue.zadd(WORKERS, {"dead": now_s - HEARTBEAT_TTL_S - 1, "alive": now_s})
+    heartbeat = heartbeat_of(redis_url)
+    heartbeat.beat()
+    names = dict(queue.zrange(WORKERS, 0, -1, withscores=True))
+    (own,) = names.keys() - {b"alive"}
+    assert 0 <= names[own] - now_s < HEARTBEAT_TTL_S, "the time is Redis'"
+    assert 0 < queue.ttl(own) <= HEARTBEAT_TTL_S
+    heartbeat.close()
+    assert queue.zrange(WORKERS, 0, -1) == [b"alive"]
+    assert not queue.exists(own)
 
 
 def heartbeat_of(redis_url: str) -> Heartbeat:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from bson import ObjectId
 
-from producer.contract.job import ObjectIdRef
+from producer.contract.ids import ObjectIdRef
 from producer.contract.queries import Save
 from producer.contract.records import bson_date
 from tests.support.mongo_commands import recorded_commands

@@ -1,19 +1,22 @@
 /** Image ids: how they travel in JSON and in a path. */
 
-import { parseImageId } from "../contract/job.js";
+import { parseImageId, textOf, type WireId } from "../contract/ids.js";
 import { InvalidJob } from "../errors.js";
 import type { ImageRef } from "./types.js";
+
+/** The key of extended JSON for each type that the API names. */
+const KEYS = { oid: "$oid", int: "$numberLong", uuid: "$uuid" } as const;
 
 /**
  * Return an id as JSON has it.
  *
  * @throws {InvalidJob} It is no id.
  */
-export function wireId(image: ImageRef): string | { readonly $oid: string } {
+export function wireId(image: ImageRef): WireId {
   const isObject = typeof image === "object" && image !== null && !("toHexString" in image);
   // A document has an `_id`. Its `id` may be another field, or Mongoose's text of an ObjectId.
   if (isObject && "id" in image && !("_id" in image)) {
-    return parseImageId(image.type === "oid" ? { $oid: image.id } : image.id);
+    return parseImageId(image.type ? { [KEYS[image.type]]: image.id } : image.id);
   }
   return parseImageId(image);
 }
@@ -25,9 +28,13 @@ export function wireId(image: ImageRef): string | { readonly $oid: string } {
  */
 export function imagePath(image: ImageRef, query: Record<string, string | undefined>): string {
   const id = wireId(image);
-  const parts = { type: typeof id === "string" ? undefined : "oid", ...query };
+  const parts = { type: typeOf(id), ...query };
   if (id === "." || id === "..") throw new InvalidJob(`the id "${id}" cannot be a part of a URL's path`);
   const given = Object.entries(parts).filter(([, value]) => value !== undefined);
   const search = given.map(([name, value]) => `${name}=${value}`).join("&");
-  return `/v1/images/${encodeURIComponent(typeof id === "string" ? id : id.$oid)}${search && `?${search}`}`;
+  return `/v1/images/${encodeURIComponent(textOf(id))}${search && `?${search}`}`;
+}
+
+function typeOf(id: WireId): string | undefined {
+  return typeof id === "string" ? undefined : Object.entries(KEYS).find(([, key]) => key in id)?.[0];
 }

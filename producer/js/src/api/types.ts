@@ -3,20 +3,23 @@
  * Only vectors differ: they arrive as numbers, and images may be given as bytes.
  */
 
-import type { ImageId } from "../contract/job.js";
+import type { ImageId } from "../contract/ids.js";
+
+/** What the API calls the type of an id that is no string. */
+type IdType = "oid" | "int" | "uuid";
 
 /** An image in an answer of the API. */
 interface NamedImage {
   /** The id as text. */
   id: string;
-  /** `oid` if the id is an ObjectId. */
-  type?: "oid";
+  /** The type of an id that is no string: an ObjectId, an integer or a UUID. */
+  type?: IdType;
 }
 
 /** An image by its id in an object, such as a whole hit or state that the API answered. */
 export interface ImageWithId {
   readonly id: ImageId;
-  readonly type?: "oid" | undefined;
+  readonly type?: IdType | undefined;
 }
 
 /** An image by its id, or in an object such as a hit. */

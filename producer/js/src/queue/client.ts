@@ -1,7 +1,8 @@
 /** The client that a backend imports. It pushes jobs on Redis, and returns when Redis has accepted them. */
 
 import { chunksOf } from "../contract/chunks.js";
-import { type EnqueueOptions, type ImageId, type Job, newJob } from "../contract/job.js";
+import type { ImageId } from "../contract/ids.js";
+import { type EnqueueOptions, type Job, newJob } from "../contract/job.js";
 import { IMAGE_QUEUE, imageMessage } from "../contract/message.js";
 import { checkedTimeout, within } from "../deadline.js";
 import { BrokerUnavailable } from "../errors.js";
