@@ -61,14 +61,14 @@ class Images:
     def find(self, image_id: BsonId, *, with_vector: bool = False) -> Document | None:
         """Return the image's document; None if there is none, or its vector was deleted."""
         fields = {"embedding_job": 1, **({"embedding": 1} if with_vector else {})}
-        with store_errors():
+        with store_errors(self._collection):
             document = self._collection.find_one({"_id": image_id}, fields)
         return None if document is None or _is_deleted(document) else document
 
     def finished(self, image_ids: Iterable[BsonId]) -> list[BsonId]:
         """Return the ids of those images whose jobs have ended."""
         query = {"_id": {"$in": list(image_ids)}, "embedding_job.status": {"$in": list(FINISHED)}}
-        with store_errors():
+        with store_errors(self._collection):
             return [document["_id"] for document in self._collection.find(query, {"_id": 1})]
 
     def delete(self, image_id: ImageId) -> bool:
@@ -85,14 +85,14 @@ class Images:
             stored = job_record(document)
             record = _deletion(stored, next_enqueue_ms(image_id))
             changes: Document = {"$set": {"embedding_job": record}, "$unset": {"embedding": ""}}
-            with store_errors():
+            with store_errors(self._collection):
                 if self._collection.update_one(unchanged_filter(key, stored), changes).matched_count:
                     return True
         raise ApiError(503, "changed", "the document changed during each attempt to delete its vector", retry_after_s=1)
 
     def ping(self) -> None:
         """Raise StoreUnavailable if MongoDB does not answer."""
-        with store_errors():
+        with store_errors(self._collection):
             self._collection.database.command("ping")
 
     def close(self) -> None:

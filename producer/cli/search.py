@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from producer.cli.collection import collection_option, id_type_option, require_mongodb_uri
-from producer.cli.output import fail, fail_without_extra
+from producer.cli.output import CANNOT_TELL, fail, fail_without_extra
 from producer.client.broker import Broker
 from producer.client.environment import redis_url_from_env
 from producer.client.queries import QueryClient
@@ -56,15 +56,15 @@ _URL = re.compile(r"https?://", re.IGNORECASE)
 def search(collection: str, *, as_json: bool, **given: Any) -> None:
     """Find the images that look like TEXT, or like other images.
 
-    A live worker embeds texts and pictures. The score is the cosine of both vectors. The exit code is 1 if there is no
-    image.
+    A live worker embeds texts and pictures. The score is the cosine of both vectors. The exit code is 0 if there are
+    images, 1 if there is none, and 3 if the search failed.
     """
     try:
         from producer.search.errors import InvalidSearch  # noqa: PLC0415
         from producer.search.query import SearchQuery  # noqa: PLC0415
         from producer.search.search import ImageSearch  # noqa: F401, PLC0415  (needs numpy and pymongo)
     except ImportError:
-        fail_without_extra("clipqueue search", "search")
+        fail_without_extra("clipqueue search", "search", CANNOT_TELL)
     wanted = _read_filter(given.pop("wanted"))
     id_type = given.pop("id_type")
     given |= {name: _read_ids(given[name], id_type) for name in ("like", "not_like")}
@@ -75,7 +75,7 @@ def search(collection: str, *, as_json: bool, **given: Any) -> None:
     except InvalidSearch as exc:
         raise click.UsageError(str(exc)) from None
     except ClipqueueError as exc:
-        fail(str(exc))
+        fail(str(exc), CANNOT_TELL)
     if not page.hits:
         fail(_explain_nothing(query, page))
     if as_json:

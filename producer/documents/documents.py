@@ -10,8 +10,8 @@ from pymongo.errors import ExecutionTimeout
 
 from ..contract.ids import image_id_of_text
 from ..contract.records import bson_id, job_record, possible_ids
-from .brackets import brackets_after
-from .connection import connect_collection, store_errors
+from .brackets import brackets_after, place_of
+from .connection import connect_collection
 from .indexes import timed_requests
 
 if TYPE_CHECKING:
@@ -81,22 +81,27 @@ class ImageDocuments:
             found = self._collection.find(query, {"embedding_job": 1}, max_time_ms=_QUICK_MS)
             return {document["_id"]: job_record(document) for document in found}
 
-    def stream(self, query: Document, fields: Mapping[str, int]) -> Iterator[Document]:
-        """Yield the documents that match `query`, in no particular order."""
-        with timed_requests(self._collection):
-            yield from self._collection.find(query, fields, batch_size=PAGE, max_time_ms=_LONG_MS)
-
     def pages(self, query: Document, fields: Mapping[str, int], after: Any = None) -> Iterator[list[Document]]:
         """Yield all documents that match `query` in lists of at most PAGE, ordered as `brackets_after` says.
 
         Some may have an `_id` that no job can have. Each page is a separate query, because MongoDB closes a cursor that
-        is idle for ten minutes.
+        is idle for ten minutes. The first one asks for all types at once: it mostly is the only one, or the embedded
+        server has the first documents quickly. It reads the whole collection for each query with a range of ids.
 
         Args:
             query: The filter.
             fields: The fields to read.
             after: Skip the documents up to this `_id`, inclusive, whatever its type.
         """
+        if after is None:
+            page = sorted(self._page(query, fields), key=lambda document: place_of(document["_id"]))
+            is_all = len(page) < PAGE
+            # Numbers come before texts, so if there is none among the first, they are the first of all.
+            if page and (is_all or all(isinstance(document["_id"], str) for document in page)):
+                yield page
+                after = page[-1]["_id"]
+            if is_all:
+                return
         for bracket, first in brackets_after(after):
             bound = first
             while page := self._page({"$and": [query, {"_id": bound}]}, fields):
@@ -110,7 +115,7 @@ class ImageDocuments:
 
     def models(self, within_s: float) -> list[Any] | None:
         """Return the models of the vectors; None if MongoDB needs longer than `within_s` to find them."""
-        with store_errors():
+        with timed_requests(self._collection):
             try:
                 done = {"embedding_job.status": "done"}
                 return self._collection.distinct("embedding_job.model", done, maxTimeMS=int(within_s * 1e3))

@@ -51,30 +51,30 @@ class VectorReader:
         found: dict[BsonId, Document] = {}
         for start in range(0, len(document_ids), PAGE):
             query = {"_id": {"$in": list(document_ids[start : start + PAGE])}}
-            with store_errors():
+            with store_errors(self._collection):
                 documents = self._collection.find(query, {**self._projection, **extra})
                 found.update((document["_id"], document) for document in documents)
         return found
 
     def estimated_count(self) -> int:
         """Return about how many documents the collection has, with or without a vector."""
-        with store_errors():
+        with store_errors(self._collection):
             return self._collection.estimated_document_count()
 
     def count(self, model: str, most: int) -> int:
         """Return how many documents have a vector of the model; stop counting at `most`."""
-        with store_errors():
+        with store_errors(self._collection):
             return self._collection.count_documents(of_model(model), limit=most)
 
     def models(self) -> list[str]:
         """Return the models of all vectors."""
-        with store_errors():
+        with store_errors(self._collection):
             found = self._collection.distinct(_MODEL)
         return sorted(model for model in found if isinstance(model, str))
 
     def dim(self, model: str) -> int | None:
         """Return the length of the model's vectors, as one document has it; None if there are none."""
-        with store_errors():
+        with store_errors(self._collection):
             document = self._collection.find_one(of_model(model), {"embedding_job": 1, "embedding": 1}) or {}
         dim = job_record(document).get("dim")
         if isinstance(dim, int):
@@ -83,7 +83,7 @@ class VectorReader:
         return None if vector is None else len(vector)
 
     def _pages(self, query: Document, projection: Mapping[str, Any]) -> Iterator[list[Document]]:
-        with store_errors(), self._collection.find(query, projection, batch_size=PAGE) as cursor:
+        with store_errors(self._collection), self._collection.find(query, projection, batch_size=PAGE) as cursor:
             page: list[Document] = []
             for document in cursor:
                 if is_image_id(document["_id"]):
