@@ -106,6 +106,8 @@ class ImageDocuments:
             bound = first
             while page := self._page({"$and": [query, {"_id": bound}]}, fields):
                 yield page
+                if len(page) < PAGE:
+                    break
                 bound = bracket.after(page[-1]["_id"])
 
     def count(self, query: Document, within_s: float = _QUICK_MS / 1e3) -> int:
