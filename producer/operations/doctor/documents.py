@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
-from producer.contract.mongodb import describe_error
+from producer.contract.mongodb_reasons import reason_of
 from producer.contract.text import printable
 from producer.documents.indexes import missing
 from producer.operations.doctor.findings import Finding
@@ -77,7 +77,7 @@ def _run(subject: str, check: Callable[[Documents], Finding], documents: Documen
 
 
 def _unanswered(subject: str, exc: PyMongoError) -> Finding:
-    shown = f"could not be checked: {describe_error(exc)}"
+    shown = f"could not be checked: {reason_of(exc)}"
     if isinstance(exc, OperationFailure) and exc.code in _REFUSED:
         return Finding.unknown(subject, shown, "The user in MONGODB_URI may not ask for it; one who may can run this.")
     return Finding.problem(subject, shown, "Check that MongoDB runs, and the user and the names in the settings.")
