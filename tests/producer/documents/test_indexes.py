@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from producer.cli.output import CANNOT_TELL
 from producer.contract.errors import StoreUnavailable
 from producer.documents.documents import connect
 from producer.documents.indexes import FAILED, NEWEST, STATUS, Index
@@ -85,9 +86,9 @@ REQUESTS: dict[str, Callable[[ImageDocuments], object]] = {
 def test_each_request_has_a_limit_and_names_the_missing_indexes(documents: ImageDocuments, name: str) -> None:
     with pytest.raises(StoreUnavailable) as raised:
         REQUESTS[name](documents)
-    assert str(raised.value) == (
-        "MongoDB did not finish the request in time, and these indexes are missing: clipqueue_status, "
-        "clipqueue_models, clipqueue_failed. Run `clipqueue index create`"
+    assert str(raised.value).endswith(
+        " did not finish the request in time, and these indexes are missing: clipqueue_status, clipqueue_models, "
+        "clipqueue_failed. Run `clipqueue index create`"
     )
 
 
