@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".canary"
-PYTHON = FOLDER / "bin" / "python"
+PYTHON = str(FOLDER / "bin" / "python")
 EXTRA = "dev"
 # What uses private parts: of Celery, kombu and redis-py; urllib3; open_clip and huggingface_hub; Starlette and uvicorn.
 TESTS = (

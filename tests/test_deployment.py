@@ -58,7 +58,7 @@ RAILWAY_SCHEMA = {
             "properties": {
                 "builder": {"const": "DOCKERFILE"},
                 "dockerfilePath": {"const": "Dockerfile"},
-                "watchPatterns": {"type": "array", "items": {"type": "string", "pattern": "^/"}, "minItems": 1},
+                "watchPatterns": {"type": "array", "items": {"type": "string", "pattern": "^!?/"}, "minItems": 1},
             },
         },
         "deploy": {
@@ -244,7 +244,9 @@ def test_railway_starts_a_service_without_a_shell_and_rebuilds_it_for_its_own_fi
         assert not re.search(r"[$&|;<>\"']|\bsh\b", command)
         own = json.loads(re.findall(r"^CMD (.+)$", stage, re.MULTILINE)[-1])
         assert command == "clipqueue notify" or shlex.split(command)[-len(own) :] == own
-    watched = {pattern.strip("/*") for pattern in config["build"]["watchPatterns"]}
+    patterns = config["build"]["watchPatterns"]
+    assert "!/producer/js/**" in patterns, "no image has it"
+    watched = {pattern.strip("/*") for pattern in patterns if not pattern.startswith("!")}
     assert all((ROOT / one).exists() for one in watched)
     assert {name, "Dockerfile", ".dockerignore"} <= watched
     # The wheel has both packages, but what needs no Celery does not run the worker's code.

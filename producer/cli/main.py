@@ -1,6 +1,7 @@
 """The command `clipqueue` with all its subcommands.
 
-Exit codes: 0 success, 1 something failed, 2 the command line is wrong.
+Exit codes: 0 success, 1 something failed, 2 the command line is wrong. Where 1 is the answer to a question (`status`,
+`search`, `index show`), 3 means that the question could not be answered.
 """
 
 from __future__ import annotations
