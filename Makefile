@@ -15,10 +15,10 @@ PYTEST := $(TIED) $(BIN)/pytest
 PACKAGES := broker fetch decode encode store queries lifecycle selftest contract client documents operations search webhooks api cli local js
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check lint chaos soak bench fuzz docs lock canary clean $(PACKAGES)
+.PHONY: help demo up test check lint chaos soak bench fuzz docs image-check lock canary clean $(PACKAGES)
 
 help: ## Show this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 demo: $(DEMO_INSTALLED) ## Start local servers and a worker, embed 100 sample images, search them, stop everything
 	@$(TIED) $(BIN)/clipqueue demo
@@ -59,6 +59,9 @@ docs: $(NODE_INSTALLED) ## Regenerate the generated parts of docs: settings, dia
 	@$(BIN)/python -m tests.support.draw_page
 	@$(BIN)/python -m tests.support.runtimes
 	@$(BIN)/python -m tests.bench.results
+
+image-check: $(DEV_INSTALLED) ## Build the images with a Docker engine, look into them and run them; ONLY=sweep takes one
+	@$(TIED) $(BIN)/python -m tests.support.image_check $(ONLY)
 
 lock: $(DEV_INSTALLED) ## Write requirements.lock, the versions that the image installs, from what is installed here
 	@$(BIN)/python -m tests.support.lock
