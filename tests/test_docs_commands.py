@@ -97,6 +97,8 @@ def option_names(command: click.Command) -> set[str]:
 
 # Options of other programs.
 OTHERS = {"--env-file", "--build", "--profile", "--pool", "--appendonly"}
+OTHERS |= {"--target", "--secret", "--build-arg"}  # docker build
+OTHERS |= {"--jsonArray", "--pretty"}  # mongoexport
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
