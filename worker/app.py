@@ -120,6 +120,9 @@ def _name_node(instance: Any, **_: Any) -> None:
 @worker_init.connect
 def _start(sender: Any, **_: Any) -> None:
     configure_logging(_settings.log_level)
+    if sys.platform == "win32":
+        logger.critical("the worker runs on Linux and macOS; on Windows, run it in WSL 2 or in Docker")
+        sys.exit(1)
     # Celery installs its own handler later. Until then, a worker that is PID 1 of a container would ignore SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # PyTorch's threads spin while they wait for each other, and for some milliseconds after a forward pass, which slows

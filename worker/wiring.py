@@ -194,13 +194,16 @@ def log_target(settings: Settings, database: str) -> None:
 
 
 def refuse_cluster(broker: Broker) -> None:
-    """Raise BrokerUnsupported if Redis answers and is a cluster. Without an answer, Celery waits for it later."""
+    """Raise BrokerUnsupported if Redis answers and is a cluster. Without an answer, Celery waits for it later.
+
+    Celery's log repeats the library's error; this one says what to do.
+    """
     try:
         broker.refuse_cluster()
     except UnsupportedRedis as exc:
         raise BrokerUnsupported(str(exc)) from None
-    except BrokerUnavailable:
-        pass
+    except BrokerUnavailable as exc:
+        logger.error("%s; the worker starts, and tries again", exc)  # noqa: TRY400  (no traceback)
 
 
 @dataclass(frozen=True)

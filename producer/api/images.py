@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from producer.api.failures import ApiError
 from producer.client.queue import push
+from producer.contract.ids import image_name
 from producer.contract.job import next_enqueue_ms
-from producer.contract.records import MAX_SWAPS, bson_date, bson_id, job_record, to_ms, unchanged_filter
+from producer.contract.records import (
+    MAX_SWAPS,
+    bson_date,
+    bson_id,
+    image_id_of,
+    job_record,
+    to_ms,
+    unchanged_filter,
+)
 from producer.documents.connection import store_errors
 from producer.documents.recording import JobRecorder
 from producer.search.vectors import parse_stored
@@ -52,14 +61,14 @@ class Images:
     def find(self, image_id: BsonId, *, with_vector: bool = False) -> Document | None:
         """Return the image's document; None if there is none, or its vector was deleted."""
         fields = {"embedding_job": 1, **({"embedding": 1} if with_vector else {})}
-        with store_errors():
+        with store_errors(self._collection):
             document = self._collection.find_one({"_id": image_id}, fields)
         return None if document is None or _is_deleted(document) else document
 
     def finished(self, image_ids: Iterable[BsonId]) -> list[BsonId]:
         """Return the ids of those images whose jobs have ended."""
         query = {"_id": {"$in": list(image_ids)}, "embedding_job.status": {"$in": list(FINISHED)}}
-        with store_errors():
+        with store_errors(self._collection):
             return [document["_id"] for document in self._collection.find(query, {"_id": 1})]
 
     def delete(self, image_id: ImageId) -> bool:
@@ -76,14 +85,14 @@ class Images:
             stored = job_record(document)
             record = _deletion(stored, next_enqueue_ms(image_id))
             changes: Document = {"$set": {"embedding_job": record}, "$unset": {"embedding": ""}}
-            with store_errors():
+            with store_errors(self._collection):
                 if self._collection.update_one(unchanged_filter(key, stored), changes).matched_count:
                     return True
         raise ApiError(503, "changed", "the document changed during each attempt to delete its vector", retry_after_s=1)
 
     def ping(self) -> None:
         """Raise StoreUnavailable if MongoDB does not answer."""
-        with store_errors():
+        with store_errors(self._collection):
             self._collection.database.command("ping")
 
     def close(self) -> None:
@@ -99,19 +108,13 @@ def image_state(document: Document, vector: str | None = None) -> dict[str, Any]
         vector: `float` or `base64` to add the vector in this form; None to leave it out.
     """
     record = job_record(document)
-    state = {**image_name(document["_id"]), "status": record.get("status", "pending")}
+    state = {**image_name(image_id_of(document["_id"])), "status": record.get("status", "pending")}
     state |= {name: _shown(record[name]) for name in _SHOWN if record.get(name) is not None}
     if record.get("status") == "failed" and isinstance(record.get("error"), dict):
         state["error"] = {name: str(record["error"].get(name, "")) for name in ("code", "stage", "message")}
     if vector and (stored := parse_stored(document.get("embedding"))) is not None:
         state["vector"] = base64.b64encode(stored.tobytes()).decode() if vector == "base64" else stored.tolist()
     return state
-
-
-def image_name(image_id: object) -> dict[str, str]:
-    """Return the id of an image as the API writes it."""
-    is_oid = type(image_id).__name__ in {"ObjectId", "ObjectIdRef"}
-    return {"id": str(image_id), "type": "oid"} if is_oid else {"id": str(image_id)}
 
 
 def is_finished(document: Document) -> bool:

@@ -12,6 +12,7 @@ from producer.cli.collection import collection_option
 from producer.cli.output import fail, fail_without_extra
 from producer.cli.search import open_search, shown_link
 from producer.contract.errors import ClipqueueError
+from producer.contract.ids import image_name
 from producer.contract.text import printable
 from producer.contract.urls import redact_url
 
@@ -65,7 +66,11 @@ def _show_progress(compared: int, total: int) -> None:
 
 def _as_json(group: DuplicateGroup) -> str:
     images = [
-        {"id": str(image.image_id), "cosine": image.cosine, "url": None if image.url is None else redact_url(image.url)}
+        {
+            **image_name(image.image_id),
+            "cosine": image.cosine,
+            "url": None if image.url is None else redact_url(image.url),
+        }
         for image in group.images
     ]
     return json.dumps({"images": images})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,6 +27,20 @@ if TYPE_CHECKING:
 
 # A read returns what has arrived, at most this many bytes.
 _READ_BYTES = 1 << 20
+
+
+class _Input(click.File):
+    """A file that is read as bytes. A closed standard input is an error, too."""
+
+    def __init__(self) -> None:
+        super().__init__("rb")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Open the file."""
+        try:
+            return super().convert(value, param, ctx)
+        except RuntimeError:
+            self.fail("standard input is closed.", param, ctx)
 
 
 def _read_columns(_: click.Context, __: click.Parameter, text: str | None) -> Columns | None:
@@ -66,9 +80,7 @@ docs/operations.md shows each of these files.
     help="What the ids are. By default, strings, except ObjectId(...) and UUID(...). Ids in JSON keep their type.",
 )
 @click.option("--object-id", is_flag=True, help="Short for --id-type object-id.")
-@click.option(
-    "--from", "source", type=click.File("rb"), metavar="FILE", help="Read rows from FILE; - is standard input."
-)
+@click.option("--from", "source", type=_Input(), metavar="FILE", help="Read rows from FILE; - is standard input.")
 @click.option(
     "--columns",
     callback=_read_columns,

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -147,10 +147,12 @@ def report(text: str) -> None:
     _print(text, sys.stderr)
 
 
-def _print(text: str, stream: IO[str]) -> None:
+def _print(text: str, stream: TextIO) -> None:
     try:
         click.echo(text, file=stream)
     except BrokenPipeError:
         # The program that reads the output has ended, as in `clipqueue enqueue | head`. The other jobs are still
         # enqueued.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except UnicodeEncodeError:  # a terminal or a file of Windows that is not UTF-8
+        click.echo(text.encode(stream.encoding, "backslashreplace"), file=stream)

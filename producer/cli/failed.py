@@ -34,11 +34,11 @@ def failed(code: str | None, collection: str, samples: int, *, as_json: bool) ->
 
     Needs the extra `mongo`. The exit code is 0 even if images have failed.
     """
-    uri = require_mongodb_uri("clipqueue failed")
-    from producer.documents.connection import open_collection  # noqa: PLC0415  (needs pymongo)
-    from producer.documents.failures import SOCKET_TIMEOUT_S, find_failures  # noqa: PLC0415
-
     try:
+        uri = require_mongodb_uri("clipqueue failed")
+        from producer.documents.connection import open_collection  # noqa: PLC0415  (needs pymongo)
+        from producer.documents.failures import SOCKET_TIMEOUT_S, find_failures  # noqa: PLC0415
+
         with open_collection(uri, collection, SOCKET_TIMEOUT_S) as documents:
             groups = find_failures(documents, code, samples)
     except ClipqueueError as exc:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from producer.cli.collection import collection_option, require_mongodb_uri
-from producer.cli.output import fail
+from producer.cli.output import CANNOT_TELL, fail
 from producer.contract.errors import ClipqueueError
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def create(dim: int | None, quantization: str, url_field: str | None, collection
 @index.command()
 @collection_option
 def show(collection: str) -> None:
-    """Show the indexes and their state. The exit code is 1 if one is missing."""
-    with _open("show", collection) as documents:
+    """Show the indexes and their state. The exit code is 1 if one is missing, and 3 if MongoDB does not tell."""
+    with _open("show", collection, CANNOT_TELL) as documents:
         from producer.cli import vector_index  # noqa: PLC0415  (needs pymongo)
         from producer.documents.indexes import NEWEST  # noqa: PLC0415
         from producer.search.index import NoVectorSearch  # noqa: PLC0415
@@ -110,7 +110,7 @@ def drop(collection: str) -> None:
         from producer.search.index import NoVectorSearch  # noqa: PLC0415
 
         try:
-            name = vector_index.drop(documents)
+            name: str | None = vector_index.drop(documents)
         except NoVectorSearch as exc:
             name = drop_index(documents, NEWEST)
             if name is None:
@@ -119,16 +119,16 @@ def drop(collection: str) -> None:
 
 
 @contextmanager
-def _open(command: str, collection: str) -> Iterator[Collection[Document]]:
-    """Yield the collection; print an error in the block, and exit with 1."""
-    uri = require_mongodb_uri(f"clipqueue index {command}")
-    from producer.documents.connection import open_collection  # noqa: PLC0415  (needs pymongo)
-
+def _open(command: str, collection: str, exit_code: int = 1) -> Iterator[Collection[Document]]:
+    """Yield the collection; print an error in the block, and exit."""
     try:
+        uri = require_mongodb_uri(f"clipqueue index {command}")
+        from producer.documents.connection import open_collection  # noqa: PLC0415  (needs pymongo)
+
         with open_collection(uri, collection) as documents:
             yield documents
     except ClipqueueError as exc:
-        fail(str(exc))
+        fail(str(exc), exit_code)
 
 
 def _make(collection: str, documents: Collection[Document], wanted: Iterable[Index]) -> None:
@@ -136,7 +136,7 @@ def _make(collection: str, documents: Collection[Document], wanted: Iterable[Ind
     from producer.documents import indexes  # noqa: PLC0415  (needs pymongo)
     from producer.documents.connection import open_collection, store_errors  # noqa: PLC0415
 
-    with store_errors():
+    with store_errors(documents):
         found = indexes.find(documents, wanted)
     for one in (one for one, name in found.items() if name is not None):
         click.echo(_describe(one, found[one]))
@@ -154,7 +154,7 @@ def _show(documents: Collection[Document], wanted: Iterable[Index] | None = None
     from producer.documents import indexes  # noqa: PLC0415  (needs pymongo)
     from producer.documents.connection import store_errors  # noqa: PLC0415
 
-    with store_errors():
+    with store_errors(documents):
         found = indexes.find(documents, wanted or indexes.WANTED)
     for one, name in found.items():
         click.echo(_describe(one, name))

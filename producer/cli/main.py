@@ -1,9 +1,13 @@
 """The command `clipqueue` with all its subcommands.
 
-Exit codes: 0 success, 1 something failed, 2 the command line is wrong.
+Exit codes: 0 success, 1 something failed, 2 the command line is wrong. Where 1 is the answer to a question (`status`,
+`search`, `index show`), 3 means that the question could not be answered.
 """
 
 from __future__ import annotations
+
+import io
+import sys
 
 import click
 
@@ -59,4 +63,8 @@ for _command in (
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        # On Windows, what goes to a file or a pipe would be in a code page that lacks most of the world's letters.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors=stream.errors)
     cli(prog_name="clipqueue")

@@ -7,16 +7,24 @@ from typing import NoReturn
 
 import click
 
+# The exit code of a command that answers a question by 0 or 1, and could not find out.
+CANNOT_TELL = 3
 
-def fail(message: str) -> NoReturn:
-    """Print the message to standard error and exit with 1."""
+
+def fail(message: str, exit_code: int = 1) -> NoReturn:
+    """Print the message to standard error and exit."""
     click.echo(f"clipqueue: {message}", err=True)
-    sys.exit(1)
+    sys.exit(exit_code)
 
 
-def fail_without_extra(command: str, extra: str) -> NoReturn:
-    """Name the extra that the command needs, and exit with 1."""
-    fail(f"{command} needs clipqueue's extra {extra!r}: run pip install '.[{extra}]' in the clipqueue checkout")
+def fail_without_extra(command: str, extra: str, exit_code: int = 1) -> NoReturn:
+    """Name the extra that the command needs, and exit."""
+    fail(without_extra(command, extra), exit_code)
+
+
+def without_extra(command: str, extra: str) -> str:
+    """Return a sentence that names the extra that the command needs."""
+    return f"{command} needs clipqueue's extra {extra!r}: run pip install '.[{extra}]' in the clipqueue checkout"
 
 
 def fail_on_windows(command: str) -> None:

@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.cli.collection import collection_option, require_mongodb_uri
-from producer.cli.output import fail, fail_without_extra
+from producer.cli.collection import collection_option, id_type_option, require_mongodb_uri
+from producer.cli.output import CANNOT_TELL, fail, fail_without_extra
 from producer.client.broker import Broker
 from producer.client.environment import redis_url_from_env
 from producer.client.queries import QueryClient
-from producer.contract.errors import ClipqueueError
+from producer.contract.errors import ClipqueueError, InvalidJob
+from producer.contract.ids import image_id_of_text, image_name
 from producer.contract.text import printable
 from producer.contract.urls import redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from producer.contract.ids import ImageId
     from producer.search.embed import Embed
     from producer.search.query import Hit, SearchPage, SearchQuery
     from producer.search.search import ImageSearch
@@ -36,6 +38,7 @@ _URL = re.compile(r"https?://", re.IGNORECASE)
 @click.command()
 @click.argument("text", required=False)
 @click.option("--like", multiple=True, metavar="ID", help="Resemble this stored image; may be repeated.")
+@id_type_option
 @click.option("--image", metavar="FILE|URL", help="Resemble this picture.")
 @click.option("--not", "not_text", multiple=True, metavar="TEXT", help="Do not resemble this text; may be repeated.")
 @click.option("--not-like", multiple=True, metavar="ID", help="Do not resemble this stored image; may be repeated.")
@@ -53,16 +56,18 @@ _URL = re.compile(r"https?://", re.IGNORECASE)
 def search(collection: str, *, as_json: bool, **given: Any) -> None:
     """Find the images that look like TEXT, or like other images.
 
-    A live worker embeds texts and pictures. The score is the cosine of both vectors. The exit code is 1 if there is no
-    image.
+    A live worker embeds texts and pictures. The score is the cosine of both vectors. The exit code is 0 if there are
+    images, 1 if there is none, and 3 if the search failed.
     """
     try:
         from producer.search.errors import InvalidSearch  # noqa: PLC0415
         from producer.search.query import SearchQuery  # noqa: PLC0415
         from producer.search.search import ImageSearch  # noqa: F401, PLC0415  (needs numpy and pymongo)
     except ImportError:
-        fail_without_extra("clipqueue search", "search")
+        fail_without_extra("clipqueue search", "search", CANNOT_TELL)
     wanted = _read_filter(given.pop("wanted"))
+    id_type = given.pop("id_type")
+    given |= {name: _read_ids(given[name], id_type) for name in ("like", "not_like")}
     query = SearchQuery(filter=wanted, **{**given, "image": _read_image(given["image"])})
     try:
         with _open_embed(query) as embed, open_search("clipqueue search", collection, embed) as images:
@@ -70,7 +75,7 @@ def search(collection: str, *, as_json: bool, **given: Any) -> None:
     except InvalidSearch as exc:
         raise click.UsageError(str(exc)) from None
     except ClipqueueError as exc:
-        fail(str(exc))
+        fail(str(exc), CANNOT_TELL)
     if not page.hits:
         fail(_explain_nothing(query, page))
     if as_json:
@@ -128,6 +133,14 @@ def _read_image(given: str | None) -> str | bytes | None:
         raise click.UsageError(f"--image: {given} cannot be read: {exc.strerror}") from None
 
 
+def _read_ids(texts: tuple[str, ...], id_type: str | None) -> tuple[ImageId, ...]:
+    """Return ids of a type; of any type, the texts: a search tries each that a text may be of."""
+    try:
+        return texts if id_type is None else tuple(image_id_of_text(text, id_type) for text in texts)
+    except InvalidJob as exc:
+        raise click.UsageError(str(exc)) from None
+
+
 def _read_filter(given: str | None) -> Any:
     try:
         return None if given is None else json.loads(given)
@@ -153,4 +166,4 @@ def _print_table(page: SearchPage) -> None:
 def _as_json(hit: Hit) -> str:
     url = None if hit.url is None else redact_url(hit.url)
     duplicates = [str(image_id) for image_id in hit.duplicates]
-    return json.dumps({"id": str(hit.image_id), "score": hit.score, "url": url, "duplicates": duplicates})
+    return json.dumps({**image_name(hit.image_id), "score": hit.score, "url": url, "duplicates": duplicates})

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # SIGHUP is sent when the terminal is closed. Windows has neither it nor SIGQUIT.
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
-_SIGNALS = tuple(signal.Signals[name] for name in _NAMES if name in signal.Signals.__members__)
+_SIGNALS: tuple[signal.Signals, ...] = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 
 
 @contextmanager

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.cli.collection import open_documents_for
-from producer.cli.output import fail
+from producer.cli.collection import id_type_option, open_documents_for
+from producer.cli.output import CANNOT_TELL, fail
 from producer.client.environment import collection_name
-from producer.contract.errors import ClipqueueError
+from producer.contract.errors import ClipqueueError, InvalidJob
 from producer.contract.urls import redact_text
 
 if TYPE_CHECKING:
@@ -23,17 +23,20 @@ _DETAILS = {"pending": "the document has no result yet", "unknown": "no such doc
 
 @click.command()
 @click.argument("image_ids", nargs=-1, required=True, metavar="ID...")
+@id_type_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-def status(image_ids: tuple[str, ...], *, as_json: bool) -> None:
+def status(image_ids: tuple[str, ...], id_type: str | None, *, as_json: bool) -> None:
     """Show the state of images: done, failed (with the reason), pending or unknown.
 
-    The exit code is 0 if all are done, else 1.
+    The exit code is 0 if all are done, 1 if one is not, and 3 if that is not known, as MongoDB does not answer.
     """
     try:
-        with open_documents_for("clipqueue status", collection_name()) as documents:
-            images = documents.status(image_ids)
+        with open_documents_for("clipqueue status", collection_name(), reads_all=False) as documents:
+            images = documents.status(image_ids, id_type)
+    except InvalidJob as exc:
+        raise click.UsageError(str(exc)) from None
     except ClipqueueError as exc:
-        fail(str(exc))
+        fail(str(exc), CANNOT_TELL)
     for image in images:
         click.echo(_as_json(image) if as_json else _as_line(image))
     sys.exit(0 if all(image.status == "done" for image in images) else 1)

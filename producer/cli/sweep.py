@@ -18,7 +18,9 @@ from producer.contract.errors import ClipqueueError
 if TYPE_CHECKING:
     from producer.operations.requeue.sweep import SweepResult
 
+_DEFAULT_FIELD = "url"
 _MAX_PROBLEMS = 5
+_SLOW_S = 10.0
 
 
 @click.command()
@@ -52,19 +54,27 @@ _MAX_PROBLEMS = 5
     help="Enqueue nothing while this many jobs wait or are in flight.",
 )
 @click.option(
+    "--adopt",
+    is_flag=True,
+    help="Also enqueue documents that were never enqueued: those with a URL and no result, in the field `url` unless "
+    "--url-field names another.",
+)
+@click.option(
     "--url-field",
     envvar="CLIPQUEUE_URL_FIELD",
     show_envvar=True,
-    default="url",
-    show_default=True,
-    help="The field of the URL in documents that were never enqueued, such as media.imageUrl.",
+    help="The field of the URL in documents that were never enqueued, such as media.imageUrl. Naming it adopts them.",
 )
 @collection_option
-def sweep(every_s: float | None, age_s: float, max_queued: int, url_field: str, collection: str) -> None:
-    """Enqueue lost jobs again: recorded jobs without a result, and documents with a URL and no result.
+def sweep(  # noqa: PLR0913  (one for each option)
+    every_s: float | None, age_s: float, max_queued: int, url_field: str | None, collection: str, *, adopt: bool
+) -> None:
+    """Enqueue lost jobs again: recorded jobs that have no result.
 
-    A job can be lost when a Redis without persistence restarts. Of each collection, only one sweep runs at a time.
+    A job can be lost when a Redis without persistence restarts. Of each collection, only one sweep runs at a time. With
+    --adopt or a URL field, documents that nobody has enqueued are enqueued too.
     """
+    adopt_field = url_field or (_DEFAULT_FIELD if adopt else None)
     try:
         with (
             open_documents_for("clipqueue sweep", collection) as documents,
@@ -72,7 +82,7 @@ def sweep(every_s: float | None, age_s: float, max_queued: int, url_field: str, 
         ):
             from producer.operations.requeue.sweep import Sweeper, SweepOptions  # noqa: PLC0415  (needs bson)
 
-            sweeper = Sweeper(broker, documents, SweepOptions(age_s, max_queued, url_field))
+            sweeper = Sweeper(broker, documents, SweepOptions(age_s, max_queued, adopt_field))
             if every_s is None:
                 _print_result(sweeper.sweep())
             else:
@@ -95,6 +105,12 @@ def _print_result(result: SweepResult | None) -> None:
     if result is None:
         click.echo("another sweep of this collection is running")
         return
+    if result.slowest_s >= _SLOW_S:
+        click.echo(
+            f"MongoDB is slow: it needed {result.slowest_s:.0f} s for one page. clipqueue index create makes the "
+            "indexes that sweeps need",
+            err=True,
+        )
     if result.is_full and not result.queued:
         click.echo("queued again: 0, because the queue is full; a later sweep tries again")
         return

@@ -75,13 +75,13 @@ def up(  # noqa: PLR0913  (the options)
                     click.echo("starting; loading the model takes a few seconds", err=True)
                     stack.start_worker(model_env or default_model_env())
                     page = stack.start_api(port=prefer_port(_API_PORT) if api_port is None else api_port)
-                _print_addresses(stack, page, data_dir)
+                _print_addresses(stack, page, data_dir, model_env)
                 stack.watch()
         except (StackError, OSError) as exc:
             fail(str(exc))
 
 
-def _print_addresses(stack: Stack, page: str, data_dir: Path) -> None:
+def _print_addresses(stack: Stack, page: str, data_dir: Path, model_env: dict[str, str]) -> None:
     """Print the variables for the clients to standard output, and the rest to standard error."""
     from producer.local.environment import notes_for_up  # noqa: PLC0415
 
@@ -91,7 +91,7 @@ def _print_addresses(stack: Stack, page: str, data_dir: Path) -> None:
     if collection := os.environ.get("CLIPQUEUE_COLLECTION"):
         exports["CLIPQUEUE_COLLECTION"] = collection
     click.echo("\n".join(f"export {name}={shlex.quote(value)}" for name, value in exports.items()))
-    for note in notes_for_up(os.environ):
+    for note in notes_for_up(os.environ, model_env):
         click.echo(f"note: {note}", err=True)
     if page:
         click.echo(f"{_NEXT}  open {page}   (search page; its API is documented at {page}/docs)\n", err=True)

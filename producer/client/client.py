@@ -85,8 +85,8 @@ class EmbeddingClient:
         """Enqueue one image and return the task's id.
 
         Args:
-            image_id: The `_id` of the document that gets the vector: a string, a `bson.ObjectId` or
-                `{"$oid": "<24 hex>"}`.
+            image_id: The `_id` of the document that gets the vector: a string, an integer, a `uuid.UUID`, a
+                `bson.ObjectId`, or extended JSON such as `{"$oid": "<24 hex>"}`.
             url: An http or https URL, at most 2,048 characters.
             force: Embed again even if the document already has this model's vector for this URL.
             record: Before the job is enqueued, record it as pending in the document, which is created if it does not

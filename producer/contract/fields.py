@@ -74,7 +74,7 @@ class WorkerHeartbeat(TypedDict):
 class EndedJob(TypedDict):
     """A job that has ended: the field `event` of an entry of the stream `ENDED`.
 
-    `image_id` is a string or `{"$oid": "<24 hex digits>"}`. `status` is `done`, with `model`, or `failed`, with
+    `image_id` is what `producer.contract.ids.wire_id` writes. `status` is `done`, with `model`, or `failed`, with
     `error`. `url` has no query; a job that was not valid has none. `ended_at` is milliseconds since the epoch by the
     worker's clock.
     """

@@ -17,9 +17,11 @@ from .text import check_text
 
 MAX_ID_CHARS = 1024
 ID_TYPES = ("string", "object-id", "integer", "uuid")
+# What the HTTP API calls the types but the string.
+API_TYPES = {"oid": "$oid", "int": "$numberLong", "uuid": "$uuid"}
 _INTEGERS = range(-(2**63), 2**63)
 # A double is exact up to here, and beyond it may have been rounded. JavaScript calls it MAX_SAFE_INTEGER.
-_MAX_EXACT_DOUBLE = 2**53 - 1
+MAX_EXACT_DOUBLE = 2**53 - 1
 _UUID_SUBTYPE = 4
 _UUID_BYTES = 16
 _HEX24 = re.compile(r"[0-9a-fA-F]{24}")
@@ -80,6 +82,14 @@ def wire_id(image_id: ImageId) -> str | dict[str, str]:
     return {"$uuid" if isinstance(image_id, uuid.UUID) else "$oid": str(image_id)}
 
 
+def image_name(image_id: ImageId) -> dict[str, str]:
+    """Return an id as the HTTP API and the commands write it: `{"id": "5", "type": "int"}`. A string has no type."""
+    wire = wire_id(image_id)
+    if isinstance(wire, str):
+        return {"id": wire}
+    return next({"id": wire[key], "type": name} for name, key in API_TYPES.items() if key in wire)
+
+
 def check_image_id(image_id: object) -> None:
     """Check that this is an `ImageId` that a job may have. Raises InvalidJob."""
     if isinstance(image_id, ObjectIdRef):
@@ -113,7 +123,7 @@ def _from_value(value: Any) -> Any:
 
 
 def _exact(number: float) -> int:
-    if abs(number) > _MAX_EXACT_DOUBLE:
+    if abs(number) > MAX_EXACT_DOUBLE:
         raise InvalidJob('image_id is a number beyond 2^53, which may be rounded: give it as {"$numberLong": "..."}')
     return int(number)
 

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from pymongo import ReadPreference, WriteConcern
-from pymongo.errors import ConnectionFailure, OperationFailure
+from pymongo.errors import ConnectionFailure
 from pymongo.read_concern import ReadConcern
+
+from .mongodb_reasons import reason_of
+from .text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,9 +25,10 @@ WRITE_CONCERN = WriteConcern(w="majority", wtimeout=5000)
 # server's default may say otherwise.
 READ_PREFERENCE = ReadPreference.PRIMARY
 READ_CONCERN = ReadConcern("local")
-_UNUSABLE_URI = (
-    "MONGODB_URI is invalid, or its SRV record was not found; expected format: "
-    "mongodb://user:password@host:27017/database"
+_UNUSABLE_URI = "MONGODB_URI is invalid; expected format: mongodb://user:password@host:27017/database"
+_NO_SRV = (
+    "the SRV record of {}, which MONGODB_URI names, was not found: check the host, and the name servers here. With "
+    "mongodb:// instead of mongodb+srv://, none is needed"
 )
 _FILES = ("tlsCAFile", "tlsCertificateKeyFile", "tlsCRLFile")
 _DUPLICATE_KEY = 11000
@@ -83,6 +87,8 @@ def describe_unusable_uri(uri: str, exc: Exception) -> str:
     named = " or ".join(name for name in _FILES if name.lower() in options)
     if named and (isinstance(exc, OSError) or "key" in str(exc).lower()):  # both come from OpenSSL
         return f"MONGODB_URI is invalid: the file of its option {named} holds no usable certificate or key"
+    if uri.startswith("mongodb+srv://") and "dns" in (str(exc) + type(exc.__cause__ or exc).__module__).lower():
+        return _NO_SRV.format(shown_hosts(uri))
     return _UNUSABLE_URI
 
 
@@ -105,20 +111,18 @@ def is_duplicate_id(error: Mapping[str, Any]) -> bool:
     return is_duplicate_key(error) and unique_fields(error) == ["_id"]
 
 
-def describe_failed_request(exc: PyMongoError) -> str:
-    """Return a sentence for a failed request that is safe to show."""
-    what = "MongoDB did not answer" if isinstance(exc, ConnectionFailure) else "the request to MongoDB failed"
-    return f"{what}: {describe_error(exc)}"
+def shown_hosts(uri: str) -> str:
+    """Return the hosts in a MongoDB URI, without the user, the password and the options."""
+    hosts = uri.partition("://")[2].rpartition("@")[2].partition("/")[0].partition("?")[0]
+    return printable(hosts, 200)
 
 
-def describe_error(exc: PyMongoError) -> str:
-    """Return a text for a MongoDB error that is safe to show.
+def describe_failed_request(exc: PyMongoError, hosts: str = "") -> str:
+    """Return a sentence for a failed request that is safe to show.
 
-    The error's own text may repeat a document, and with it a signed URL.
+    Args:
+        exc: The error.
+        hosts: Where MongoDB is, if the caller knows it.
     """
-    if isinstance(exc, ConnectionFailure):
-        # The rest of the text describes the settings and the whole topology.
-        return str(exc).partition(" (configured timeouts")[0].partition(", Timeout: ")[0]
-    if isinstance(exc, OperationFailure):
-        return str((exc.details or {}).get("codeName") or f"error {exc.code}")
-    return type(exc).__name__
+    what = "did not answer" if isinstance(exc, ConnectionFailure) else "refused the request"
+    return f"MongoDB{hosts and f' at {hosts}'} {what}: {reason_of(exc).removeprefix(f'{hosts}: ')}"

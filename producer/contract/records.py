@@ -37,6 +37,13 @@ def bson_id(image_id: ImageId) -> BsonId:
     return ObjectId(image_id.hex) if isinstance(image_id, ObjectIdRef) else image_id
 
 
+def image_id_of(document_id: BsonId) -> ImageId:
+    """Return the id of a document's image, the reverse of `bson_id`. A whole float in MongoDB is an integer."""
+    if isinstance(document_id, ObjectId):
+        return ObjectIdRef(str(document_id))
+    return int(document_id) if isinstance(document_id, int | float) else document_id
+
+
 def possible_ids(text: str) -> list[BsonId]:
     """Return the `_id`s that a text may stand for: the UUID, integer or ObjectId that it spells, then the string."""
     found = []

@@ -46,7 +46,7 @@ def brackets_after(document_id: Any) -> Iterator[tuple[Bracket, Document]]:
     Args:
         document_id: Any `_id`; None for all. (The bracket of null, with one id at most, is the first.)
     """
-    start = 0 if document_id is None else _place_of(document_id)
+    start = 0 if document_id is None else place_of(document_id)
     for place, bracket in enumerate(_BRACKETS[start:], start):
         is_first = place == start and document_id is not None
         yield bracket, bracket.after(document_id) if is_first else bracket.first
@@ -76,8 +76,8 @@ _BRACKETS = (
 )
 
 
-def _place_of(document_id: Any) -> int:
-    """Return the place of an id's bracket.
+def place_of(document_id: Any) -> int:
+    """Return the place of an id's bracket in the order of reading.
 
     Code with a scope is taken for code without one: some of it may be read twice, and none is left out.
     """

@@ -17,6 +17,7 @@ from ..contract.mongodb import (
     client_options,
     describe_failed_request,
     describe_unusable_uri,
+    shown_hosts,
 )
 from ..contract.names import DEFAULT_DATABASE
 from ..contract.records import Document
@@ -26,7 +27,15 @@ if TYPE_CHECKING:
 
     from pymongo.collection import Collection
 
-Client = pymongo.MongoClient[Document]
+
+class Client(pymongo.MongoClient[Document]):
+    """pymongo's client, which knows what errors call its server.
+
+    Attributes:
+        hosts: The hosts in the URI.
+    """
+
+    hosts = ""
 
 
 def connect_collection(
@@ -71,8 +80,11 @@ def open_collection(mongodb_uri: str, name: str, socket_timeout_s: float = 10.0)
 
 
 @contextmanager
-def store_errors() -> Iterator[None]:
+def store_errors(asked: Collection[Document] | None = None) -> Iterator[None]:
     """Convert the errors of a block to StoreUnavailable, except BulkWriteError, which is re-raised.
+
+    Args:
+        asked: The collection that the block uses. The errors then say where it is.
 
     Raises:
         StoreUnavailable: MongoDB could not be reached, refused a command, or returned an unreadable document.
@@ -85,19 +97,27 @@ def store_errors() -> Iterator[None]:
     except UnicodeError:
         raise StoreUnavailable("a value in the query is not valid Unicode text") from None
     except PyMongoError as exc:
-        raise StoreUnavailable(describe_failed_request(exc)) from None
+        raise StoreUnavailable(describe_failed_request(exc, hosts_of(asked))) from None
     except BSONError as exc:
         raise StoreUnavailable(f"a document in MongoDB cannot be decoded: {type(exc).__name__}") from None
 
 
+def hosts_of(asked: Collection[Document] | None) -> str:
+    """Return the hosts of a collection's server; nothing if they are unknown."""
+    client = asked.database.client if asked is not None else None
+    return client.hosts if isinstance(client, Client) else ""
+
+
 def _connect(mongodb_uri: str, timeout_s: float = 5.0, socket_timeout_s: float = 10.0) -> Client:
     try:
-        return Client(mongodb_uri, **client_options(mongodb_uri, "clipqueue", timeout_s, socket_timeout_s))
+        client = Client(mongodb_uri, **client_options(mongodb_uri, "clipqueue", timeout_s, socket_timeout_s))
     except (PyMongoError, ValueError, OSError) as exc:  # OSError: a certificate's file
         raise ConfigurationError(describe_unusable_uri(mongodb_uri, exc)) from None
+    client.hosts = shown_hosts(mongodb_uri)
+    return client
 
 
-def _collection_of(client: Client, name: str) -> Collection[Document]:
+def _collection_of(client: pymongo.MongoClient[Document], name: str) -> Collection[Document]:
     try:
         database = client.get_default_database(
             DEFAULT_DATABASE, read_preference=READ_PREFERENCE, read_concern=READ_CONCERN

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import ExecutionTimeout
 
-from ..contract.records import job_record, possible_ids
-from .brackets import brackets_after
-from .connection import connect_collection, store_errors
+from ..contract.ids import image_id_of_text
+from ..contract.records import bson_id, job_record, possible_ids
+from .brackets import brackets_after, place_of
+from .connection import connect_collection
 from .indexes import timed_requests
 
 if TYPE_CHECKING:
@@ -59,10 +60,19 @@ class ImageDocuments:
         """Close the connections."""
         self._collection.database.client.close()
 
-    def status(self, image_ids: Sequence[str]) -> list[ImageStatus]:
-        """Return the status of each image, in order. An id may be the text of an ObjectId, integer or UUID."""
-        found = self.by_id([key for image_id in image_ids for key in possible_ids(image_id)])
-        return [_status_of(image_id, found) for image_id in image_ids]
+    def status(self, image_ids: Sequence[str], id_type: str | None = None) -> list[ImageStatus]:
+        """Return the status of each image, in order.
+
+        Args:
+            image_ids: The ids as text.
+            id_type: Their type, see `ID_TYPES`; None for each that a text may be of.
+
+        Raises:
+            InvalidJob: A text is no id of this type.
+        """
+        keys = [_keys_of(text, id_type) for text in image_ids]
+        found = self.by_id([key for possible in keys for key in possible])
+        return [_status_of(text, possible, found) for text, possible in zip(image_ids, keys, strict=True)]
 
     def by_id(self, document_ids: Sequence[BsonId]) -> dict[BsonId, Document]:
         """Return the `embedding_job` of each document that exists, by `_id`; an empty one if it has none."""
@@ -71,22 +81,27 @@ class ImageDocuments:
             found = self._collection.find(query, {"embedding_job": 1}, max_time_ms=_QUICK_MS)
             return {document["_id"]: job_record(document) for document in found}
 
-    def stream(self, query: Document, fields: Mapping[str, int]) -> Iterator[Document]:
-        """Yield the documents that match `query`, in no particular order."""
-        with timed_requests(self._collection):
-            yield from self._collection.find(query, fields, batch_size=PAGE, max_time_ms=_LONG_MS)
-
     def pages(self, query: Document, fields: Mapping[str, int], after: Any = None) -> Iterator[list[Document]]:
         """Yield all documents that match `query` in lists of at most PAGE, ordered as `brackets_after` says.
 
         Some may have an `_id` that no job can have. Each page is a separate query, because MongoDB closes a cursor that
-        is idle for ten minutes.
+        is idle for ten minutes. The first one asks for all types at once: it mostly is the only one, or the embedded
+        server has the first documents quickly. It reads the whole collection for each query with a range of ids.
 
         Args:
             query: The filter.
             fields: The fields to read.
             after: Skip the documents up to this `_id`, inclusive, whatever its type.
         """
+        if after is None:
+            page = sorted(self._page(query, fields), key=lambda document: place_of(document["_id"]))
+            is_all = len(page) < PAGE
+            # Numbers come before texts, so if there is none among the first, they are the first of all.
+            if page and (is_all or all(isinstance(document["_id"], str) for document in page)):
+                yield page
+                after = page[-1]["_id"]
+            if is_all:
+                return
         for bracket, first in brackets_after(after):
             bound = first
             while page := self._page({"$and": [query, {"_id": bound}]}, fields):
@@ -100,7 +115,7 @@ class ImageDocuments:
 
     def models(self, within_s: float) -> list[Any] | None:
         """Return the models of the vectors; None if MongoDB needs longer than `within_s` to find them."""
-        with store_errors():
+        with timed_requests(self._collection):
             try:
                 done = {"embedding_job.status": "done"}
                 return self._collection.distinct("embedding_job.model", done, maxTimeMS=int(within_s * 1e3))
@@ -142,8 +157,12 @@ def open_documents(mongodb_uri: str, collection: str) -> Iterator[ImageDocuments
         yield documents
 
 
-def _status_of(image_id: str, found: Mapping[BsonId, Document]) -> ImageStatus:
-    job = next((found[key] for key in possible_ids(image_id) if key in found), None)
+def _keys_of(text: str, id_type: str | None) -> list[BsonId]:
+    return possible_ids(text) if id_type is None else [bson_id(image_id_of_text(text, id_type))]
+
+
+def _status_of(image_id: str, possible: Sequence[BsonId], found: Mapping[BsonId, Document]) -> ImageStatus:
+    job = next((found[key] for key in possible if key in found), None)
     if job is None:
         return ImageStatus(image_id, "unknown", {})
     return ImageStatus(image_id, str(job.get("status", "pending")), job)

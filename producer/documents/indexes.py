@@ -14,8 +14,8 @@ from pymongo import IndexModel
 from pymongo.errors import ExecutionTimeout, OperationFailure
 
 from ..contract.errors import StoreUnavailable
-from ..contract.mongodb import describe_error
-from .connection import store_errors
+from ..contract.mongodb_reasons import reason_of
+from .connection import hosts_of, store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -120,11 +120,11 @@ def create(documents: Documents, wanted: Sequence[Index]) -> None:
     """
     if not wanted:
         return
-    with store_errors():
+    with store_errors(documents):
         try:
             documents.create_indexes([index.to_model() for index in wanted])
         except OperationFailure as exc:
-            why = describe_error(exc)
+            why = reason_of(exc)
             if exc.code == _UNAUTHORIZED:
                 why = "the user in MONGODB_URI may not make indexes; a user with the role readWrite may"
             raise StoreUnavailable(f"MongoDB did not make the indexes {names(wanted)}: {why}") from None
@@ -136,7 +136,7 @@ def drop(documents: Documents, index: Index) -> str | None:
     Raises:
         StoreUnavailable: MongoDB did not answer, or refused the command.
     """
-    with store_errors():
+    with store_errors(documents):
         name = find(documents, (index,)).popitem()[1]
         if name != index.name and not _is_embedded(documents):  # the user's own
             return None
@@ -152,7 +152,7 @@ def timed_requests(documents: Documents) -> Iterator[None]:
     Raises:
         StoreUnavailable: MongoDB did not answer, or did not finish in time.
     """
-    with store_errors():
+    with store_errors(documents):
         try:
             yield
         except ExecutionTimeout:
@@ -166,9 +166,10 @@ def names(indexes: Iterable[Index]) -> str:
 
 def _out_of_time(documents: Documents) -> str:
     lacking: list[Index] = []
-    with suppress(StoreUnavailable), store_errors():
+    with suppress(StoreUnavailable), store_errors(documents):
         lacking = missing(documents)
-    ended = "MongoDB did not finish the request in time"
+    hosts = hosts_of(documents)
+    ended = f"MongoDB{hosts and f' at {hosts}'} did not finish the request in time"
     if not lacking:
         return f"{ended}: it is busy, or a --query needs an index of its own"
     which = "this index is" if len(lacking) == 1 else "these indexes are"
@@ -183,4 +184,7 @@ def _on_server(documents: Documents, wanted: Iterable[Index]) -> list[Index]:
 
 
 def _is_embedded(documents: Documents) -> bool:
-    return bool(documents.database.client.admin.command("buildInfo").get("process") == _EMBEDDED)
+    try:
+        return bool(documents.database.client.admin.command("buildInfo").get("process") == _EMBEDDED)
+    except OperationFailure:  # a hosted MongoDB may refuse it
+        return False

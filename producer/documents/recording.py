@@ -72,7 +72,7 @@ class JobRecorder:
     def _write(self, operations: list[Operation]) -> bool:
         """Return whether all documents were still as they were read."""
         try:
-            with store_errors():
+            with store_errors(self._collection):
                 written = self._collection.bulk_write(operations, ordered=False)
         except BulkWriteError as exc:
             raise_unless_duplicates(exc.details)

@@ -44,13 +44,18 @@ def up_environment(shell: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in shell.items() if not _is_overridden(name)}
 
 
-def notes_for_up(shell: Mapping[str, str]) -> list[str]:
-    """Return what the operator of `clipqueue up` should know about the variables of the shell, one line each."""
+def notes_for_up(shell: Mapping[str, str], model_env: Mapping[str, str]) -> list[str]:
+    """Return what the operator of `clipqueue up` should know about the variables of the shell, one line each.
+
+    Args:
+        shell: The variables of the shell. Their values are not repeated, because some are secret.
+        model_env: The variables that `--model` overrides.
+    """
     ours = sorted(name for name, value in shell.items() if value and _concerns_the_stack(name))
-    passed = [name for name in ours if not _is_overridden(name)]
-    ignored = [name for name in ours if _is_overridden(name)]
-    lines = [f"your shell's {', '.join(passed)} apply here"] if passed else []
-    lines += [f"your shell's {', '.join(ignored)} do not apply here"] if ignored else []
+    ignored = [name for name in ours if name in model_env or _is_overridden(name)]
+    passed = [name for name in ours if name not in ignored]
+    lines = [f"from your shell, these apply here: {', '.join(passed)}"] if passed else []
+    lines += [f"from your shell, these do not apply here: {', '.join(ignored)}"] if ignored else []
     if shell.get("CLIPQUEUE_UPSERT", "").lower() in {"false", "0", "no", "off", "f", "n"}:
         lines.append("CLIPQUEUE_UPSERT is off: the job of an id without a document is dropped")
     return lines

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pymongo
 import redis
-from kombu import Connection
+from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 from kombu.pidbox import Mailbox
 
@@ -62,9 +62,9 @@ def mongo_answers(uri: str) -> bool:
 def worker_answers(redis_url: str, node: str) -> bool:
     """Return whether the worker with this node name answers a ping of Celery: it consumes the queue then."""
     # Not Celery's `control.ping`, which CELERY_BROKER_URL in the shell would send to another server.
-    mailbox = Mailbox("celery", type="fanout", accept=["json"], serializer="json")
+    mailbox = Mailbox("celery", type="fanout", accept=["json"], serializer="json")  # type: ignore[no-untyped-call]
     try:
-        with Connection(redis_url) as connection:
+        with Connection(redis_url) as connection:  # type: ignore[no-untyped-call]
             return bool(mailbox(connection).call([node], "ping", timeout=0.5))
     except (OperationalError, redis.RedisError, OSError):
         return False  # Redis has ended, which the check of all parts reports

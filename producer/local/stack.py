@@ -31,6 +31,8 @@ __all__ = ["LOOPBACK_ALLOWED", "Stack", "StackError"]
 # Settings that let a worker fetch from this machine.
 LOOPBACK_ALLOWED = {"CLIPQUEUE_FETCH_ALLOW_NETWORKS": "127.0.0.0/8,::1/128", "CLIPQUEUE_FETCH_PORTS": "1-65535"}
 
+# Celery's warning takes eight lines, and would hide the reason why a worker has ended.
+_ROOT_WARNING = "You're running the worker with superuser privileges"
 _SERVER_START_S = 30.0
 # The weights may have to be downloaded. The download gives up after 6 minutes if the hub does not answer.
 _WORKER_START_S = 600.0
@@ -113,7 +115,8 @@ class Stack:
             StackError: A part has ended (the message has its last log lines), or the worker does not answer.
         """
         node = f"{name}@{socket.gethostname()}"
-        command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-n", node]
+        python = [sys.executable, "-W", f"ignore:{_ROOT_WARNING}"]
+        command = [*python, "-m", "celery", "-A", "worker.app", "worker", "-n", node]
         environment = {**self.environment(), **(env or {})}
         process = self.start(name, command, env=environment)
         self._wait_for(name, lambda: servers.worker_answers(self.redis_url, node), _WORKER_START_S)

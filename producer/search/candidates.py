@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID
 
 from bson import ObjectId
 
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 # Scores that differ by less are the same, because the backends do not add in the same order.
 SCORE_DIGITS = 6
-Place = tuple[float, bool, str]
+# The score, the type of the id, and the id.
+Place = tuple[float, int, Any]
+# Numbers of one type at least are in their own order: 10 stands behind 9.
+_TYPES = (str, ObjectId, int | float, UUID)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Candidate:
 
 def place_of(score: float, document_id: BsonId) -> Place:
     """Return the sort key of an image with this score."""
-    return -score, isinstance(document_id, ObjectId), str(document_id)
+    place = next(place for place, kind in enumerate(_TYPES) if isinstance(document_id, kind))
+    return -score, place, document_id
 
 
 @dataclass(frozen=True)

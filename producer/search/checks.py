@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from producer.contract.errors import InvalidJob
-from producer.contract.ids import ObjectIdRef
+from producer.contract.ids import check_image_id
 from producer.contract.queries import MAX_IMAGE_BYTES, MAX_TEXT_CHARS
 from producer.contract.text import check_text
 from producer.contract.urls import check_url
@@ -22,7 +21,6 @@ MAX_IDS = 16
 MAX_NOT_TEXTS = 8
 MAX_WEIGHT = 100.0
 _MAX_MODEL_CHARS = 255
-_HEX24 = re.compile(r"[0-9a-fA-F]{24}")
 
 
 def check_query(query: SearchQuery, fields: Sequence[str]) -> None:
@@ -96,10 +94,11 @@ def _check_ids(param: str, image_ids: Sequence[object]) -> None:
     if len(image_ids) > MAX_IDS:
         raise InvalidSearch(param, f"has more than {MAX_IDS} ids")
     for image_id in image_ids:
-        is_reference = isinstance(image_id, ObjectIdRef) and bool(_HEX24.fullmatch(image_id.hex))
-        if not is_reference and not (isinstance(image_id, str) and image_id):
-            raise InvalidSearch(param, "must be the id of an image: a string, or an ObjectId")
-        _check_unicode(param, str(image_id))
+        try:
+            check_image_id(image_id)
+        except InvalidJob:
+            expected = "a string, an integer, an ObjectId or a UUID"
+            raise InvalidSearch(param, f"must be the id of an image: {expected}") from None
 
 
 def _check_number(param: str, number: object, least: float, most: float) -> None:

@@ -9,9 +9,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bson import ObjectId
-from bson.errors import InvalidId
-
+from producer.contract.errors import InvalidJob
+from producer.contract.ids import parse_image_id, wire_id
+from producer.contract.records import bson_id, image_id_of
 from producer.search.candidates import place_of
 from producer.search.errors import InvalidSearch
 
@@ -50,8 +50,7 @@ class Cursor:
 
     def write(self) -> str:
         """Return the cursor as URL-safe text."""
-        is_oid = isinstance(self.document_id, ObjectId)
-        key = {"$oid": str(self.document_id)} if is_oid else self.document_id
+        key = wire_id(image_id_of(self.document_id))
         content = json.dumps([self.offset, self.search, self.model, self.score, key], separators=(",", ":"))
         return base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
 
@@ -94,10 +93,11 @@ def _parse(text: Any, most: int) -> Cursor | None:
     try:
         padded = text + "=" * (-len(text) % 4)
         offset, search, model, score, key = json.loads(base64.b64decode(padded.encode("ascii"), b"-_", validate=True))
-        document_id = ObjectId(key["$oid"]) if isinstance(key, dict) else key
-    except (ValueError, TypeError, KeyError, RecursionError, InvalidId):
+        # A string may be longer than that of a job: another program may have written the document.
+        document_id = key if isinstance(key, str) else bson_id(parse_image_id(key))
+    except (ValueError, TypeError, RecursionError, InvalidJob):
         return None
-    types_fit = (type(offset), type(search), type(model)) == (int, str, str) and isinstance(document_id, str | ObjectId)
+    types_fit = (type(offset), type(search), type(model)) == (int, str, str)
     score_fits = isinstance(score, float) and math.isfinite(score)
     if not types_fit or not score_fits or not 0 < offset <= most:
         return None

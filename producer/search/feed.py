@@ -11,7 +11,7 @@ from producer.contract.records import bson_date, job_record, to_ms
 from producer.search.blocks import Row, Table
 from producer.search.errors import SearchUnavailable
 from producer.search.oddities import LONG_OR_SHORT, UNUSABLE, Oddities
-from producer.search.reader import PAGE, is_image_id, of_model, version_of
+from producer.search.reader import PAGE, of_model, version_of
 from producer.search.vectors import has_unit_length, normalise, parse_stored
 
 if TYPE_CHECKING:
@@ -114,11 +114,7 @@ class Feed:
         self._note_check(started_at)
 
     def _changed(self, page: Iterable[Document]) -> list[BsonId]:
-        return [
-            document["_id"]
-            for document in page
-            if is_image_id(document["_id"]) and self._table.version(document["_id"]) != version_of(document)
-        ]
+        return [document["_id"] for document in page if self._table.version(document["_id"]) != version_of(document)]
 
     def _read_vectors(self, document_ids: list[BsonId]) -> None:
         for start in range(0, len(document_ids), PAGE):
@@ -148,8 +144,6 @@ class Feed:
 
     def _row_of(self, document: Document) -> Row | None:
         key = document["_id"]
-        if not is_image_id(key):
-            return None
         given = parse_stored(document.get("embedding"))
         vector = None if given is None or len(given) != self._table.dim else normalise(given)
         if given is None or vector is None:

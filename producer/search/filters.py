@@ -24,6 +24,7 @@ _RANGES = ("$gt", "$gte", "$lt", "$lte")
 _LISTS = ("$in", "$nin")
 _VALUES = ("$eq", "$ne")
 _LOGICAL = ("$and", "$or", "$nor")
+_EXTENDED = {"$date", "$oid", "$numberLong", "$numberInt", "$uuid", "$binary"}
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,8 @@ class _Reader:
 
 
 def _has_operators(value: Any) -> bool:
-    """Return whether a field's value holds operators; `{"$date": ...}` and `{"$oid": ...}` are values."""
-    return isinstance(value, Mapping) and not {"$date", "$oid"} & set(value)
+    """Return whether a field's value holds operators; `{"$date": ...}` and others of extended JSON are values."""
+    return isinstance(value, Mapping) and not _EXTENDED & set(value)
 
 
 def _operand(operator: str, value: Any, param: str) -> tuple[Value, ...]:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bson import ObjectId
-
-from producer.contract.ids import ObjectIdRef
-from producer.contract.records import job_record
+from producer.contract.records import image_id_of, job_record
 from producer.search.query import Duplicate, DuplicateGroup, Hit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from producer.contract.ids import ImageId
     from producer.contract.records import BsonId, Document
     from producer.search.duplicates import Member
     from producer.search.ranking import Group
@@ -59,11 +55,6 @@ def url_of(document: Document) -> str | None:
 def is_of_model(document: Document, model: str) -> bool:
     """Return whether the document's vector is of this model."""
     return bool(job_record(document).get("model") == model)
-
-
-def image_id_of(document_id: BsonId) -> ImageId:
-    """Return the id of the image of a document."""
-    return ObjectIdRef(str(document_id)) if isinstance(document_id, ObjectId) else document_id
 
 
 def _at(found: Any, keys: list[str]) -> Any:

@@ -91,21 +91,24 @@ class SearchIndexes:
             SearchUnavailable: The server has no vector search.
             StoreUnavailable: MongoDB did not answer.
         """
-        found = _run(lambda: list(self._collection.list_search_indexes(self._name)))
+        found = _run(self._collection, lambda: list(self._collection.list_search_indexes(self._name)))
         return next((read_index(index) for index in found if index.get("name") == self._name), None)
 
     def create(self, dim: int, fields: Sequence[str], quantization: str) -> None:
         """Start to build the index. Raises what `find` does."""
         wanted = SearchIndexModel(definition(dim, fields, quantization), self._name, "vectorSearch")
-        _run(lambda: self._collection.create_search_index(wanted))
+        _run(self._collection, lambda: self._collection.create_search_index(wanted))
 
     def update(self, dim: int, fields: Sequence[str], quantization: str) -> None:
         """Start to build a new version of the index; the old one serves meanwhile. Raises what `find` does."""
-        _run(lambda: self._collection.update_search_index(self._name, definition(dim, fields, quantization)))
+        _run(
+            self._collection,
+            lambda: self._collection.update_search_index(self._name, definition(dim, fields, quantization)),
+        )
 
     def drop(self) -> None:
         """Drop the index. Raises what `find` does."""
-        _run(lambda: self._collection.drop_search_index(self._name))
+        _run(self._collection, lambda: self._collection.drop_search_index(self._name))
 
     def check_server(self) -> None:
         """Check that the server has vector search: even without an index, it must accept the stage.
@@ -115,7 +118,7 @@ class SearchIndexes:
             StoreUnavailable: MongoDB did not answer.
         """
         stage = {"index": self._name, "path": VECTOR_PATH, "queryVector": [1.0], "numCandidates": 1, "limit": 1}
-        _run(lambda: list(self._collection.aggregate([{"$vectorSearch": stage}])))
+        _run(self._collection, lambda: list(self._collection.aggregate([{"$vectorSearch": stage}])))
 
 
 def read_index(found: Mapping[str, Any]) -> VectorIndex:
@@ -134,8 +137,8 @@ def read_index(found: Mapping[str, Any]) -> VectorIndex:
     )
 
 
-def _run(command: Callable[[], T]) -> T:
-    with store_errors():
+def _run(asked: Collection[Document], command: Callable[[], T]) -> T:
+    with store_errors(asked):
         try:
             return command()
         except OperationFailure as exc:

@@ -32,12 +32,12 @@ class SearchQuery:
         text: A text.
         image: A picture: its URL, or its bytes.
         like: Ids of stored images, whose vectors are used without a call to the model. They are no hits themselves. A
-            string of 24 hex digits matches an ObjectId, or else a string.
+            string that is the text of an ObjectId, an integer or a UUID matches this, or else the string.
         not_text: Texts that hits should not resemble.
         not_like: Stored images that hits should not resemble; they are no hits either.
         weights: The weight of each part.
         filter: A filter over declared fields, with MongoDB's operators; dates as `{"$date": "2026-01-01T00:00:00Z"}`
-            or datetimes, ObjectIds as `{"$oid": "..."}` or ObjectIds.
+            or datetimes, ObjectIds and UUIDs as `{"$oid": "..."}` and `{"$uuid": "..."}` or as what they are.
         limit: The maximum number of hits.
         cursor: `next` of the page before.
         min_score: Leave out hits with a lower cosine.

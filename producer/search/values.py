@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from bson import Decimal128, Int64, ObjectId
 from bson.datetime_ms import DatetimeMS
 
+from producer.contract.errors import InvalidJob
+from producer.contract.ids import parse_image_id
+from producer.contract.records import bson_id
 from producer.search.errors import InvalidSearch
 
 if TYPE_CHECKING:
@@ -36,6 +40,7 @@ class Kind(Enum):
     STRING = "string"
     DATE = "date"
     OBJECT_ID = "object id"
+    UUID = "uuid"
     OTHER = "other"
     ABSENT = "absent"
 
@@ -78,7 +83,7 @@ def read_value(given: Any, param: str) -> Value:
         given = _extended(given, param)
     value = _value_of(given)
     if value.kind is Kind.OTHER:
-        raise InvalidSearch(param, "must be a boolean, number, string, null, date or ObjectId")
+        raise InvalidSearch(param, "must be a boolean, number, string, null, date, ObjectId or UUID")
     if value.kind is Kind.STRING and (len(value.value) > MAX_STRING_CHARS or not _is_utf8(value.value)):
         raise InvalidSearch(param, f"must be valid Unicode text of at most {MAX_STRING_CHARS} characters")
     if value.kind is Kind.NUMBER and not _is_usable_number(value.value):
@@ -150,6 +155,8 @@ def _value_of(stored: Any) -> Value:  # noqa: PLR0911  (a table of types)
         return Value(Kind.DATE, (aware - _EPOCH) // timedelta(milliseconds=1))
     if isinstance(stored, DatetimeMS):
         return Value(Kind.DATE, int(stored))
+    if isinstance(stored, UUID):
+        return Value(Kind.UUID, stored)
     return Value(Kind.OBJECT_ID, stored) if isinstance(stored, ObjectId) else _OTHER
 
 
@@ -159,11 +166,14 @@ def _one_nan(number: float) -> float:
 
 
 def _extended(given: Mapping[str, Any], param: str) -> Any:
-    if len(given) == 1 and isinstance(text := given.get("$oid"), str) and ObjectId.is_valid(text):
-        return ObjectId(text)
     if len(given) == 1 and "$date" in given:
         return _date(given["$date"], param)
-    raise InvalidSearch(param, 'must be a value, {"$date": "2026-01-01T00:00:00Z"} or {"$oid": "<24 hex digits>"}')
+    try:
+        return bson_id(parse_image_id(given))
+    except InvalidJob:
+        raise InvalidSearch(
+            param, 'must be a value, {"$date": "2026-01-01T00:00:00Z"}, {"$oid": "<24 hex digits>"} or {"$uuid": "..."}'
+        ) from None
 
 
 def _date(given: Any, param: str) -> datetime:

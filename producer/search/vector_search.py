@@ -46,7 +46,7 @@ class VectorSearchBackend:
         Raises:
             StoreUnavailable: MongoDB did not answer, or refused the search.
         """
-        with store_errors():
+        with store_errors(self._collection):
             found = list(self._collection.aggregate(self._pipeline(target, count)))
         read = filter(None, (self._candidate(document, target) for document in found))
         candidates = sorted(read, key=lambda candidate: candidate.place)
@@ -88,7 +88,7 @@ class VectorSearchBackend:
     def _is_small_collection(self) -> bool:
         now = time.monotonic()
         if self._counted_at is None or now - self._counted_at > _COUNT_EVERY_S:
-            with store_errors():
+            with store_errors(self._collection):
                 self._is_small = self._collection.estimated_document_count() < _EXACT_BELOW
             self._counted_at = now
         return self._is_small

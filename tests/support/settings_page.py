@@ -69,7 +69,7 @@ _TAIL = """## Rules between settings
 | `REDIS_URL` | | [URL of the Redis server](deployment.md#redis) that holds the queue. Commands that use it need it. |
 | `MONGODB_URI`, `MONGO_URL` | | URI of the MongoDB server. For commands that read documents, and for `record=True`. |
 | `CLIPQUEUE_COLLECTION` | `images` | The collection of the documents. |
-| `CLIPQUEUE_URL_FIELD` | `url` (`sweep` only) | The URL's field, such as `media.imageUrl`; `backfill` requires it. |
+| `CLIPQUEUE_URL_FIELD` | | The URL's field, as `media.imageUrl`. `backfill` needs it; `sweep` adopts documents by it. |
 | `CLIPQUEUE_SWEEP_EVERY_S` | | Seconds between two sweeps. Without it, `clipqueue sweep` sweeps once. |
 | `CLIPQUEUE_SWEEP_AGE_S` | `300` | Enqueue a document again that has waited this many seconds for its vector. |
 | `CLIPQUEUE_SWEEP_MAX_QUEUED` | `1000` | The sweep enqueues nothing while this many jobs are waiting or in flight. |

@@ -18,6 +18,7 @@ from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from producer.contract.names import IMAGE_QUEUE
 from producer.contract.redis_errors import is_failover
+from producer.contract.redis_reasons import reason_of
 from worker.broker import scripts
 from worker.broker.deliveries import ConsumerState
 from worker.broker.qos import QoS
@@ -172,7 +173,7 @@ class Channel(kombu_redis.Channel):
     def back_off(self, exc: ResponseError) -> None:
         """Pause consumption because Redis refused a write."""
         self._paused_until = time.monotonic() + _BACK_OFF_S
-        logger.error("Redis refused a write; consumption paused for %g s: %s", _BACK_OFF_S, exc)
+        logger.error("Redis refused a write; consumption paused for %g s: %s", _BACK_OFF_S, reason_of(exc))
 
     def flush(self) -> None:
         """Send all deferred acks and requeues together.

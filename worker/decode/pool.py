@@ -211,7 +211,8 @@ class _Child:
         with suppress(subprocess.TimeoutExpired):
             # If the process is about to exit on its own, its exit status tells why.
             self._process.wait(0.05)
-        with suppress(ProcessLookupError):
+        # macOS answers PermissionError for a process that has just ended and was not waited for.
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)  # start_new_session made it the leader of its group
         return self._process.wait()
 

@@ -11,6 +11,7 @@ from producer.api.services import Services
 
 MAX_INPUTS, MAX_IMAGES = 32, 16
 MODEL = "default"
+TYPE = "Of the id: `oid` for an ObjectId, `int` for an integer, `uuid` for a UUID; missing for a string."
 
 
 class Body(BaseModel):

@@ -11,11 +11,11 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import JSONResponse, Response
 
 from producer.api.failures import ApiError, bad_request
-from producer.api.images import image_name, image_state, is_finished
+from producer.api.images import image_state, is_finished
 from producer.api.inputs import query_of_bytes
-from producer.api.routes.common import MODEL, Body, Ours
+from producer.api.routes.common import MODEL, TYPE, Body, Ours
 from producer.contract.errors import InvalidJob
-from producer.contract.ids import ImageId, parse_image_id
+from producer.contract.ids import API_TYPES, ImageId, image_name, parse_image_id
 from producer.contract.job import ImageJob, id_of_url
 from producer.contract.queries import Query as WorkerQuery
 from producer.contract.queries import Save
@@ -40,14 +40,16 @@ router = APIRouter(prefix="/v1/images", tags=["Images"])
 MAX_JOBS = 500
 _MAX_WAIT_S = 60
 _RETRY_S = "1"
+_DOCUMENT_ID = (
+    'The `_id` of its document: a string, an integer, `{"$oid": "..."}`, `{"$numberLong": "..."}` or '
+    '`{"$uuid": "..."}`. By default derived from the URL.'
+)
 
 
 class ImageIn(Body):
     """An image to embed."""
 
-    id: str | dict[str, str] | None = Field(
-        None, description='The `_id` of its document: a string, or `{"$oid": "..."}`. By default derived from the URL.'
-    )
+    id: str | int | dict[str, Any] | None = Field(None, description=_DOCUMENT_ID)
     url: str = Field(min_length=1, max_length=2048, description="An http or https URL.")
     force: bool = Field(False, description="Embed again even if the document has this model's vector of this URL.")
 
@@ -55,7 +57,7 @@ class ImageIn(Body):
 class ImagesIn(Body):
     """An image to embed, or a list of up to 500."""
 
-    id: str | dict[str, str] | None = None
+    id: str | int | dict[str, Any] | None = Field(None, description=_DOCUMENT_ID)
     url: str | None = Field(None, min_length=1, max_length=2048)
     force: bool = False
     images: list[ImageIn] | None = Field(None, min_length=1, max_length=MAX_JOBS)
@@ -65,7 +67,7 @@ class Enqueued(BaseModel):
     """A job that was recorded and enqueued."""
 
     id: str
-    type: Literal["oid"] | None = Field(None, description="`oid` if the id is an ObjectId.")
+    type: Literal["oid", "int", "uuid"] | None = Field(None, description=TYPE)
     task_id: str
     status: Literal["pending"] = "pending"
     status_url: str
@@ -90,7 +92,7 @@ class ImageState(BaseModel):
     """What the document of an image says."""
 
     id: str
-    type: Literal["oid"] | None = None
+    type: Literal["oid", "int", "uuid"] | None = Field(None, description=TYPE)
     status: str = Field(description="`pending`, `done` or `failed`.")
     url: str | None = None
     model: str | None = None
@@ -110,7 +112,7 @@ class ImageState(BaseModel):
 
 
 _Id = Annotated[str, Path(min_length=1, max_length=1024, description="The id; it may contain slashes.")]
-_Type = Annotated[Literal["string", "oid"], Query(alias="type", description="`oid` if the id is an ObjectId.")]
+_Type = Annotated[Literal["string", "oid", "int", "uuid"], Query(alias="type", description="The type of the id.")]
 _Vector = Annotated[Literal["float", "base64"] | None, Query(description="Add the vector in this form.")]
 
 
@@ -206,14 +208,14 @@ def _job(image_id: Any, url: str, *, force: bool, prefix: str) -> ImageJob:
 
 def _image_id(text: str, id_type: str) -> ImageId:
     try:
-        return parse_image_id({"$oid": text} if id_type == "oid" else text)
+        return parse_image_id(text if id_type == "string" else {API_TYPES[id_type]: text})
     except InvalidJob as exc:
         raise bad_request(str(exc), "image_id") from None
 
 
 def _enqueued(job: ImageJob) -> dict[str, Any]:
     name = image_name(job.image_id)
-    status_url = "/v1/images/" + quote(name["id"], safe="") + ("?type=oid" if "type" in name else "")
+    status_url = "/v1/images/" + quote(name["id"], safe="") + (f"?type={name['type']}" if "type" in name else "")
     return {**name, "task_id": job.task_id, "status": "pending", "status_url": status_url}
 
 

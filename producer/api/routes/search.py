@@ -10,12 +10,11 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from producer.api.failures import bad_request
-from producer.api.images import image_name
 from producer.api.inputs import IMAGE, query_of_object, query_of_string
-from producer.api.routes.common import MODEL, Body, Ours, read_json
+from producer.api.routes.common import MODEL, TYPE, Body, Ours, read_json
 from producer.api.services import Services
 from producer.contract.errors import InvalidJob
-from producer.contract.ids import ImageId, parse_image_id
+from producer.contract.ids import ImageId, image_name, parse_image_id
 from producer.search.query import Duplicates, SearchPage, SearchQuery, Weights
 
 router = APIRouter(prefix="/v1", tags=["Search"])
@@ -23,7 +22,7 @@ router = APIRouter(prefix="/v1", tags=["Search"])
 _MAX_GROUPS = 1000
 _MAX_PARTS = 16
 _CACHE = "private, max-age=30"
-_ID = str | dict[str, str]
+_ID = str | int | dict[str, Any]
 
 
 class WeightsIn(Body):
@@ -62,7 +61,7 @@ class HitOut(BaseModel):
     """An image that was found."""
 
     id: str
-    type: str | None = Field(None, description="`oid` if the id is an ObjectId.")
+    type: str | None = Field(None, description=TYPE)
     score: float = Field(description="The cosine.")
     url: str | None
     fields: dict[str, Any]
@@ -84,7 +83,7 @@ class DuplicateOut(BaseModel):
     """An image of a group."""
 
     id: str
-    type: str | None = None
+    type: str | None = Field(None, description=TYPE)
     url: str | None = Field(None, description="Missing for an uploaded image.")
     cosine: float
 

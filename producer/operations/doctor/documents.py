@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
-from producer.contract.mongodb import describe_error
+from producer.contract.mongodb_reasons import reason_of
 from producer.contract.text import printable
 from producer.documents.indexes import missing
 from producer.operations.doctor.findings import Finding
@@ -39,7 +39,7 @@ def document_findings(documents: Documents) -> list[Finding]:
     """Return the findings; a check that MongoDB refuses is a finding too."""
     checks: dict[str, Callable[[Documents], Finding]] = {
         "collection": _check_collection,
-        "indexes": _check_indexes,
+        "index": _check_indexes,
         "documents": _check_counts,
     }
     return [_run(subject, check, documents) for subject, check in checks.items()]
@@ -48,11 +48,11 @@ def document_findings(documents: Documents) -> list[Finding]:
 def index_finding(count: int, lacking: Sequence[Index]) -> Finding:
     """Check the indexes that the commands need, in a collection of about `count` documents that lacks some of them."""
     if not lacking:
-        return Finding.ok("indexes", "those that the commands need exist")
+        return Finding.ok("index", "those that the commands need exist")
     if count <= _MAX_WITHOUT_INDEX:
-        return Finding.ok("indexes", f"about {count:,} documents need none")
+        return Finding.ok("index", f"about {count:,} documents need none")
     return Finding.problem(
-        "indexes",
+        "index",
         f"about {count:,} documents, which these read one by one because an index is missing:",
         *(f"{index.serves} ({index.name}, on {', '.join(index.key)})" for index in lacking),
         "Make them: clipqueue index create",
@@ -77,7 +77,7 @@ def _run(subject: str, check: Callable[[Documents], Finding], documents: Documen
 
 
 def _unanswered(subject: str, exc: PyMongoError) -> Finding:
-    shown = f"could not be checked: {describe_error(exc)}"
+    shown = f"could not be checked: {reason_of(exc)}"
     if isinstance(exc, OperationFailure) and exc.code in _REFUSED:
         return Finding.unknown(subject, shown, "The user in MONGODB_URI may not ask for it; one who may can run this.")
     return Finding.problem(subject, shown, "Check that MongoDB runs, and the user and the names in the settings.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
 
-from producer.contract.mongodb import describe_error
+from producer.contract.mongodb_reasons import reason_of
 from producer.contract.text import printable
 from producer.documents.connection import open_collection
 from producer.operations.doctor.clocks import Clock, read_clock
@@ -101,8 +101,8 @@ def _check_server(documents: Documents) -> tuple[Finding, Clock, bool]:
 
 
 def _unavailable(exc: PyMongoError) -> Finding:
-    todo = "Check that it runs, can be reached from here, and accepts the user and password in MONGODB_URI."
-    return Finding.problem("mongodb", f"it did not answer: {describe_error(exc)}", todo)
+    todo = "Until it answers, the documents cannot be checked, and the workers store nothing."
+    return Finding.problem("mongodb", f"it cannot be used: {reason_of(exc)}", todo)
 
 
 def _describe_server(documents: Documents, hello: Mapping[str, Any]) -> Finding:

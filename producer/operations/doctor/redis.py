@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
+from producer.contract.names import IMAGE_QUEUE
 from producer.contract.redis_reasons import reason_of
 from producer.contract.text import printable
 from producer.operations.doctor.findings import Finding
@@ -73,12 +74,12 @@ def findings_of(info: Mapping[str, Any], host: str, may_configure: Callable[[], 
 
 
 def _check_answer(redis: Redis, host: str, exc: ResponseError) -> Finding:
-    """Check that Redis does anything at all for this user, who may not ask for INFO."""
+    """Check that this user, who may not ask for INFO, can use the queue at all."""
     try:
-        redis.ping()
+        redis.llen(IMAGE_QUEUE)
     except ResponseError as other:
         todo = "Check the user in REDIS_URL; docs/deployment.md lists the commands that it needs."
-        return Finding.problem("redis", f"Redis at {host} refuses INFO and PING: {reason_of(other)}", todo)
+        return Finding.problem("redis", f"Redis at {host} refuses INFO and the queue: {reason_of(other)}", todo)
     refusal = refused("redis", exc, _NEEDED_VERSION)
     return Finding(refusal.subject, refusal.outcome, (f"Redis answers at {host}", *refusal.lines))
 

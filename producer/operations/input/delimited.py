@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from producer.contract.errors import InvalidJob
 from producer.contract.text import printable
 from producer.operations.input.commas import UNCLEAR, is_unclear
-from producer.operations.input.layout import find_layout, is_url
+from producer.operations.input.layout import change_layout, find_layout, is_url
 from producer.operations.input.lines import MAX_LINE_CHARS
 from producer.operations.input.rows import Row, UnreadableInput
 from producer.operations.text import count_of
@@ -42,9 +43,10 @@ def read_delimited(lines: Lines, columns: Columns | None, delimiter: str | None)
         return
     layout = _find_layout(begun, lines, columns, delimiter)
     if layout.has_header:
-        _skip_header(begun, lines, layout.delimiter)
+        layout = replace(layout, width=_width_of_header(begun, lines, layout.delimiter))
         begun = _next_content(lines)
     while begun is not None:
+        layout = change_layout(layout, begun, delimiter)
         yield _read_row(begun, lines, layout)
         begun = _next_content(lines)
 
@@ -60,9 +62,9 @@ def _find_layout(line: str, lines: Lines, columns: Columns | None, delimiter: st
         ) from None
 
 
-def _skip_header(begun: str, lines: Lines, delimiter: str) -> None:
+def _width_of_header(begun: str, lines: Lines, delimiter: str) -> int:
     try:
-        _read_cells(begun, lines, delimiter)
+        return len(_read_cells(begun, lines, delimiter))  # a name in quotes may have several lines
     except InvalidJob as exc:
         raise UnreadableInput(f"the header cannot be read: {exc}") from None
 
@@ -110,7 +112,8 @@ def _pick(text: str, cells: list[str], layout: Layout) -> tuple[str | None, str]
     """Return the id and the URL of a row. Raises InvalidJob."""
     id_at, url_at = layout.positions.image_id, layout.positions.url
     if (layout.width, id_at) == (2, 0) and is_url(cells[0]) and not is_url("".join(cells[1:2])):
-        return None, _checked(text.strip())  # just a URL, among rows of an id and a URL
+        is_quoted = len(cells) == 1 and text.lstrip().startswith('"')
+        return None, cells[0] if is_quoted else _checked(text.strip())  # just a URL, among rows of an id and a URL
     if len(cells) <= max(id_at or 0, url_at):
         raise InvalidJob(f"the row has {count_of(len(cells), 'column')}, not {layout.width}")
     url = cells[url_at]

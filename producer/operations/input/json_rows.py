@@ -33,7 +33,7 @@ def read_json_objects(lines: Lines, named: Named | None) -> Iterator[Row]:
 
 def is_whole(line: str) -> bool:
     """Return whether a line that begins with a brace has its own object, or else begins an object of several lines."""
-    return not line.rstrip().endswith(("{", ","))
+    return not line.rstrip().endswith(("{", "[", ":", ","))
 
 
 def _read_row(text: str, source: str, named: Named | None) -> Row:

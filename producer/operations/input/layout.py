@@ -72,6 +72,16 @@ def find_layout(line: str, columns: Columns | None, delimiter: str | None) -> La
     return _find_header(line, delimiters) or _find_data(line, delimiter)
 
 
+def change_layout(layout: Layout, line: str, delimiter: str | None) -> Layout:
+    """Return the layout from this line on: if rows with an id follow a list of URLs, that of an id and a URL."""
+    if layout.width > 1 or layout.is_certain or is_url(line.lstrip(' "')):
+        return layout
+    try:
+        return _find_data(line, delimiter)
+    except UnreadableInput:
+        return layout
+
+
 def _find_names(line: str, named: Named, delimiters: tuple[str, ...]) -> Layout:
     wanted = [name for name in (named.image_id, named.url) if name is not None]
     for delimiter in delimiters:

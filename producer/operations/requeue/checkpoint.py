@@ -95,7 +95,8 @@ class Checkpoint:
             pipe.hget(self._key, "progress")
 
         with self._broker.commands("did not return the backfill's checkpoint") as redis:
-            return Progress.from_json(redis.transaction(start, BACKFILLS)[-1])
+            answers: Any = redis.transaction(start, BACKFILLS)
+            return Progress.from_json(answers[-1])
 
     def save(self, progress: Progress, batch: Batch) -> None:
         """Enqueue the batch and store the progress, in one transaction.

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 _STATUS, _MODEL = "embedding_job.status", "embedding_job.model"
 PENDING: Document = {_STATUS: "pending"}
-UNRECORDED: Document = {_STATUS: None}
+# No value, or null. The embedded server finds the latter only with `$eq`.
+_NONE: Document = {"$eq": None}
+UNRECORDED: Document = {_STATUS: _NONE}
 # Other programs may have written any status. There are hardly ever such documents, so their order costs nothing.
 ODD: Document = {_STATUS: {"$nin": [*FINISHED, "pending", None]}}
 
@@ -73,7 +75,7 @@ def _stale_parts(
         others = {str(model): {"$eq": model} for model in models if model not in (None, selection.model)}
         for name in sorted(others):
             yield Part(f"4 model {name}", {_STATUS: "done", _MODEL: others[name]}, fields)
-        yield Part("5 without a model", {_STATUS: "done", _MODEL: None}, fields)
+        yield Part("5 without a model", {_STATUS: "done", _MODEL: _NONE}, fields)
         last = {**last, _MODEL: selection.model}
     yield Part("6 compared", last, _compared_fields(selection.url_field))
 

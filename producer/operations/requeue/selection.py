@@ -17,6 +17,8 @@ MISSING_OR_STALE = "missing or stale"
 FINISHED = ("done", "failed")
 # The fields of `embedding_job` that tell whether a vector is current, and the time that its next job must exceed.
 COMPARED = ("status", "model", "url", "enqueued_at")
+# The field of the URL that a job was recorded with.
+RECORDED_URL = "embedding_job.url"
 # The client writes a UUID. Other programs may write anything, and the id becomes a part of a JSON text.
 _TASK_ID = re.compile(r"[0-9A-Za-z-]{1,255}")
 

@@ -1,32 +1,31 @@
 """Enqueues again the jobs that Redis may have lost: one sweep over a collection.
 
 The documents that sweeps have seen or enqueued are stored on Redis in a sorted set, scored by milliseconds of Redis'
-own clock, so that all sweepers agree. If Redis loses the set, the documents count as unseen.
+own clock, so that all sweepers agree. If Redis loses the set, the documents count as unseen. How far a sweep has read
+is stored too: after a failure, the next one continues there, so that a slow collection is read to its end.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import LockError
-
-from producer.client.queue import chunked, count_unfinished, push
+from producer.client.queue import count_unfinished, push
 from producer.contract.errors import BrokerUnavailable, ClipqueueError, ConfigurationError, StoreUnavailable
 from producer.contract.job import now_ms
+from producer.contract.names import SWEEPS
 from producer.operations.requeue.due import SweepPlan, seen_key
-from producer.operations.requeue.parts import projection
-from producer.operations.requeue.selection import FINISHED
+from producer.operations.requeue.lock import SweepLockLost, hold_lock
+from producer.operations.requeue.parts import ODD, PENDING, UNRECORDED, Part, projection
+from producer.operations.requeue.progress import Progress
+from producer.operations.requeue.selection import RECORDED_URL
 from producer.operations.workers import check_same_collection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from redis import Redis
-    from redis.lock import Lock
 
     from producer.client.broker import Broker
     from producer.contract.job import ImageJob
@@ -34,8 +33,7 @@ if TYPE_CHECKING:
     from producer.documents.documents import ImageDocuments
 
 _KEY = "clipqueue:sweep:"
-# Must be longer than one chunk takes. The lock of a killed sweep expires after this time.
-_LOCK_S = 60
+_LOCK_S = 60.0
 _KEEP_MS = 24 * 3600 * 1000
 _FULL_PAUSE_S = 2.0
 
@@ -47,12 +45,12 @@ class SweepOptions:
     Attributes:
         age_s: Seconds that a document must have waited for a vector, and minimum seconds between two enqueues of it.
         max_queued: Nothing is enqueued while this many jobs wait or are in flight.
-        url_field: The field of the URL in a document without a recorded job.
+        adopt_field: Also enqueue the documents without a recorded job, with the URL in this field; None for no others.
     """
 
     age_s: float
     max_queued: int
-    url_field: str
+    adopt_field: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,7 @@ class SweepResult:
         unusable: Number of documents whose id or URL is not valid.
         problems: The problems of those unusable documents that no sweep has seen before.
         is_full: The queue was full before all documents were read.
+        slowest_s: Seconds that MongoDB needed for the slowest page.
     """
 
     queued: int = 0
@@ -72,6 +71,7 @@ class SweepResult:
     unusable: int = 0
     problems: tuple[str, ...] = ()
     is_full: bool = False
+    slowest_s: float = field(default=0.0, compare=False)
 
     def __add__(self, other: SweepResult) -> SweepResult:
         return SweepResult(
@@ -80,36 +80,53 @@ class SweepResult:
             self.unusable + other.unusable,
             self.problems + other.problems,
             self.is_full or other.is_full,
+            max(self.slowest_s, other.slowest_s),
         )
 
 
 class Sweeper:
-    """Sweeps one collection."""
+    """Sweeps one collection.
 
-    def __init__(self, broker: Broker, documents: ImageDocuments, options: SweepOptions) -> None:
+    Args:
+        broker: The Redis of the queue.
+        documents: The collection.
+        options: How to sweep.
+        lock_s: Seconds until the lock of a killed sweep expires.
+        clock: Seconds; measures how long MongoDB takes.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        documents: ImageDocuments,
+        options: SweepOptions,
+        lock_s: float = _LOCK_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._broker = broker
         self._documents = documents
         self._options = options
+        self._url_field = options.adopt_field or RECORDED_URL
+        self._lock_s = lock_s
+        self._clock = clock
         self._key = f"{_KEY}{documents.database}.{documents.name}"
+        self._progress_key = f"{self._key}:progress"
 
     def sweep(self) -> SweepResult | None:
-        """Sweep once; return None if another sweep of the collection is running.
+        """Sweep once, from where an earlier sweep stopped; return None if another sweep of the collection is running.
 
         Raises:
             ConfigurationError: All live workers write to another collection.
+            SweepLockLost: The lock was lost, so another sweep may be running.
             BrokerUnavailable: Redis could not be reached.
-            StoreUnavailable: MongoDB could not be reached.
+            StoreUnavailable: MongoDB could not be reached, or did not answer in time.
         """
         check_same_collection(self._broker, self._documents)
-        with self._broker.commands("failed during the sweep") as redis:
-            lock = redis.lock(f"{self._key}:lock", timeout=_LOCK_S)
-            if not lock.acquire(blocking=False):
+        with hold_lock(self._broker, f"{self._key}:lock", self._lock_s) as renew:
+            if renew is None:
                 return None
-            try:
-                return self._sweep(redis, lock)
-            finally:
-                with contextlib.suppress(LockError):  # it has expired, and another sweep may hold it
-                    lock.release()
+            with self._broker.commands("failed during the sweep") as redis:
+                return self._sweep(redis, renew)
 
     def sweep_forever(
         self,
@@ -133,52 +150,81 @@ class Sweeper:
                 outage = None
                 if result and result.is_full and result.queued:  # the rest of the lost jobs must not wait long
                     pause_s = min(every_s, _FULL_PAUSE_S)
-            except (BrokerUnavailable, StoreUnavailable, ConfigurationError) as exc:
+            except (BrokerUnavailable, StoreUnavailable, ConfigurationError, SweepLockLost) as exc:
                 if type(exc) is not outage:
                     report_outage(exc)
                 outage = type(exc)
             time.sleep(pause_s)
 
-    def _sweep(self, redis: Redis, lock: Lock) -> SweepResult:
-        result, read_ms = SweepResult(), now_ms()
+    def _sweep(self, redis: Redis, renew: Callable[[], None]) -> SweepResult:
+        result = SweepResult()
         self._delete_expired(redis)
         capacity = self._options.max_queued - count_unfinished(redis)
         if capacity <= 0:
             return SweepResult(is_full=True)
-        for documents in chunked(self._candidates()):
-            lock.reacquire()
-            result += self._sweep_chunk(redis, documents, capacity - result.queued, read_ms)
+        for part, documents, read_ms, seconds in self._pages(redis):
+            renew()
+            progress = Progress(part.name, documents[-1]["_id"])
+            page = self._sweep_page(redis, documents, capacity - result.queued, read_ms, progress)
+            result += page + SweepResult(slowest_s=seconds)
             if result.is_full:
-                break
+                return result
+        redis.delete(self._progress_key)
         return result
 
-    def _candidates(self) -> Iterator[Document]:
-        """Yield the documents without a result, recorded jobs first; an index on the status serves both queries."""
-        url_field = self._options.url_field
-        fields = projection(url_field)
-        unrecorded = {"embedding_job.status": {"$nin": [*FINISHED, "pending"]}}
-        return chain(
-            self._documents.stream({"embedding_job.status": "pending"}, fields),
-            self._documents.stream({"$and": [unrecorded, {url_field: {"$type": "string"}}]}, fields),
-        )
+    def _pages(self, redis: Redis) -> Iterator[tuple[Part, list[Document], int, float]]:
+        """Yield the pages of documents without a result, the time before each was read, and the seconds that took."""
+        stored: Any = redis.get(self._progress_key)
+        progress = Progress.from_json(stored)
+        for part in self._parts():
+            if part.name < progress.part:
+                continue
+            after = progress.after if part.name == progress.part else None
+            pages = self._documents.pages(part.query, part.fields, after)
+            while True:
+                read_ms, started_at = now_ms(), self._clock()
+                if (documents := next(pages, None)) is None:
+                    break
+                yield part, documents, read_ms, self._clock() - started_at
 
-    def _sweep_chunk(self, redis: Redis, documents: list[Document], capacity: int, read_ms: int) -> SweepResult:
+    def _parts(self) -> Iterator[Part]:
+        """Yield the parts to read, recorded jobs first."""
+        fields, has_url = projection(self._url_field), {self._url_field: {"$type": "string"}}
+        yield Part("1 pending", PENDING, fields)
+        if self._options.adopt_field:
+            yield Part("2 unrecorded", {**UNRECORDED, **has_url}, fields)
+            yield Part("3 odd", {**ODD, **has_url}, fields)
+
+    def _sweep_page(
+        self, redis: Redis, documents: list[Document], capacity: int, read_ms: int, progress: Progress
+    ) -> SweepResult:
         at_ms = _time_ms(redis)
         seen: Any = redis.zmscore(self._key, [seen_key(document) for document in documents])
-        plan = SweepPlan(self._options.url_field, int(self._options.age_s * 1e3), at_ms, read_ms)
+        plan = SweepPlan(self._url_field, int(self._options.age_s * 1e3), at_ms, read_ms)
         for document, seen_ms in zip(documents, seen, strict=True):
             plan.add(document, seen_ms)
-        due = plan.due[:capacity]
-        self._enqueue(redis, due, plan.newly_seen, at_ms)
-        return SweepResult(len(due), plan.not_due, plan.unusable, tuple(plan.problems), len(plan.due) >= capacity)
+        due, is_full = plan.due[:capacity], len(plan.due) >= capacity
+        # The rest of the page is still due: the next sweep reads the page again.
+        self._enqueue(redis, due, plan.newly_seen, at_ms, None if is_full else progress)
+        return SweepResult(len(due), plan.not_due, plan.unusable, tuple(plan.problems), is_full)
 
-    def _enqueue(self, redis: Redis, due: list[tuple[str, ImageJob]], newly_seen: list[str], at_ms: int) -> None:
+    def _enqueue(
+        self,
+        redis: Redis,
+        due: list[tuple[str, ImageJob]],
+        newly_seen: list[str],
+        at_ms: int,
+        progress: Progress | None,
+    ) -> None:
         with redis.pipeline() as pipeline:
             if newly_seen:
                 pipeline.zadd(self._key, dict.fromkeys(newly_seen, at_ms), nx=True)
             if due:
                 pipeline.zadd(self._key, {key: at_ms for key, _ in due})
                 push(pipeline, [job for _, job in due])
+            if progress:
+                pipeline.set(self._progress_key, progress.to_json(), px=_KEEP_MS)
+            pipeline.sadd(SWEEPS, self._key, self._progress_key)
             pipeline.execute()
 
     def _delete_expired(self, redis: Redis) -> None:

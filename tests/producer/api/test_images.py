@@ -13,7 +13,8 @@ from bson import ObjectId
 from producer.client.broker import Broker
 from producer.contract.job import id_of_url
 from producer.documents.documents import ImageDocuments
-from producer.operations.requeue.selection import FAILED, Selection, projection
+from producer.operations.requeue.parts import projection
+from producer.operations.requeue.selection import FAILED, Selection
 from producer.operations.requeue.sweep import Sweeper, SweepOptions
 from tests.producer.api.conftest import DIM, MODEL
 from tests.support.api import running_api

@@ -112,7 +112,7 @@ def test_duplicates_are_folded_or_listed(shop: Api) -> None:
         ({"like": "no-such-image"}, 404, "like"),
         ({"like": {"$oid": "x"}}, 400, "like"),
         ({"like": ["photo-2"] * 17}, 400, "like"),
-        ({"text": "a", "not": [{"id": 5}]}, 400, "not"),
+        ({"text": "a", "not": [{"id": 7.5}]}, 400, "not"),
         ({"text": "a", "limit": 0}, 400, "limit"),
         ({"text": "a", "limit": 1001}, 400, "limit"),
         ({"text": "a", "cursor": "nonsense"}, 400, "cursor"),

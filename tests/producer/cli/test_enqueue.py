@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import uuid
+from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 import redis
+from bson import ObjectId, json_util
 
+from producer.cli.enqueue import enqueue
+from producer.cli.enqueue_sender import report
 from producer.contract.ids import parse_image_id
 from producer.contract.records import bson_id, possible_ids
 from tests.support.commands import invoke
@@ -19,8 +25,12 @@ from tests.support.queued import accepted_jobs
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pymongo.collection import Collection
+
     from producer.local.stack import Stack
 
+
+Document = dict[str, Any]
 
 OID = "65f0c0ffee65f0c0ffee65f0"
 UUID = "3b241101-e2bb-4255-8caf-4136c566a962"
@@ -80,6 +90,17 @@ def test_what_is_printed_finds_the_document_again(env: dict[str, str], queue: re
     queued = [bson_id(parse_image_id(kwargs["image_id"])) for kwargs in accepted_jobs(queue)]
     assert len(queued) == len(printed) == len(ids)
     assert all(image_id in possible_ids(text) for image_id, text in zip(queued, printed, strict=True))
+
+
+def test_status_finds_the_documents_by_what_is_printed(env: dict[str, str], collection: Collection[Document]) -> None:
+    """Not of UUIDs: the embedded MongoDB stores them, but does not find them again."""
+    ids = [f"photo {uuid.uuid4()}", ObjectId(), uuid.uuid4().int >> 66]
+    collection.insert_many([{"_id": image_id} for image_id in ids])
+    rows = json_util.dumps([{"_id": image_id, "url": "http://host/a.jpg"} for image_id in ids])
+    printed = invoke("enqueue", "--from", "-", stdin=rows, **env).stdout.splitlines()
+    assert printed == [str(image_id) for image_id in ids]
+    found = invoke("status", *printed, **env)
+    assert [line.split("\t")[1] for line in found.stdout.splitlines()] == ["pending"] * 3
 
 
 def test_an_empty_id_is_refused(env: dict[str, str]) -> None:
@@ -170,3 +191,16 @@ def test_an_empty_file_is_no_error_and_a_folder_is_one(env: dict[str, str], tmp_
     assert (done.returncode, done.output) == (0, "enqueued 0, invalid rows 0\n")
     folder = invoke("enqueue", "--from", str(tmp_path), **env)
     assert (folder.returncode, "directory" in folder.stderr) == (2, True)
+
+
+def test_a_closed_standard_input_is_a_wrong_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)  # as Python does if the shell says `<&-`
+    with pytest.raises(click.UsageError, match="standard input is closed"):
+        enqueue.make_context("clipqueue", ["--from", "-"])
+
+
+def test_an_id_that_the_terminal_cannot_show_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    report("ü 写真")
+    assert terminal.buffer.getvalue() == b"\xfc \\u5199\\u771f\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,7 +48,7 @@ def test_a_row_is_enqueued_as_soon_as_it_is_complete(
         for part, expected in zip(parts, (["a"], ["a"], ["a", "b", "c"]), strict=False):
             process.stdin.write(part)
             process.stdin.flush()
-            wait_for(lambda expected=expected: queued_ids(queue) == expected, f"{expected} on the queue")
+            wait_for(partial(_is_queued, queue, expected), f"{expected} on the queue")
         process.send_signal(number)
         output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (1, "a\nb\nc\n")
@@ -80,6 +81,10 @@ def test_a_signal_while_rows_are_read_leaves_no_row_that_is_enqueued_but_not_cou
             sender.send(rows())
     assert sender.progress() == "enqueued so far: 500, the last is line 499, invalid rows: 0"
     assert (queue.llen("images"), signal.getsignal(signal.SIGTERM)) == (500, before)
+
+
+def _is_queued(queue: redis.Redis, expected: list[str]) -> bool:
+    return queued_ids(queue) == expected
 
 
 def _pushes(queue: redis.Redis) -> int:

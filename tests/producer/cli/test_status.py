@@ -10,6 +10,7 @@ import pytest
 from bson import ObjectId
 
 from tests.support.commands import invoke
+from tests.support.mongo_proxy import error_answer, refusing
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -52,3 +53,25 @@ def test_status_shows_each_state(env: dict[str, str], collection: Collection[dic
     as_json = invoke("status", "--json", str(done_id), **env)
     assert as_json.returncode == 0
     assert json.loads(as_json.stdout) == {"id": str(done_id), **done_job, "finished_at": "2026-01-02T00:00:00+00:00"}
+
+
+NOWHERE = "mongodb://user:hunter2@127.0.0.1:1/?serverSelectionTimeoutMS=100"
+
+
+@pytest.mark.parametrize("question", [("status", "photo-1"), ("search", "--like", "photo-1"), ("index", "show")])
+def test_a_question_that_cannot_be_answered_has_an_exit_code_of_its_own(question: tuple[str, ...]) -> None:
+    """1 would say that the image is not done, or that there is no image or no index; 2 that the command is wrong."""
+    unreachable = invoke(*question, MONGODB_URI=NOWHERE)
+    assert (unreachable.returncode, unreachable.stdout) == (3, "")
+    assert "MongoDB at 127.0.0.1:1 did not answer" in unreachable.stderr
+    assert "hunter2" not in unreachable.stderr
+    assert invoke(*question).returncode == 3, "without a URI"
+    assert invoke(*question, "--odd").returncode == 2
+
+
+def test_a_status_that_mongodb_refuses_is_not_known(env: dict[str, str]) -> None:
+    with refusing(env["MONGODB_URI"], {"find": error_answer(13, "Unauthorized", "not authorized: {secret}")}) as proxy:
+        done = invoke("status", "photo-1", MONGODB_URI=proxy.uri)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "give it the role readWrite" in done.stderr
+    assert "secret" not in done.stderr

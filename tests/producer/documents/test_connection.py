@@ -41,7 +41,7 @@ def read(uri: str) -> None:
     with open_documents(uri, "weak") as documents:
         documents.status(["weak"])
         documents.count({})
-        list(documents.stream({}, {"_id": 1}))
+        next(documents.pages({}, {"_id": 1}))
         list(documents.pages({}, {"_id": 1}))
 
 

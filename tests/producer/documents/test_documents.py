@@ -13,6 +13,7 @@ from bson import Binary, Code, Int64, MaxKey, MinKey, ObjectId, Timestamp
 from producer.contract.mongodb import client_options
 from producer.documents.brackets import brackets_after
 from producer.documents.documents import ImageDocuments, open_documents
+from tests.support.mongo_commands import recorded_commands
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -32,6 +33,36 @@ def test_pages_contain_every_id_once(stack: Stack, collection: Collection[dict[s
         for place in (250, 599, 850, 1199):
             pages_after = documents.pages({"of": new_id}, {"_id": 1}, seen[place])
             assert [document["_id"] for page in pages_after for document in page] == seen[place + 1 :]
+
+
+def bounds_of(commands: list[dict[str, Any]]) -> list[Any]:
+    """Return the condition on `_id` of each request; None if there is none."""
+    return [next((part["_id"] for part in one["filter"].get("$and", []) if "_id" in part), None) for one in commands]
+
+
+def test_a_few_documents_are_one_request(stack: Stack, collection: Collection[dict[str, Any]], new_id: str) -> None:
+    """Whatever the types of their ids. They come in the order in which a later run continues after each of them."""
+    ids: list[Any] = [ObjectId(), f"{new_id}-b", 7, f"{new_id}-a", ObjectId()]
+    collection.database["paged"].insert_many([{"_id": document_id, "of": new_id} for document_id in ids])
+    with recorded_commands() as commands, open_documents(stack.mongodb_uri, "paged") as documents:
+        pages = list(documents.pages({"of": new_id}, {"_id": 1}))
+        assert list(documents.pages({"of": f"{new_id}-none"}, {"_id": 1})) == []
+    assert [[one["_id"] for one in page] for page in pages] == [[ids[3], ids[1], ids[0], ids[4], 7]]
+    assert bounds_of([one for one in commands if "find" in one]) == [None, None]
+
+
+def test_the_first_strings_are_read_without_a_range(
+    stack: Stack, collection: Collection[dict[str, Any]], new_id: str
+) -> None:
+    """So the embedded server has the first jobs quickly: for a range of ids, it reads the whole collection."""
+    ids: list[Any] = [f"{new_id}-{number:03}" for number in range(501)]
+    collection.database["paged"].insert_many([{"_id": document_id, "of": new_id} for document_id in ids])
+    with recorded_commands() as commands, open_documents(stack.mongodb_uri, "paged") as documents:
+        pages = documents.pages({"of": new_id}, {"_id": 1})
+        assert [one["_id"] for one in next(pages)] == ids[:500]
+        assert bounds_of([one for one in commands if "find" in one]) == [None]
+        assert [[one["_id"] for one in page] for page in pages] == [ids[500:]]
+    assert bounds_of([one for one in commands if "find" in one])[1] == {"$gt": ids[499]}
 
 
 # MongoDB's types, each with ids in its order. The embedded server can hold those of the first five.

@@ -68,12 +68,14 @@ def test_up_names_the_variables_that_apply_and_those_that_do_not_without_their_v
         "CLIPQUEUE_UPSERT": "False",
         "CLIPQUEUE_SERVE": "queries",
         "MONGO_URL": "mongodb://user:secret@elsewhere",
-        "CLIP_MODEL": "",
+        "CLIP_MODEL": "one",
+        "CLIP_PRETRAINED": "",
         "HOME": "/root",
     }
-    assert notes_for_up(shell) == [
-        "your shell's CLIPQUEUE_API_KEYS, CLIPQUEUE_UPSERT apply here",
-        "your shell's CLIPQUEUE_SERVE, MONGO_URL do not apply here",
+    assert notes_for_up(shell, {}) == [
+        "from your shell, these apply here: CLIPQUEUE_API_KEYS, CLIPQUEUE_UPSERT, CLIP_MODEL",
+        "from your shell, these do not apply here: CLIPQUEUE_SERVE, MONGO_URL",
         "CLIPQUEUE_UPSERT is off: the job of an id without a document is dropped",
     ]
-    assert notes_for_up({"HOME": "/root", "CLIPQUEUE_UPSERT": ""}) == []
+    assert notes_for_up({"CLIP_MODEL": "one"}, OTHER_MODEL) == ["from your shell, these do not apply here: CLIP_MODEL"]
+    assert notes_for_up({"HOME": "/root", "CLIPQUEUE_UPSERT": ""}, {}) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 from functools import partial
@@ -14,6 +15,7 @@ import requests
 from ephemeral_port_reserve import reserve
 
 from producer.local.claims import StackError, claim_port, prefer_port
+from producer.local.logs import shown
 from tests.producer.local.up import ENV, WITHOUT_MODEL, is_open, run_up, still_running
 from tests.support.commands import invoke, run
 from tests.support.pictures import small_jpeg
@@ -48,7 +50,7 @@ def assert_stopped_by(number: signal.Signals, up: Up) -> str:
 def test_up_runs_jobs_until_sigterm_stops_everything(images: ImageServer) -> None:
     """Without settings, the model is the small one that ships with the project."""
     good, bad = images.add("/good.jpg", small_jpeg()), images.add("/bad.jpg", b"not a photo")
-    with run_up("--api-port", "0", env=WITHOUT_MODEL) as up:
+    with run_up("--api-port", "0", "--verbose", env=WITHOUT_MODEL) as up:
         enqueued = invoke("enqueue", good, bad, **up.exports)
         assert enqueued.returncode == 0
         done, failed = (
@@ -56,7 +58,8 @@ def test_up_runs_jobs_until_sigterm_stops_everything(images: ImageServer) -> Non
         )
         assert "done\temoji-clip/emoji-clip.safetensors@" in done
         assert "unsupported_format at decode" in failed
-        assert_stopped_by(signal.SIGTERM, up)
+        errors = assert_stopped_by(signal.SIGTERM, up)
+    assert re.search(r"INFO worker.pipeline job=\S+ done", errors)
 
 
 def test_up_runs_the_chosen_model_and_the_page_until_ctrl_c_stops_everything(
@@ -80,15 +83,15 @@ def test_up_runs_the_chosen_model_and_the_page_until_ctrl_c_stops_everything(
     assert "clipqueue enqueue https://" in shown
     assert f"open {page} " in shown
     assert f"logs: {tmp_path}" in shown
-    assert "CLIPQUEUE_COLLECTION apply here" in shown.replace("CLIPQUEUE_PRECISION, ", "")
-    assert "CELERY_BROKER_URL, CLIPQUEUE_SERVE do not apply here" in shown
+    assert "note: from your shell, these apply here: CLIPQUEUE_COLLECTION, CLIPQUEUE_PRECISION\n" in shown
+    assert "these do not apply here: CELERY_BROKER_URL, CLIPQUEUE_SERVE, CLIP_MODEL, CLIP_PRETRAINED\n" in shown
     # Quiet: the warnings and errors of the log, and nothing else.
     log = (tmp_path / "worker.log").read_text()
     assert "job=b failed stage=fetch code=http_404" in errors
     assert "job=a done" in log
-    for noise in ("INFO", "superuser privileges", "celery@", "[queues]", "job=a"):
+    for noise in ("INFO", "superuser privileges", "[queues]", "job=a"):
         assert noise not in shown + errors, noise
-    assert "superuser privileges" in log or os.getuid() != 0
+    assert "superuser privileges" not in log
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -151,3 +154,21 @@ def test_up_uses_the_given_port_and_folder(tmp_path: Path) -> None:
                 client.lpush("images", "kept")
             up.process.terminate()
             up.process.communicate(timeout=120)
+
+
+def test_the_lines_that_up_shows_are_warnings_and_errors_or_all_with_verbose(tmp_path: Path) -> None:
+    old, new = tmp_path / "worker.log", tmp_path / "api.log"
+    old.write_text("2026-11-28 10:00:00,000 ERROR worker.tasks of an earlier run\n")
+    lines = [
+        " -------------- worker@host v5.7.0",
+        "2026-11-28 10:00:01,000 INFO worker.pipeline job=a done",
+        "2026-11-28 10:00:02,000 WARNING worker.tasks job=b failed",
+        "2026-11-28 10:00:03,000 CRITICAL worker.app no such device",
+    ]
+    for verbose, expected in ((False, lines[2:]), (True, lines)):
+        seen: list[str] = []
+        with shown([old, new], seen.append, verbose=verbose), old.open("a") as log:
+            log.write("\n".join(lines[:3]) + "\n")
+            new.write_text(lines[3] + "\nincomplete")
+        assert sorted(seen) == sorted(expected)
+        new.unlink()

@@ -237,7 +237,7 @@ def test_the_deployment_of_mongodb_is_named(hello: dict[str, str], kind: str) ->
 def test_a_large_collection_needs_the_indexes_of_the_commands(own: Stack, database: Database[Document]) -> None:
     """The doctor names each missing index and the command that makes it; after that command, nothing is missing."""
     database["images"].insert_many([{"_id": f"photo-{number}"} for number in range(10_001)])
-    is_ok, text = run_doctor(own)["indexes"]
+    is_ok, text = run_doctor(own)["index"]
     assert not is_ok
     for name, command in (
         ("clipqueue_status", "sweep"),
@@ -248,7 +248,7 @@ def test_a_large_collection_needs_the_indexes_of_the_commands(own: Stack, databa
     assert text.endswith("clipqueue index create")
     made = invoke("index", "create", MONGODB_URI=own.mongodb_uri)
     assert made.returncode == 0
-    assert run_doctor(own)["indexes"] == (True, "those that the commands need exist")
+    assert run_doctor(own)["index"] == (True, "those that the commands need exist")
 
 
 @pytest.mark.parametrize(
@@ -261,8 +261,8 @@ def test_a_small_collection_needs_no_index(count: int, lacking: tuple[Index, ...
 def test_each_check_that_mongodb_refuses_is_a_finding(own: Stack, own_broker: redis.Redis) -> None:
     """The embedded server refuses this name, as a server refuses a user without permission."""
     found = run_doctor(own, CLIPQUEUE_COLLECTION="a-b")
-    assert (found.is_ok["mongodb"], found.is_ok["indexes"], found.is_ok["documents"]) == (True, False, False)
-    assert "could not be checked" in found.text["indexes"]
+    assert (found.is_ok["mongodb"], found.is_ok["index"], found.is_ok["documents"]) == (True, False, False)
+    assert "could not be checked" in found.text["index"]
 
 
 def test_documents_are_counted_by_status(own: Stack, database: Database[Document]) -> None:

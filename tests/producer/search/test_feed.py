@@ -127,7 +127,7 @@ def test_odd_vectors_are_counted_and_said_once(
 ) -> None:
     photos.insert_many([photo("good", unit(1)), photo("short", [1.0]), photo("zero", [0.0] * DIM)])
     photos.insert_one(photo("long", 2 * unit(1, 2)))
-    photos.insert_one({**photo("x", unit(1)), "_id": 7})
+    photos.insert_many([{**photo("x", unit(1)), "_id": no_id} for no_id in (7.5, datetime(2020, 1, 1, tzinfo=UTC))])
     with caplog.at_level(logging.WARNING):
         feed.refresh()
         feed.refresh()

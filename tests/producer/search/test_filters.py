@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import numpy as np
 import pytest
+from bson import Int64
 
 from producer.search.candidates import Target
 from producer.search.columns import Columns
 from producer.search.errors import InvalidSearch
-from producer.search.filters import read_filter
+from producer.search.filters import matches_document, read_filter
 from producer.search.mongo_filter import to_mongo
 from producer.search.query import VECTOR_SEARCH, SearchQuery
 from producer.search.search import ImageSearch
@@ -89,6 +91,18 @@ def test_a_filter_is_refused_with_the_path_of_the_part(case: str) -> None:
         read_filter(wanted, FIELDS)
     assert caught.value.param == param
     assert str(caught.value).startswith(f"{param}: ")
+
+
+def test_a_uuid_and_a_large_integer_are_values() -> None:
+    """As pymongo reads them; the embedded server gives a UUID back as bytes."""
+    text, large = "123e4567-e89b-12d3-a456-426614174000", 2**53 + 1
+    for given, stored, other in (
+        ({"$uuid": text.upper()}, UUID(text), text),
+        ({"$numberLong": str(large)}, Int64(large), large - 1),
+    ):
+        wanted = read_filter({"n": given}, FIELDS)
+        assert (matches_document(wanted, {"n": stored}), matches_document(wanted, {"n": other})) == (True, False)
+        assert to_mongo(wanted) == {"n": {"$eq": stored}}
 
 
 def test_limits_are_inclusive() -> None:

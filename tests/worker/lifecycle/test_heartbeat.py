@@ -59,7 +59,8 @@ def test_the_workers_are_found_by_their_names_and_dead_ones_are_forgotten(queue:
     queue.zadd(WORKERS, {"dead": now_s - HEARTBEAT_TTL_S - 1, "alive": now_s})
     heartbeat = heartbeat_of(redis_url)
     heartbeat.beat()
-    names = dict(queue.zrange(WORKERS, 0, -1, withscores=True))
+    noted: Any = queue.zrange(WORKERS, 0, -1, withscores=True)
+    names = dict(noted)
     (own,) = names.keys() - {b"alive"}
     assert 0 <= names[own] - now_s < HEARTBEAT_TTL_S, "the time is Redis'"
     assert 0 < queue.ttl(own) <= HEARTBEAT_TTL_S

@@ -27,6 +27,7 @@ COMMAS = "https://host/w_200,h_100/a.jpg;v=2?size=1,2"
         f"id,url\ra,{A}\rb,{B}",
         f'"id", "url"\n"a", "{A}"\n"b", "{B}"\n',
         f'id,url,text\na,{A},"one\ntwo"\nb,{B},"say ""hi"""\n',
+        f'id,url,"a\nb",c\na,{A},1,2\nb,{B},3,4\n',
         f"# photos\n\nid,url\n# first\na,{A}\nb,{B}\n",
         f"a,{A}\nb,{B}\n",
         f"a;{A}\nb;{B}\n",
@@ -74,6 +75,8 @@ def test_a_url_that_is_the_last_column_may_contain_the_delimiter() -> None:
 
 
 def test_among_ids_and_urls_a_line_may_be_just_a_url() -> None:
+    assert pairs(read(f"{A}\nb;{B}\n{COMMAS}\n")) == [(id_of_url(A), A), ("b", B), (id_of_url(COMMAS), COMMAS)]
+    assert pairs(read(f'a,{A}\n"{A},b"\n')) == [("a", A), (id_of_url(f"{A},b"), f"{A},b")]
     assert pairs(read(f"id,url\na,{A}\n{COMMAS}\n")) == [("a", A), (id_of_url(COMMAS), COMMAS)]
 
 

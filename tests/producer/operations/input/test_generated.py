@@ -27,8 +27,9 @@ def test_what_the_csv_module_writes_is_read_again(
     rows: list[tuple[str, str, str]], order: list[int], delimiter: str, end: str, quote_all: bool
 ) -> None:
     file = io.StringIO()
-    quoting = csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL
-    writer = csv.writer(file, delimiter=delimiter, lineterminator=end, quoting=quoting)
+    writer = csv.writer(
+        file, delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL
+    )
     for row in (("id", "url", "text"), *rows):
         writer.writerow([row[column] for column in order])
     assert pairs(read(file.getvalue())) == [(image_id, url) for image_id, url, _ in rows]

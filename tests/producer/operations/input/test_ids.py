@@ -7,6 +7,7 @@ import uuid
 import pytest
 
 from producer.contract.ids import ID_TYPES, ImageId, ObjectIdRef
+from producer.contract.job import id_of_url
 from tests.support.input_rows import pairs, read
 
 URL = "https://host/a.jpg"
@@ -63,14 +64,16 @@ def test_the_type_of_texts_may_be_given(id_type: str, text: str, expected: Image
     ],
 )
 def test_a_text_that_is_no_id_of_the_type_is_refused(id_type: str | None, text: str, problem: str) -> None:
-    ((_, found),) = read(f"id,url\n{text},{URL}\n", id_type=id_type)
-    assert problem in str(found)
+    (row,) = read(f"id,url\n{text},{URL}\n", id_type=id_type)
+    assert (len(row), problem in str(row[1])) == (2, True)
 
 
 @pytest.mark.parametrize("id_type", [*ID_TYPES, None])
 def test_an_id_from_a_url_is_a_string_and_a_row_without_an_id_is_refused_if_the_type_is_another(
     id_type: str | None,
 ) -> None:
-    ((_, *found),) = read(f"{URL}\n", id_type=id_type)
-    assert (found[1:] == [URL]) == (id_type in {None, "string"})
-    assert found[1:] or "the row has no id" in str(found[0])
+    (row,) = read(f"{URL}\n", id_type=id_type)
+    if id_type in {None, "string"}:
+        assert row[1:] == (id_of_url(URL), URL)
+    else:
+        assert row[1:] == (f"the row has no id, and the type of the ids is {id_type}",)

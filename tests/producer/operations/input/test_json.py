@@ -26,6 +26,7 @@ FORMS = {
     "jsonArray": json.dumps(DOCUMENTS, separators=(",", ":")) + "\n",
     "jsonArray pretty": json.dumps(DOCUMENTS, indent="\t"),
     "pretty": "\n".join(json.dumps(document, indent="\t") for document in DOCUMENTS),
+    "objects and commas": ",\n".join(map(json.dumps, DOCUMENTS)),
     "array of lines": "[" + ",\r\n".join(map(json.dumps, DOCUMENTS)) + "]",
 }
 
@@ -132,7 +133,6 @@ def test_a_giant_object_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_objects, "MAX_LINE_CHARS", 1000)
     monkeypatch.setattr(json_rows, "MAX_LINE_CHARS", 1000)
     giant = json.dumps({"_id": "a", "url": URL, "text": "x" * 1000})
-    ((_, problem),) = read(giant)
-    assert problem == "it has more than 1,000 characters"
+    assert read(giant) == [("line 1", "it has more than 1,000 characters")]
     with pytest.raises(UnreadableInput, match=r"object 1 \(line 1\) has more than 1,000 characters"):
         read(f"[{giant}]")

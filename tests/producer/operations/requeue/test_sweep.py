@@ -36,8 +36,8 @@ def sweep(redis_url: str, documents: ImageDocuments) -> Iterator[Sweep]:
     """A function that sweeps the shop once."""
     with closing(Broker(redis_url)) as broker:
 
-        def once(age_s: float = AGE_S, max_queued: int = 1000, url_field: str = "url") -> SweepResult | None:
-            return Sweeper(broker, documents, SweepOptions(age_s, max_queued, url_field)).sweep()
+        def once(age_s: float = AGE_S, max_queued: int = 1000, adopt_field: str | None = "url") -> SweepResult | None:
+            return Sweeper(broker, documents, SweepOptions(age_s, max_queued, adopt_field)).sweep()
 
         yield once
 
@@ -78,10 +78,19 @@ def test_a_document_without_a_job_is_enqueued_with_the_url_of_its_field(
 ) -> None:
     oid = object_id(2 * AGE_S)
     shop.insert_one({"_id": oid, "media": {"imageUrl": URL}})
-    assert sweep(url_field="media.imageUrl") == SweepResult(queued=1)
+    assert sweep(adopt_field="media.imageUrl") == SweepResult(queued=1)
     (kwargs,) = queued_kwargs(queue)
     assert (kwargs["image_id"], kwargs["url"], "force" in kwargs) == ({"$oid": str(oid)}, URL, False)
     assert now_ms() - kwargs["enqueued_at"] < AGE_S * 1e3, "the time is that of the sweep"
+
+
+@pytest.mark.parametrize("record", [{}, {"embedding_job": {"status": "pending"}}, {"embedding_job": {"status": 7}}])
+def test_a_document_that_nobody_has_enqueued_is_left_alone_by_default(
+    record: Document, queue: redis.Redis, shop: Collection[Document], sweep: Sweep
+) -> None:
+    shop.insert_many([{"_id": object_id(2 * AGE_S), "url": URL, **record}, {"_id": "a", "embedding_job": pending()}])
+    assert sweep(age_s=0, adopt_field=None) == SweepResult(queued=1)
+    assert queued_ids(queue) == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +181,7 @@ def test_the_next_sweep_continues_after_a_full_queue(
 def test_an_unusable_document_is_named_once_and_never_enqueued(
     queue: redis.Redis, shop: Collection[Document], sweep: Sweep
 ) -> None:
-    shop.insert_many([{"_id": "bad", "url": "ftp://host/"}, {"_id": 5, "url": URL}, {"_id": "good", "url": URL}])
+    shop.insert_many([{"_id": "bad", "url": "ftp://host/"}, {"_id": 7.5, "url": URL}, {"_id": "good", "url": URL}])
     first = sweep(age_s=0)
     assert (first.queued, first.unusable) == (1, 2)
     assert min(first.problems).startswith("'bad': the URL's scheme is 'ftp'")

@@ -44,9 +44,18 @@ def test_the_result_is_one_line(shop: Collection[Document], env: dict[str, str])
             {"_id": "b\x1b[2Jd", "url": URL},
         ]
     )
-    done = invoke("sweep", **env)
+    done = invoke("sweep", "--adopt", **env)
     assert (done.returncode, done.stdout) == (0, "queued again: 1, not due yet: 1, unusable: 1\n")
     assert done.stderr == "'b\\x1b[2Jd': image_id contains a control character\n"
+
+
+def test_a_slow_mongodb_is_named(
+    shop: Collection[Document], env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.insert_one({"_id": "a", "embedding_job": pending()})
+    assert "slow" not in invoke("sweep", **env).stderr
+    monkeypatch.setattr("producer.cli.sweep._SLOW_S", 0.0)
+    assert "MongoDB is slow: it needed 0 s for one page. clipqueue index create" in invoke("sweep", **env).stderr
 
 
 def test_the_settings_may_come_from_the_environment(
@@ -55,6 +64,31 @@ def test_the_settings_may_come_from_the_environment(
     shop.insert_many([{"_id": f"p-{number}", "photo": URL} for number in range(3)])
     settings = {"CLIPQUEUE_SWEEP_AGE_S": "0", "CLIPQUEUE_SWEEP_MAX_QUEUED": "2", "CLIPQUEUE_URL_FIELD": "photo"}
     assert invoke("sweep", **env, **settings).stdout.startswith("queued again: 2,")
+
+
+def test_documents_that_nobody_has_enqueued_need_a_word(
+    queue: redis.Redis, shop: Collection[Document], env: dict[str, str]
+) -> None:
+    """The field `url` of a collection may have anything, such as the pages of articles."""
+    shop.insert_many([{"_id": f"p-{number}", "url": f"https://news.example/{number}"} for number in range(1200)])
+    shop.insert_many([{"_id": f"q-{number}", "url": URL, "photo": URL} for number in range(2)])
+    sweep = ("sweep", "--age", "0")
+    assert invoke(*sweep, **env).stdout == "queued again: 0, not due yet: 0, unusable: 0\n"
+    assert queue.llen("images") == 0
+    assert invoke(*sweep, "--url-field", "photo", **env).stdout.startswith("queued again: 2,")
+    assert sorted(queued_ids(queue)) == ["q-0", "q-1"]
+    assert invoke("purge", "--yes", **env).returncode == 0
+    assert invoke(*sweep, "--adopt", "--max-queued", "5000", **env).stdout.startswith("queued again: 1202,")
+    assert len(set(queued_ids(queue))) == queue.llen("images") == 1202
+
+
+@pytest.mark.parametrize(("field", "queued"), [("photo", 1), ("", 0)])
+def test_the_field_in_the_environment_adopts_too(
+    field: str, queued: int, shop: Collection[Document], env: dict[str, str]
+) -> None:
+    shop.insert_one({"_id": "a", "photo": URL})
+    swept = invoke("sweep", "--age", "0", CLIPQUEUE_URL_FIELD=field, **env)
+    assert swept.stdout.startswith(f"queued again: {queued},")
 
 
 def test_a_full_queue_is_reported(queue: redis.Redis, shop: Collection[Document], env: dict[str, str]) -> None:
