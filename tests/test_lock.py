@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
-from importlib.metadata import packages_distributions, version
-from importlib.util import find_spec
-from pathlib import Path
+from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import pytest
-from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from tests.support.lock import COMMAND, EXTRAS, LOCK, ROOT, find_dependencies, is_locked, render
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LINES = [line for line in LOCK.read_text().splitlines() if not line.startswith("#")]
 LOCKED = dict(line.split("==") for line in LINES)
@@ -61,24 +61,6 @@ def test_pip_reads_the_file(tmp_path: Path) -> None:
     changed = tmp_path / "requirements.lock"
     changed.write_text(re.sub(r"(?m)^kombu==.*$", "kombu==5.6.0", LOCK.read_text()))
     assert not pip_accepts(changed)
-
-
-@pytest.mark.parametrize("extra", ["flower", "worker"])
-def test_an_extra_asks_for_what_kombus_transport_imports(extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """kombu imports packages that it does not ask for. Here, others have them installed; in an image, nothing may."""
-    monkeypatch.setattr("tests.support.lock.EXTRAS", (extra,))
-    installed = {one.name for one in find_dependencies()}
-    spec = find_spec("kombu.transport.redis")
-    assert spec is not None
-    assert spec.origin is not None
-    found = ast.walk(ast.parse(Path(spec.origin).read_text()))
-    modules = {
-        one.module.partition(".")[0]
-        for one in found
-        if isinstance(one, ast.ImportFrom) and one.module and not one.level
-    }
-    needed = {canonicalize_name(packages_distributions()[name][0]) for name in modules - sys.stdlib_module_names}
-    assert {"packaging", "vine"} <= needed <= installed
 
 
 def test_the_image_installs_from_the_file() -> None:
