@@ -42,7 +42,15 @@ class Part:
 
     def matching(self, query: Document) -> Document:
         """Return the query for those documents that match another query too."""
-        return {"$and": [query, self.query]} if query else self.query
+        return both(query, self.query)
+
+
+def both(first: Document, second: Document) -> Document:
+    """Return the query for documents that match two queries: without `$and` if these are on different fields.
+
+    The embedded server does not use its indexes for `$and`.
+    """
+    return {"$and": [first, second]} if first.keys() & second.keys() else {**first, **second}
 
 
 def parts_of(selection: Selection, find_models: Callable[[], list[Any] | None]) -> Iterator[Part]:
