@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from producer.operations.requeue.parts import parts_of
+from producer.operations.requeue.parts import both, parts_of
 from producer.operations.requeue.selection import ALL, FAILED, MISSING, MISSING_OR_STALE, STALE, Selection
 from tests.producer.operations.shop import FIELD, URL, Document, done, failed, pending, photo
 from tests.support.commands import invoke
@@ -49,6 +49,12 @@ def test_each_part_is_an_equality_that_an_index_serves() -> None:
     ]
     compared = {"embedding_job.status", "embedding_job.model", "embedding_job.url", "embedding_job.enqueued_at", "url"}
     assert set(parts[-1].fields) == compared, "an index that has them spares MongoDB the documents"
+
+
+def test_two_queries_are_one_unless_they_are_on_the_same_field() -> None:
+    assert both({}, {STATUS: "failed"}) == {STATUS: "failed"}
+    assert both({"kind": "photo"}, {STATUS: "failed"}) == {"kind": "photo", STATUS: "failed"}
+    assert both({STATUS: "done"}, {STATUS: "failed"}) == {"$and": [{STATUS: "done"}, {STATUS: "failed"}]}
 
 
 def test_the_first_page_is_read_before_anything_is_counted(
