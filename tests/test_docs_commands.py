@@ -96,7 +96,11 @@ def option_names(command: click.Command) -> set[str]:
 
 
 # Options of other programs.
-OTHERS = {"--env-file", "--build", "--profile", "--pool", "--appendonly"}
+OTHERS = {
+    *("--env-file", "--build", "--build-arg", "--target", "--secret", "--profile"),  # docker
+    *("--jsonArray", "--pretty"),  # mongoexport
+    *("--pool", "--appendonly"),  # celery, redis-server
+}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
