@@ -32,7 +32,7 @@ COPY worker ./worker
 
 # Runs every command that needs Redis and MongoDB alone: sweep, backfill, retry, doctor, purge, notify and others.
 FROM sources AS sweep
-RUN pip install -c requirements.lock --no-build-isolation ".[mongo,webhooks]"
+RUN pip install -c requirements.lock --no-build-isolation ".[mongo,webhooks]" && rm -rf build
 WORKDIR /app
 USER 10001
 # No HEALTHCHECK: these commands answer no requests, and what ends is started again.
@@ -40,7 +40,7 @@ CMD ["clipqueue", "sweep", "--every", "60"]
 
 
 FROM sources AS api
-RUN pip install -c requirements.lock --no-build-isolation ".[api]"
+RUN pip install -c requirements.lock --no-build-isolation ".[api]" && rm -rf build
 WORKDIR /app
 COPY producer/api/healthcheck.py ./
 USER 10001
@@ -53,7 +53,7 @@ CMD ["clipqueue", "serve"]
 
 
 FROM sources AS flower
-RUN pip install -c requirements.lock --no-build-isolation ".[flower]"
+RUN pip install -c requirements.lock --no-build-isolation ".[flower]" && rm -rf build
 WORKDIR /app
 COPY producer/api/healthcheck.py worker/flowerconfig.py ./
 USER 10001
@@ -76,7 +76,8 @@ RUN pip install -c requirements.lock --no-deps ${TORCH_INDEX_URL:+--index-url "$
 COPY pyproject.toml README.md LICENSE ./
 COPY producer ./producer
 COPY worker ./worker
-RUN pip install -c requirements.lock --no-build-isolation ".[worker]" && install -d -o clipqueue /opt/models
+RUN pip install -c requirements.lock --no-build-isolation ".[worker]" && rm -rf build && \
+    install -d -o clipqueue /opt/models
 WORKDIR /app
 COPY worker/health.py ./
 USER 10001

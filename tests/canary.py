@@ -47,10 +47,11 @@ def main() -> int:
     """Return 1 if the tests of a level failed."""
     venv.create(FOLDER, clear=True, with_pip=True)
     if index := os.environ.get("TORCH_INDEX_URL"):
-        pip("install", "--index-url", index, "torch", "torchvision")
-    pip("install", "--editable", f".[{EXTRA}]")
+        pip("install", "--quiet", "--index-url", index, "torch", "torchvision")
+    pip("install", "--quiet", "--editable", f".[{EXTRA}]")
     failed = [] if passes("the newest versions that pyproject.toml allows") else ["allowed"]
-    pip("install", "--upgrade", "--upgrade-strategy", "eager", *(str(one) for one in without_upper_bounds()))
+    newest = [str(one) for one in without_upper_bounds()]
+    pip("install", "--quiet", "--upgrade", "--upgrade-strategy", "eager", *newest)
     failed += [] if passes("the newest versions, without the upper bounds of pyproject.toml") else ["newest"]
     sys.stdout.write(f"failed: {', '.join(failed) or 'nothing'}\n")
     return 1 if failed else 0
@@ -91,7 +92,7 @@ def find_newer() -> Iterator[tuple[str, str, str]]:
 
 def pip(*arguments: str) -> str:
     """Run pip in the environment and return its output. Ends the program if pip fails."""
-    command = [PYTHON, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    command = [PYTHON, "-m", "pip", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         sys.exit(f"pip {arguments[0]} failed; its message is above")

@@ -96,11 +96,9 @@ def option_names(command: click.Command) -> set[str]:
 
 
 # Options of other programs.
-OTHERS = {
-    *("--env-file", "--build", "--build-arg", "--target", "--secret", "--profile"),  # docker
-    *("--jsonArray", "--pretty"),  # mongoexport
-    *("--pool", "--appendonly"),  # celery, redis-server
-}
+OTHERS = {"--env-file", "--build", "--profile", "--pool", "--appendonly"}
+OTHERS |= {"--target", "--secret", "--build-arg"}  # docker build
+OTHERS |= {"--jsonArray", "--pretty"}  # mongoexport
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

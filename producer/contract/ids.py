@@ -57,7 +57,11 @@ def parse_image_id(value: object) -> ImageId:
         InvalidJob: It has another type, is an integer beyond 64 bits, or is a string that is empty, has more than 1,024
             characters or contains a control character.
     """
-    image_id: ImageId = _from_extended_json(value) if isinstance(value, dict) else _from_value(value)
+    image_id: ImageId
+    if isinstance(value, str):
+        image_id = value
+    else:
+        image_id = _from_extended_json(value) if isinstance(value, dict) else _from_value(value)
     check_image_id(image_id)
     return image_id
 
@@ -92,14 +96,14 @@ def image_name(image_id: ImageId) -> dict[str, str]:
 
 def check_image_id(image_id: object) -> None:
     """Check that this is an `ImageId` that a job may have. Raises InvalidJob."""
-    if isinstance(image_id, ObjectIdRef):
+    if isinstance(image_id, str):  # the most frequent type first
+        _check_text_id(image_id)
+    elif isinstance(image_id, ObjectIdRef):
         if not _HEX24.fullmatch(image_id.hex):
             raise InvalidJob("an ObjectId has exactly 24 hex digits")
     elif isinstance(image_id, int) and not isinstance(image_id, bool):
         if image_id not in _INTEGERS:
             raise InvalidJob(_NO_INTEGER)
-    elif isinstance(image_id, str):
-        _check_text_id(image_id)
     elif not isinstance(image_id, uuid.UUID):
         raise InvalidJob(
             'image_id must be a string, an integer, {"$oid": "<24 hex digits>"} or {"$uuid": "<36 characters>"}'

@@ -106,12 +106,14 @@ class ImageDocuments:
             bound = first
             while page := self._page({"$and": [query, {"_id": bound}]}, fields):
                 yield page
+                if len(page) < PAGE:
+                    break
                 bound = bracket.after(page[-1]["_id"])
 
-    def count(self, query: Document, within_s: float = _QUICK_MS / 1e3) -> int:
-        """Return how many documents match `query`; it is an error if MongoDB needs longer than `within_s`."""
+    def count(self, query: Document) -> int:
+        """Return how many documents match `query`."""
         with timed_requests(self._collection):
-            return self._collection.count_documents(query, maxTimeMS=int(within_s * 1e3))
+            return self._collection.count_documents(query, maxTimeMS=_QUICK_MS)
 
     def models(self, within_s: float) -> list[Any] | None:
         """Return the models of the vectors; None if MongoDB needs longer than `within_s` to find them."""

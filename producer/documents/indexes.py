@@ -138,7 +138,7 @@ def drop(documents: Documents, index: Index) -> str | None:
     """
     with store_errors(documents):
         name = find(documents, (index,)).popitem()[1]
-        if name != index.name and not _is_embedded(documents):  # the user's own
+        if name != index.name and not is_embedded(documents):  # the user's own
             return None
         if name is not None:
             documents.drop_index(name)
@@ -157,6 +157,14 @@ def timed_requests(documents: Documents) -> Iterator[None]:
             yield
         except ExecutionTimeout:
             raise StoreUnavailable(_out_of_time(documents)) from None
+
+
+def is_embedded(documents: Documents) -> bool:
+    """Return whether the server is the embedded MongoDB. Raises what pymongo raises."""
+    try:
+        return bool(documents.database.client.admin.command("buildInfo").get("process") == _EMBEDDED)
+    except OperationFailure:  # a hosted MongoDB may refuse it
+        return False
 
 
 def names(indexes: Iterable[Index]) -> str:
@@ -178,13 +186,6 @@ def _out_of_time(documents: Documents) -> str:
 
 def _on_server(documents: Documents, wanted: Iterable[Index]) -> list[Index]:
     """Return the indexes as this server makes them: the embedded MongoDB has no index on `_id` and other fields."""
-    if not _is_embedded(documents):
+    if not is_embedded(documents):
         return list(wanted)
     return [Index(one.name, tuple(field for field in one.key if field != "_id"), one.serves) for one in wanted]
-
-
-def _is_embedded(documents: Documents) -> bool:
-    try:
-        return bool(documents.database.client.admin.command("buildInfo").get("process") == _EMBEDDED)
-    except OperationFailure:  # a hosted MongoDB may refuse it
-        return False

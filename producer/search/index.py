@@ -9,6 +9,7 @@ from pymongo.errors import OperationFailure
 from pymongo.operations import SearchIndexModel
 
 from producer.documents.connection import store_errors
+from producer.documents.indexes import is_embedded
 from producer.search.errors import SearchUnavailable
 
 if TYPE_CHECKING:
@@ -113,10 +114,15 @@ class SearchIndexes:
     def check_server(self) -> None:
         """Check that the server has vector search: even without an index, it must accept the stage.
 
+        The embedded MongoDB would read the whole collection before it refuses the stage.
+
         Raises:
             SearchUnavailable: It has none.
             StoreUnavailable: MongoDB did not answer.
         """
+        with store_errors():
+            if is_embedded(self._collection):
+                raise NoVectorSearch
         stage = {"index": self._name, "path": VECTOR_PATH, "queryVector": [1.0], "numCandidates": 1, "limit": 1}
         _run(self._collection, lambda: list(self._collection.aggregate([{"$vectorSearch": stage}])))
 

@@ -65,6 +65,7 @@ Cell = tuple[Value, ...]
 MISSING: Cell = ()
 _ABSENT = Value(Kind.ABSENT)
 _OTHER = Value(Kind.OTHER)
+_NAN = Value(Kind.NUMBER, math.nan)
 _RANGES: dict[str, Callable[[Any, Any], bool]] = {
     "$gt": operator_module.gt,
     "$gte": operator_module.ge,
@@ -144,10 +145,10 @@ def _value_of(stored: Any) -> Value:  # noqa: PLR0911  (a table of types)
         return Value(Kind.BOOL, stored)
     if isinstance(stored, int | float):
         # An Int64 is an int. 5 and 5.0 are equal and have one hash, so they are one value.
-        return Value(Kind.NUMBER, int(stored) if isinstance(stored, Int64) else _one_nan(stored))
+        return _number(int(stored) if isinstance(stored, Int64) else stored)
     if isinstance(stored, Decimal128):
         number = stored.to_decimal()
-        return Value(Kind.NUMBER, math.nan if number.is_nan() else float(number))
+        return _NAN if number.is_nan() else _number(float(number))
     if isinstance(stored, str):
         return Value(Kind.STRING, stored)
     if isinstance(stored, datetime):
@@ -160,9 +161,9 @@ def _value_of(stored: Any) -> Value:  # noqa: PLR0911  (a table of types)
     return Value(Kind.OBJECT_ID, stored) if isinstance(stored, ObjectId) else _OTHER
 
 
-def _one_nan(number: float) -> float:
-    """Return the number. Each NaN becomes the same object: as a key of a dictionary, another one is another value."""
-    return number if number == number else math.nan  # noqa: PLR0124  (only NaN differs from itself)
+def _number(number: float) -> Value:
+    # A NaN equals no other. As a key of a dictionary it is found again only if it is the same object.
+    return Value(Kind.NUMBER, number) if number == number else _NAN  # noqa: PLR0124  (only NaN differs from itself)
 
 
 def _extended(given: Mapping[str, Any], param: str) -> Any:

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements.lock"
@@ -59,9 +59,9 @@ def is_locked(name: str) -> bool:
     )
 
 
-def find_dependencies() -> Iterator[Dependency]:
-    """Yield the requirements of the project's extras and of every package that they need."""
-    pending = [Dependency("clipqueue", Requirement(text)) for text in _own_requirements()]
+def find_dependencies(extras: Iterable[str] = EXTRAS) -> Iterator[Dependency]:
+    """Yield the requirements of these extras of the project and of every package that they need."""
+    pending = [Dependency("clipqueue", Requirement(text)) for text in _own_requirements(extras)]
     seen: set[tuple[str, str, str]] = set()
     while pending:
         dependency = pending.pop()
@@ -75,10 +75,10 @@ def find_dependencies() -> Iterator[Dependency]:
                     pending.append(Dependency(dependency.name, requirement))
 
 
-def _own_requirements() -> list[str]:
+def _own_requirements(extras: Iterable[str]) -> list[str]:
     project = _PROJECT["project"]
-    extras = [text for extra in EXTRAS for text in project["optional-dependencies"][extra]]
-    return [*project["dependencies"], *extras, *_PROJECT["build-system"]["requires"]]
+    needed = [text for extra in extras for text in project["optional-dependencies"][extra]]
+    return [*project["dependencies"], *needed, *_PROJECT["build-system"]["requires"]]
 
 
 if __name__ == "__main__":

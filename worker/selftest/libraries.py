@@ -33,8 +33,9 @@ def check_parts(parts: Parts) -> None:
     """Check one entry of the list. Raises UnusableLibrary."""
     try:
         owner = _find(parts.owner)
-    except (ImportError, AttributeError):
-        raise _unusable(parts, f"has no {parts.owner}") from None
+    except (ImportError, AttributeError) as exc:
+        # The library may be whole, and what it imports may be missing.
+        raise _unusable(parts, f"has no {parts.owner} ({exc})") from None
     mentioned = {name for code in _codes_of(_classes(owner)) for name in code.co_names}
     for name in (*parts.used.split(), *parts.overridden.split()):
         # An attribute of instances only is one that a method mentions.

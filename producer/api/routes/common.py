@@ -4,7 +4,7 @@ import json
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
 from producer.api.failures import bad_request
 from producer.api.services import Services
@@ -12,6 +12,12 @@ from producer.api.services import Services
 MAX_INPUTS, MAX_IMAGES = 32, 16
 MODEL = "default"
 TYPE = "Of the id: `oid` for an ObjectId, `int` for an integer, `uuid` for a UUID; missing for a string."
+
+
+_ID_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "object"}]}
+# `parse_image_id` checks them: its errors say more than those of pydantic about a union.
+Id = Annotated[Any, WithJsonSchema(_ID_SCHEMA)]
+Ids = Annotated[Any, WithJsonSchema({"anyOf": [*_ID_SCHEMA["anyOf"], {"type": "array", "items": _ID_SCHEMA}]})]
 
 
 class Body(BaseModel):

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from producer.api.failures import ApiError, bad_request
 from producer.api.images import image_state, is_finished
 from producer.api.inputs import query_of_bytes
-from producer.api.routes.common import MODEL, TYPE, Body, Ours
+from producer.api.routes.common import MODEL, TYPE, Body, Id, Ours
 from producer.contract.errors import InvalidJob
 from producer.contract.ids import API_TYPES, ImageId, image_name, parse_image_id
 from producer.contract.job import ImageJob, id_of_url
@@ -49,7 +49,7 @@ _DOCUMENT_ID = (
 class ImageIn(Body):
     """An image to embed."""
 
-    id: str | int | dict[str, Any] | None = Field(None, description=_DOCUMENT_ID)
+    id: Id | None = Field(None, description=_DOCUMENT_ID)
     url: str = Field(min_length=1, max_length=2048, description="An http or https URL.")
     force: bool = Field(False, description="Embed again even if the document has this model's vector of this URL.")
 
@@ -57,7 +57,7 @@ class ImageIn(Body):
 class ImagesIn(Body):
     """An image to embed, or a list of up to 500."""
 
-    id: str | int | dict[str, Any] | None = Field(None, description=_DOCUMENT_ID)
+    id: Id | None = Field(None, description=_DOCUMENT_ID)
     url: str | None = Field(None, min_length=1, max_length=2048)
     force: bool = False
     images: list[ImageIn] | None = Field(None, min_length=1, max_length=MAX_JOBS)

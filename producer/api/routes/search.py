@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from producer.api.failures import bad_request
 from producer.api.inputs import IMAGE, query_of_object, query_of_string
-from producer.api.routes.common import MODEL, TYPE, Body, Ours, read_json
+from producer.api.routes.common import MODEL, TYPE, Body, Ids, Ours, read_json
 from producer.api.services import Services
 from producer.contract.errors import InvalidJob
 from producer.contract.ids import ImageId, image_name, parse_image_id
@@ -22,7 +22,6 @@ router = APIRouter(prefix="/v1", tags=["Search"])
 _MAX_GROUPS = 1000
 _MAX_PARTS = 16
 _CACHE = "private, max-age=30"
-_ID = str | int | dict[str, Any]
 
 
 class WeightsIn(Body):
@@ -41,7 +40,7 @@ class SearchIn(Body):
     image: str | dict[str, Any] | None = Field(
         None, description='A URL, a `data:` URI or base64; or `{"url"}`, `{"bytes"}`, or `{"id"}` of a stored image.'
     )
-    like: _ID | list[_ID] | None = Field(None, description="Ids of stored images that hits should resemble.")
+    like: Ids | None = Field(None, description="Ids of stored images that hits should resemble.")
     not_: str | dict[str, Any] | list[str | dict[str, Any]] | None = Field(
         None, alias="not", description='What hits should not resemble: texts, and stored images as `{"id": "photo-2"}`.'
     )

@@ -62,8 +62,10 @@ class Selection:
         if record["status"] == "failed":
             return FAILED
         is_same_model = self.model is None or record.get("model") == self.model
-        # A picture that was uploaded has no URL. It is not replaced by the one that the document's field names.
-        is_same_picture = "url" not in record or record["url"] == read_url(document, self.url_field)
+        # A picture that was uploaded has no URL (an index says null then). It is not replaced by the one that the
+        # document's field names.
+        url = record.get("url")
+        is_same_picture = url is None or url == read_url(document, self.url_field)
         return CURRENT if is_same_model and is_same_picture else STALE
 
     def job_of(self, document: Document, read_ms: int) -> ImageJob | None:

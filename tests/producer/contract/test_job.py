@@ -133,7 +133,10 @@ def test_a_description_shows_letters_and_escapes_what_is_invisible() -> None:
     invisible = {char for char in chars if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Zs", "Zl", "Zp"}}
     described = readable_json("|".join(chars))
     assert json.loads(described) == "|".join(chars)
-    assert set(chars) - set(described) == invisible - {" "}
+    escaped = set(chars) - set(described)
+    # The list is of a later Unicode than some of the Pythons that run this test.
+    assert escaped >= invisible - {" "}
+    assert {unicodedata.category(char) for char in escaped - invisible} <= {"Cn"}
 
 
 def test_flower_finds_a_job_by_its_arguments() -> None:

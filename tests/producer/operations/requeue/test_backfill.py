@@ -202,5 +202,5 @@ def test_unavailable_servers_are_named_without_passwords(env: dict[str, str]) ->
     assert no_redis.stderr.startswith("clipqueue: Redis at 127.0.0.1:1")
     no_mongo = invoke("retry", **{**env, "MONGODB_URI": "mongodb://user:hunter2@127.0.0.1:1/?connectTimeoutMS=100"})
     assert no_mongo.returncode == 1
-    assert "MongoDB did not answer" in no_mongo.stderr
+    assert "MongoDB at 127.0.0.1:1 did not answer" in no_mongo.stderr
     assert "hunter2" not in no_redis.stderr + no_mongo.stderr

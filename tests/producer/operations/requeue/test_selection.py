@@ -43,9 +43,13 @@ def test_a_task_id_that_cannot_be_in_a_message_is_replaced(task_id: Any) -> None
     assert requeued(record).task_id is None
 
 
+@pytest.mark.parametrize("url", [{}, {"url": None}])
 @pytest.mark.parametrize(("model", "state"), [("m", CURRENT), (None, CURRENT), ("other", STALE)])
-def test_an_uploaded_picture_is_not_replaced_by_that_of_the_documents_url(model: str | None, state: str) -> None:
-    record = {"status": "done", "model": "m", "enqueued_at": bson_date(T)}
+def test_an_uploaded_picture_is_not_replaced_by_that_of_the_documents_url(
+    model: str | None, state: str, url: Document
+) -> None:
+    """MongoDB returns null for a field that a document lacks if it reads only an index."""
+    record = {"status": "done", "model": "m", "enqueued_at": bson_date(T), **url}
     document = {"_id": "a", "url": URL, "embedding_job": record}
     assert Selection("url", model=model).state_of(document) == state
     assert job_of({"_id": "a", "embedding_job": record}, "url", T) is None

@@ -103,14 +103,14 @@ def test_a_full_queue_is_reported(queue: redis.Redis, shop: Collection[Document]
 def test_it_sweeps_repeatedly_until_a_signal_stops_it(
     number: signal.Signals, queue: redis.Redis, shop: Collection[Document], env: dict[str, str]
 ) -> None:
-    shop.insert_one({"_id": "first", "embedding_job": pending()})
+    shop.insert_one({"_id": "c", "embedding_job": pending()})
     sweeping = start_sweeping({**env, "CLIPQUEUE_SWEEP_EVERY_S": "0.1"})
     try:
-        wait_for(lambda: queued_ids(queue) == ["first"], "the first document")
-        shop.insert_one({"_id": "second", "embedding_job": pending()})
-        wait_for(lambda: queued_ids(queue) == ["first", "second"], "the second document")
-        shop.insert_one({"_id": "third", "embedding_job": pending()})  # once it is queued, the second was reported
-        wait_for(lambda: queued_ids(queue) == ["first", "second", "third"], "the third document")
+        wait_for(lambda: queued_ids(queue) == ["c"], "the first document")
+        shop.insert_one({"_id": "b", "embedding_job": pending()})  # a sweep that runs has read up to the c
+        wait_for(lambda: queued_ids(queue) == ["c", "b"], "the second document")
+        shop.insert_one({"_id": "a", "embedding_job": pending()})  # once it is queued, the second was reported
+        wait_for(lambda: queued_ids(queue) == ["c", "b", "a"], "the third document")
         sweeping.send_signal(number)
         output, errors = sweeping.communicate(timeout=120)
     finally:
