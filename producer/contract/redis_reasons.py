@@ -16,6 +16,7 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
     TimeoutError,  # noqa: A004
+    WatchError,
 )
 from redis.sentinel import MasterNotFoundError
 
@@ -45,6 +46,7 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
     ("DB index", "it has no database of this number: choose a lower one at the end of REDIS_URL, such as /0"),
     ("unknown command", "it lacks a command ({}): use Redis 6.2 or newer, or Valkey, and a provider with all commands"),
     ("BUSY", "a script blocks it: wait, or end the script with SCRIPT KILL"),
+    ("Watched variable changed", "another command changed the same keys at that moment: run this one again"),
     ("WRONGTYPE", "another program uses the same key ({}): give it another database of Redis"),
 )
 # The system's errors, the special ones first.
@@ -73,6 +75,8 @@ def reason_of(exc: Exception, secrets: Sequence[str] = ()) -> str:
     """
     if not isinstance(exc, RedisError):  # UnicodeError: Python cannot encode the name
         return "its host is not a valid name: correct REDIS_URL"
+    if isinstance(exc, WatchError) and isinstance(exc.__context__, RedisError):
+        exc = exc.__context__  # a transaction that began with WATCH hides why its connection was lost
     text = _shown(error_text(exc), secrets)
     if is_full(exc):
         return _FULL

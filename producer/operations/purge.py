@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import WatchError
-
+from producer.client.watching import repeat_watched
 from producer.contract.names import (
     BACKFILLS,
     IMAGE_QUEUE,
@@ -74,11 +73,7 @@ def purge_queue(broker: Broker) -> Purged:
         BrokerUnavailable: Redis could not be reached.
     """
     with broker.commands("failed during the purge") as redis, redis.pipeline() as pipe:
-        while True:
-            try:
-                return _purge(pipe)
-            except WatchError:  # a backfill or a sweep has started meanwhile
-                continue
+        return repeat_watched(lambda: _purge(pipe))  # a backfill or a sweep may start meanwhile
 
 
 def _purge(pipe: Pipeline) -> Purged:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from producer.client.broker import Broker
 from tests.support import fake_encoder
 from tests.support.fake_encoder import EncoderConfig, OpenClipEncoder
 from worker.app import create_app
@@ -22,7 +23,7 @@ from worker.fetch.fetcher import FetchRules
 from worker.lifecycle.logs import RedactingFormatter
 from worker.settings import Settings
 from worker.spec import PreprocessSpec
-from worker.wiring import _load_model, _load_texts, build_decoder, build_fetcher, fit_load, log_target
+from worker.wiring import _load_model, _load_texts, build_decoder, build_fetcher, fit_load, log_target, refuse_cluster
 
 
 @pytest.mark.parametrize(
@@ -157,3 +158,12 @@ def test_the_slack_for_queries_limits_the_batches(monkeypatch: pytest.MonkeyPatc
     assert model.slack.limit(32) == 32
     model.slack.note_query()
     assert model.slack.limit(32) == 4
+
+
+def test_a_worker_that_starts_without_redis_says_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+    """Celery, which then waits for Redis, repeats the library's error."""
+    refuse_cluster(Broker("redis://:hunter2@127.0.0.1:1/0"))
+    (record,) = caplog.records
+    assert "Redis at 127.0.0.1:1 cannot be used: the connection was refused: check that it runs" in record.message
+    assert record.message.endswith("; the worker starts, and tries again")
+    assert "hunter2" not in record.message

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import WatchError
 
 from producer.client.queue import push
+from producer.client.watching import repeat_watched
 from producer.contract.errors import ClipqueueError
 from producer.contract.names import BACKFILLS, PURGED, WATCHED_SUFFIX
 from producer.operations.requeue.progress import Progress, WatchedJob
@@ -85,7 +86,8 @@ class Checkpoint:
             model: The model that the backfill compares vectors with.
         """
 
-        def start(pipe: Pipeline) -> None:
+        def start() -> Progress:
+            pipe.watch(BACKFILLS)  # type: ignore[no-untyped-call]
             is_known = pipe.sismember(BACKFILLS, self._key)
             pipe.multi()
             if restart or not is_known:
@@ -93,10 +95,10 @@ class Checkpoint:
             pipe.hset(self._key, mapping={"owner": self._owner, "model": model or ""})
             self._keep(pipe)
             pipe.hget(self._key, "progress")
+            return Progress.from_json(pipe.execute()[-1])
 
-        with self._broker.commands("did not return the backfill's checkpoint") as redis:
-            answers: Any = redis.transaction(start, BACKFILLS)
-            return Progress.from_json(answers[-1])
+        with self._broker.commands("did not return the backfill's checkpoint") as redis, redis.pipeline() as pipe:
+            return repeat_watched(start)
 
     def save(self, progress: Progress, batch: Batch) -> None:
         """Enqueue the batch and store the progress, in one transaction.

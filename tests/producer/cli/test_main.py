@@ -49,7 +49,7 @@ def test_an_unavailable_server_is_a_message_without_a_traceback() -> None:
     assert done.stderr.startswith("clipqueue: Redis at 127.0.0.1:1")
     assert "hunter2" not in done.stderr
     unreadable = invoke("status", "a", MONGODB_URI="mongodb://user:hunter2@host:port/")
-    assert (unreadable.returncode, "hunter2" in unreadable.stderr) == (1, False)
+    assert (unreadable.returncode, "hunter2" in unreadable.stderr) == (3, False)
     assert "MONGODB_URI is invalid" in unreadable.stderr
     misnamed = invoke("status", "a", MONGODB_URI="mongodb://127.0.0.1:1/", CLIPQUEUE_COLLECTION="a$b")
     assert misnamed.stderr == "clipqueue: 'a$b' is not a valid collection name\n"

@@ -224,7 +224,7 @@ def test_near_duplicates_are_listed_in_groups(
     assert "limit: must be a whole number" in clipqueue("duplicates", "--limit", "0").stderr
 
 
-@pytest.mark.parametrize("command", [("search", "x"), ("duplicates",), ("index", "show")])
+@pytest.mark.parametrize("command", [("search", "x"), ("duplicates",)])
 def test_a_missing_extra_is_named(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("producer.search.search", "producer.search.index"):
         monkeypatch.setitem(sys.modules, module, None)  # as if numpy or pymongo were not installed

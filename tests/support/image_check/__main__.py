@@ -55,6 +55,8 @@ def main() -> int:
     except (EngineError, TorchIndexError) as exc:
         sys.stdout.write(f"{exc}\n")
         return 1
+    except KeyboardInterrupt:
+        return 130
     finally:
         report.print_table()
     return 1 if report.failures else 0
