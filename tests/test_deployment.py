@@ -24,6 +24,7 @@ from producer.api import healthcheck
 from producer.client.client import EmbeddingClient
 from producer.local.guardian import start_guarded
 from tests.conftest import WORKER_ENV
+from tests.producer.local.up import FAKE_ENV
 from tests.support.pictures import small_jpeg
 from tests.support.servers import Answer
 from tests.support.waiting import wait_for
@@ -302,6 +303,7 @@ def test_the_procfile_runs_a_worker_and_flower_shows_its_tasks(
         **WORKER_ENV,
         "REDIS_URL": redis_url,
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": FAKE_ENV["PYTHONPATH"],  # the model is not the subject
         "FLOWER_BASIC_AUTH": "admin:made-up",
         "FLOWER_ADDRESS": "127.0.0.1",
     }

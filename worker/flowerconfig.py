@@ -7,10 +7,12 @@ and the options of the command line win.
 """
 
 import os
+import re
 import sys
 
 from tornado.options import options
 
+_MAX_PORT = 65_535
 _OPEN_TO_ALL = (
     "Flower does not start without a password, because it shows the ids and URLs of all jobs: set FLOWER_BASIC_AUTH to "
     "user:password. Set FLOWER_UNAUTHENTICATED_API=true if only you can reach it."
@@ -25,6 +27,12 @@ def _is_protected() -> bool:
     return has_password or (not passwords and bool(options.auth or is_open))
 
 
+def _read_port(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= _MAX_PORT:
+        sys.exit(f"PORT must be a number from 1 to {_MAX_PORT}")
+    return int(text)
+
+
 if not _is_protected():
     sys.exit(_OPEN_TO_ALL)
 
@@ -34,4 +42,4 @@ if "FLOWER_PURGE_OFFLINE_WORKERS" not in os.environ:
     # A worker has a new name after each start. Flower hides one that has been offline for an hour.
     purge_offline_workers = 3600
 if "FLOWER_PORT" not in os.environ and os.environ.get("PORT"):
-    port = int(os.environ["PORT"])
+    port = _read_port(os.environ["PORT"])

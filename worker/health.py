@@ -56,7 +56,7 @@ def folder() -> str:
 
 def is_held(path: str) -> bool:
     """Return whether a living process holds the file. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a named pipe would wait for a writer
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -91,7 +91,10 @@ def _from_bytes(content: bytes) -> tuple[str, float | None, str]:
 def _complaint(node: str, beat_s: float | None, problem: str, now_s: float) -> str | None:
     if beat_s is None:
         return f"{node} has not loaded its model yet"
-    if (silent_s := now_s - beat_s) > SILENT_S:
+    silent_s = now_s - beat_s
+    if not silent_s > -SILENT_S:  # nor if it is no number
+        return f"{node} has written a time that is still to come; is the health file that of a worker on this machine?"
+    if silent_s > SILENT_S:
         return f"{node} is frozen or hangs: it has shown no sign of life for {silent_s:.0f} s"
     return f"{node}: {problem}" if problem else None
 

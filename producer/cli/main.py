@@ -6,8 +6,11 @@ Exit codes: 0 success, 1 something failed, 2 the command line is wrong. Where 1 
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import sys
+from typing import NoReturn
 
 import click
 
@@ -20,6 +23,7 @@ from producer.cli.failed import failed
 from producer.cli.index import index
 from producer.cli.model import model
 from producer.cli.notify import notify
+from producer.cli.output import CANNOT_TELL, fail
 from producer.cli.parked import parked
 from producer.cli.purge import purge
 from producer.cli.retry import retry
@@ -28,6 +32,10 @@ from producer.cli.serve import serve
 from producer.cli.status import status
 from producer.cli.sweep import sweep
 from producer.cli.up import up
+
+# A full disk or quota, and a terminal or disk that is gone. Windows has no quota.
+_OUTPUT_ERRORS = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EIO") if hasattr(errno, name)}
+_QUESTIONS = {"status", "search", "index"}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,4 +75,16 @@ def main() -> None:
         # On Windows, what goes to a file or a pipe would be in a code page that lacks most of the world's letters.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors=stream.errors)
-    cli(prog_name="clipqueue")
+    try:
+        cli(prog_name="clipqueue")
+    except OSError as exc:
+        if exc.filename is not None or exc.errno not in _OUTPUT_ERRORS:
+            raise
+        _fail_without_output(exc)
+
+
+def _fail_without_output(exc: OSError) -> NoReturn:
+    # What could not be written is still in the buffer. Python would try again at the end, and exit with 120.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    is_question = bool(_QUESTIONS & set(sys.argv[1:2]))
+    fail(f"the output cannot be written: {exc.strerror}", CANNOT_TELL if is_question else 1)

@@ -77,8 +77,17 @@ def up(  # noqa: PLR0913  (the options)
                     page = stack.start_api(port=prefer_port(_API_PORT) if api_port is None else api_port)
                 _print_addresses(stack, page, data_dir, model_env)
                 stack.watch()
-        except (StackError, OSError) as exc:
+        except StackError as exc:
             fail(str(exc))
+        except OSError as exc:
+            fail(_why_not(exc))
+
+
+def _why_not(exc: OSError) -> str:
+    """Return a sentence for what the system refused: a file of the data folder, or none."""
+    if exc.filename is None:
+        return f"the output could not be written, or a process not be started: {exc.strerror}"
+    return f"{exc.filename} cannot be used: {exc.strerror}; choose another folder with --data-dir"
 
 
 def _print_addresses(stack: Stack, page: str, data_dir: Path, model_env: dict[str, str]) -> None:

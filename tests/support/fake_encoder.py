@@ -38,13 +38,14 @@ _CELL = 8
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The name of the model; a fake encoder needs no other setting."""
+    """The name of the model, with that of its weights if it has no slash; a fake encoder needs no other setting."""
 
     model: str
 
     @classmethod
     def of(cls, settings: Settings, tower: str = "both") -> EncoderConfig:  # noqa: ARG003
-        return cls(settings.clip_model)
+        has_weights = "/" not in settings.clip_model
+        return cls(f"{settings.clip_model}/{settings.clip_pretrained}" if has_weights else settings.clip_model)
 
 
 class TextTower:

@@ -64,6 +64,13 @@ def test_the_platform_s_port_and_flower_s_own_variables_are_used(monkeypatch: py
     assert not {"port", "read_only", "purge_offline_workers"} & read(monkeypatch, ["user:password"], **own).keys()
 
 
+@pytest.mark.parametrize("port", ["http", "0", "-1", "65536", "99999", "8080 ", "\N{SUPERSCRIPT TWO}"])
+def test_a_port_that_is_none_is_refused(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system would take 99999 as 34463."""
+    with pytest.raises(SystemExit, match="PORT must be a number from 1 to 65535"):
+        read(monkeypatch, ["user:password"], PORT=port)
+
+
 def test_the_command_of_the_procfile_says_what_is_missing(stack: Stack) -> None:
     """In a process of its own: Flower runs the file, and its command may swallow an exit."""
     (command,) = [line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith("flower: ")]

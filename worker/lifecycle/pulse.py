@@ -42,6 +42,8 @@ class Pulse:
         self._clock = clock
         try:
             self._path = Path(file) if file else _open_folder() / f"{uuid.uuid4().hex}.health"
+            if self._path.exists() and not self._path.is_file():  # it would be replaced, even /dev/null
+                raise FileExistsError(f"{file} is no regular file")
             if self._path.exists() and is_held(str(self._path)):
                 raise HealthFileUnavailable(
                     f"another worker on this host has CLIPQUEUE_HEALTH_FILE={file}: give each worker its own file"

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import pytest
 
-from producer.cli.main import cli
+from producer.cli.main import cli, main
 from tests.support.commands import invoke, run
+
+if TYPE_CHECKING:
+    from producer.local.stack import Stack
 
 
 @pytest.mark.parametrize("command", [None, *cli.commands])
@@ -59,3 +66,23 @@ def test_the_module_is_the_command() -> None:
     done = run("--version")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == invoke("--version").stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize(("arguments", "exit_code"), [(["failed"], 1), (["status", "a"], 3), (["--help"], 1)])
+def test_output_that_cannot_be_written_is_a_message(
+    arguments: list[str],
+    exit_code: int,
+    stack: Stack,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It is no answer either: the exit code of a question is the one of "cannot tell"."""
+    monkeypatch.setenv("MONGODB_URI", stack.mongodb_uri)
+    monkeypatch.setattr(sys, "argv", ["clipqueue", *arguments])
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert ended.value.code == exit_code
+    assert capsys.readouterr().err == "clipqueue: the output cannot be written: No space left on device\n"

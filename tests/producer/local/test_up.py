@@ -16,7 +16,7 @@ from ephemeral_port_reserve import reserve
 
 from producer.local.claims import StackError, claim_port, prefer_port
 from producer.local.logs import shown
-from tests.producer.local.up import ENV, WITHOUT_MODEL, is_open, run_up, still_running
+from tests.producer.local.up import ENV, FAKE_ENV, WITHOUT_MODEL, is_open, run_up, still_running
 from tests.support.commands import invoke, run
 from tests.support.pictures import small_jpeg
 from tests.support.waiting import wait_for
@@ -65,10 +65,18 @@ def test_up_runs_jobs_until_sigterm_stops_everything(images: ImageServer) -> Non
 def test_up_runs_the_chosen_model_and_the_page_until_ctrl_c_stops_everything(
     images: ImageServer, tmp_path: Path
 ) -> None:
-    """The option overrides the environment, a worker for queries alone is no stack, and a failed job is reported."""
+    """The option overrides the environment, a worker for queries alone is no stack, and a failed job is reported.
+
+    The name of the model is the subject, and the encoder a fake.
+    """
     url, port = images.add("/a.jpg", small_jpeg()), reserve()
     options = ("--model", "ViT-S-32-alt/untrained", "--api-port", str(port), "--data-dir", str(tmp_path))
-    env = {**ENV, "CLIP_MODEL": "no-such-model", "CLIPQUEUE_SERVE": "queries", "CELERY_BROKER_URL": "redis://no-such/0"}
+    env = {
+        **FAKE_ENV,
+        "CLIP_MODEL": "no-such-model",
+        "CLIPQUEUE_SERVE": "queries",
+        "CELERY_BROKER_URL": "redis://no-such/0",
+    }
     with run_up(*options, env={**env, "CLIPQUEUE_COLLECTION": "pictures"}) as up:
         page = up.exports["CLIPQUEUE_URL"]
         assert page == f"http://127.0.0.1:{port}"

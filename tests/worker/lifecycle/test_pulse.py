@@ -104,9 +104,27 @@ def test_a_reason_of_several_lines_is_one_line(pulse: Pulse) -> None:
     assert find_problem() == "worker@host: out of luck"
 
 
+@pytest.mark.parametrize("beat_s", [1e9, float("inf"), float("nan")])
+def test_a_time_that_is_still_to_come_proves_no_life(beat_s: float, pulse: Pulse, folder: Path) -> None:
+    """A process that hangs afterwards would be healthy until then."""
+    (file,) = folder.glob("*.health")
+    file.write_bytes(to_bytes("worker@host", beat_s, ""))
+    assert (find_problem() or "").startswith("worker@host has written a time that is still to come")
+
+
+def test_a_named_pipe_is_neither_waited_for_nor_replaced(tmp_path: Path) -> None:
+    """As little as /dev/null, which a worker that runs as root could replace."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert (find_problem(str(pipe)) or "").endswith(f"no living process holds {pipe}")
+    with pytest.raises(HealthFileUnavailable, match="is no regular file"):
+        Pulse("worker@host", str(pipe))
+    assert pipe.is_fifo()
+
+
 def test_a_failed_start_leaves_no_file(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
-    with pytest.raises(HealthFileUnavailable, match="Is a directory"):
+    with pytest.raises(HealthFileUnavailable, match="is no regular file"):
         Pulse("worker@host", str(tmp_path / "taken"))
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
