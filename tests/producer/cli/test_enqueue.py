@@ -7,8 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -132,12 +132,17 @@ def test_a_closed_pipe_loses_no_job(stack: Stack, head: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
-def test_a_full_disk_under_the_output_is_one_sentence_with_the_count(env: dict[str, str], queue: redis.Redis) -> None:
+def test_a_full_disk_under_the_output_is_one_sentence_with_the_count(redis_url: str, queue: redis.Redis) -> None:
     """A process: Python writes what is left of its output when it ends."""
     command = [sys.executable, "-m", "producer", "enqueue", "http://host/a.jpg", "http://host/b.jpg"]
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            command, env={**os.environ, **env}, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            command,
+            env={**os.environ, "REDIS_URL": redis_url},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
         )
     assert done.returncode == 1
     assert done.stderr == (
