@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.cli.enqueue_sender import Sender, end_on_signals, report
+from producer.cli.enqueue_sender import OutputLost, Sender, end_on_signals, report
 from producer.cli.output import fail
 from producer.client.client import EmbeddingClient
 from producer.contract.errors import BrokerUnavailable, ClipqueueError, StoreUnavailable
@@ -135,7 +135,7 @@ def _check_usage(urls: tuple[str, ...], image_id: str | None, source: object, *,
 def _send(sender: Sender, rows: Iterable[Row]) -> None:
     try:
         sender.send(rows)
-    except (BrokerUnavailable, StoreUnavailable, UnreadableInput) as exc:
+    except (BrokerUnavailable, StoreUnavailable, UnreadableInput, OutputLost) as exc:
         fail(f"{exc} ({sender.progress()})")
     except Stopped:
         fail(f"stopped ({sender.progress()})")

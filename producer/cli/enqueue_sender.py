@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from producer.client.queue import PUSH_CHUNK
-from producer.contract.errors import InvalidJob
+from producer.contract.errors import ClipqueueError, InvalidJob
 from producer.operations.input.rows import UnreadableInput, spells_object_id
 from producer.webhooks.stop import Stopped
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from producer.webhooks.stop import Stop
 
 _MAX_SHOWN = 20
+
+
+class OutputLost(ClipqueueError):
+    """The ids cannot be printed: a disk is full, for example."""
 
 
 class Sender:
@@ -60,6 +64,7 @@ class Sender:
         Raises:
             BrokerUnavailable, StoreUnavailable, ConfigurationError: As for `EmbeddingClient.enqueue_many`.
             UnreadableInput: The rest of the input cannot be read. The rows before it are enqueued.
+            OutputLost: The ids cannot be printed. Their jobs are enqueued.
             Stopped: A signal came. The rows that are not enqueued yet are not going to be.
         """
         try:
@@ -154,5 +159,8 @@ def _print(text: str, stream: TextIO) -> None:
         # The program that reads the output has ended, as in `clipqueue enqueue | head`. The other jobs are still
         # enqueued.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except OSError as exc:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # Python would write the rest at its end
+        raise OutputLost(f"the output cannot be written: {exc.strerror}") from None
     except UnicodeEncodeError:  # a terminal or a file of Windows that is not UTF-8
         click.echo(text.encode(stream.encoding, "backslashreplace"), file=stream)

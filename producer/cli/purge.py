@@ -49,7 +49,11 @@ def _print_forgotten(purged: Purged) -> None:
     if purged.has_sweeps:
         click.echo("forgot what sweeps have enqueued: the next one enqueues recorded jobs again", err=True)
     if purged.messages:
-        click.echo("No document was changed. To enqueue those without a vector again: clipqueue backfill.", err=True)
+        click.echo(
+            "No document was changed. To enqueue those without a vector again: clipqueue backfill; for those that have "
+            "failed: clipqueue retry",
+            err=True,
+        )
 
 
 def _confirm(broker: Broker, key: str, noun: str) -> None:

@@ -60,4 +60,5 @@ def _as_line(image: ImageStatus) -> str:
         detail = f"{error.get('code')} at {error.get('stage')}: {error.get('message')}"
     else:
         detail = _DETAILS.get(image.status, "")
-    return f"{image.image_id}\t{image.status}\t{detail}"
+    shown = image.image_id.encode(errors="backslashreplace").decode()  # bytes that are no UTF-8 text
+    return f"{shown}\t{image.status}\t{detail}"

@@ -47,7 +47,7 @@ ENDED_DROPPED = "clipqueue:ended_dropped"
 ENDED_REFUSED = "clipqueue:ended_refused"
 # Two sets of names of Redis keys, so that a purge finds the keys without reading those of other programs: the progress
 # of backfills and retries, and what sweeps have enqueued or read. A backfill's key with WATCHED_SUFFIX is a list of the
-# jobs that it watches. A purge leaves the field PURGED in the backfill's key for PURGED_TTL_S seconds.
+# jobs that it watches. A purge leaves only the field PURGED in the backfill's key, for PURGED_TTL_S seconds.
 BACKFILLS = "clipqueue:backfills"
 SWEEPS = "clipqueue:sweeps"
 WATCHED_SUFFIX = ":jobs"

@@ -12,7 +12,6 @@ from producer.contract.names import (
     PARKED_BYTES,
     PARKED_DROPPED,
     PARKED_LIST,
-    PURGED,
     PURGED_TTL_S,
     SWEEPS,
     WATCHED_SUFFIX,
@@ -84,11 +83,12 @@ def _purge(pipe: Pipeline) -> Purged:
         pipe.hexists(key, "progress")
     pipe.exists(SWEEPS)
     pipe.llen(IMAGE_QUEUE)
-    # UNLINK frees a long list without blocking other clients, unlike DEL.
+    # None of these commands needs memory: a full Redis would refuse the others. UNLINK frees a long list without
+    # blocking other clients, unlike DEL.
     jobs = [key + WATCHED_SUFFIX for key in backfills]
-    pipe.unlink(IMAGE_QUEUE, BACKFILLS, SWEEPS, *backfills, *jobs, *sweeps)
-    for key in backfills:  # tells a backfill that runs what has happened
-        pipe.hset(key, PURGED, 1)
+    pipe.unlink(IMAGE_QUEUE, BACKFILLS, SWEEPS, *jobs, *sweeps)
+    for key in backfills:
+        pipe.hdel(key, "owner", "progress", "model")  # what is left tells a backfill that it was purged
         pipe.expire(key, PURGED_TTL_S)
     answers = pipe.execute()
     *known, has_sweeps, messages = answers[: len(backfills) + 2]

@@ -92,7 +92,7 @@ class Checkpoint:
             pipe.multi()
             if restart or not is_known:
                 pipe.delete(self._key, self._jobs_key)
-            pipe.hset(self._key, mapping={"owner": self._owner, "model": model or ""})
+            pipe.hset(self._key, mapping={"owner": self._owner, "model": model or "", PURGED: 1})
             self._keep(pipe)
             pipe.hget(self._key, "progress")
             return Progress.from_json(pipe.execute()[-1])

@@ -6,9 +6,11 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+from producer.contract.text import printable
 from producer.operations.requeue.backfill import Backfill
 from producer.operations.requeue.model import choose_model, find_checkpoint
 from producer.operations.requeue.progress import Progress
+from producer.operations.requeue.selection import RECORDED_URL
 from producer.operations.requeue.watch import DELETED, DONE, watch_jobs
 from producer.operations.workers import find_worker_model
 
@@ -163,6 +165,9 @@ class BackfillRun:
 
             backfill.run(self.progress, report)
         self.reporter.show_enqueued(self.progress, backfill.problems)
+        field = self.options.selection.url_field
+        if 0 < self.progress.read == self.progress.without_url and field != RECORDED_URL:
+            self.reporter.note(f"no document has a URL in the field {printable(field)}: check --url-field")
 
     def _watch(self) -> Counter[str]:
         with self.reporter.count_jobs(self._checkpoint.count_watched_jobs()) as bar:

@@ -175,8 +175,10 @@ class Sweeper:
     def _pages(self, redis: Redis) -> Iterator[tuple[Part, list[Document], int, float]]:
         """Yield the pages of documents without a result, the time before each was read, and the seconds that took."""
         stored: Any = redis.get(self._progress_key)
-        progress = Progress.from_json(stored)
-        for part in self._parts():
+        progress, parts = Progress.from_json(stored), list(self._parts())
+        if progress.part > parts[-1].name:  # an earlier sweep adopted documents, and this one does not
+            progress = Progress()
+        for part in parts:
             if part.name < progress.part:
                 continue
             after = progress.after if part.name == progress.part else None

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,8 +24,6 @@ from tests.support.commands import invoke
 from tests.support.queued import accepted_jobs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pymongo.collection import Collection
 
     from producer.local.stack import Stack
@@ -130,6 +129,27 @@ def test_a_closed_pipe_loses_no_job(stack: Stack, head: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         assert client.llen("images") == 5_000
         client.flushdb()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+def test_a_full_disk_under_the_output_is_one_sentence_with_the_count(redis_url: str, queue: redis.Redis) -> None:
+    """A process: Python writes what is left of its output when it ends."""
+    command = [sys.executable, "-m", "producer", "enqueue", "http://host/a.jpg", "http://host/b.jpg"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command,
+            env={**os.environ, "REDIS_URL": redis_url},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "clipqueue: the output cannot be written: No space left on device (enqueued so far: 2, the last is URL 2, "
+        "invalid rows: 0)\n"
+    )
+    assert queue.llen("images") == 2
 
 
 ROWS = """\

@@ -55,6 +55,11 @@ def test_status_shows_each_state(env: dict[str, str], collection: Collection[dic
     assert json.loads(as_json.stdout) == {"id": str(done_id), **done_job, "finished_at": "2026-01-02T00:00:00+00:00"}
 
 
+def test_an_id_that_is_no_text_is_unknown(env: dict[str, str]) -> None:
+    asked = invoke("status", "a\udcff", **env)
+    assert (asked.returncode, asked.stdout.split("\t")[:2]) == (1, ["a\\udcff", "unknown"])
+
+
 NOWHERE = "mongodb://user:hunter2@127.0.0.1:1/?serverSelectionTimeoutMS=100"
 
 

@@ -189,6 +189,15 @@ def test_an_id_that_is_a_url_is_shown_without_its_query(
     assert "secret" not in limited.stderr + sweeping.stderr + continued.stderr
 
 
+def test_a_field_that_no_document_has_is_named(
+    queue: redis.Redis, shop: Collection[Document], env: dict[str, str]
+) -> None:
+    shop.insert_many([photo("a"), photo("b")])
+    note = "no document has a URL in the field imageUrl: check --url-field"
+    assert note in invoke("backfill", "--url-field", "imageUrl", **env).stderr
+    assert "check --url-field" not in invoke("backfill", *FIELD, **env).stderr
+
+
 def test_the_field_may_come_from_the_environment(
     queue: redis.Redis, shop: Collection[Document], env: dict[str, str]
 ) -> None:

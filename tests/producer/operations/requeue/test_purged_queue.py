@@ -9,6 +9,7 @@ import pytest
 
 from producer.client.broker import Broker
 from producer.client.queue import push
+from producer.contract.errors import BrokerUnavailable
 from producer.contract.job import ImageJob
 from producer.operations import purge
 from producer.operations.purge import Purged, purge_queue
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     import redis
     from pymongo.collection import Collection
+
+    from producer.local.stack import Stack
 
 JOB = ImageJob("a", URL, 1)
 PURGED = "the queue was purged while this backfill ran"
@@ -67,6 +70,25 @@ def test_a_backfill_that_runs_ends_and_says_that_the_queue_was_purged(
     assert queue.llen("images") == 0
     assert invoke("backfill", *FIELD, **env).returncode == 0
     assert sorted(queued_ids(queue)) == sorted(ids)
+
+
+def test_a_full_redis_can_be_purged(own: Stack, own_broker: redis.Redis) -> None:
+    """Its own Redis: its memory is limited. The progress of a backfill is deleted too, and nothing is written."""
+    with closing(Broker(own.redis_url)) as client:
+        checkpoint = Checkpoint(client, ["same"])
+        checkpoint.claim(restart=False)
+        checkpoint.save(Progress(after="a", read=1), Batch([JOB]))
+        own_broker.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(BrokerUnavailable, match="it is full"):
+                checkpoint.save(Progress(after="b", read=2), Batch([JOB]))
+            assert purge_queue(client) == Purged(1, 1, has_sweeps=False)
+            with pytest.raises(CheckpointLost, match=PURGED):
+                checkpoint.save(Progress(after="b", read=2), Batch([JOB]))
+        finally:
+            own_broker.config_set("maxmemory", 0)
+        assert Checkpoint(client, ["same"]).read() is None
+        assert own_broker.llen("images") == 0
 
 
 def test_a_purge_amid_a_batch_leaves_neither_its_jobs_nor_its_progress(

@@ -82,6 +82,17 @@ def test_documents_that_nobody_has_enqueued_need_a_word(
     assert len(set(queued_ids(queue))) == queue.llen("images") == 1202
 
 
+def test_a_sweep_that_adopts_does_not_make_one_that_does_not_skip_recorded_jobs(
+    queue: redis.Redis, shop: Collection[Document], env: dict[str, str]
+) -> None:
+    shop.insert_many([{"_id": f"p-{number}", "url": URL} for number in range(1000)])
+    full = invoke("sweep", "--age", "0", "--adopt", "--max-queued", "600", **env)
+    assert full.stdout.endswith("the queue is full, a later sweep continues\n")
+    shop.insert_one({"_id": "recorded", "embedding_job": pending()})
+    queue.delete("images")
+    assert invoke("sweep", "--age", "0", **env).stdout.startswith("queued again: 1,")
+
+
 @pytest.mark.parametrize(("field", "queued"), [("photo", 1), ("", 0)])
 def test_the_field_in_the_environment_adopts_too(
     field: str, queued: int, shop: Collection[Document], env: dict[str, str]
