@@ -33,7 +33,7 @@ def test_a_killed_test_run_leaves_no_process_behind(number: signal.Signals, tmp_
         run = start_guarded(
             [*command, f"--basetemp={tmp_path / 'base'}", str(file)], cwd=ROOT, stdout=output, stderr=output
         )
-    wait_for(flag.exists, "the test in the run to wait")
+    wait_for(flag.exists, "the test in the run to wait", 180)
     processes = psutil.Process(run.pid).children(recursive=True)
     assert len(processes) >= len(["process for tests", "guardian", "redis", "mongo", "worker", "decoder"])
     run.send_signal(number)

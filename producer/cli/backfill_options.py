@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from producer.cli.collection import collection_option, open_documents_for
+from producer.cli.numbers import Number
 from producer.cli.output import fail
 from producer.client.broker import Broker
 from producer.client.environment import redis_url_from_env
@@ -46,7 +47,7 @@ def shared_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--limit", type=click.IntRange(min=1), help="Maximum number of jobs; the same command continues later."
         ),
-        click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Maximum number of jobs per second."),
+        click.option("--rate", type=Number(min=0, min_open=True), help="Maximum number of jobs per second."),
         click.option(
             "--max-queued",
             type=click.IntRange(min=1),
@@ -82,12 +83,17 @@ def open_connections(command: str, options: SharedOptions) -> Iterator[tuple[Ima
 
 
 def _read_query(text: str) -> Any:
-    from bson import json_util  # noqa: PLC0415  (not part of the base install)
+    import bson  # noqa: PLC0415  (not part of the base install)
+    from bson import json_util  # noqa: PLC0415
     from bson.errors import BSONError  # noqa: PLC0415
 
+    # KeyError: a part of a value is missing. ArithmeticError: a number that is none, or has more than 64 bits.
+    unreadable = (ValueError, TypeError, KeyError, ArithmeticError, RecursionError, BSONError)
     try:
         query = json_util.loads(text)
-    except (ValueError, TypeError, BSONError) as exc:
+        if isinstance(query, dict):
+            bson.encode(query)
+    except unreadable as exc:
         raise click.UsageError(f"--query is not valid Extended JSON: {exc}") from None
     if not isinstance(query, dict):
         raise click.UsageError('--query must be a JSON object, such as {"kind": "photo"}')

@@ -11,6 +11,7 @@ import click
 from bson import json_util
 from tqdm import tqdm
 
+from producer.contract.urls import redact_text
 from producer.operations.requeue.backfill import UNUSABLE, WITHOUT_URL, count_by_state
 from producer.operations.requeue.model import choose_model
 from producer.operations.requeue.patience import Patience
@@ -75,9 +76,8 @@ class _TerminalReporter:
         _note(text)
 
     def show_resumed(self, progress: Progress) -> None:
-        click.echo(
-            f"continuing after {progress.after!r}: {progress.enqueued} enqueued before; --restart starts over", err=True
-        )
+        after = redact_text(repr(progress.after))  # an id may be a URL
+        click.echo(f"continuing after {after}: {progress.enqueued} enqueued before; --restart starts over", err=True)
 
     def show_unwatched(self, jobs: int) -> None:
         click.echo(

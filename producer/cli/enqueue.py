@@ -40,7 +40,7 @@ class _Input(click.File):
         try:
             return super().convert(value, param, ctx)
         except RuntimeError:
-            self.fail("standard input is closed.", param, ctx)
+            raise click.BadParameter("standard input is closed.", ctx=ctx, param=param) from None
 
 
 def _read_columns(_: click.Context, __: click.Parameter, text: str | None) -> Columns | None:

@@ -26,9 +26,10 @@ def retry(code: str | None, **shared: Any) -> None:
         except ImportError:
             fail_without_extra("clipqueue retry", "mongo")
         from producer.operations.requeue.backfill import BackfillOptions  # noqa: PLC0415  (needs bson)
+        from producer.operations.requeue.parts import both  # noqa: PLC0415  (needs bson)
         from producer.operations.requeue.selection import FAILED, RECORDED_URL, Selection  # noqa: PLC0415  (needs bson)
 
         has_code = {} if code is None else {"embedding_job.error.code": code}
         selection = Selection(RECORDED_URL, FAILED)
-        options = BackfillOptions(selection, {"$and": [query, has_code]}, given.limit, given.watch)
+        options = BackfillOptions(selection, both(query, has_code), given.limit, given.watch)
         sys.exit(run_backfill(documents, broker, options, given, ("retry", code)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from producer.cli.collection import collection_option, open_documents_for
+from producer.cli.numbers import Number
 from producer.cli.output import fail
 from producer.client.broker import Broker
 from producer.client.environment import redis_url_from_env
@@ -27,7 +28,7 @@ _SLOW_S = 10.0
 @click.option(
     "--every",
     "every_s",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     envvar="CLIPQUEUE_SWEEP_EVERY_S",
     show_envvar=True,
     metavar="SECONDS",
@@ -36,7 +37,7 @@ _SLOW_S = 10.0
 @click.option(
     "--age",
     "age_s",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     envvar="CLIPQUEUE_SWEEP_AGE_S",
     show_envvar=True,
     default=300,

@@ -28,6 +28,11 @@ _COMMAND = (*TIED, sys.executable, "-m", "producer")
 # the first, which has a range of ids, the embedded server reads the whole collection. MongoDB does not.
 _LIMIT_S = 60.0
 _BACKFILL = ("backfill", "--url-field", "imageUrl", "--model", MODEL)
+_ONE_JOB = {
+    "backfill": (*_BACKFILL, "--limit", "1"),
+    "retry": ("retry", "--limit", "1"),
+    "sweep": ("sweep", "--max-queued", "1"),
+}
 _KIB = 1024
 
 
@@ -55,7 +60,7 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 def _first_jobs(fresh: _Collection, old: _Collection) -> Iterator[Row]:
     for collection, state in ((fresh, "all new"), (old, "99 % done")):
-        for name, arguments in {"backfill": _BACKFILL, "retry": ("retry",), "sweep": ("sweep",)}.items():
+        for name, arguments in _ONE_JOB.items():
             if collection is old or name == "backfill":
                 pairs = [(collection.first_job_s(*arguments), _FIRST_JOB_S)]
                 what = f"{name}, first job of {_COUNT:,} documents, {state} / {_FIRST_JOB_S:g} s"

@@ -67,7 +67,10 @@ class Columns:
         Raises:
             ValueError: It has no URL, or is not clear.
         """
-        words = [word.strip() for word in next(csv.reader([text]))]
+        try:
+            words = [word.strip() for word in next(csv.reader([text]))]
+        except csv.Error:  # a line break
+            raise ValueError("give the names in one line") from None
         if any("=" in word for word in words):
             return cls(_parse_named(words))
         try:

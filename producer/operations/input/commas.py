@@ -8,6 +8,7 @@ _LAST_PART = re.compile(r"(.*)[,;|]([^,;|]*)", re.DOTALL)
 _NOT_IN_A_URL = re.compile(r"[\s\"]")
 _ONLY_IN_A_URL = re.compile(r"[/?#=&%]")
 _PICTURE_NAME = re.compile(r".+\.(jpe?g|png|gif|webp|avif|heic|bmp|tiff?|svg)", re.IGNORECASE)
+_ANOTHER_URL = re.compile(r"[,;|]\s*https?://", re.IGNORECASE)
 UNCLEAR = "it is not clear where the URL ends, because it may contain commas and semicolons"
 
 
@@ -21,7 +22,7 @@ def is_unclear(text: str, *, has_context: bool) -> bool:
         has_context: What comes before the URL shows that it is the last column. Then a comma in its query, as in
             `?size=200,100`, is part of it.
     """
-    if _NOT_IN_A_URL.search(text):
+    if _NOT_IN_A_URL.search(text) or _ANOTHER_URL.search(text):
         return True
     if not (parts := _LAST_PART.fullmatch(text)):
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from producer.contract.errors import InvalidJob
 from producer.contract.text import printable
 from producer.operations.input.commas import UNCLEAR, is_unclear
-from producer.operations.input.layout import change_layout, find_layout, is_url
+from producer.operations.input.layout import cells_of, change_layout, find_layout, is_url
 from producer.operations.input.lines import MAX_LINE_CHARS
 from producer.operations.input.rows import Row, UnreadableInput
 from producer.operations.text import count_of
@@ -28,6 +29,10 @@ _QUOTES = (
 _OPEN = "a quote opens in this line and is never closed"
 _TOO_LONG = f"a column has more than {csv.field_size_limit():,} characters, or a quote is never closed"
 _SHOWN_CHARS = 200
+_ID_AND_URL = re.compile(r"#[^\s:]*[,;|\t]\s*\"?https?://", re.IGNORECASE)
+_NO_COMMENT = "it is not clear whether this is a comment or a row: put what begins with # in quotes, or delete the line"
+# What follows may be a secret: a URL, its query, or the password in front of a host.
+_BEFORE_SECRET = re.compile(r".*?(://|[?@]|:(?=[^,;|\t]*@))", re.DOTALL)
 # How psql and MySQL write a missing value.
 _NULL = r"\N"
 
@@ -44,21 +49,22 @@ def read_delimited(lines: Lines, columns: Columns | None, delimiter: str | None)
     layout = _find_layout(begun, lines, columns, delimiter)
     if layout.has_header:
         layout = replace(layout, width=_width_of_header(begun, lines, layout.delimiter))
-        begun = _next_content(lines)
+        begun = _next_content(lines, layout)
     while begun is not None:
         layout = change_layout(layout, begun, delimiter)
         yield _read_row(begun, lines, layout)
-        begun = _next_content(lines)
+        begun = _next_content(lines, layout)
 
 
 def _find_layout(line: str, lines: Lines, columns: Columns | None, delimiter: str | None) -> Layout:
     try:
         return find_layout(line, columns, delimiter)
     except UnreadableInput as exc:
-        before, found, _ = line.partition("://")  # what follows may be a secret
-        begin = printable(before + found, _SHOWN_CHARS)
+        line = line[: _SHOWN_CHARS + 1]
+        shown = _BEFORE_SECRET.match(line)
+        begin = shown[0] if shown else line
         raise UnreadableInput(
-            f"line {lines.number}: {exc}. The line {'begins with' if found else 'is'}: {begin}"
+            f"line {lines.number}: {exc}. The line {'begins with' if shown else 'is'}: {printable(begin, _SHOWN_CHARS)}"
         ) from None
 
 
@@ -69,18 +75,30 @@ def _width_of_header(begun: str, lines: Lines, delimiter: str) -> int:
         raise UnreadableInput(f"the header cannot be read: {exc}") from None
 
 
-def _next_content(lines: Lines) -> str | None:
+def _next_content(lines: Lines, layout: Layout | None = None) -> str | None:
     """Return the next line that is neither empty nor a comment; None at the end."""
     for line in lines:
-        if line.startswith("#"):
+        if line.startswith("#") and not _may_be_row(line, layout):
             lines.comments += 1
         elif line and not line.isspace():
             return line
     return None
 
 
+def _may_be_row(comment: str, layout: Layout | None) -> bool:
+    """Return whether a line that begins with # may be a row: its id may begin so."""
+    if _ID_AND_URL.match(comment):
+        return True
+    if layout is None or layout.width == 1:
+        return False
+    cells = cells_of(comment, layout.delimiter)
+    return len(cells) >= layout.width and is_url(cells[layout.positions.url])
+
+
 def _read_row(begun: str, lines: Lines, layout: Layout) -> Row:
     source = f"line {lines.number}"
+    if begun.startswith("#"):
+        return Row(source, problem=_NO_COMMENT)
     if len(begun) > MAX_LINE_CHARS:
         return Row(source, problem=f"it has more than {MAX_LINE_CHARS:,} characters")
     try:

@@ -34,6 +34,7 @@ class ObjectFinder:
         self._in_string = False
         self._is_escaped = False
         self._begun: list[str] = []  # the parts of the object that is not complete yet
+        self._begun_chars = 0
         self.source = ""
 
     def find(self, pieces: Iterable[str]) -> Iterator[str]:
@@ -60,6 +61,7 @@ class ObjectFinder:
                 self._keep(piece[start:end])
                 yield "".join(self._begun)
                 self._begun.clear()
+                self._begun_chars = 0
                 start = end
         if self._depth:
             self._keep(piece[start:])
@@ -92,7 +94,8 @@ class ObjectFinder:
     def _keep(self, text: str) -> None:
         self._line += text.count("\n")
         self._begun.append(text)
-        if sum(map(len, self._begun)) > MAX_LINE_CHARS:
+        self._begun_chars += len(text)
+        if self._begun_chars > MAX_LINE_CHARS:
             raise UnreadableInput(f"{self.source} has more than {MAX_LINE_CHARS:,} characters")
 
     def _pass(self, text: str) -> None:

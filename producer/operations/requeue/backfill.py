@@ -100,7 +100,7 @@ class Backfill:
         """
         progress = replace(progress, is_at_limit=False)
         self._read_ms = now_ms()
-        for part in parts_of(self._options.selection, self._find_models):
+        for part in parts_of(self._options.selection, self._find_models, progress.part):
             if part.name < progress.part:
                 continue
             for page in self._pages(part, progress):

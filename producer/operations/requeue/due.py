@@ -8,6 +8,7 @@ from bson import ObjectId
 
 from producer.contract.errors import InvalidJob
 from producer.contract.records import job_record, to_ms
+from producer.contract.urls import redact_text
 from producer.operations.requeue.selection import job_of
 
 if TYPE_CHECKING:
@@ -77,9 +78,10 @@ def seen_key(document: Document) -> str:
 
 
 def printable_id(document: Document) -> str:
-    """Return the document's id without control characters, truncated."""
+    """Return the document's id without control characters and the queries of URLs, truncated."""
     document_id = document["_id"]
-    return str(document_id) if isinstance(document_id, ObjectId) else repr(document_id)[:_MAX_ID_CHARS]
+    # An id may be a URL.
+    return str(document_id) if isinstance(document_id, ObjectId) else redact_text(repr(document_id))[:_MAX_ID_CHARS]
 
 
 def _waiting_since_ms(document: Document) -> int | None:

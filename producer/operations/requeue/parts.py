@@ -24,6 +24,7 @@ _NONE: Document = {"$eq": None}
 UNRECORDED: Document = {_STATUS: _NONE}
 # Other programs may have written any status. There are hardly ever such documents, so their order costs nothing.
 ODD: Document = {_STATUS: {"$nin": [*FINISHED, "pending", None]}}
+_COMPARED_PART, _DONE_PART = "6 compared", "7 done"
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,25 @@ class Part:
 
     def matching(self, query: Document) -> Document:
         """Return the query for those documents that match another query too."""
-        return {"$and": [query, self.query]} if query else self.query
+        return both(query, self.query)
 
 
-def parts_of(selection: Selection, find_models: Callable[[], list[Any] | None]) -> Iterator[Part]:
+def both(first: Document, second: Document) -> Document:
+    """Return the query for documents that match two queries: without `$and` if these are on different fields.
+
+    The embedded server does not use its indexes for `$and`.
+    """
+    return {"$and": [first, second]} if first.keys() & second.keys() else {**first, **second}
+
+
+def parts_of(selection: Selection, find_models: Callable[[], list[Any] | None], begun: str = "") -> Iterator[Part]:
     """Yield the parts that may have selected documents, in order of their names.
 
     Args:
         selection: The selected documents. Those of a part must still be checked.
         find_models: Returns the models of the vectors, or None if MongoDB needs too long to find them. Called when the
             parts before are handled.
+        begun: The name of the part that an earlier run has begun. Parts before it may be left out.
     """
     fields = projection(selection.url_field)
     if selection.only in (ALL, FAILED):
@@ -62,22 +72,27 @@ def parts_of(selection: Selection, find_models: Callable[[], list[Any] | None]) 
         yield Part("2 pending", PENDING, fields)
         yield Part("3 odd", ODD, fields)
     if STALE in selection.states:
-        yield from _stale_parts(selection, find_models, fields)
+        yield from _stale_parts(selection, find_models, begun)
 
 
-def _stale_parts(
-    selection: Selection, find_models: Callable[[], list[Any] | None], fields: Mapping[str, int]
-) -> Iterator[Part]:
-    models = find_models() if selection.model is not None else None
-    # The last part is compared here, because no index of MongoDB compares two fields with each other.
-    last: Document = {_STATUS: "done"}
-    if models is not None:
+def _stale_parts(selection: Selection, find_models: Callable[[], list[Any] | None], begun: str) -> Iterator[Part]:
+    """Yield a part for each model if they are known, or else one for all documents that are done.
+
+    An earlier run may have been told otherwise about the models, so both ways have names of their own: a name with
+    another query would leave out documents.
+    """
+    fields, compared = projection(selection.url_field), _compared_fields(selection.url_field)
+    if begun != _COMPARED_PART:
+        models = None if selection.model is None or begun == _DONE_PART else find_models()
+        if models is None:
+            yield Part(_DONE_PART, {_STATUS: "done"}, compared)
+            return
         others = {str(model): {"$eq": model} for model in models if model not in (None, selection.model)}
         for name in sorted(others):
             yield Part(f"4 model {name}", {_STATUS: "done", _MODEL: others[name]}, fields)
         yield Part("5 without a model", {_STATUS: "done", _MODEL: _NONE}, fields)
-        last = {**last, _MODEL: selection.model}
-    yield Part("6 compared", last, _compared_fields(selection.url_field))
+    # The URLs are compared here, because no index of MongoDB compares two fields with each other.
+    yield Part(_COMPARED_PART, {_STATUS: "done", _MODEL: selection.model}, compared)
 
 
 def projection(url_field: str) -> dict[str, int]:

@@ -37,8 +37,12 @@ await api.embedText("a cat", { modal: "clip" });
 
 const enqueued: EnqueuedImage = await api.enqueue(new ObjectId(), "https://example.com/a.jpg", { force: true });
 await api.enqueue({ $oid: "0123456789abcdef01234567" }, "https://example.com/a.jpg");
-// @ts-expect-error  a number is no id
 await api.enqueue(5, "https://example.com/a.jpg");
+await api.enqueue({ id: "5", type: "int" }, "https://example.com/a.jpg");
+// @ts-expect-error  there is no such type
+await api.enqueue({ id: "5", type: "integer" }, "https://example.com/a.jpg");
+// @ts-expect-error  true is no id
+await api.enqueue(true, "https://example.com/a.jpg");
 // @ts-expect-error  the URL is needed
 await api.enqueue("photo-1");
 const count: number = await api.enqueueMany(new Map([["photo-1", "https://example.com/a.jpg"]]));

@@ -101,7 +101,8 @@ def test_without_redis_the_upload_is_kept_and_a_sweep_enqueues_it(
     assert not any(secret in sent.log for secret in ("pass-word", variables["UPSTASH_REDIS_REST_TOKEN"], "token="))
     assert queue.llen("images") == 0
 
-    swept = invoke("sweep", REDIS_URL=redis_url, MONGODB_URI=variables["MONGODB_URI"], CLIPQUEUE_SWEEP_AGE_S="0")
+    env = {"REDIS_URL": redis_url, "MONGODB_URI": variables["MONGODB_URI"], "CLIPQUEUE_SWEEP_AGE_S": "0"}
+    swept = invoke("sweep", "--adopt", **env)
     assert swept.stdout.startswith("queued again: 1,"), swept.stderr
 
 

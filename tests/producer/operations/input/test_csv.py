@@ -101,6 +101,19 @@ def test_a_url_before_an_id_makes_no_job_among_other_rows_either(line: str, befo
     assert len(last) == 2
 
 
+@pytest.mark.parametrize("text", [f"{A}\n{A},{B}\n", f"{A}\n{A}; {B}\n", f"a,{A}\nb,{A},{B}\n"])
+def test_two_urls_in_a_line_make_no_job(text: str) -> None:
+    *_, last = read(text)
+    assert "it is not clear where the URL ends" in str(last[1])
+
+
+@pytest.mark.parametrize("text", [f"id,url\n#1,{A}\n", f"id,name,url\n#1,a name,{A}\n", f"#1;{A}\n", f"{B}\n#1\t{A}\n"])
+def test_a_row_is_not_left_out_as_a_comment(text: str) -> None:
+    *_, last = read(text)
+    assert "not clear whether this is a comment or a row" in str(last[1])
+    assert pairs(read(f'id,url\n"#1",{A}\n')) == [("#1", A)]
+
+
 def test_a_name_of_a_file_may_contain_a_comma() -> None:
     url = "https://host/Berlin,_Germany.jpg"
     assert pairs(read(f"{url}\n")) == [(id_of_url(url), url)]
@@ -123,6 +136,9 @@ def test_a_whole_line_is_the_url_if_the_columns_say_so(line: str) -> None:
         (f"Foto;Bild\na;{A}\n", "id=Foto,url=Foto-URL", "the header does not have each of these columns once: Foto"),
         (f"Foto;Bild\na;{A}\n", "id,url", r"--columns says has no URL.* name its columns with --columns id=NAME,"),
         ("photo-1\nphoto-2\n", None, "The line is: photo-1$"),
+        ("host/a.jpg?token=secret\n", None, r"The line begins with: host/a\.jpg\?$"),
+        ("a,host/a.jpg?token=secret\n", None, r"The line begins with: a,host/a\.jpg\?$"),
+        ("user:secret@host/a.jpg\n", None, "The line begins with: user:$"),
     ],
 )
 def test_nothing_is_read_if_it_is_not_clear_which_columns_a_file_has(
@@ -175,6 +191,7 @@ def test_a_row_with_more_columns_than_the_header_says_to_quote_the_url() -> None
         ("id=,url=a", "give id=NAME,url=NAME"),
         ("url=a,url=b", "give id=NAME,url=NAME"),
         ("sku=a,url=b", "give id=NAME,url=NAME"),
+        ("url\nid", "give the names in one line"),
     ],
 )
 def test_columns_that_are_not_clear_are_refused(columns: str, problem: str) -> None:

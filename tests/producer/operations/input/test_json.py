@@ -129,6 +129,13 @@ def test_an_array_that_is_cut_off_or_holds_something_else_is_an_error(text: str,
         read(text)
 
 
+def test_an_object_of_many_lines_takes_time_that_grows_with_its_length() -> None:
+    """If it grew with the square, these would take minutes."""
+    numbers = "1,\n" * 200_000
+    (row,) = read(f'[{{"x": [\n{numbers}1], "_id": "a", "url": "{URL}"}}]')
+    assert row == ("object 1 (line 1)", "a", URL)
+
+
 def test_a_giant_object_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_objects, "MAX_LINE_CHARS", 1000)
     monkeypatch.setattr(json_rows, "MAX_LINE_CHARS", 1000)

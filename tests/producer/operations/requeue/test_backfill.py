@@ -157,13 +157,36 @@ def test_the_default_model_is_that_of_the_workers(
         (["backfill", *FIELD, "--query", "{'a': 1}"], "--query is not valid Extended JSON"),
         (["backfill", *FIELD, "--query", "[1]"], "--query must be a JSON object"),
         (["retry", "--query", '{"_id": {"$oid": "12"}}'], "--query is not valid Extended JSON"),
+        (["retry", "--query", '{"a": 99999999999999999999}'], "--query is not valid Extended JSON"),
+        (["retry", "--query", '{"a": {"$binary": {"base64": "AA=="}}}'], "--query is not valid Extended JSON"),
+        (["retry", "--query", '{"a": {"$numberDecimal": "x"}}'], "--query is not valid Extended JSON"),
+        (["retry", "--query", '{"\\u0000": 1}'], "--query is not valid Extended JSON"),
+        (["retry", "--query", '{"a": "\\ud800"}'], "--query is not valid Extended JSON"),
+        (["retry", "--query", '{"a": ' * 100_000], "--query is not valid Extended JSON"),
         (["retry", "--rate", "0"], "0"),
+        (["retry", "--rate", "nan"], "nan is no number up to 1e+09"),
+        (["sweep", "--every", "inf"], "inf is no number up to 1e+09"),
+        (["sweep", "--age", "1e300"], "1e300 is no number up to 1e+09"),
     ],
 )
 def test_a_wrong_command_line_exits_with_2(arguments: list[str], complaint: str, env: dict[str, str]) -> None:
     done = invoke(*arguments, **env)
     assert done.returncode == 2
     assert complaint in done.stderr
+
+
+def test_an_id_that_is_a_url_is_shown_without_its_query(
+    queue: redis.Redis, shop: Collection[Document], env: dict[str, str]
+) -> None:
+    ids = [f"https://host/{name}.jpg?token=secret" for name in "abc"]
+    shop.insert_many([photo(ids[0], "no URL"), photo(ids[1]), photo(ids[2])])
+    limited = invoke("backfill", *FIELD, "--limit", "1", **env)
+    assert "'https://host/a.jpg: the URL has no scheme" in limited.stderr
+    sweeping = invoke("sweep", "--age", "0", "--url-field", FIELD[1], **env)
+    assert "'https://host/a.jpg: the URL has no scheme" in sweeping.stderr
+    continued = invoke("backfill", *FIELD, **env)
+    assert "continuing after 'https://host/b.jpg: 1 enqueued before" in continued.stderr
+    assert "secret" not in limited.stderr + sweeping.stderr + continued.stderr
 
 
 def test_the_field_may_come_from_the_environment(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from producer.operations.requeue.parts import parts_of
+from producer.operations.requeue.parts import both, parts_of
 from producer.operations.requeue.selection import ALL, FAILED, MISSING, MISSING_OR_STALE, STALE, Selection
 from tests.producer.operations.shop import FIELD, URL, Document, done, failed, pending, photo
 from tests.support.commands import invoke
@@ -17,6 +18,8 @@ from tests.support.mongo_proxy import MongoProxy, error_answer
 from tests.support.queued import queued_ids
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import redis
     from pymongo.collection import Collection
 
@@ -49,6 +52,12 @@ def test_each_part_is_an_equality_that_an_index_serves() -> None:
     ]
     compared = {"embedding_job.status", "embedding_job.model", "embedding_job.url", "embedding_job.enqueued_at", "url"}
     assert set(parts[-1].fields) == compared, "an index that has them spares MongoDB the documents"
+
+
+def test_two_queries_are_one_unless_they_are_on_the_same_field() -> None:
+    assert both({}, {STATUS: "failed"}) == {STATUS: "failed"}
+    assert both({"kind": "photo"}, {STATUS: "failed"}) == {"kind": "photo", STATUS: "failed"}
+    assert both({STATUS: "done"}, {STATUS: "failed"}) == {"$and": [{STATUS: "done"}, {STATUS: "failed"}]}
 
 
 def test_the_first_page_is_read_before_anything_is_counted(
@@ -106,11 +115,9 @@ def test_a_backfill_continues_in_the_part_where_it_stopped(
     assert queued_ids(queue) == ["d-5", "d-6", "c-3", "c-4", "b-1", "b-2", "a"]
 
 
-def test_if_mongodb_cannot_find_the_models_in_time_each_vector_is_compared(
-    stack: Stack, queue: redis.Redis, shop: Collection[Document], env: dict[str, str]
-) -> None:
-    shop.insert_many([photo("old", record=done(model="old")), photo("url", record=done(URL + "?old")), photo("a")])
-    shop.insert_one(photo("current", record=done()))
+@contextmanager
+def without_models(stack: Stack) -> Iterator[str]:
+    """Yield the URI of a MongoDB that cannot find the models in time."""
     address = urlsplit(stack.mongodb_uri)
 
     def answer(command: Document) -> Document | None:
@@ -118,6 +125,31 @@ def test_if_mongodb_cannot_find_the_models_in_time_each_vector_is_compared(
         return late if "distinct" in command else None
 
     with MongoProxy((address.hostname or "", address.port or 0), answer) as proxy:
-        completed = invoke("backfill", *FIELD, "--model", "m", **{**env, "MONGODB_URI": proxy.uri})
+        yield proxy.uri
+
+
+def test_if_mongodb_cannot_find_the_models_in_time_each_vector_is_compared(
+    stack: Stack, queue: redis.Redis, shop: Collection[Document], env: dict[str, str]
+) -> None:
+    shop.insert_many([photo("old", record=done(model="old")), photo("url", record=done(URL + "?old")), photo("a")])
+    shop.insert_one(photo("current", record=done()))
+    with without_models(stack) as uri:
+        completed = invoke("backfill", *FIELD, "--model", "m", **{**env, "MONGODB_URI": uri})
     assert completed.stdout == "enqueued 3, skipped 1, unusable 0\n"
     assert queued_ids(queue) == ["a", "old", "url"]
+
+
+@pytest.mark.parametrize("found_in", [(), (1,), (0, 2), (3, 4)])
+def test_no_document_is_left_out_when_the_runs_differ_in_whether_the_models_are_found(
+    found_in: tuple[int, ...], stack: Stack, queue: redis.Redis, shop: Collection[Document], env: dict[str, str]
+) -> None:
+    """MongoDB needs long for the models at first, and not when the index was made: the runs read other parts."""
+    shop.insert_many([photo(f"old-{number}", record=done(model="old")) for number in range(3)])
+    shop.insert_many([photo(f"url-{number}", record=done(URL + "?old")) for number in range(2)])
+    command = ("backfill", *FIELD, "--model", "m", "--limit", "1")
+    with without_models(stack) as slow:
+        for run in range(10):
+            uri = stack.mongodb_uri if run in found_in else slow
+            if "limit" not in invoke(*command, **{**env, "MONGODB_URI": uri}).stderr:
+                break
+    assert set(queued_ids(queue)) == {"old-0", "old-1", "old-2", "url-0", "url-1"}

@@ -15,8 +15,8 @@ export async function storeUpload(request, queue) {
       return Response.json({ error: error.message }, { status: 400 });
     }
     if (!(error instanceof BrokerUnavailable)) throw error;
-    // The upload is stored, so it has not failed. `clipqueue sweep` finds the document later and enqueues it. Without a
-    // running sweep, delete the document and answer 503.
+    // The upload is stored, so it has not failed. `clipqueue sweep --adopt` finds the document later and enqueues it.
+    // Without such a sweep, delete the document and answer 503.
     console.error(error.message);
     return Response.json({ id, status: "stored" }, { status: 202 });
   }
