@@ -20,9 +20,10 @@ import pytest
 import yaml
 from ephemeral_port_reserve import reserve
 
-from producer.api import healthcheck
+from producer.api import healthcheck, server
 from producer.client.client import EmbeddingClient
 from producer.local.guardian import start_guarded
+from producer.webhooks.receiver import TIMEOUT_S
 from tests.conftest import WORKER_ENV
 from tests.producer.local.up import FAKE_ENV
 from tests.support.pictures import small_jpeg
@@ -290,6 +291,40 @@ def test_an_image_runs_as_a_user_without_a_shell_and_checks_itself_without_packa
     checks = re.findall(r'^ +CMD \["python", "-I", "-S", "(\w+\.py)"', stage, re.MULTILINE)
     assert len(checks) == stage.count("\nHEALTHCHECK ") == (0 if image == "sweep" else 1)
     assert all(any(name.endswith(f"/{check}") for name in copied_by(stage)) for check in checks)
+
+
+def test_the_images_set_what_their_programs_rely_on() -> None:
+    """`make image-check` runs the images; it needs an engine."""
+    stages = read_stages()
+    folder = re.findall(r"^WORKDIR (\S+)$", stages["flower"], re.MULTILINE)[-1]
+    assert f"\nENV FLOWER_CONF={folder}/flowerconfig.py\n" in stages["flower"], "else it starts without a password"
+    assert "worker/flowerconfig.py" in copied_by(stages["flower"])
+    assert "\nENV CLIPQUEUE_API_HOST=0.0.0.0\n" in stages["api"], "else nobody outside of the container reaches it"
+    before, pull, after = stages["worker"].partition("clipqueue model pull\n")
+    assert pull
+    # The user of the image writes the weights there, and a start reads them there without a network.
+    assert re.findall(r"install -d -o clipqueue (\S+)\n", before) == re.findall(r" HF_HOME=(\S+)\n", before) != []
+    assert after.startswith("ENV HF_HUB_OFFLINE=1\n")
+    for name in ("CLIP_MODEL", "CLIP_PRETRAINED"):
+        assert f"\nARG {name}=" in before, "the platform's variable chooses the weights"
+        assert f" {name}=${{{name}}} " in before, "the worker loads the weights that were pulled"
+
+
+def test_workers_for_queries_do_that_alone_on_every_platform() -> None:
+    started = [
+        compose()["query"]["environment"]["CLIPQUEUE_SERVE"],
+        *re.findall(r"CLIPQUEUE_SERVE=(\S+)", railway("railway.query.json")["deploy"]["startCommand"]),
+        *re.findall(r"^query: env CLIPQUEUE_SERVE=(\S+) celery", (ROOT / "Procfile").read_text(), re.MULTILINE),
+    ]
+    assert started == ["queries"] * 3
+
+
+def test_the_api_and_the_webhooks_get_the_time_that_they_take_to_stop() -> None:
+    """The API finishes its requests, and notify its attempt."""
+    longest_s = {"api": server._STOP_S, "notify": TIMEOUT_S}
+    for name, seconds in longest_s.items():
+        assert int(compose()[name]["stop_grace_period"].removesuffix("s")) > seconds
+        assert railway(f"railway.{name}.json")["deploy"]["drainingSeconds"] > seconds
 
 
 def test_the_procfile_runs_a_worker_and_flower_shows_its_tasks(

@@ -33,7 +33,6 @@ def _ask(path: str, port: int) -> bytes:
     """Return the first line of the answer. Raises OSError."""
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     with _connect(port) as connection:
-        connection.settimeout(_WAIT_S)
         connection.sendall(request.encode())
         with connection.makefile("rb") as answer:
             return answer.readline(_HEAD_BYTES).rstrip()

@@ -41,6 +41,14 @@ def test_flower_does_not_start_without_a_password(basic_auth: list[str], monkeyp
         read(monkeypatch, basic_auth)
 
 
+@pytest.mark.parametrize(("auth", "env"), [(".*@example[.]com", {}), ("", {"FLOWER_UNAUTHENTICATED_API": "true"})])
+def test_an_incomplete_password_is_refused_even_if_none_is_needed(
+    auth: str, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit, match="set FLOWER_BASIC_AUTH to user:password"):
+        read(monkeypatch, ["user:"], auth, **env)
+
+
 @pytest.mark.parametrize(
     ("basic_auth", "auth", "env"),
     [

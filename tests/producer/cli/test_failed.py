@@ -151,7 +151,7 @@ def test_invalid_records_are_counted_and_printed_without_control_characters(
 
 
 def test_an_unavailable_or_missing_mongodb_is_a_message_without_the_password() -> None:
-    unavailable = invoke("failed", MONGODB_URI="mongodb://user:hunter2@127.0.0.1:1/")
+    unavailable = invoke("failed", MONGODB_URI="mongodb://user:hunter2@127.0.0.1:1/?serverSelectionTimeoutMS=200")
     assert unavailable.returncode == 1
     assert unavailable.stderr.startswith(
         "clipqueue: MongoDB at 127.0.0.1:1 did not answer: the connection was refused: "

@@ -71,7 +71,7 @@ def test_an_unavailable_server_is_a_finding_without_a_password(own: Stack, own_b
     assert without_redis.is_ok["redis"] is False
     assert UNAVAILABLE in without_redis.text["redis"]
     assert without_redis.is_ok["mongodb"]
-    without_mongodb = run_doctor(own, MONGODB_URI=f"mongodb://user:hunter2@{UNAVAILABLE}/")
+    without_mongodb = run_doctor(own, MONGODB_URI=f"mongodb://user:hunter2@{UNAVAILABLE}/?serverSelectionTimeoutMS=200")
     assert without_mongodb.exit_code == 1
     assert without_mongodb.is_ok["mongodb"] is False
     assert UNAVAILABLE in without_mongodb.text["mongodb"]

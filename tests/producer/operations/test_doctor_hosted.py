@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from producer.contract.names import ENDED, NOTIFY_LOCK
 from tests.support.commands import invoke
 from tests.support.doctor import run_doctor, write_heartbeat
-from tests.support.mongo_proxy import error_answer, refusing
+from tests.support.mongo_proxy import MongoProxy, error_answer, refusing
 
 if TYPE_CHECKING:
     import redis
@@ -115,6 +116,37 @@ def test_a_command_that_mongodb_refuses_spoils_only_its_own_line(
     assert {subject for subject, outcome in found.outcome.items() if outcome != "ok"} == unknown
     assert found.exit_code == 0
     assert "secret" not in str(found.text)
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"), [(13, "unknown"), (59, "unknown"), (115, "unknown"), (8000, "unknown"), (96, "fail")]
+)
+def test_what_a_kind_of_server_refuses_is_unknown_and_other_errors_are_failures(
+    code: int, outcome: str, own: Stack
+) -> None:
+    """59 and 115: it lacks the command. 8000: Atlas' own error. 96: the command has failed."""
+    with refusing(own.mongodb_uri, {"listIndexes": error_answer(code, "Name", "text")}) as proxy:
+        assert run_doctor(own, MONGODB_URI=proxy.uri).outcome["index"] == outcome
+
+
+def test_the_collections_that_a_user_may_use_are_asked_for_and_a_cluster_is_no_standalone_server(own: Stack) -> None:
+    """A user without the permission to list all collections may ask for its own. A cluster says isdbgrid."""
+    parts = urlsplit(own.mongodb_uri)
+
+    def answer(command: dict[str, Any]) -> dict[str, Any] | None:
+        name = next(iter(command))
+        if name == "listCollections" and not (command.get("authorizedCollections") and command.get("nameOnly")):
+            return UNAUTHORIZED
+        if name == "hello":
+            limits = {"maxBsonObjectSize": 16_777_216, "maxMessageSizeBytes": 48_000_000, "maxWriteBatchSize": 1000}
+            return {"ok": 1.0, "msg": "isdbgrid", "minWireVersion": 0, "maxWireVersion": 21, **limits}
+        return UNAUTHORIZED if name == "getDefaultRWConcern" else None
+
+    with MongoProxy((str(parts.hostname), int(parts.port or 0)), answer) as proxy:
+        found = run_doctor(own, MONGODB_URI=proxy.uri)
+    assert found.outcome["collection"] == "ok"
+    assert "sharded cluster" in found.text["mongodb"]
+    assert found.outcome["write concern"] == "unknown"
 
 
 def test_a_mongodb_that_refuses_the_login_is_a_failure(own: Stack, own_broker: redis.Redis) -> None:

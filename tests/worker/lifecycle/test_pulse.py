@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from worker.errors import HealthFileUnavailable
-from worker.health import SILENT_S, find_problem, to_bytes
+from worker.health import SILENT_S, find_problem, is_held, to_bytes
 from worker.lifecycle.pulse import Pulse
 
 if TYPE_CHECKING:
@@ -92,11 +93,18 @@ def test_a_locked_file_with_another_content_is_named(pulse: Pulse, folder: Path)
 def test_a_content_read_during_a_write_is_not_believed(pulse: Pulse, folder: Path) -> None:
     """It begins like the later content and ends like the earlier one."""
     (file,) = folder.glob("*.health")
-    earlier = to_bytes("worker@host", 1.0, "")
-    file.write_bytes(to_bytes("worker@host", time.monotonic(), "")[:10] + earlier[10:])
-    assert find_problem() == "the health file cannot be read: it has another content than a worker writes"
+    earlier, later = (to_bytes("worker@host", beat_s, "") for beat_s in (1000.5, 2000.5))
+    file.write_bytes(later[:6] + earlier[6:])
+    assert find_problem(now_s=2001) == "the health file cannot be read: it has another content than a worker writes"
     file.write_bytes(earlier)
-    assert "is frozen or hangs" in (find_problem() or "")
+    assert "is frozen or hangs" in (find_problem(now_s=2001) or "")
+
+
+def test_two_checks_at_the_same_time_take_each_other_for_no_worker(tmp_path: Path) -> None:
+    (tmp_path / "left").touch()
+    with (tmp_path / "left").open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)  # as a check does
+        assert not is_held(str(tmp_path / "left"))
 
 
 def test_a_reason_of_several_lines_is_one_line(pulse: Pulse) -> None:
