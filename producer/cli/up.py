@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,7 +24,7 @@ _API_PORT = 8000
 _NEXT = """
 Next, in another terminal:
   export the variables above
-  clipqueue enqueue https://example.com/cat.jpg --id cat
+{path}  clipqueue enqueue https://example.com/cat.jpg --id cat
   clipqueue status cat
 """
 
@@ -103,5 +105,14 @@ def _print_addresses(stack: Stack, page: str, data_dir: Path, model_env: dict[st
     for note in notes_for_up(os.environ, model_env):
         click.echo(f"note: {note}", err=True)
     if page:
-        click.echo(f"{_NEXT}  open {page}   (search page; its API is documented at {page}/docs)\n", err=True)
+        steps = _NEXT.format(path=line_for_path())
+        click.echo(f"{steps}  open {page}   (search page; its API is documented at {page}/docs)\n", err=True)
     click.echo(f"logs: {data_dir}\nready; Ctrl-C stops everything", err=True)
+
+
+def line_for_path() -> str:
+    """Return the line with which a shell finds `clipqueue`, as after `make up`; nothing if it is found."""
+    folder = Path(sys.executable).parent
+    if shutil.which("clipqueue") or not (folder / "clipqueue").exists():
+        return ""
+    return f"  export PATH={shlex.quote(str(folder))}:$PATH\n"
