@@ -27,7 +27,7 @@ from producer.cli.output import fail_without_extra
 )
 @click.option("--model", help="A vector of another model is stale; by default the model that the workers run.")
 @shared_options
-@click.option("--dry-run", is_flag=True, help="Only count the documents by state.")
+@click.option("--dry-run", is_flag=True, help="Only count the documents by state, and exit with 0.")
 @click.option("--watch", is_flag=True, help="Wait until all jobs have finished, and count the results.")
 def backfill(url_field: str, only: str | None, model: str | None, **shared: Any) -> None:
     """Enqueue the documents in a collection that have no result or a stale vector.

@@ -17,7 +17,8 @@ from producer.cli.output import fail_without_extra
 def retry(code: str | None, **shared: Any) -> None:
     """Enqueue failed jobs again, each with the URL that failed.
 
-    After an interruption, the same command continues where it stopped.
+    After an interruption, the same command continues where it stopped. The exit code is 1 if a document has an invalid
+    id or URL.
     """
     given = SharedOptions(**shared)
     with open_connections("retry", given) as (documents, broker, query):
