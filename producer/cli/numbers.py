@@ -18,5 +18,5 @@ class Number(click.FloatRange):
         """Read the number."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number) or number > _MAX:
-            self.fail(f"{value} is no number up to {_MAX:.0e}.", param, ctx)
+            raise click.BadParameter(f"{value} is no number up to {_MAX:.0e}.", ctx=ctx, param=param)
         return number
