@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 import pytest
 import redis
+from hypothesis import settings
 
 from producer.cli.model import SMALL_MODEL
 from producer.client.client import EmbeddingClient
@@ -33,6 +34,9 @@ WORKER_ENV = {**SMALL_MODEL, **FAST_RETRIES, "CLIPQUEUE_PRECISION": "fp32"}
 
 # In this folder, packages are missing that open_clip would import in every worker although no worker needs them.
 HIDDEN = Path(__file__).parent / "support" / "hidden"
+
+# Hypothesis' own profile for CI: the same examples each time, and no limits of time, which a busy machine exceeds.
+settings.load_profile("ci")
 
 Document = dict[str, Any]
 StartWorker = Callable[..., FakeWorker]

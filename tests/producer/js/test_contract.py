@@ -86,7 +86,7 @@ def test_urls_and_texts_are_shown_as_in_the_file(javascript: JavaScriptContract)
 
 
 def test_generated_jobs_get_the_same_answer(javascript: JavaScriptContract) -> None:
-    @settings(max_examples=30, deadline=None, derandomize=True)
+    @settings(max_examples=30)
     @given(st.lists(_JOB, min_size=1, max_size=20))
     def compare(jobs: list[dict[str, Any]]) -> None:
         for asked, answer in zip(jobs, javascript.answer(jobs), strict=True):
