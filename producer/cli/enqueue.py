@@ -11,13 +11,13 @@ import click
 from producer.cli.enqueue_sender import OutputLost, Sender, end_on_signals, report
 from producer.cli.output import fail
 from producer.client.client import EmbeddingClient
+from producer.client.stop import Stop, Stopped
 from producer.contract.errors import BrokerUnavailable, ClipqueueError, StoreUnavailable
 from producer.contract.ids import ID_TYPES
 from producer.operations.input.columns import Columns
 from producer.operations.input.lines import Lines
 from producer.operations.input.read import read_rows
 from producer.operations.input.rows import UnreadableInput, rows_of_urls
-from producer.webhooks.stop import Stop, Stopped
 
 if TYPE_CHECKING:
     import io

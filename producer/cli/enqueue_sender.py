@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from producer.client.queue import PUSH_CHUNK
+from producer.client.stop import Stopped
 from producer.contract.errors import ClipqueueError, InvalidJob
 from producer.operations.input.rows import UnreadableInput, spells_object_id
-from producer.webhooks.stop import Stopped
 
 if TYPE_CHECKING:
     import io
     from collections.abc import Iterable, Iterator
 
     from producer.client.client import EmbeddingClient
+    from producer.client.stop import Stop
     from producer.contract.ids import ImageId
     from producer.operations.input.rows import Row
-    from producer.webhooks.stop import Stop
 
 _MAX_SHOWN = 20
 

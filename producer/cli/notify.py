@@ -10,6 +10,7 @@ import click
 from producer.cli.output import fail, fail_without_extra
 from producer.client.broker import Broker
 from producer.client.environment import redis_url_from_env
+from producer.client.stop import Stop
 from producer.contract.errors import ClipqueueError
 
 # How long one command waits for an event on Redis.
@@ -27,7 +28,6 @@ def notify() -> None:
         from producer.webhooks.notifier import Notifier  # noqa: PLC0415  (needs requests)
         from producer.webhooks.receiver import Receiver  # noqa: PLC0415
         from producer.webhooks.settings import WebhookSettings  # noqa: PLC0415
-        from producer.webhooks.stop import Stop  # noqa: PLC0415
         from producer.webhooks.stream import EventStream  # noqa: PLC0415
     except ImportError:
         fail_without_extra("clipqueue notify", "webhooks")

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from producer.client.broker import UnsupportedRedis
+from producer.client.stop import Stopped
 from producer.contract.errors import BrokerUnavailable, ClipqueueError
 from producer.contract.names import MAX_ENDED
 from producer.webhooks.message import Webhook
 from producer.webhooks.receiver import Answer, Fate
-from producer.webhooks.stop import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from producer.client.stop import Stop
     from producer.webhooks.receiver import Receiver
-    from producer.webhooks.stop import Stop
     from producer.webhooks.stream import Event, EventStream
 
 

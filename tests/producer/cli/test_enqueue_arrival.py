@@ -12,8 +12,8 @@ import pytest
 
 from producer.cli.enqueue_sender import Sender, end_on_signals
 from producer.client.client import EmbeddingClient
+from producer.client.stop import Stop, Stopped
 from producer.operations.input.rows import Row
-from producer.webhooks.stop import Stop, Stopped
 from tests.support.commands import COMMAND, TIED, invoke
 from tests.support.queued import queued_ids
 from tests.support.waiting import wait_for

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from producer.client.broker import Broker
+from producer.client.stop import Stop
 from producer.contract.names import ENDED
 from producer.webhooks.notifier import Delays, Notifier
 from producer.webhooks.receiver import Receiver
 from producer.webhooks.settings import WebhookSettings, parse_secrets
-from producer.webhooks.stop import Stop
 from producer.webhooks.stream import EventStream
 from tests.support.receiver import WebhookReceiver
 
