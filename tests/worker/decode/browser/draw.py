@@ -37,35 +37,45 @@ _SIZES = """async () => Promise.all([...document.images].map(async (image) => {
     await image.decode().catch(() => {});
     return [image.naturalWidth, image.naturalHeight];
 }))"""
-_FUNCTIONS = 'chunk() { "$python" -m tests.worker.decode.browser.chunk "$@"; }; '
-_FUNCTIONS += 'canvas() { "$python" -m tests.worker.decode.browser.canvas "$@"; }; '
+# What the commands may use besides installed programs. The libraries for JavaScript are found by NODE_PATH.
+_FUNCTIONS = r"""set -euo pipefail
+chunk() { "$python" -m tests.worker.decode.browser.chunk "$@"; }
+canvas() { "$python" -m tests.worker.decode.browser.canvas "$@"; }
+sharp() { node -e "require('sharp')('$1')$2.toFile(process.env.out)"; }
+js() { node -e "const fs = require('fs'), p = require('pngjs').PNG.sync.read(fs.readFileSync('$1'));
+    fs.writeFileSync(process.env.out, Buffer.from($2))"; }
+"""
 
 
 def main() -> int:
-    """Return the exit code: 1 if Chromium does not draw a file."""
+    """Return the exit code: 1 if a file was not written or drawn."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--all", action="store_true")
     arguments = parser.parse_args()
     listed = [one for one in read_list() if not arguments.names or one.name in arguments.names]
-    for one in listed:
-        if not one.path.exists():
-            _run(one.command, out=one.path)
+    unwritten = [one for one in listed if not one.path.exists() and not _run(one.command, out=one.path)]
     again = arguments.all or arguments.names
-    undrawn = _draw([one for one in listed if not one.code and (again or not one.shown.exists())])
+    drawable = [one for one in listed if not one.code and one not in unwritten]
+    undrawn = _draw([one for one in drawable if again or not one.shown.exists()])
+    for one in unwritten:
+        sys.stdout.write(f"{one.name} was not written: {one.command}\n")
     for one in undrawn:
         sys.stdout.write(f"Chromium does not draw {one.name} ({one.kind})\n")
-    return 1 if undrawn else 0
+    return 1 if unwritten or undrawn else 0
 
 
-def _run(command: str, **paths: Path) -> None:
-    """Run a line of bash in a temporary folder that holds the source pictures."""
+def _run(command: str, **paths: Path) -> bool:
+    """Run a line of bash in a temporary folder that holds the source pictures. Return whether it wrote a file."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(FOLDER / "source", folder, dirs_exist_ok=True)
         names = {name: str(path) for name, path in paths.items()}
         environment = {**os.environ, **names, "python": sys.executable, "PYTHONPATH": str(FOLDER.parents[3])}
-        line = "set -euo pipefail; " + _FUNCTIONS + command
-        subprocess.run(["/bin/bash", "-c", line], check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+        line = ["/bin/bash", "-c", _FUNCTIONS + command]
+        done = subprocess.run(line, check=False, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+    if done.returncode:
+        paths["out"].unlink(missing_ok=True)
+    return paths["out"].exists()
 
 
 def _draw(listed: list[Listed]) -> list[Listed]:

@@ -24,7 +24,6 @@ class Listed:
         code: The error code, if the file must be refused.
         difference: The highest mean difference of a channel to the drawing, of 255.
         note: What else a reader should know, such as why the drawing is right.
-        wrong: What the decoder does wrong today. Empty if it is right.
     """
 
     name: str
@@ -35,7 +34,6 @@ class Listed:
     code: str = ""
     difference: float = 1.0
     note: str = ""
-    wrong: str = ""
 
     @property
     def path(self) -> Path:
