@@ -17,6 +17,7 @@ import pillow_heif
 from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from worker.decode.color import flatten, to_srgb
+from worker.decode.color_space import stated_space
 from worker.decode.geometry import ORIENTATIONS, UPRIGHT, Orientation, crop_box, draft, scale
 from worker.errors import (
     CorruptImage,
@@ -165,7 +166,7 @@ class PillowDecoder:
         try:
             with Image.open(BytesIO(content), formats=FORMATS) as image:
                 self._check_limits(image, content)
-                return self._decode(image)
+                return self._decode(image, content)
         except UnidentifiedImageError:
             raise _unidentified_error(content) from None
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -194,10 +195,10 @@ class PillowDecoder:
         if image.format in ("JPEG", "MPO") and _has_more_scans(content, limits.max_scans):
             raise TooManyScans(f"the image has more than {limits.max_scans} scans (CLIPQUEUE_MAX_SCANS)")
 
-    def _decode(self, image: Image.Image) -> DecodedImage:
+    def _decode(self, image: Image.Image, content: bytes) -> DecodedImage:
         # Phones write JPEG files with more images after the first. Pillow calls them MPO.
         file_format = "JPEG" if image.format == "MPO" else str(image.format)
-        profile = image.info.get("icc_profile")
+        space = stated_space(image, content)
         if file_format != "JPEG":
             # Reading a PNG's orientation loads the image and hides decoding errors, so load it before that.
             image.load()
@@ -207,10 +208,10 @@ class PillowDecoder:
         size = orientation.orient_size(self._spec.width, self._spec.height)
         divisor = draft(image, box, size, self._reducing_gap)
         image.load()
-        resized = flatten(image).resize(
+        resized = flatten(image, space).resize(
             size, self._filter, box=scale(box, 1 / divisor), reducing_gap=self._reducing_gap
         )
-        upright = orientation.apply(to_srgb(resized, profile))
+        upright = orientation.apply(to_srgb(resized, space))
         return DecodedImage(np.asarray(upright), width, height, file_format)
 
     def _pixel_limit(self) -> str:

@@ -1,0 +1,83 @@
+"""Reads what an AVIF states about its colors: the boxes `colr` and `clli` of its primary image.
+
+Walks the boxes of ISO/IEC 14496-12 that HEIF (ISO/IEC 23008-12, 9.3) puts into `meta`. Boxes that do not fit into the
+box around them end the walk; damage states nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from worker.decode.cicp import heif_space
+from worker.decode.transfer import DEFAULT_PEAK_NITS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from worker.decode.transfer import RgbSpace
+
+_MAX_BOXES = 1000  # in one box
+_MAX_ITEMS = 4096  # whose properties are looked through
+_FULL_BOX_BYTES = 4  # version and flags
+
+
+def avif_space(content: bytes) -> RgbSpace | None:
+    """Return the space that the primary image's `nclx` states, or None if it states nothing."""
+    try:
+        properties = list(_primary_properties(content))
+    except (struct.error, IndexError):
+        return None
+    codes = next((body[4:8] for kind, body in properties if kind == b"colr" and body[:4] == b"nclx"), b"")
+    if len(codes) < 4:  # noqa: PLR2004 - two numbers of two bytes
+        return None
+    peak = next((body[:2] for kind, body in properties if kind == b"clli"), b"")
+    return heif_space(*struct.unpack(">2H", codes), float(int.from_bytes(peak, "big")) or DEFAULT_PEAK_NITS)
+
+
+def _primary_properties(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    meta = _child(content, b"meta")[_FULL_BOX_BYTES:]
+    primary, boxes = _child(meta, b"pitm"), _child(meta, b"iprp")
+    item = int.from_bytes(primary[4:8] if primary[0] else primary[4:6], "big")
+    properties = list(_boxes(_child(boxes, b"ipco")))
+    for index in _associations(_child(boxes, b"ipma"), item):
+        if 0 < index <= len(properties):
+            yield properties[index - 1]
+
+
+def _associations(body: bytes, wanted: int) -> list[int]:
+    """Return the numbers of the item's properties, counted from 1 (ISO/IEC 23008-12, 9.3.1)."""
+    version, wide = body[0], body[3] & 1
+    id_bytes, index_bytes = 4 if version else 2, 2 if wide else 1
+    (count,), position = struct.unpack(">I", body[4:8]), 8
+    for _ in range(min(count, _MAX_ITEMS)):
+        item = int.from_bytes(body[position : position + id_bytes], "big")
+        start, number = position + id_bytes + 1, body[position + id_bytes]
+        position = start + number * index_bytes
+        if item == wanted:  # the highest bit of each says whether the property is essential
+            mask = 0x7FFF if wide else 0x7F
+            return [
+                int.from_bytes(body[at : at + index_bytes], "big") & mask for at in range(start, position, index_bytes)
+            ]
+    return []
+
+
+def _child(content: bytes, wanted: bytes) -> bytes:
+    return next((body for kind, body in _boxes(content) if kind == wanted), b"")
+
+
+def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the type and body of each box. A box of size 0 reaches to the end, one of size 1 has a 64-bit size."""
+    position = 0
+    for _ in range(_MAX_BOXES):
+        if position + 8 > len(content):
+            return
+        size, kind = struct.unpack(">I4s", content[position : position + 8])
+        head = 8
+        if size == 1:
+            (size,), head = struct.unpack(">Q", content[position + 8 : position + 16]), 16
+        end = position + size if size else len(content)
+        if (size and size < head) or end > len(content):
+            return
+        yield kind, content[position + head : end]
+        position = end
