@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Profiles of printing presses take a few megabytes. Larger ones are ignored, since parsing them costs too much.
 _MAX_BYTES = 4 * 1024 * 1024
-_HEADER_BYTES, _MAX_TAGS = 128, 100
+_HEADER_BYTES, _MAX_TAGS, _CURVE_BYTES = 128, 100, 40
 _NEWEST_VERSION = 4
 # The mode of Pillow for each kind of device.
 _MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
@@ -37,7 +37,8 @@ def profile_space(profile: bytes) -> ImageCms.ImageCmsTransform | RgbSpace | Non
     """
     if not states_color(profile):
         return None
-    if space := png_space(_cicp(profile)):
+    # The four codes follow the head of the tag (9.2.17).
+    if space := png_space(_tag_starts(profile).get(b"cicp", b"")[8:12]):
         return None if space.is_srgb else space
     transform = _transform(profile, _MODES[profile[16:20]])
     return None if transform is None or _changes_nothing(transform) else transform
@@ -63,16 +64,34 @@ def states_color(profile: bytes) -> bool:
         return False
     if profile[8] > _NEWEST_VERSION or int.from_bytes(profile[:4], "big") > len(profile):
         return False
-    return profile[16:20] in _MODES and profile[16:24] != b"GRAYLab "
+    if profile[16:20] not in _MODES or profile[16:24] == b"GRAYLab ":
+        return False
+    tags = _tag_starts(profile)
+    return all(_is_sound(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC", b"kTRC") if name in tags)
 
 
-def _cicp(profile: bytes) -> bytes:
-    """Return the four codes of the tag `cicp` (9.2.17), or nothing."""
-    for at in range(_HEADER_BYTES + 4, _HEADER_BYTES + 4 + 12 * _MAX_TAGS, 12):
-        if profile[at : at + 4] == b"cicp":
-            offset = int.from_bytes(profile[at + 4 : at + 8], "big")
-            return profile[offset + 8 : offset + 12]
-    return b""
+def _tag_starts(profile: bytes) -> dict[bytes, bytes]:
+    """Return the first bytes of each tag (7.3): enough for the numbers of a curve."""
+    count = int.from_bytes(profile[_HEADER_BYTES : _HEADER_BYTES + 4], "big")
+    end = _HEADER_BYTES + 4 + 12 * min(count, _MAX_TAGS)
+    entries = (profile[at : at + 8] for at in range(_HEADER_BYTES + 4, end, 12))
+    offsets = {entry[:4]: int.from_bytes(entry[4:], "big") for entry in entries}
+    return {name: profile[offset : offset + _CURVE_BYTES] for name, offset in offsets.items()}
+
+
+def _is_sound(curve: bytes) -> bool:
+    """Return whether skcms accepts the numbers of a parametric curve (10.18). LittleCMS draws nonsense with others."""
+    if curve[:4] != b"para":
+        return True
+    g, a, b, c, d = (int.from_bytes(curve[at : at + 4], "big", signed=True) for at in range(12, 32, 4))
+    match int.from_bytes(curve[8:10], "big"):
+        case 0:
+            return g >= 0
+        case 1 | 2:  # they bend at -b/a
+            return g >= 0 and a > 0 and b <= 0
+        case 3 | 4:
+            return min(g, a, c, d) >= 0
+    return False
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
