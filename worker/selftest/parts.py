@@ -109,6 +109,7 @@ PARTS = (
     Parts("pillow", "PIL.Image", overridden="MAX_IMAGE_PIXELS"),
     Parts("pillow", "PIL.ImageFile", overridden="LOAD_TRUNCATED_IMAGES"),
     Parts("pillow", "PIL.AvifImagePlugin", overridden="DEFAULT_MAX_THREADS"),
+    Parts("pillow", "PIL.JpegImagePlugin:JpegImageFile", used="applist"),
     Parts("pillow", "PIL.TiffImagePlugin:TiffImageFile", used="tag_v2"),
     Parts("pillow-heif", "pillow_heif.options", overridden="DECODE_THREADS", callers=("pillow_heif.heif",)),
     # worker.encode.

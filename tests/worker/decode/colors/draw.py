@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import ViewportSize, sync_playwright
 
 from tests.producer.page.conftest import CHROMIUM
 from tests.worker.decode.colors.files import files
@@ -36,7 +36,7 @@ def main() -> int:
     page = "".join(
         _IMG.format(base64.b64encode(named[name]).decode(), *at) for name, at in zip(named, places, strict=True)
     )
-    size = {"width": _PER_ROW * _WIDTH, "height": places[-1][1] + _HEIGHT}
+    size = ViewportSize(width=_PER_ROW * _WIDTH, height=places[-1][1] + _HEIGHT)
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=CHROMIUM, args=_OPTIONS) as browser,

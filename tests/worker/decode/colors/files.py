@@ -235,6 +235,15 @@ def _jpegs() -> Iterator[tuple[str, bytes]]:
     yield "Adobe's transform 1", rgb[:jfif] + mark + b"\1" + rgb[jfif + 18 :]
     yield "neither JFIF nor Adobe", rgb[:jfif] + rgb[jfif + 18 :]
     yield "components R, G, B", _jpeg(picture(), keep_rgb=True)
+    parts = [_app2(number, 2, half) for number, half in ((1, _SWAPPED[:200]), (2, _SWAPPED[200:]))]
+    for name, segments in {
+        "a profile in two parts": parts,
+        "a profile's parts in the wrong order": parts[::-1],
+        "a profile with a part missing": parts[:1],
+        "a profile with a part twice": [*parts, parts[1]],
+        "two whole profiles": [_app2(1, 1, _SWAPPED), _app2(1, 1, _LINEAR)],
+    }.items():
+        yield f"JPEG, {name}", rgb[: jfif + 18] + b"".join(segments) + rgb[jfif + 18 :]
     exif = Image.Exif()
     exif[0x8769] = {0xA001: 2, 0xA005: {1: "R03"}}
     yield "EXIF says Adobe RGB", _jpeg(picture(), exif=exif.tobytes())
@@ -242,6 +251,12 @@ def _jpegs() -> Iterator[tuple[str, bytes]]:
 
 def _jpeg(image: Image.Image, **options: object) -> bytes:
     return encoded(image, "JPEG", quality=100, subsampling=0, **options)
+
+
+def _app2(number: int, count: int, part: bytes) -> bytes:
+    """Return a segment with a part of a profile (ICC.1:2022, B.4)."""
+    body = b"ICC_PROFILE\0" + bytes([number, count]) + part
+    return b"\xff\xe2" + (len(body) + 2).to_bytes(2, "big") + body
 
 
 def _ycck(content: bytes) -> bytes:

@@ -43,7 +43,8 @@ def fields_of(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return the mean color of the middle of each field, of shape (6, 3)."""
     side = pixels.shape[0] // ROWS
     grid = pixels.reshape(ROWS, side, COLUMNS, side, 3)[:, side // 4 : -side // 4, :, side // 4 : -side // 4]
-    return grid.mean(axis=(1, 3)).reshape(-1, 3)
+    means: NDArray[np.float64] = grid.mean(axis=(1, 3)).reshape(-1, 3)
+    return means
 
 
 def png(*chunks: bytes, mode: str = "RGB", **options: Any) -> bytes:
