@@ -27,16 +27,17 @@ _ICC_SEGMENT = b"ICC_PROFILE\0"  # two bytes follow: the number of the part, and
 Space = ImageCmsTransform | RgbSpace
 
 
-def stated_space(image: Image.Image, content: bytes) -> Space | None:
+def stated_space(image: Image.Image, content: bytes, profile: bytes | None = None) -> Space | None:
     """Return the color space that an image file states, or None if that is sRGB, cannot be used, or is not stated.
 
     EXIF's ColorSpace and interoperability index are not read, as browsers do not.
 
     Args:
         image: The opened image.
-        content: The file.
+        content: The file, with all its metadata.
+        profile: The file's ICC profile, if Pillow has not read it.
     """
-    profile = image.info.get("icc_profile") or b""
+    profile = profile or image.info.get("icc_profile") or b""
     if image.format == "PNG":
         return _png_space(profile, content)
     if image.format == "BMP":
