@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from PIL.ImageCms import ImageCmsTransform
 from PIL.JpegImagePlugin import JpegImageFile
 
+from worker.decode.avif_color import avif_space
 from worker.decode.cicp import heif_space
-from worker.decode.nclx import avif_space
 from worker.decode.png_color import color_chunks, first_choice, last_choice
 from worker.decode.profiles import profile_space, states_color
 from worker.decode.transfer import RgbSpace

@@ -27,7 +27,6 @@ _MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
 _SAME = 1
 
 
-@lru_cache(maxsize=16)  # most images carry one of a few profiles, from cameras and phones
 def profile_space(profile: bytes) -> ImageCms.ImageCmsTransform | RgbSpace | None:
     """Return how to convert pixels with this profile, which comes from a stranger, to sRGB.
 
@@ -35,8 +34,11 @@ def profile_space(profile: bytes) -> ImageCms.ImageCmsTransform | RgbSpace | Non
         A transform from the profile's mode: RGB, L or CMYK; or the space that the profile states by numbers; or None
         if the profile is sRGB itself or damaged.
     """
-    if not states_color(profile):
-        return None
+    return _space(profile) if states_color(profile) else None  # so that none above the limit of size is kept
+
+
+@lru_cache(maxsize=16)  # most images carry one of a few profiles, from cameras and phones
+def _space(profile: bytes) -> ImageCms.ImageCmsTransform | RgbSpace | None:
     # The four codes follow the head of the tag (9.2.17).
     if space := png_space(_tag_starts(profile).get(b"cicp", b"")[8:12]):
         return None if space.is_srgb else space

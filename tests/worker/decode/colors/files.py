@@ -157,7 +157,7 @@ def _png_chunks() -> Iterator[tuple[str, bytes]]:
         yield f"HLG, cLLI {nits}", png(cicp(9, 18), clli(nits))
     yield "PQ, mDCV 500", png(cicp(9, 16), mdcv(500))
     yield "PQ, cLLI 0, mDCV 4000", png(cicp(9, 16), clli(0), mdcv(4000))
-    for mode in ("L", "LA", "P", "RGBA"):
+    for mode in ("L", "LA", "P", "RGBA", "1", "I;16"):
         yield f"gAMA 100000 on {mode}", png(gama(100_000), mode=mode)
         yield f"PQ on {mode}", png(cicp(9, 16), mode=mode)
     end_of_palette = png(mode="P").index(b"IDAT") - 4

@@ -12,7 +12,7 @@ from tests.worker.decode.colors.patches import chunk, cicp, gama, png
 from worker.decode.png_color import color_chunks
 from worker.spec import PreprocessSpec
 
-NUMBERS = st.one_of(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 100_000, 31_270, 32_900]))
+NUMBERS = st.one_of(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 100_000, 31_270, 32_900, 2_030_000, 2_030_001]))
 
 
 @given(st.lists(NUMBERS, min_size=8, max_size=8), NUMBERS)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.worker.decode.colors.patches import avif, in_av1, picture, without_nclx
 from worker.decode.av1 import sequence_color
-from worker.decode.nclx import avif_space
+from worker.decode.avif_color import avif_space
 from worker.decode.transfer import BT2020, Hdr, RgbSpace
 
 P3 = struct.pack(">4s3HB", b"nclx", 12, 8, 0, 128)
