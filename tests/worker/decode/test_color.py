@@ -32,6 +32,16 @@ def test_a_color_profile_is_applied(file_format: str) -> None:
     assert np.abs(pixels(swapped) - (0, 255, 0)).max() < 12
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "1", "YCbCr", "CMYK"])
+def test_a_tiff_with_a_profile_looks_like_a_png(mode: str) -> None:
+    """Browsers draw no TIFF. A CMYK picture ignores the profile, which is for RGB."""
+    swapped = rgb_profile(GREEN, RED, BLUE)
+    same = png(mode="RGB") if mode == "CMYK" else png(mode=mode.replace("YCbCr", "RGB"), icc_profile=swapped)
+    tiff = encoded(picture(mode), "TIFF", icc_profile=swapped)
+    shown, expected = (fields_of(decoder_for(SQUASHED).decode(content).pixels) for content in (tiff, same))
+    assert np.abs(shown - expected).max() <= 2
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P"])
 def test_an_srgb_profile_changes_nothing(mode: str) -> None:
     """Most images have it. It is known by its curves and primaries, and skips the conversion."""
