@@ -6,7 +6,6 @@ import struct
 from typing import TYPE_CHECKING
 
 from PIL.ImageCms import ImageCmsTransform
-from PIL.JpegImagePlugin import JpegImageFile
 
 from worker.decode.avif_color import avif_space
 from worker.decode.cicp import heif_space
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 # Offsets in a BMP file.
 _BMP_HEADER_AT, _BMP_KIND_AT, _BMP_PROFILE_AT = 14, 70, 126
 _BMP_V5_BYTES = 124
-_ICC_SEGMENT = b"ICC_PROFILE\0"  # two bytes follow: the number of the part, and of all parts
 
 
 # What converts pixels to sRGB: an ICC profile's transform, or the numbers of an RGB space.
@@ -42,8 +40,6 @@ def stated_space(image: Image.Image, content: bytes, profile: bytes | None = Non
         return _png_space(profile, content)
     if image.format == "BMP":
         profile = _bmp_profile(content)
-    if not profile and isinstance(image, JpegImageFile):
-        profile = _jpeg_profile(image)
     if profile:
         return profile_space(profile)
     return _unless_srgb(_space_of_numbers(image, content))
@@ -65,18 +61,6 @@ def _space_of_numbers(image: Image.Image, content: bytes) -> RgbSpace | None:
 
 def _unless_srgb(space: RgbSpace | None) -> RgbSpace | None:
     return None if space is None or space.is_srgb else space
-
-
-def _jpeg_profile(image: JpegImageFile) -> bytes:
-    """Return the profile of a JPEG that has parts of it twice: the first of each (ICC.1:2022, B.4). Pillow drops it."""
-    bodies = [body for kind, body in image.applist if kind == "APP2" and body.startswith(_ICC_SEGMENT)]
-    parts: dict[int, bytes] = {}
-    for body in bodies:
-        number, part = int.from_bytes(body[12:13], "big"), body[14:]
-        parts.setdefault(number, part)
-    count = int.from_bytes(bodies[0][13:14], "big") if bodies else 0
-    numbers = range(1, count + 1)
-    return b"".join(parts[number] for number in numbers) if parts.keys() >= set(numbers) else b""
 
 
 def _bmp_profile(content: bytes) -> bytes:
