@@ -73,9 +73,9 @@ class Still:
 def _samples_16(content: bytes, image: Image.Image) -> NDArray[np.uint16]:
     """Return all 16 bits of each sample of an RGB picture, of which Pillow keeps the upper eight."""
     with Image.open(BytesIO(content), formats=("PNG",)) as lower:
-        lower.tile = [(*tile[:3], _LOW_BYTES) for tile in lower.tile]
-        low = np.asarray(lower)
-    return np.asarray(image).astype(np.uint16) << 8 | low
+        lower.tile = [(*tile[:3], _LOW_BYTES) for tile in lower.tile]  # type: ignore[misc]
+        samples: NDArray[np.uint16] = np.asarray(image).astype(np.uint16) << 8 | np.asarray(lower)
+    return samples
 
 
 def _placed(image: Image.Image, screen: Screen) -> Image.Image:
