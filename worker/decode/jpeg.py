@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from worker.decode.exif import read_orientation
 from worker.decode.geometry import UPRIGHT
+from worker.decode.jpeg_kinds import check_kind
 from worker.decode.still import Still
 
 if TYPE_CHECKING:
@@ -39,11 +40,16 @@ class _Segment(NamedTuple):
 
 
 def reduce_jpeg(content: bytes) -> Still:
-    """Return the first picture of a JPEG without its metadata, but with its color profile."""
+    """Return the first picture of a JPEG without its metadata, but with its color profile.
+
+    Raises:
+        UnsupportedFormat: The file is of a kind that cannot be decoded.
+    """
     profile: dict[int, bytes] = {}
     kept, exif, position = [], None, len(_START)
     for segment in _segments(content):
         whole, body, position = content[segment.start : segment.end], content[segment.body : segment.end], segment.end
+        check_kind(segment.marker, body)
         if segment.marker == _EXIF and body.startswith(_EXIF_NAME):
             exif = body[_EXIF_OFFSET:] if exif is None else exif
         elif segment.marker == _PROFILE and body.startswith(_PROFILE_NAME) and len(body) >= _PROFILE_OFFSET:

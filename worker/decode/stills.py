@@ -21,6 +21,7 @@ def reduce_file(content: bytes, limits: DecodeLimits) -> Still:
     """Return the first picture of a file. A file of another format stays as it is.
 
     Raises:
+        UnsupportedFormat: The file is a JPEG of a kind that cannot be decoded.
         CorruptImage: The structure is damaged, so that a browser would not draw it.
         TooManyFrames, TooManyPixels: The animation exceeds a limit.
     """
