@@ -19,6 +19,8 @@ from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, UnidentifiedImageEr
 from worker.decode.color import flatten, to_srgb
 from worker.decode.geometry import ORIENTATIONS, UPRIGHT, Orientation, crop_box, draft, scale
 from worker.decode.signatures import FORMATS, unidentified_error
+from worker.decode.tiff import open_tiff
+from worker.decode.tiff_layout import is_tiff
 from worker.errors import CorruptImage, DecodeTooCostly
 
 if TYPE_CHECKING:
@@ -107,7 +109,7 @@ class PillowDecoder:
             CorruptImage: The file is damaged or truncated.
         """
         try:
-            with Image.open(BytesIO(content), formats=FORMATS) as image:
+            with self._open(content) as image:
                 self._limits.check(image, content)
                 return self._decode(image)
         except UnidentifiedImageError:
@@ -120,6 +122,9 @@ class PillowDecoder:
             if _OUT_OF_MEMORY.search(str(exc)):
                 raise _out_of_memory_error() from None
             raise CorruptImage(f"the image cannot be decoded: {exc}") from None
+
+    def _open(self, content: bytes) -> Image.Image:
+        return open_tiff(content, self._limits) if is_tiff(content) else Image.open(BytesIO(content), formats=FORMATS)
 
     def _decode(self, image: Image.Image) -> DecodedImage:
         # Phones write JPEG files with more images after the first. Pillow calls them MPO.
