@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from worker.decode.tiff_layout import number, numbers
+from worker.decode.tiff_layout import Tag, number, numbers
 from worker.errors import CorruptImage, UnsupportedFormat
 
 if TYPE_CHECKING:
@@ -67,17 +67,19 @@ def unreadable(tags: Tags) -> UnsupportedFormat | CorruptImage:
 
 def _special(tags: Tags) -> str:
     """Return what is special about a file. Raises ValueError if its tags make no sense."""
-    if min(number(tags, 256), number(tags, 257)) <= 0 or not (273 in tags or 324 in tags):
+    if min(number(tags, Tag.WIDTH), number(tags, Tag.LENGTH)) <= 0 or not (
+        Tag.STRIP_OFFSETS in tags or Tag.TILE_OFFSETS in tags
+    ):
         raise ValueError("no picture")
-    colors, compression = number(tags, 262, 0), number(tags, 259, 1)
-    bits, samples = numbers(tags, 258, (1,)), number(tags, 277, 1)
+    colors, compression = number(tags, Tag.PHOTOMETRIC, 0), number(tags, Tag.COMPRESSION, 1)
+    bits, samples = numbers(tags, Tag.BITS, (1,)), number(tags, Tag.SAMPLES, 1)
     if not 0 < compression <= _MAX_NUMBER or not 0 < samples <= _MAX_NUMBER or not 0 < max(bits) <= _MAX_BITS:
         raise ValueError("impossible values")
     if colors in _COLORS:
         return _COLORS[colors]
     if compression not in _OFTEN_READ:
         return f"{_COMPRESSIONS.get(compression, f'unknown ({compression})')} compression"
-    kind = _FORMATS.get(max(numbers(tags, 339, (1,))), "unknown")
+    kind = _FORMATS.get(max(numbers(tags, Tag.SAMPLE_FORMAT, (1,))), "unknown")
     packed = f" and {_COMPRESSIONS[compression]} compression" if compression in _COMPRESSIONS else ""
     plural = "sample" if samples == 1 else "samples"
     return f"{samples} {kind} {plural} of {max(bits)} bits in color space {colors}{packed}"

@@ -11,15 +11,14 @@ from worker.decode.tiff_layout import CIELAB, CMYK, ICCLAB, PALETTE, WHITE_IS_ZE
 from worker.decode.tiff_samples import read_bands
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
     from worker.decode.tiff_layout import Layout
 
     Bytes = NDArray[np.uint8]
-    Samples = NDArray[np.generic]
+    Samples = NDArray[np.number]
 
+_BYTE, _MAX_BYTE = 8, 255
 _FINITE = 1e300  # larger numbers are damaged, and their sum would not be finite
 
 
@@ -29,7 +28,7 @@ def read_image(layout: Layout, content: bytes) -> Image.Image:
     Raises:
         OSError, ValueError, IndexError, SyntaxError: The file is damaged or truncated.
     """
-    white = _white(layout, content) if layout.kind == "f" or layout.bits > 16 else 0.0
+    white = _white(layout, content) if layout.wide else 0.0
     channels = 3 if layout.photometric == PALETTE else layout.colors
     pixels = np.empty((layout.height, layout.width, channels), np.uint8)
     row = 0
@@ -63,7 +62,7 @@ def _finite(values: Samples) -> Samples:
     """Return the values without negative ones. Those that are no number, or infinite, become 0."""
     if values.dtype.kind == "f":
         values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    return np.clip(values, 0, _FINITE if values.dtype.kind == "f" and values.dtype.itemsize == 8 else None)
+    return np.clip(values, 0, _FINITE if values.dtype == np.float64 else None)
 
 
 def _pixels(layout: Layout, band: Samples, white: float) -> Bytes:
@@ -85,19 +84,19 @@ def _eight_bits(layout: Layout, values: Samples, white: float) -> Bytes:
     """Return the highest 8 bits, as Chromium and libvips do, or the share of white of 32 bits and floats."""
     if white:
         shares: NDArray[np.floating] = np.clip(_finite(values) / white, 0.0, 1.0)
-        return np.rint(shares * 255).astype(np.uint8)
-    if layout.bits == 8:
+        return np.asarray(np.rint(shares * _MAX_BYTE), np.uint8)
+    if layout.bits == _BYTE:
         return values.view(np.uint8)
     integers = np.clip(values, 0, None).astype(np.uint16, copy=False)
-    if layout.bits < 8:
+    if layout.bits < _BYTE:
         return (integers * 255 // ((1 << layout.bits) - 1)).astype(np.uint8)
-    return (integers >> (layout.bits - 8)).astype(np.uint8)
+    return (integers >> (layout.bits - _BYTE)).astype(np.uint8)
 
 
 def _palette(layout: Layout) -> Bytes:
     """Return the colors of the palette: (colors, 3). They have 16 bits; some programs write 8."""
     values = np.array(layout.palette).reshape(3, -1).T
-    return (values >> 8 if values.max() > 255 else values).astype(np.uint8)
+    return (values >> 8 if values.max() > _MAX_BYTE else values).astype(np.uint8)
 
 
 def _lab(layout: Layout, band: Samples) -> Bytes:
@@ -112,12 +111,13 @@ def _lab(layout: Layout, band: Samples) -> Bytes:
         clipped = np.clip(np.rint(scaled), [0, -128, -128], [255, 127, 127])
         return clipped.astype(np.int16).astype(np.uint8)
     size = layout.bits // 8
-    high = np.ascontiguousarray(values).view(f"u{size}") >> (layout.bits - 8)
+    high = np.ascontiguousarray(values).view(f"u{size}") >> (layout.bits - _BYTE)
     offset = 128 if layout.photometric == ICCLAB else 0
-    return (high.astype(np.uint8) ^ np.array([0, offset, offset], np.uint8)).astype(np.uint8)
+    return np.bitwise_xor(np.asarray(high, np.uint8), np.array([0, offset, offset], np.uint8))
 
 
 def _on_white(colors: Bytes, alpha: Bytes, *, associated: bool) -> Bytes:
-    opacity = alpha.astype(np.uint16)
-    lit = colors.astype(np.uint16) * (255 if associated else opacity)
-    return np.minimum((lit + 255 * (255 - opacity) + 127) // 255, 255).astype(np.uint8)
+    opacity = alpha.astype(np.uint32)
+    lit = colors.astype(np.uint32) * (_MAX_BYTE if associated else opacity)
+    composed = (lit + _MAX_BYTE * (_MAX_BYTE - opacity) + _MAX_BYTE // 2) // _MAX_BYTE
+    return np.asarray(np.minimum(composed, _MAX_BYTE), np.uint8)

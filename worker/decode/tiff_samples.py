@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from worker.decode.tiff_layout import Layout
 
     Bytes = NDArray[np.uint8]
-    Samples = NDArray[np.generic]
+    Samples = NDArray[np.number]
 
 # Compressions of plain bytes: none, LZW, deflate (two numbers), PackBits, LZMA and Zstandard. The others are codecs of
 # pictures, whose samples are not bytes; of these WebP alone is read here, since Pillow's libtiff lacks it.
 BYTE_COMPRESSIONS = {NO_COMPRESSION, 5, 8, 32946, 32773, 34925, 50000}
 _DIFFERENCES, _FLOAT_DIFFERENCES = 2, 3  # Predictor
+_INLINE_BYTES = 4  # longer values of a tag lie outside the directory
+_RGBA_SAMPLES = 4
+_MAX_EXPANSION, _SPARE_BYTES = 2, 4096  # of compression, if it makes the bytes more
 _BAND_BYTES = 4 * 1024 * 1024  # about so much is decompressed at once, so that wide samples need little memory
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -106,7 +109,9 @@ class _Chunks:
         else:  # some programs leave the sizes out
             following = bisect_right(self._starts, start)
             end = self._starts[following] if following < len(self._starts) else len(self._content)
-        return self._content[start:end]
+        # A file may state that each of many strips is as large as the file. Nothing needs more than this.
+        most = _MAX_EXPANSION * self._rows(number) * self.row_bytes + _SPARE_BYTES
+        return self._content[start : min(end, start + most)]
 
     def _decompressed(self, stored: list[bytes], rows: list[int]) -> Bytes:
         layout = self._layout
@@ -166,8 +171,8 @@ def _decompressed(stored: list[bytes], rows: int, chunk_rows: int, row_bytes: in
     entries, values, start = b"", b"", 8 + len(data)
     for tag, kind, numbers in tags:
         packed = struct.pack(f"<{len(numbers)}{'HI'[kind - 3]}", *numbers)
-        place = packed.ljust(4, b"\0") if len(packed) <= 4 else struct.pack("<I", start + len(values))
-        values += packed if len(packed) > 4 else b""
+        place = packed.ljust(4, b"\0") if len(packed) <= _INLINE_BYTES else struct.pack("<I", start + len(values))
+        values += packed if len(packed) > _INLINE_BYTES else b""
         entries += struct.pack("<HHI", tag, kind, len(numbers)) + place
     directory = struct.pack("<H", len(tags)) + entries + bytes(4)
     file = b"II*\0" + struct.pack("<I", start + len(values)) + data + values + directory
@@ -189,4 +194,4 @@ def _webp(stored: bytes, size: tuple[int, int], samples: int) -> bytes:
     with Image.open(BytesIO(stored), formats=("WEBP",)) as image:
         if image.size != size:
             raise ValueError("a strip or tile has another size than its WebP image")
-        return image.convert("RGBA" if samples == 4 else "RGB").tobytes()
+        return image.convert("RGBA" if samples == _RGBA_SAMPLES else "RGB").tobytes()

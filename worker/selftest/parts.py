@@ -109,7 +109,9 @@ PARTS = (
     Parts("pillow", "PIL.Image", overridden="MAX_IMAGE_PIXELS"),
     Parts("pillow", "PIL.ImageFile", overridden="LOAD_TRUNCATED_IMAGES"),
     Parts("pillow", "PIL.AvifImagePlugin", overridden="DEFAULT_MAX_THREADS"),
+    Parts("pillow", "PIL.TiffImagePlugin", overridden="READ_LIBTIFF"),
     Parts("pillow", "PIL.TiffImagePlugin:TiffImageFile", used="tag_v2"),
+    Parts("pillow", "PIL.TiffImagePlugin:ImageFileDirectory_v2", used="load next offset prefix"),
     Parts("pillow-heif", "pillow_heif.options", overridden="DECODE_THREADS", callers=("pillow_heif.heif",)),
     # worker.encode.
     Parts("open_clip_torch", "open_clip.model:set_model_preprocess_cfg", used="preprocess_cfg"),
