@@ -28,8 +28,6 @@ def flatten(image: Image.Image, space: Space | None = None) -> Image.Image:
     """
     if image.mode.startswith("I"):
         return Image.fromarray(_scale_integers(np.asarray(image)))
-    if image.mode == "F":
-        return Image.fromarray(_scale_floats(np.asarray(image)))
     if image.has_transparency_data:
         return _composite_on_white(image.convert("RGBA")) if space is None else _premultiplied(image)
     if image.mode == "1":
@@ -85,17 +83,8 @@ def _premultiplied(image: Image.Image) -> Image.Image:
 
 
 def _scale_integers(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    # convert("RGB") clips 16-bit gray values to white (python-pillow/Pillow#3011).
+    # convert("RGB") clips 16-bit gray values to white (python-pillow/Pillow#3011). Chromium takes the high byte too.
     grays: NDArray[np.uint8] = (np.clip(values.astype(np.int32), 0, 65_535) >> 8).astype(np.uint8)
-    return grays
-
-
-def _scale_floats(values: NDArray[np.floating]) -> NDArray[np.uint8]:
-    # No standard fixes the range of float images. Most use 0 to 1; others keep the range of 8-bit or 16-bit integers.
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    highest = float(values.max(initial=0.0))
-    white = next((limit for limit in (1.0, 255.0, 65_535.0) if highest <= limit), highest)
-    grays: NDArray[np.uint8] = (np.clip(values / white, 0.0, 1.0) * 255).astype(np.uint8)
     return grays
 
 

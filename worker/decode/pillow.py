@@ -25,6 +25,8 @@ from worker.decode.png_chunks import SIGNATURE
 from worker.decode.png_repair import repacked
 from worker.decode.signatures import FORMATS, unidentified_error
 from worker.decode.stills import reduce_file
+from worker.decode.tiff import open_tiff
+from worker.decode.tiff_layout import is_tiff
 from worker.errors import CorruptImage, DecodeTooCostly
 
 if TYPE_CHECKING:
@@ -134,8 +136,11 @@ class PillowDecoder:
                 raise _out_of_memory_error() from None
             raise CorruptImage(f"the image cannot be decoded: {exc}") from None
 
+    def _open(self, content: bytes) -> Image.Image:
+        return open_tiff(content, self._limits) if is_tiff(content) else Image.open(BytesIO(content), formats=FORMATS)
+
     def _decode(self, still: Still) -> DecodedImage:
-        with Image.open(BytesIO(still.content), formats=FORMATS) as opened:
+        with self._open(still.content) as opened:
             self._limits.check(opened, still.content)
             file_format, space = str(opened.format), stated_space(opened, still.original, still.profile)
             if file_format != "JPEG":
