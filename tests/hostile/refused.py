@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 UNSUPPORTED: dict[str, Callable[[], bytes]] = {
+    "JPEG of 12 bits": lambda: gray_jpeg(frame=b.jpeg_frame(b.EXTENDED, 9, 9, bits=12)),
+    "lossless JPEG, truncated": lambda: gray_jpeg(frame=b.jpeg_frame(b.LOSSLESS, 9, 9)),
+    "hierarchical JPEG": lambda: gray_jpeg(frame=b.jpeg_frame(0xC5, 9, 9)),
     "one byte": lambda: b"\x89",
     "text": text("hello"),
     "random bytes": lambda: hashlib.shake_256(b"1").digest(4096),

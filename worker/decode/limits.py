@@ -11,9 +11,9 @@ from worker.errors import TooManyFrames, TooManyPixels, TooManyScans
 if TYPE_CHECKING:
     from PIL import Image
 
-# These formats give the number of frames in the header. Counting the frames of a GIF or TIFF would mean reading the
-# whole file, so their frames are not counted: only the first is ever decoded.
-_FORMATS_WITH_FRAME_COUNT = {"PNG", "WEBP", "AVIF", "HEIF", "MPO"}
+# Pillow gives the number of frames of these formats without decoding them. `worker.decode.png_frames` checks that of a
+# PNG. Counting the frames of a GIF or TIFF would mean reading the whole file: only the first is ever decoded.
+_FORMATS_WITH_FRAME_COUNT = {"WEBP", "AVIF", "HEIF"}
 # A TIFF tile is decoded whole, even if most of it lies outside the image.
 _TILE_TAGS = (322, 323)  # TileWidth and TileLength (TIFF 6.0, section 15)
 _ALWAYS_ALLOWED_TILE_SIDE = 1024  # tiles up to this side may be larger than the image
@@ -58,11 +58,11 @@ class DecodeLimits:
         if image.format == "TIFF":
             tags = getattr(image, "tag_v2", {})
             check_tile((int(tags.get(_TILE_TAGS[0], 0)), int(tags.get(_TILE_TAGS[1], 0))), image.size)
-        if image.format in ("JPEG", "MPO") and _has_more_scans(content, self.max_scans):
+        if image.format == "JPEG" and _has_more_scans(content, self.max_scans):
             raise TooManyScans(f"the image has more than {self.max_scans} scans (CLIPQUEUE_MAX_SCANS)")
 
     def check_size(self, width: int, height: int) -> None:
-        """Check the size of an image in pixels. Raises TooManyPixels."""
+        """Raise TooManyPixels if a picture of this size exceeds a limit."""
         if width * height > self.max_pixels:
             raise self.too_many_pixels(f"the image is {width}x{height},")
         if max(width, height) > self.max_side:

@@ -8,17 +8,23 @@ from __future__ import annotations
 import re
 import struct
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pillow_heif
-from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError
 
 from worker.decode.color import flatten, to_srgb
-from worker.decode.geometry import ORIENTATIONS, UPRIGHT, Orientation, crop_box, draft, scale
+from worker.decode.color_space import stated_space
+from worker.decode.exif import read_orientation
+from worker.decode.geometry import crop_box, draft, scale
+from worker.decode.jpeg import ENDINGS, lacks_end
+from worker.decode.png_chunks import SIGNATURE
+from worker.decode.png_repair import repacked
 from worker.decode.signatures import FORMATS, unidentified_error
+from worker.decode.stills import reduce_file
 from worker.decode.tiff import open_tiff
 from worker.decode.tiff_layout import is_tiff
 from worker.errors import CorruptImage, DecodeTooCostly
@@ -26,7 +32,10 @@ from worker.errors import CorruptImage, DecodeTooCostly
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from worker.decode.color_space import Space
+    from worker.decode.geometry import Orientation
     from worker.decode.limits import DecodeLimits
+    from worker.decode.still import Still
     from worker.spec import PreprocessSpec
 
 # Pillow's C decoders report failed allocations as an OSError with one of these texts.
@@ -109,9 +118,13 @@ class PillowDecoder:
             CorruptImage: The file is damaged or truncated.
         """
         try:
-            with self._open(content) as image:
-                self._limits.check(image, content)
-                return self._decode(image)
+            still = reduce_file(content, self._limits)
+            try:
+                return self._decode(still)
+            except _DAMAGED:
+                if image := self._decode_otherwise(still):
+                    return image
+                raise
         except UnidentifiedImageError:
             raise unidentified_error(content) from None
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -126,35 +139,54 @@ class PillowDecoder:
     def _open(self, content: bytes) -> Image.Image:
         return open_tiff(content, self._limits) if is_tiff(content) else Image.open(BytesIO(content), formats=FORMATS)
 
-    def _decode(self, image: Image.Image) -> DecodedImage:
-        # Phones write JPEG files with more images after the first. Pillow calls them MPO.
-        file_format = "JPEG" if image.format == "MPO" else str(image.format)
-        profile = image.info.get("icc_profile")
-        if file_format != "JPEG":
-            # Reading a PNG's orientation loads the image and hides decoding errors, so load it before that.
-            image.load()
-        orientation, stored_size = _read_orientation(image), image.size
+    def _decode(self, still: Still) -> DecodedImage:
+        with self._open(still.content) as opened:
+            self._limits.check(opened, still.content)
+            file_format, space = str(opened.format), stated_space(opened, still.original, still.profile)
+            if file_format != "JPEG":
+                opened.load()
+            image, orientation = still.complete(opened), _orientation(opened, still)
+            pixels, (width, height) = self._resize(image, orientation, space)
+            return DecodedImage(pixels, width, height, file_format)
+
+    def _decode_otherwise(self, still: Still) -> DecodedImage | None:
+        """Decode a file that Pillow refuses although all its pixels are there. Return None for others."""
+        if lacks_end(still.content):
+            return self._decode_endless(still)
+        if not still.content.startswith(SIGNATURE):
+            return None
+        content = repacked(still.content, self._limits.max_pixels)
+        return self._decode(replace(still, content=content)) if content else None
+
+    def _decode_endless(self, still: Still) -> DecodedImage:
+        """Decode a JPEG without an end marker, which is whole if nothing that might follow changes the pixels."""
+        first, second = (self._decode(replace(still, content=still.content + ending)) for ending in ENDINGS)
+        if not np.array_equal(first.pixels, second.pixels):
+            raise CorruptImage("the image cannot be decoded: the file is truncated")
+        return first
+
+    def _resize(
+        self, image: Image.Image, orientation: Orientation, space: Space | None
+    ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+        """Return the model's pixels, and the size of the upright image."""
+        stored_size = image.size
         width, height = orientation.orient_size(*stored_size)
         box = orientation.to_stored_box(crop_box(width, height, self._spec), *stored_size)
         size = orientation.orient_size(self._spec.width, self._spec.height)
         divisor = draft(image, box, size, self._reducing_gap)
         image.load()
-        resized = flatten(image).resize(
+        resized = flatten(image, space).resize(
             size, self._filter, box=scale(box, 1 / divisor), reducing_gap=self._reducing_gap
         )
-        upright = orientation.apply(to_srgb(resized, profile))
-        return DecodedImage(np.asarray(upright), width, height, file_format)
+        return np.asarray(orientation.apply(to_srgb(resized, space))), (width, height)
 
 
 def _out_of_memory_error() -> DecodeTooCostly:
     return DecodeTooCostly("decoding the image needs more memory (CLIPQUEUE_DECODE_MEMORY_BYTES)")
 
 
-def _read_orientation(image: Image.Image) -> Orientation:
-    if image.format == "TIFF":  # Pillow turns TIFF images upright when it loads them
-        return UPRIGHT
-    # ImageOps.exif_transpose is not used: it rewrites the whole EXIF block and fails if the block is damaged.
-    try:
-        return ORIENTATIONS.get(image.getexif().get(ExifTags.Base.Orientation, 1), UPRIGHT)
-    except _DAMAGED:
-        return UPRIGHT
+def _orientation(image: Image.Image, still: Still) -> Orientation:
+    """Return how to turn an image upright. Pillow and libheif turn TIFF and HEIC themselves when they load them."""
+    if image.format == "AVIF":  # Pillow writes the rotation that the container states into an EXIF block
+        return read_orientation(image.info.get("exif", b"").removeprefix(b"Exif\0\0"))
+    return still.orientation

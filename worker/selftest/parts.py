@@ -112,6 +112,8 @@ PARTS = (
     Parts("pillow", "PIL.TiffImagePlugin", overridden="READ_LIBTIFF"),
     Parts("pillow", "PIL.TiffImagePlugin:TiffImageFile", used="tag_v2"),
     Parts("pillow", "PIL.TiffImagePlugin:ImageFileDirectory_v2", used="load next offset prefix"),
+    # The low bytes of samples of 16 bits, which no public call gives.
+    Parts("pillow", "PIL.PngImagePlugin:PngImageFile", used="tile"),
     Parts("pillow-heif", "pillow_heif.options", overridden="DECODE_THREADS", callers=("pillow_heif.heif",)),
     # worker.encode.
     Parts("open_clip_torch", "open_clip.model:set_model_preprocess_cfg", used="preprocess_cfg"),
