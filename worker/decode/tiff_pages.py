@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from worker.decode.tiff_layout import YCBCR, Tag, is_big, number, numbers, read_directory
@@ -22,19 +23,19 @@ def picture_page(content: bytes) -> tuple[bytes, ImageFileDirectory_v2]:
     there, which are no picture yet; then it is the largest preview.
 
     Raises:
-        OSError, SyntaxError, ValueError, struct.error: The content is damaged.
+        OSError, SyntaxError, struct.error: The content is damaged.
     """
-    first = read_directory(content)
-    if not _is_secondary(first):
-        return content, first
-    pages = [page for page in _pages(first, content) if _is_picture(page)]
-    best = max(pages, key=lambda page: (not _is_secondary(page), _area(page)), default=first)
+    first = best = read_directory(content)
+    with suppress(ValueError):  # a damaged tag must not hide the first page
+        if _is_secondary(first):
+            pages = [page for page in _pages(first, content) if _is_picture(page)]
+            best = max(pages, key=lambda page: (not _is_secondary(page), _area(page)), default=first)
     return (content if best is first else _with_first(content, best.offset)), best
 
 
 def _pages(first: ImageFileDirectory_v2, content: bytes) -> list[ImageFileDirectory_v2]:
     """Return the first pages of the file, and the pages below the first one."""
-    pages, seen = [first], {0}
+    pages, seen = [first], {0, first.offset}
     waiting = [*numbers(first, Tag.SUB_DIRECTORIES), first.next]
     while waiting and len(pages) < _MAX_PAGES:
         offset = waiting.pop(0)

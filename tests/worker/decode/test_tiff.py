@@ -182,6 +182,16 @@ def test_a_truncated_strip_of_samples_is_damaged(decoder: PillowDecoder) -> None
         decoder.decode(content[:4] + struct.pack("<I", start - 999) + content[8:1000] + content[1999:])
 
 
+@pytest.mark.parametrize(
+    "tag",
+    [(254, b.ASCII, list(b"small\0")), (254, b.FLOAT, [1.0]), (330, b.ASCII, list(b"none\0")), (330, b.LONG, [2**31])],
+)
+def test_damaged_tags_of_pages_hide_nothing(tag: b.Tag, decoder: PillowDecoder) -> None:
+    tags = [tag] if tag[0] == 254 else [(254, b.LONG, [1]), tag]
+    content = b.tiff_picture(*SIZE, gray().tobytes(), *tags)
+    assert np.array_equal(shown(decoder, content)[:, :, 0], gray())
+
+
 @pytest.mark.parametrize("pages", [1, 40])
 def test_pages_that_refer_to_each_other_end(pages: int, decoder: PillowDecoder) -> None:
     """Only a few pages are looked at, and each once."""
