@@ -44,6 +44,7 @@ class Still:
         screen: The animation that the picture is a smaller frame of, or None.
         transparent: The color that stands for transparent pixels, one or three samples of 16 bits, or None.
         profile: The ICC profile, if `content` no longer has it.
+        original: The whole file, whose metadata state the color space.
     """
 
     content: bytes
@@ -51,6 +52,7 @@ class Still:
     screen: Screen | None = None
     transparent: tuple[int, ...] | None = None
     profile: bytes | None = None
+    original: bytes = b""
 
     def complete(self, image: Image.Image) -> Image.Image:
         """Return the loaded image with its transparent color made transparent, on its screen."""
@@ -63,7 +65,8 @@ class Still:
             values = np.asarray(image)
             image, hidden = Image.fromarray((values >> 8).astype(np.uint8)), values == color[0]
         else:
-            hidden = (_samples_16(self.content, image) == np.array(color)).all(axis=2)
+            samples = _samples_16(self.content, image)
+            hidden = (samples[..., 0] == color[0]) & (samples[..., 1] == color[1]) & (samples[..., 2] == color[2])
         alpha = Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8))
         return Image.merge(image.mode + "A", (*image.split(), alpha))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from worker.decode.bmp import reduce_bmp
@@ -24,7 +25,7 @@ def reduce_file(content: bytes, limits: DecodeLimits) -> Still:
         CorruptImage: The structure is damaged, so that a browser would not draw it.
         TooManyFrames, TooManyPixels: The animation exceeds a limit.
     """
-    still = _reduced(content, limits)
+    still = replace(_reduced(content, limits), original=content)
     if still.screen:
         limits.check_size(still.screen.width, still.screen.height)
     return still
