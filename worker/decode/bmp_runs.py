@@ -15,9 +15,9 @@ _END_OF_ROW, _END, _JUMP = 0, 1, 2
 def unpack_runs(
     data: bytes, width: int, height: int, *, of_4_bits: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], bool]:
-    """Return the color indexes in the order in which rows are stored, which pixels were drawn, and whether the data is whole.
+    """Return the color indexes in the order in which rows are stored, and which pixels were drawn.
 
-    Runs end at the end of their row.
+    Runs end at the end of their row. The third value says whether the data is whole.
     """
     pixels, drawn = bytearray(width * height), bytearray(width * height)
     position = x = y = 0

@@ -62,7 +62,7 @@ class DecodeLimits:
             raise TooManyScans(f"the image has more than {self.max_scans} scans (CLIPQUEUE_MAX_SCANS)")
 
     def check_size(self, width: int, height: int) -> None:
-        """Check the size of an image in pixels. Raises TooManyPixels."""
+        """Raise TooManyPixels if a picture of this size exceeds a limit."""
         if width * height > self.max_pixels:
             raise self.too_many_pixels(f"the image is {width}x{height},")
         if max(width, height) > self.max_side:

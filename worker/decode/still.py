@@ -65,7 +65,8 @@ class Still:
             values = np.asarray(image)
             image, hidden = Image.fromarray((values >> 8).astype(np.uint8)), values == color[0]
         else:
-            hidden = (_samples_16(self.content, image) == np.array(color)).all(axis=2)
+            samples = _samples_16(self.content, image)
+            hidden = (samples[..., 0] == color[0]) & (samples[..., 1] == color[1]) & (samples[..., 2] == color[2])
         alpha = Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8))
         return Image.merge(image.mode + "A", (*image.split(), alpha))
 
