@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,8 @@ from worker.decode.tiff_layout import CIELAB, CMYK, ICCLAB, PALETTE, WHITE_IS_ZE
 from worker.decode.tiff_samples import read_bands
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from numpy.typing import NDArray
 
     from worker.decode.tiff_layout import Layout
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     Samples = NDArray[np.number]
 
 _BYTE, _MAX_BYTE = 8, 255
+_KEPT_BYTES = 64 * 1024 * 1024
 _FINITE = 1e300  # larger numbers are damaged, and their sum would not be finite
 
 
@@ -28,11 +32,14 @@ def read_image(layout: Layout, content: bytes) -> Image.Image:
     Raises:
         OSError, ValueError, IndexError, SyntaxError: The file is damaged or truncated.
     """
-    white = _white(layout, content) if layout.wide else 0.0
+    bands: Iterable[Samples] = _Bands(layout, content)
+    if layout.wide and layout.width * layout.height * layout.samples * layout.bits // 8 <= _KEPT_BYTES:
+        bands = list(bands)  # these are gone through twice
+    white = _white(layout, bands) if layout.wide else 0.0
     channels = 3 if layout.photometric == PALETTE else layout.colors
     pixels = np.empty((layout.height, layout.width, channels), np.uint8)
     row = 0
-    for band in read_bands(layout, content):
+    for band in bands:
         pixels[row : row + len(band)] = _pixels(layout, band, white)
         row += len(band)
     if channels == 1:
@@ -41,14 +48,25 @@ def read_image(layout: Layout, content: bytes) -> Image.Image:
     return Image.frombytes(mode, (layout.width, layout.height), pixels.tobytes())
 
 
-def _white(layout: Layout, content: bytes) -> float:
+@dataclass(frozen=True)
+class _Bands:
+    """The bands of an image, which are read again each time."""
+
+    layout: Layout
+    content: bytes
+
+    def __iter__(self) -> Iterator[Samples]:
+        return read_bands(self.layout, self.content)
+
+
+def _white(layout: Layout, bands: Iterable[Samples]) -> float:
     """Return the value that is shown as white.
 
     No standard fixes it for floats. Most files use 0 to 1, sometimes a little or, with high dynamic range, far above;
     others keep the range of integers of 8 or 16 bits, and so do some files of 32-bit integers.
     """
     total, count, highest = 0.0, 0, 0.0
-    for band in read_bands(layout, content):
+    for band in bands:
         values = _finite(band[:, :, : layout.colors])
         total, count = total + float(values.sum(dtype=np.float64)), count + values.size
         highest = max(highest, float(values.max(initial=0)))

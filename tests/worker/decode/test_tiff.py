@@ -123,6 +123,16 @@ def test_a_few_floats_above_1_do_not_make_the_rest_black(highest: float, decoder
     assert np.abs(shown(decoder, gray_tiff(values))[1:, :, 0] - gray()[1:]).max() <= 1
 
 
+def test_samples_that_are_too_many_to_keep_are_read_twice(
+    decoder: PillowDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = (FILES / "tifffile-rgb32-le-tile-zip-p.tif").read_bytes()
+    kept = shown(decoder, content)
+    monkeypatch.setattr("worker.decode.tiff_pixels._KEPT_BYTES", 0)
+    monkeypatch.setattr("worker.decode.tiff_samples._BAND_BYTES", 1)  # and in many bands
+    assert np.array_equal(shown(decoder, content), kept)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_samples_are_turned_upright_as_pillow_does(orientation: int, decoder: PillowDecoder) -> None:
     tag: b.Tag = (274, b.SHORT, [orientation])
