@@ -12,7 +12,7 @@ from tests.hostile import builders as b
 from tests.support.decoding import decoder_for
 from tests.support.fields import assert_shows, fields
 from tests.support.pictures import encoded, photo
-from tests.worker.decode.test_color import BLUE, GREEN, RED, profile
+from tests.support.profiles import BLUE, GREEN, RED, rgb_profile
 from worker.errors import CorruptImage
 from worker.spec import PreprocessSpec
 
@@ -142,7 +142,7 @@ def pieces(content: bytes, numbers: list[int], count: int) -> bytes:
 )
 def test_a_profile_counts_only_if_each_piece_is_there_once(numbers: list[int], is_used: bool) -> None:
     """Red and green are swapped by this profile."""
-    content = with_segments(pieces(profile(GREEN, RED, BLUE), numbers, 2))
+    content = with_segments(pieces(rgb_profile(GREEN, RED, BLUE), numbers, 2))
     image = decoder_for(PreprocessSpec(96, 96, "squash")).decode(content).pixels
     assert (image[20, 20, 1] > image[20, 20, 0]) == is_used
 
