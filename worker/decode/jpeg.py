@@ -49,8 +49,11 @@ def reduce_jpeg(content: bytes) -> Still:
             profile.append(whole)
         elif _is_needed(segment.marker, body):
             kept.append(whole)
-    parts = (_START, *(profile if _is_complete(profile) else ()), *kept, memoryview(content)[position:])
-    return Still(b"".join(parts), read_orientation(exif) if exif else UPRIGHT)
+    if not _is_complete(profile):
+        profile = []
+    if len(_START) + sum(map(len, (*kept, *profile))) < position:  # or else nothing is left out: spare the copy
+        content = b"".join((_START, *profile, *kept, memoryview(content)[position:]))
+    return Still(content, read_orientation(exif) if exif else UPRIGHT)
 
 
 def lacks_end(content: bytes) -> bool:
