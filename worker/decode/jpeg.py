@@ -56,13 +56,10 @@ def reduce_jpeg(content: bytes) -> Still:
             profile.setdefault(body[_PART_NUMBER], whole)  # of two with one number, browsers take the first
         elif _is_needed(segment.marker, body):
             kept.append(whole)
-    parts = (
-        _START,
-        *(profile.values() if _is_complete(profile.values()) else ()),
-        *kept,
-        memoryview(content)[position:],
-    )
-    return Still(b"".join(parts), read_orientation(exif) if exif else UPRIGHT)
+    pieces = list(profile.values()) if _is_complete(profile.values()) else []
+    if len(_START) + sum(map(len, (*kept, *pieces))) < position:  # or else nothing is left out: spare the copy
+        content = b"".join((_START, *pieces, *kept, memoryview(content)[position:]))
+    return Still(content, read_orientation(exif) if exif else UPRIGHT)
 
 
 def lacks_end(content: bytes) -> bool:

@@ -10,16 +10,12 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from worker.decode.exif import read_orientation
 from worker.decode.geometry import UPRIGHT
 from worker.decode.png_chunks import SIGNATURE, Chunk, damaged, read_chunks, write_chunk
 from worker.decode.png_frames import Frame, first_frame
 from worker.decode.still import Still
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _HEADER_BYTES = 13
 _GRAY, _RGB, _PALETTE = 0, 2, 3  # color types
@@ -159,14 +155,12 @@ def _profile(body: bytes) -> bytes | None:
 
 
 def _file(content: bytes, chunks: _Chunks, palette: bytes, frame: Frame | None) -> bytes:
-    header, pixels = chunks.header, _joined(content, chunks.pixels, skip=0)
+    """Return the still picture as a file. Its pixels are copied once, since there may be many megabytes of them."""
+    header, pixels = chunks.header, [memoryview(content)[chunk.start : chunk.end] for chunk in chunks.pixels]
     if frame:
         header = struct.pack(">II", frame.width, frame.height) + header[8:]
-        if frame.pixels:
-            pixels = _joined(content, frame.pixels, skip=4)  # each starts with its sequence number
-    data = struct.pack(">I4s", len(pixels), b"IDAT") + pixels + bytes(4)  # Pillow skips the checksum of pixels
-    return b"".join((SIGNATURE, write_chunk(b"IHDR", header), palette, data, write_chunk(b"IEND")))
-
-
-def _joined(content: bytes, chunks: Iterable[Chunk], skip: int) -> bytes:
-    return b"".join(content[chunk.start + skip : chunk.end] for chunk in chunks)
+        sequence_bytes = 4  # each piece of a frame starts with its number
+        pixels = [memoryview(content)[chunk.start + sequence_bytes : chunk.end] for chunk in frame.pixels]
+    start = struct.pack(">I4s", sum(map(len, pixels)), b"IDAT")
+    unchecked = bytes(4)  # Pillow skips the checksum of pixels, and so do browsers
+    return b"".join((SIGNATURE, write_chunk(b"IHDR", header), palette, start, *pixels, unchecked, write_chunk(b"IEND")))
