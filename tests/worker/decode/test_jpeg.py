@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,10 +17,13 @@ from tests.worker.decode.test_color import BLUE, GREEN, RED, profile
 from worker.errors import CorruptImage
 from worker.spec import PreprocessSpec
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PICTURE = encoded(Image.fromarray(fields()), "JPEG", quality=95, subsampling=0)
 segment = b.jpeg_segment
 XMP = b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
-TURNS = {
+TURNS: dict[int, Callable[[Any], Any]] = {
     1: lambda p: p, 2: np.fliplr, 3: lambda p: np.rot90(p, 2), 4: np.flipud, 5: lambda p: p.transpose(1, 0, 2),
     6: lambda p: np.rot90(p, -1), 7: lambda p: np.rot90(p, 2).transpose(1, 0, 2), 8: np.rot90,
 }  # fmt: skip
