@@ -192,8 +192,8 @@ def tiff_picture(
 def tiff_tiled(
     size: tuple[int, int], tile: tuple[int, int], data: bytes, count: int, *extra: Tag, compression: int = 1
 ) -> bytes:
-    """Return a gray TIFF of `count` tiles that all refer to the same bytes of the file."""
-    return tiff(
+    """Return a gray TIFF of `count` tiles of the same bytes. Tags in `extra` replace the default ones."""
+    own: list[Tag] = [
         (256, LONG, [size[0]]),
         (257, LONG, [size[1]]),
         (258, SHORT, [8]),
@@ -204,9 +204,9 @@ def tiff_tiled(
         (323, LONG, [tile[1]]),
         (324, LONG, [TIFF_DATA] * count),
         (325, LONG, [len(data)] * count),
-        *extra,
-        data=data,
-    )
+    ]
+    replacing = {tag[0] for tag in extra}
+    return tiff(*(tag for tag in own if tag[0] not in replacing), *extra, data=data)
 
 
 def bmp(

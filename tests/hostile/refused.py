@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 UNSUPPORTED: dict[str, Callable[[], bytes]] = {
+    "JPEG of 12 bits": lambda: gray_jpeg(frame=b.jpeg_frame(b.EXTENDED, 9, 9, bits=12)),
+    "lossless JPEG, truncated": lambda: gray_jpeg(frame=b.jpeg_frame(b.LOSSLESS, 9, 9)),
+    "hierarchical JPEG": lambda: gray_jpeg(frame=b.jpeg_frame(0xC5, 9, 9)),
     "one byte": lambda: b"\x89",
     "text": text("hello"),
     "random bytes": lambda: hashlib.shake_256(b"1").digest(4096),
@@ -90,6 +93,10 @@ UNSUPPORTED: dict[str, Callable[[], bytes]] = {
     "JPEG behind HTML": lambda: b"<html>" + sample("JPEG"),
     "JPEG inside a PDF": lambda: b"%PDF-1.4\nstream\n" + sample("JPEG"),
     "PNG behind a ZIP header": lambda: b"PK\3\4" + sample("PNG"),
+    "TIFF of unknown compression": lambda: b.tiff_picture(9, 9, bytes(99), compression=9999),
+    "TIFF of JPEG 2000": lambda: b.tiff_picture(9, 9, sample("JPEG2000"), compression=34_712),
+    "TIFF of a sensor's values": lambda: b.tiff_picture(9, 9, bytes(99), photometric=32_803),
+    "TIFF of complex numbers": lambda: b.tiff_picture(9, 9, bytes(999), (339, b.SHORT, [6]), depth=(64,)),
     "data URL": text("data:image/png;base64,iVBORw0KGgo="),
 }
 
@@ -131,6 +138,13 @@ TOO_LARGE: dict[str, Callable[[], bytes]] = {
     "HEIC of 20000x9, one side too long": lambda: resized("HEIF", 20_000, 9),
     "TIFF with a tile of 144 MB around one pixel": lambda: b.tiff_tiled(
         (1, 1), (12_000, 12_000), zlib.compress(bytes(144_000_000), 1), 1, compression=8
+    ),
+    "TIFF of 60000x60000 floats": lambda: b.tiff_picture(60_000, 60_000, bytes(64), (339, b.SHORT, [3]), depth=(32,)),
+    "TIFF of 20000x1 floats turned": lambda: b.tiff_picture(
+        20_000, 1, bytes(80_000), (274, b.SHORT, [6]), (339, b.SHORT, [3]), depth=(32,)
+    ),
+    "TIFF with a tile of 2 GB of floats around one pixel": lambda: b.tiff_tiled(
+        (1, 1), (46_000, 46_000), bytes(99), 1, (258, b.SHORT, [32]), (339, b.SHORT, [3]), compression=8
     ),
     "TIFF with a tile of 2 GB around one pixel": lambda: b.tiff_tiled(
         (1, 1), (46_000, 46_000), b"abc", 1, compression=5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -140,6 +141,19 @@ SOUND: dict[str, Callable[[], bytes]] = {
     ),
     "TIFF of negative numbers": lambda: b.tiff_picture(
         9, 9, struct.pack("<3i", -(2**31), -1, 2**31 - 1) * 27, (339, b.SHORT, [2]), depth=(32,)
+    ),
+    "TIFF of 16 bits with a strip of 1 MB 16000 times": lambda: b.tiff_picture(
+        16,
+        16_000,
+        zlib.compress(bytes(32)) + bytes(1_000_000),
+        (273, b.LONG, [b.TIFF_DATA] * 16_000),
+        (278, b.LONG, [1]),
+        (279, b.LONG, [1_000_000] * 16_000),
+        depth=(16,),
+        compression=8,
+    ),
+    "TIFF of 16 bits whose pages are a ring": lambda: b.tiff_picture(
+        9, 9, bytes(162), (254, b.LONG, [1]), (330, b.LONG, [8] * 9000), depth=(16,)
     ),
     "TIFF turned by 90 degrees": lambda: b.tiff_picture(9, 5, bytes(45), (274, b.SHORT, [6])),
     "TIFF whose next directory is itself": lambda: b.tiff_picture(9, 9, bytes(82))[:-4] + struct.pack("<I", 90),

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from worker.decode.exif import read_orientation
 from worker.decode.geometry import UPRIGHT
+from worker.decode.jpeg_kinds import check_kind
 from worker.decode.still import Still
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _START_OF_SCAN = b"\xff\xda"
@@ -24,7 +25,7 @@ _WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD8))  # TEM and restart markers, which s
 _COMMENT, _APPLICATION = 0xFE, range(0xE0, 0xF0)
 _LENGTH_BYTES = 2  # the length counts itself
 _EXIF, _EXIF_NAME, _EXIF_OFFSET = 0xE1, b"Exif\0", 6  # Chromium does not look at the sixth byte
-_PROFILE, _PROFILE_NAME, _PROFILE_OFFSET = 0xE2, b"ICC_PROFILE\0", 14
+_PROFILE, _PROFILE_NAME, _PART_NUMBER, _PROFILE_OFFSET = 0xE2, b"ICC_PROFILE\0", 12, 14
 # libjpeg learns the color model from these two. It ignores shorter ones.
 _COLOR_MODELS = {0xE0: (b"JFIF\0", 14), 0xEE: (b"Adobe", 12)}
 # Two ways to go on after the end of a file that lacks its end marker. A whole picture comes out the same with both.
@@ -39,20 +40,25 @@ class _Segment(NamedTuple):
 
 
 def reduce_jpeg(content: bytes) -> Still:
-    """Return the first picture of a JPEG without its metadata, but with its color profile."""
-    kept, profile, exif, position = [], [], None, len(_START)
+    """Return the first picture of a JPEG without its metadata, but with its color profile.
+
+    Raises:
+        UnsupportedFormat: The file is of a kind that cannot be decoded.
+    """
+    profile: dict[int, bytes] = {}
+    kept, exif, position = [], None, len(_START)
     for segment in _segments(content):
         whole, body, position = content[segment.start : segment.end], content[segment.body : segment.end], segment.end
+        check_kind(segment.marker, body)
         if segment.marker == _EXIF and body.startswith(_EXIF_NAME):
             exif = body[_EXIF_OFFSET:] if exif is None else exif
         elif segment.marker == _PROFILE and body.startswith(_PROFILE_NAME) and len(body) >= _PROFILE_OFFSET:
-            profile.append(whole)
+            profile.setdefault(body[_PART_NUMBER], whole)  # of two with one number, browsers take the first
         elif _is_needed(segment.marker, body):
             kept.append(whole)
-    if not _is_complete(profile):
-        profile = []
-    if len(_START) + sum(map(len, (*kept, *profile))) < position:  # or else nothing is left out: spare the copy
-        content = b"".join((_START, *profile, *kept, memoryview(content)[position:]))
+    parts = [*(profile.values() if _is_complete(profile.values()) else ()), *kept]
+    if len(_START) + sum(map(len, parts)) < position:  # or else nothing is left out: spare the copy
+        content = b"".join((_START, *parts, memoryview(content)[position:]))
     return Still(content, read_orientation(exif) if exif else UPRIGHT)
 
 
@@ -93,7 +99,7 @@ def _is_needed(marker: int, body: bytes) -> bool:
     return not _is_metadata(marker) and marker not in _WITHOUT_LENGTH
 
 
-def _is_complete(profile: Sequence[bytes]) -> bool:
-    """Return whether each piece of an ICC profile is there once (ICC.1:2022, annex B.4)."""
+def _is_complete(profile: Collection[bytes]) -> bool:
+    """Return whether each piece of an ICC profile is there (ICC.1:2022, annex B.4)."""
     numbers = sorted((piece[16], piece[17]) for piece in profile)
     return numbers == [(number, len(profile)) for number in range(1, len(profile) + 1)]

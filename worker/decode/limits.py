@@ -56,7 +56,8 @@ class DecodeLimits:
         if image.format in _FORMATS_WITH_FRAME_COUNT and getattr(image, "n_frames", 1) > self.max_frames:
             raise TooManyFrames(f"the image has more than {self.max_frames} frames (CLIPQUEUE_MAX_FRAMES)")
         if image.format == "TIFF":
-            _check_tiles(image)
+            tags = getattr(image, "tag_v2", {})
+            check_tile((int(tags.get(_TILE_TAGS[0], 0)), int(tags.get(_TILE_TAGS[1], 0))), image.size)
         if image.format == "JPEG" and _has_more_scans(content, self.max_scans):
             raise TooManyScans(f"the image has more than {self.max_scans} scans (CLIPQUEUE_MAX_SCANS)")
 
@@ -74,10 +75,9 @@ class DecodeLimits:
         return TooManyPixels(f"{found} more than {self.max_pixels} pixels (CLIPQUEUE_MAX_PIXELS)")
 
 
-def _check_tiles(image: Image.Image) -> None:
-    tags = getattr(image, "tag_v2", {})
-    for tag, side in zip(_TILE_TAGS, image.size, strict=True):
-        tile_side = int(tags.get(tag, 0))
+def check_tile(tile: tuple[int, int], size: tuple[int, int]) -> None:
+    """Check the width and height of a TIFF's tiles; `size` is that of the image. Raises TooManyPixels."""
+    for tile_side, side in zip(tile, size, strict=True):
         if tile_side > max(_ALWAYS_ALLOWED_TILE_SIDE, side + _TILE_MULTIPLE - 1):
             raise TooManyPixels(f"a tile side has {tile_side} pixels, but the image's side has {side}")
 

@@ -17,6 +17,7 @@ import pillow_heif
 from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError
 
 from worker.decode.color import flatten, to_srgb
+from worker.decode.color_space import stated_space
 from worker.decode.exif import read_orientation
 from worker.decode.geometry import crop_box, draft, scale
 from worker.decode.jpeg import ENDINGS, lacks_end
@@ -24,11 +25,14 @@ from worker.decode.png_chunks import SIGNATURE
 from worker.decode.png_repair import repacked
 from worker.decode.signatures import FORMATS, unidentified_error
 from worker.decode.stills import reduce_file
+from worker.decode.tiff import open_tiff
+from worker.decode.tiff_layout import is_tiff
 from worker.errors import CorruptImage, DecodeTooCostly
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from worker.decode.color_space import Space
     from worker.decode.geometry import Orientation
     from worker.decode.limits import DecodeLimits
     from worker.decode.still import Still
@@ -132,14 +136,17 @@ class PillowDecoder:
                 raise _out_of_memory_error() from None
             raise CorruptImage(f"the image cannot be decoded: {exc}") from None
 
+    def _open(self, content: bytes) -> Image.Image:
+        return open_tiff(content, self._limits) if is_tiff(content) else Image.open(BytesIO(content), formats=FORMATS)
+
     def _decode(self, still: Still) -> DecodedImage:
-        with Image.open(BytesIO(still.content), formats=FORMATS) as opened:
+        with self._open(still.content) as opened:
             self._limits.check(opened, still.content)
-            file_format, profile = str(opened.format), still.profile or opened.info.get("icc_profile")
+            file_format, space = str(opened.format), stated_space(opened, still.original, still.profile)
             if file_format != "JPEG":
                 opened.load()
             image, orientation = still.complete(opened), _orientation(opened, still)
-            pixels, (width, height) = self._resize(image, orientation, profile)
+            pixels, (width, height) = self._resize(image, orientation, space)
             return DecodedImage(pixels, width, height, file_format)
 
     def _decode_otherwise(self, still: Still) -> DecodedImage | None:
@@ -159,7 +166,7 @@ class PillowDecoder:
         return first
 
     def _resize(
-        self, image: Image.Image, orientation: Orientation, profile: bytes | None
+        self, image: Image.Image, orientation: Orientation, space: Space | None
     ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         """Return the model's pixels, and the size of the upright image."""
         stored_size = image.size
@@ -168,10 +175,10 @@ class PillowDecoder:
         size = orientation.orient_size(self._spec.width, self._spec.height)
         divisor = draft(image, box, size, self._reducing_gap)
         image.load()
-        resized = flatten(image).resize(
+        resized = flatten(image, space).resize(
             size, self._filter, box=scale(box, 1 / divisor), reducing_gap=self._reducing_gap
         )
-        return np.asarray(orientation.apply(to_srgb(resized, profile))), (width, height)
+        return np.asarray(orientation.apply(to_srgb(resized, space))), (width, height)
 
 
 def _out_of_memory_error() -> DecodeTooCostly:

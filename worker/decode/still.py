@@ -44,6 +44,7 @@ class Still:
         screen: The animation that the picture is a smaller frame of, or None.
         transparent: The color that stands for transparent pixels, one or three samples of 16 bits, or None.
         profile: The ICC profile, if `content` no longer has it.
+        original: The whole file, whose metadata state the color space.
     """
 
     content: bytes
@@ -51,6 +52,7 @@ class Still:
     screen: Screen | None = None
     transparent: tuple[int, ...] | None = None
     profile: bytes | None = None
+    original: bytes = b""
 
     def complete(self, image: Image.Image) -> Image.Image:
         """Return the loaded image with its transparent color made transparent, on its screen."""

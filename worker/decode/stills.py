@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from worker.decode.bmp import reduce_bmp
@@ -20,10 +21,11 @@ def reduce_file(content: bytes, limits: DecodeLimits) -> Still:
     """Return the first picture of a file. A file of another format stays as it is.
 
     Raises:
+        UnsupportedFormat: The file is a JPEG of a kind that cannot be decoded.
         CorruptImage: The structure is damaged, so that a browser would not draw it.
         TooManyFrames, TooManyPixels: The animation exceeds a limit.
     """
-    still = _reduced(content, limits)
+    still = replace(_reduced(content, limits), original=content)
     if still.screen:
         limits.check_size(still.screen.width, still.screen.height)
     return still

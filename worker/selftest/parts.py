@@ -109,7 +109,9 @@ PARTS = (
     Parts("pillow", "PIL.Image", overridden="MAX_IMAGE_PIXELS"),
     Parts("pillow", "PIL.ImageFile", overridden="LOAD_TRUNCATED_IMAGES"),
     Parts("pillow", "PIL.AvifImagePlugin", overridden="DEFAULT_MAX_THREADS"),
+    Parts("pillow", "PIL.TiffImagePlugin", overridden="READ_LIBTIFF"),
     Parts("pillow", "PIL.TiffImagePlugin:TiffImageFile", used="tag_v2"),
+    Parts("pillow", "PIL.TiffImagePlugin:ImageFileDirectory_v2", used="load next offset prefix"),
     # The low bytes of samples of 16 bits, which no public call gives.
     Parts("pillow", "PIL.PngImagePlugin:PngImageFile", used="tile"),
     Parts("pillow-heif", "pillow_heif.options", overridden="DECODE_THREADS", callers=("pillow_heif.heif",)),

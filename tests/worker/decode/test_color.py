@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,38 +10,12 @@ from PIL import Image, ImageCms
 
 from tests.support.decoding import decoder_for
 from tests.support.pictures import encoded, photo
+from tests.support.profiles import BLUE, GREEN, RED, gamma, rgb_profile
+from tests.worker.decode.colors.patches import cicp, fields_of, picture, png
 from worker.spec import PreprocessSpec
 
 SPEC = PreprocessSpec(64, 64)
-# The primaries of sRGB, adapted to D50 as in ICC profiles (IEC 61966-2-1).
-RED, GREEN, BLUE = (0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)
-
-
-def fixed(*values: float) -> bytes:
-    return b"".join(struct.pack(">i", round(value * 65_536)) for value in values)
-
-
-def profile(*primaries: tuple[float, float, float], description: str = "test") -> bytes:
-    """Return a display profile with three primaries and a gamma of 2.2 (ICC.1:2001-04, sections 6.1 and 6.3)."""
-    text = description.encode() + b"\0"
-    tags = {
-        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(79),
-        b"wtpt": b"XYZ \0\0\0\0" + fixed(0.9642, 1.0, 0.8249),
-        **{
-            name + b"XYZ": b"XYZ \0\0\0\0" + fixed(*primary)
-            for name, primary in zip((b"r", b"g", b"b"), primaries, strict=True)
-        },
-        **{name + b"TRC": b"curv\0\0\0\0\0\0\0\1\2\x33\0\0" for name in (b"r", b"g", b"b")},
-    }
-    table, content, offset = b"", b"", 128 + 4 + 12 * len(tags)
-    for name, body in tags.items():
-        padded = body + bytes(-len(body) % 4)
-        table += name + struct.pack(">II", offset + len(content), len(body))
-        content += padded
-    rest = struct.pack(">I", len(tags)) + table + content
-    head = struct.pack(">I4sI4s4s4s", 128 + len(rest), b"", 0x02100000, b"mntr", b"RGB ", b"XYZ ")
-    head += bytes(12) + b"acsp" + bytes(28) + fixed(0.9642, 1.0, 0.8249)
-    return head.ljust(128, b"\0") + rest
+SQUASHED = PreprocessSpec(32, 48, resize_mode="squash")
 
 
 def pixels(content: bytes) -> np.ndarray:
@@ -52,29 +26,59 @@ def pixels(content: bytes) -> np.ndarray:
 def test_a_color_profile_is_applied(file_format: str) -> None:
     """The red of this profile is the green of sRGB, so a red pixel must become green."""
     options = {"quality": 100} if file_format in ("JPEG", "WEBP", "AVIF") else {}
-    swapped = encoded(Image.new("RGB", (64, 64), "red"), file_format, icc_profile=profile(GREEN, RED, BLUE), **options)
+    swapped = encoded(
+        Image.new("RGB", (64, 64), "red"), file_format, icc_profile=rgb_profile(GREEN, RED, BLUE), **options
+    )
     assert np.abs(pixels(swapped) - (0, 255, 0)).max() < 12
 
 
-def test_an_srgb_profile_changes_nothing() -> None:
-    """Most images have it. The decoder detects it by its description and skips the conversion."""
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "1", "YCbCr", "CMYK"])
+def test_a_tiff_with_a_profile_looks_like_a_png(mode: str) -> None:
+    """Browsers draw no TIFF. A CMYK picture ignores the profile, which is for RGB."""
+    swapped = rgb_profile(GREEN, RED, BLUE)
+    same = png(mode="RGB") if mode == "CMYK" else png(mode=mode.replace("YCbCr", "RGB"), icc_profile=swapped)
+    tiff = encoded(picture(mode), "TIFF", icc_profile=swapped)
+    shown, expected = (fields_of(decoder_for(SQUASHED).decode(content).pixels) for content in (tiff, same))
+    assert np.abs(shown - expected).max() <= 3
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P"])
+def test_an_srgb_profile_changes_nothing(mode: str) -> None:
+    """Most images have it. It is known by its curves and primaries, and skips the conversion."""
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    plain = encoded(photo(), "PNG")
-    assert np.array_equal(pixels(encoded(photo(), "PNG", icc_profile=srgb)), pixels(plain))
+    plain = photo().resize((256, 192)).convert(mode)
+    unnamed = srgb.replace("sRGB".encode("utf-16-be"), "abcd".encode("utf-16-be"))
+    assert unnamed != srgb
+    for profile in (srgb, unnamed):
+        assert np.array_equal(pixels(encoded(plain, "PNG", icc_profile=profile)), pixels(encoded(plain, "PNG")))
 
 
 @pytest.mark.parametrize(
     "broken",
-    [b"x", b"", profile(RED, GREEN, BLUE)[:200], bytes(128), profile(RED, GREEN, BLUE) + bytes(5_000_000)],
+    [b"x", b"", rgb_profile(GREEN, RED, BLUE)[:200], bytes(128), rgb_profile(GREEN, RED, BLUE) + bytes(5_000_000)],
     ids=["one byte", "empty", "truncated", "zeros", "too long"],
 )
 def test_an_unusable_profile_is_ignored(broken: bytes) -> None:
     assert np.array_equal(pixels(encoded(photo(), "TIFF", icc_profile=broken)), pixels(encoded(photo(), "TIFF")))
 
 
-def test_a_profile_of_another_color_space_is_ignored() -> None:
-    gray = encoded(photo().convert("L"), "PNG", icc_profile=profile(GREEN, RED, BLUE))
-    assert np.array_equal(pixels(gray), pixels(encoded(photo().convert("L"), "PNG")))
+def test_hidden_colors_do_not_bleed() -> None:
+    """Transparent red beside opaque white is white, also where a color space delays the compositing."""
+    values = np.full((64, 64, 4), 255, np.uint8)
+    values[:, 32:] = (255, 0, 0, 0)
+    content = encoded(Image.fromarray(values), "PNG", icc_profile=rgb_profile(curve=gamma(1.0)))
+    assert decoder_for(PreprocessSpec(9, 9)).decode(content).pixels.min() == 255
+
+
+@pytest.mark.parametrize("codes", [(12, 13), (12, 8), (9, 14), (1, 1), (9, 16), (9, 18)], ids=str)
+def test_a_heic_follows_its_nclx(codes: tuple[int, int]) -> None:
+    """Chromium draws no HEIC. A PNG that states the same space has the same colors, but for its camera curves."""
+    primaries, transfer = codes
+    options: dict[str, Any] = {"color_primaries": primaries, "transfer_characteristics": transfer}
+    heic = encoded(picture(), "HEIF", quality=100, chroma=444, save_nclx_profile=True, **options)
+    same = png(cicp(primaries, 13 if transfer in (1, 14) else transfer))
+    shown, expected = (fields_of(decoder_for(SQUASHED).decode(content).pixels) for content in (heic, same))
+    assert np.abs(shown - expected).max() <= 4  # PQ turns one level of HEVC's loss into four
 
 
 def test_a_lab_image_looks_the_same() -> None:
