@@ -56,9 +56,9 @@ def reduce_jpeg(content: bytes) -> Still:
             profile.setdefault(body[_PART_NUMBER], whole)  # of two with one number, browsers take the first
         elif _is_needed(segment.marker, body):
             kept.append(whole)
-    pieces = list(profile.values()) if _is_complete(profile.values()) else []
-    if len(_START) + sum(map(len, (*kept, *pieces))) < position:  # or else nothing is left out: spare the copy
-        content = b"".join((_START, *pieces, *kept, memoryview(content)[position:]))
+    parts = [*(profile.values() if _is_complete(profile.values()) else ()), *kept]
+    if len(_START) + sum(map(len, parts)) < position:  # or else nothing is left out: spare the copy
+        content = b"".join((_START, *parts, memoryview(content)[position:]))
     return Still(content, read_orientation(exif) if exif else UPRIGHT)
 
 
@@ -100,6 +100,6 @@ def _is_needed(marker: int, body: bytes) -> bool:
 
 
 def _is_complete(profile: Collection[bytes]) -> bool:
-    """Return whether each piece of an ICC profile is there once (ICC.1:2022, annex B.4)."""
+    """Return whether each piece of an ICC profile is there (ICC.1:2022, annex B.4)."""
     numbers = sorted((piece[16], piece[17]) for piece in profile)
     return numbers == [(number, len(profile)) for number in range(1, len(profile) + 1)]
