@@ -15,7 +15,7 @@ from producer.contract.mongodb import names_database
 from worker.broker.parking import Parking
 from worker.broker.poison import Quarantine
 from worker.broker.retries import RetryPolicy
-from worker.decode.pillow import DecodeLimits
+from worker.decode.limits import DecodeLimits
 from worker.decode.pool import DecodePool, ProcessLimits
 from worker.encode.batcher import Batcher
 from worker.encode.cpus import usable_cpus

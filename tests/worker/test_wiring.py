@@ -14,7 +14,7 @@ from producer.client.broker import Broker
 from tests.support import fake_encoder
 from tests.support.fake_encoder import EncoderConfig, OpenClipEncoder
 from worker.app import create_app
-from worker.decode.pillow import DecodeLimits
+from worker.decode.limits import DecodeLimits
 from worker.decode.pool import ProcessLimits
 from worker.encode.load import Load
 from worker.errors import ModelUnavailable
