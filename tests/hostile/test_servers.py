@@ -85,6 +85,13 @@ def bomb(coding: str, content: bytes) -> bytes:
 
 ZEROS = bytes(MAX_BYTES + 1)
 GZIP_BOMB = gzip.compress(ZEROS, 1)
+# A deflate block with its own codes and no content: 90 bits, so that zlib builds tables for every 11 bytes.
+EMPTY_BLOCKS = (
+    bytes.fromhex(
+        "04c081000000000090ff6b100007020000000040feaf41001c080000000000f9bf060170200000000000e4ff1a04c081000000000090ff6b100007020000000040feaf41001c080000000000f9bf060170200000000000e4ff1a"
+    )
+    * 5000
+)
 DRIP_S = 0.1
 
 
@@ -139,12 +146,17 @@ ROWS = {
     "valid gzip": row("done", bomb("gzip", gzip.compress(GOOD))),
     "deflate with a zlib header": row("done", bomb("deflate", zlib.compress(GOOD))),
     "raw deflate": row("done", bomb("deflate", zlib.compress(GOOD, wbits=-15))),
-    "invalid gzip": row("bad_encoding", bomb("gzip", GOOD)),
+    "an image that says gzip": row("done", bomb("gzip", GOOD)),
+    "invalid gzip": row("bad_encoding", bomb("gzip", b"\x1f\x8b\x08" + GOOD)),
     "truncated gzip": row("bad_encoding", bomb("gzip", gzip.compress(GOOD)[:-20])),
-    "gzip twice": row("bad_encoding", bomb("gzip, gzip", gzip.compress(gzip.compress(GOOD)))),
-    "brotli": row("bad_encoding", bomb("br", GOOD)),
-    "zstd": row("bad_encoding", bomb("zstd", GOOD)),
-    "an unknown coding": row("bad_encoding", bomb("x" * 1000, GOOD)),
+    "gzip twice": row("done", bomb("gzip, gzip", gzip.compress(gzip.compress(GOOD)))),
+    "a gzip bomb in gzip": row("too_many_bytes", bomb("gzip, gzip", gzip.compress(GZIP_BOMB, 1))),
+    "gzip 6 times": row("bad_encoding", bomb(", ".join(["gzip"] * 6), GOOD)),
+    "a hundred thousand members of gzip": row("empty_body", bomb("gzip", gzip.compress(b"") * 100_000)),
+    "compressed blocks without content": row("bad_encoding", bomb("deflate", EMPTY_BLOCKS)),
+    "brotli": row("bad_encoding", bomb("br", b"\x0b\x02\x80text\x03")),
+    "zstd": row("bad_encoding", bomb("zstd", b"\x28\xb5\x2f\xfd\x00\x58\x21\x00\x00")),
+    "an unknown coding": row("done", bomb("x" * 1000, GOOD)),
     "gzip of nothing": row("empty_body", bomb("gzip", gzip.compress(b""))),
     # No body, or not an image
     "an empty body": row("empty_body", head("Content-Length: 0")),
@@ -155,9 +167,16 @@ ROWS = {
     "an XHTML page": row("html_page", head("Content-Type: application/xhtml+xml", "Content-Length: 2") + b"hi"),
     "an endless HTML page": Row(endless(head("Content-Type: text/html"), b"x" * 65_536), "html_page"),
     "an HTML page with the type of a JPEG": row(
-        "unsupported_format", head("Content-Type: image/jpeg", "Content-Length: 13") + b"<html></html>"
+        "html_page", head("Content-Type: image/jpeg", "Content-Length: 13") + b"<html></html>"
     ),
     "an image with the type of a text": row("done", good("Content-Type: text/plain")),
+    "an image with the type of a page": row("done", good("Content-Type: text/html", "X-Content-Type-Options: nosniff")),
+    "an endless page with the type of a JPEG": Row(
+        endless(head("Content-Type: image/jpeg") + b"<!doctype html>", b"x" * 65_536), "html_page"
+    ),
+    "a part of an image": row(
+        "http_206", head("Content-Range: bytes 0-9/100", "Content-Length: 10", status="206 x") + GOOD[:10]
+    ),
     # Protocol
     "closes at once": row("connection_failed", b""),
     "resets": Row(resets, "connection_failed"),

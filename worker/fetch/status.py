@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import re
 import time
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from producer.contract.urls import redact_url
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     import requests
 
 _RETRYABLE_4XX = {408, 425, 429}
+_CONTENT_RANGE = re.compile(r"\s*bytes\s+(\d{1,20})-(\d{1,20})/(\d{1,20}|\*)\s*$", re.ASCII | re.IGNORECASE)
 
 
 def check_status(response: requests.Response, url: str) -> None:
@@ -29,6 +32,16 @@ def check_status(response: requests.Response, url: str) -> None:
         raise HttpUnavailable(status, message, _retry_after_s(response.headers.get("Retry-After")))
     if not 200 <= status < 300:  # noqa: PLR2004
         raise HttpRefused(status, message)
+    if status == HTTPStatus.PARTIAL_CONTENT and _is_part(response.headers.get("Content-Range", "")):
+        raise HttpRefused(status, f"{message}, a part of the body that was not asked for")
+
+
+def _is_part(content_range: str) -> bool:
+    """Return whether a Content-Range header (RFC 9110, section 14.4) states less than the whole body."""
+    if (found := _CONTENT_RANGE.match(content_range)) is None:
+        return False  # Chromium shows the image too
+    first, last, length = found.groups()
+    return int(first) != 0 or (length != "*" and int(last) + 1 != int(length))
 
 
 def _retry_after_s(header: str | None) -> float | None:
