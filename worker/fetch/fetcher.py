@@ -9,6 +9,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 import requests
 import urllib3
+from requests.structures import CaseInsensitiveDict
 from requests.utils import requote_uri
 
 from producer.contract.errors import InvalidJob
@@ -22,11 +23,16 @@ from worker.errors import (
     JobError,
 )
 from worker.fetch.body import read_body
+from worker.fetch.cookies import Cookies
 from worker.fetch.deadline import Deadline, DownloadWatchdog
+from worker.fetch.host_headers import origin
 from worker.fetch.http import host_and_port
 from worker.fetch.status import check_status
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from worker.fetch.host_headers import HostHeaders
     from worker.fetch.host_limits import HostLimits
     from worker.fetch.http import GuardedAdapter
 
@@ -70,12 +76,15 @@ class FetchRules:
 class HttpFetcher:
     """Downloads over http and https with pooled connections. Safe to share between threads."""
 
-    def __init__(self, adapter: GuardedAdapter, host_limits: HostLimits, rules: FetchRules) -> None:
+    def __init__(
+        self, adapter: GuardedAdapter, host_limits: HostLimits, rules: FetchRules, host_headers: HostHeaders
+    ) -> None:
         # An adapter instead of a Session, because a Session reads the whole body of a redirect even when it does
         # not follow it (a 302 with 300 MB costs 900 MB of memory), keeps cookies, and reads .netrc and proxy variables.
         self._adapter = adapter
         self._host_limits = host_limits
         self._rules = rules
+        self._host_headers = host_headers
         self._headers = {**_HEADERS, "User-Agent": rules.user_agent}
         self._watchdog = DownloadWatchdog()
 
@@ -103,21 +112,34 @@ class HttpFetcher:
         self._watchdog.close()
 
     def _follow_redirects(self, url: str) -> bytes:
+        cookies, private = Cookies(), self._host_headers.of(url)
         for _ in range(_MAX_REDIRECTS + 1):
             with self._host_limits.hold(*host_and_port(url)):
-                response = self._request(url)
+                response = self._request(url, self._headers_for(url, private, cookies))
                 try:
                     if response.status_code not in _REDIRECTS or "Location" not in response.headers:
                         check_status(response, url)
                         return read_body(response, url, self._rules.max_bytes)
-                    url = self._redirect_target(url, response.headers["Location"])
+                    cookies.keep(url, response.raw.headers.getlist("Set-Cookie"))
+                    target = self._redirect_target(url, response.headers["Location"])
                 finally:
                     response.close()  # also closes the connection if the body was not read to its end
+            if private and origin(target) != origin(url):
+                private = {}
+            url = target
         raise BadRedirect(f"more than {_MAX_REDIRECTS} redirects, the last one to {redact_url(url)}")
 
-    def _request(self, url: str) -> requests.Response:
+    def _headers_for(self, url: str, private: Mapping[str, str], cookies: Cookies) -> Mapping[str, str]:
+        """Return the headers of a request. `private` are those that the operator gives for its host."""
+        headers = CaseInsensitiveDict({**self._headers})
+        headers.update(private)
+        if cookie := cookies.header(url):
+            headers["Cookie"] = f"{headers['Cookie']}; {cookie}" if "Cookie" in headers else cookie
+        return headers
+
+    def _request(self, url: str, headers: Mapping[str, str]) -> requests.Response:
         try:
-            request = requests.Request("GET", url, headers=self._headers).prepare()
+            request = requests.Request("GET", url, headers=headers).prepare()
         except ValueError as exc:  # the base of requests' InvalidURL
             raise BadUrl(f"cannot make a request for {redact_url(url)}: {type(exc).__name__}") from None
         timeouts = (self._rules.connect_s, self._rules.read_s)
