@@ -15,7 +15,7 @@ _MAX_BYTES = 65_536
 _HTTPS_PORT, _MAX_PORT = 443, 65_535
 _LINE = re.compile(
     r"(?P<host>\[[0-9a-f:.]+\]|[\w.-]+)(:(?P<port>\d{1,5}))?\s*:"
-    r"\s*(?P<name>[A-Za-z0-9!#$%&'*+.^_`|~-]+)\s*:"  # a token (RFC 9110, section 5.6.2)
+    r"\s*(?!\d+\s*:)(?P<name>[A-Za-z0-9!#$%&'*+.^_`|~-]+)\s*:"  # a token (RFC 9110, section 5.6.2)
     r"\s*(?P<value>[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?)",
     re.IGNORECASE,
 )
@@ -54,7 +54,7 @@ def parse_header_lines(text: str) -> tuple[HeaderLine, ...]:
     """
     parsed: dict[tuple[str, int, str], HeaderLine] = {}
     for number, text_line in enumerate(_LINE_BREAK.split(text), 1):
-        stripped = text_line.strip()
+        stripped = text_line.strip(" \t\r")
         if not stripped or stripped.startswith("#"):
             continue
         line = _parse_line(number, stripped)
