@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from tests.support.hostile import FETCH_TOTAL_S, MAX_BYTES
+from tests.support.hostile import FETCH_TOTAL_S, MAX_BYTES, SECRET
 from tests.support.pictures import small_jpeg
 from tests.support.servers import SocketServer, tls_context
 
@@ -278,6 +278,12 @@ def test_a_job_with_a_hostile_server_ends_with_its_code(name: str, outcomes: dic
 )
 def test_a_job_without_a_connection_ends_with_its_code(name: str, code: str, outcomes: dict[str, Outcome]) -> None:
     outcomes[name].must_be(code, "fetch", FETCH_TOTAL_S)
+
+
+def test_the_operators_headers_are_shown_nowhere(outcomes: dict[str, Outcome], hostile_worker: HostileWorker) -> None:
+    shown = hostile_worker.everything_it_shows()
+    assert "private.test" not in shown
+    assert SECRET not in shown
 
 
 def test_the_worker_still_embeds_images(outcomes: dict[str, Outcome], hostile_worker: HostileWorker) -> None:
