@@ -9,8 +9,6 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import urllib3
-
 _MAX_BYTES = 65_536
 _HTTPS_PORT, _MAX_PORT = 443, 65_535
 _LINE = re.compile(
@@ -34,7 +32,7 @@ class HeaderLine:
     """A header for the requests to one host.
 
     Attributes:
-        host: A name in lower case and IDNA, or an address. An IPv6 address has brackets.
+        host: A name or an address in lower case. An IPv6 address has brackets.
         port: The TCP port.
         name: The name of the header.
         value: Its value, which is a secret.
@@ -96,10 +94,11 @@ def _parse_line(number: int, text: str) -> HeaderLine:
         raise ValueError(f"line {number} has a port that does not exist")
     if _REFUSED.fullmatch(match["name"]):
         raise ValueError(f"line {number} gives a header that the worker sets itself, or that would change the answer")
+    host = match["host"].lower().rstrip(".")
     try:
-        host = urllib3.util.parse_url(f"https://{match['host']}/").host  # lower case and IDNA, as the fetcher has it
-    except urllib3.exceptions.LocationParseError:
-        host = None
-    if not host or not host.strip("."):
+        is_invalid = not host.encode("idna")
+    except UnicodeError:  # a label that is empty or too long
+        is_invalid = True
+    if is_invalid:
         raise ValueError(f"line {number} has an invalid host")
-    return HeaderLine(host.rstrip("."), port, match["name"], match["value"])
+    return HeaderLine(host, port, match["name"], match["value"])

@@ -7,6 +7,7 @@ server of a stranger cannot choose what is fetched with them: a redirect to the 
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import urllib3
@@ -33,7 +34,8 @@ class HostHeaders:
     def __init__(self, lines: Iterable[HeaderLine] = ()) -> None:
         self._headers: defaultdict[Origin, dict[str, str]] = defaultdict(dict)
         for line in lines:
-            self._headers["https", line.host, line.port][line.name] = line.value
+            with suppress(urllib3.exceptions.LocationParseError):  # then no request can go there either
+                self._headers[origin(f"https://{line.host}:{line.port}/")][line.name] = line.value
 
     def of(self, url: str) -> Mapping[str, str]:
         """Return the headers for a download of `url`. They are secrets."""
