@@ -20,7 +20,7 @@ from tests.support.waiting import wait_for
 from tests.support.workers import start_fake_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from tests.support.dns import NameServer
@@ -133,7 +133,7 @@ class HostileWorker:
 
     def everything_it_shows(self) -> str:
         """Return its log, what it writes and answers, and the environments of its decoding processes."""
-        read = {
+        read: dict[bytes, Callable[[bytes], Any]] = {
             b"string": self.broker.get,
             b"hash": self.broker.hgetall,
             b"set": self.broker.smembers,
