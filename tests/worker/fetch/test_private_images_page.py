@@ -28,7 +28,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "private-images.md").read_text()
 [JAVASCRIPT] = re.findall(r"```js\n(.*?)```", PAGE, re.DOTALL)
 [PYTHON] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 KEYS = ["a.jpg", "2026/a b+c (1).jpg", "ünï/~[x]!*'&=%20?#;,$@:|{}^`.jpg", "a//b/./c.jpg"]
-TOKEN = "FwoGZXIvYXdzE" + "/+=" * 400
+TOKEN = "FwoGZXIvYXdzE" + "aB3/" * 300
 
 
 @pytest.fixture
