@@ -49,9 +49,10 @@ class RecordingClient:
 
 
 def signed_by_python(store: ObjectStore, monkeypatch: pytest.MonkeyPatch, code: str = PYTHON) -> list[str]:
-    pytest.importorskip("boto3")
+    boto3 = pytest.importorskip("boto3")
     for name, value in store.environment.items():
         monkeypatch.setenv(name, value)
+    boto3.setup_default_session()  # which otherwise keeps the keys of the first test
     client = RecordingClient()
     program = compile(code, "docs/private-images.md", "exec")
     for key in KEYS:
