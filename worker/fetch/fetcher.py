@@ -9,11 +9,10 @@ import zlib
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.utils import requote_uri
 
 from producer.contract.errors import InvalidJob
 from producer.contract.urls import check_url, redact_url
@@ -33,6 +32,7 @@ from worker.errors import (
 )
 from worker.fetch.deadline import Deadline, DownloadWatchdog
 from worker.fetch.http import host_and_port
+from worker.fetch.target import parse_target, resolve_location
 
 if TYPE_CHECKING:
     from worker.fetch.host_limits import HostLimits
@@ -133,17 +133,14 @@ class HttpFetcher:
 
     def _request(self, url: str) -> requests.Response:
         try:
-            request = requests.Request("GET", url, headers=self._headers).prepare()
-        except ValueError as exc:  # the base of requests' InvalidURL
-            raise BadUrl(f"cannot make a request for {redact_url(url)}: {type(exc).__name__}") from None
-        timeouts = (self._rules.connect_s, self._rules.read_s)
-        return self._adapter.send(request, stream=True, timeout=timeouts)
+            target = parse_target(url)
+        except ValueError as exc:
+            raise BadUrl(f"cannot make a request for {redact_url(url)}: {exc}") from None
+        return self._adapter.get(target, self._headers, (self._rules.connect_s, self._rules.read_s))
 
     def _redirect_target(self, url: str, location: str) -> str:
         try:
-            # http.client decodes headers as latin-1, but servers send UTF-8.
-            location = location.encode("latin-1").decode("utf-8", "replace")
-            target = requote_uri(urldefrag(urljoin(url, location)).url)
+            target = resolve_location(parse_target(url), location)
             check_url(target)
         except InvalidJob as exc:
             raise BadRedirect(f"{redact_url(url)} redirects to a URL that is not allowed: {exc}") from None
