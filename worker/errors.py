@@ -13,7 +13,7 @@ JobError
 │   ├── TooManyBytes            too_many_bytes      the body is larger than CLIPQUEUE_FETCH_MAX_BYTES
 │   ├── EmptyBody               empty_body          the response has no body
 │   ├── HtmlPage                html_page           the response is a web page, such as a login page
-│   ├── BadEncoding             bad_encoding        the body does not match its Content-Encoding
+│   ├── BadEncoding             bad_encoding        the body cannot be decompressed as its Content-Encoding says
 │   ├── UnsupportedFormat       unsupported_format  the file is not an image, or its format is not supported
 │   ├── TooManyPixels           too_many_pixels     more than CLIPQUEUE_MAX_PIXELS, or a side above CLIPQUEUE_MAX_SIDE
 │   ├── TooManyFrames           too_many_frames     more frames than CLIPQUEUE_MAX_FRAMES

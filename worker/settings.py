@@ -9,13 +9,14 @@ import ipaddress
 from importlib.metadata import version
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from producer.contract.errors import ConfigurationError, InvalidJob
 from producer.contract.names import DEFAULT_COLLECTION
 from producer.contract.redis_url import parse_redis_url
 from producer.contract.urls import check_url
+from worker.header_lines import HeaderLine, parse_header_lines, read_header_lines
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Nameserver = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
@@ -30,7 +31,9 @@ _WAITS_S = 3.0
 class Settings(BaseSettings):
     """The worker's settings. docs/settings.md lists them; `python -m tests.support.settings_page` updates that page."""
 
-    model_config = SettingsConfigDict(env_prefix="CLIPQUEUE_", env_ignore_empty=True, frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CLIPQUEUE_", env_ignore_empty=True, frozen=True, hide_input_in_errors=True
+    )
 
     redis_url: str = Field(
         "redis://localhost:6379/0",
@@ -120,6 +123,14 @@ class Settings(BaseSettings):
         description="An egress proxy, such as `http://user:password@host:3128`. The proxy resolves host "
         "names, so it must block private addresses itself.",
     )
+    fetch_headers: SecretStr = Field(
+        SecretStr(""),
+        description="Request headers for [private images](private-images.md#headers-by-host), by host: lines of the "
+        "form `cdn.example.com: Authorization: Bearer ...`. They are sent to that host only, over https only.",
+    )
+    fetch_headers_file: str = Field(
+        "", description="A file with these lines, such as a Docker secret, instead of `CLIPQUEUE_FETCH_HEADERS`."
+    )
     max_pixels: int = Field(50_000_000, gt=0, description="Maximum number of pixels (width x height) of an image.")
     max_side: int = Field(16_384, gt=0, description="Maximum width and height of an image in pixels.")
     max_frames: int = Field(
@@ -172,6 +183,13 @@ class Settings(BaseSettings):
         """Whether the worker answers queries."""
         return "queries" in self.serve
 
+    @property
+    def header_lines(self) -> tuple[HeaderLine, ...]:
+        """The request headers by host, from the variable or from its file."""
+        if self.fetch_headers_file:
+            return read_header_lines(self.fetch_headers_file)
+        return parse_header_lines(self.fetch_headers.get_secret_value())
+
     @field_validator("serve", mode="before")
     @classmethod
     def _order_serve(cls, value: object) -> object:
@@ -211,6 +229,25 @@ class Settings(BaseSettings):
     def _check_ports(cls, value: str) -> str:
         parse_ports(value)
         return value
+
+    @field_validator("fetch_headers")
+    @classmethod
+    def _check_headers(cls, value: SecretStr) -> SecretStr:
+        parse_header_lines(value.get_secret_value())
+        return value
+
+    @field_validator("fetch_headers_file")
+    @classmethod
+    def _check_headers_file(cls, value: str) -> str:
+        if value:
+            read_header_lines(value)
+        return value
+
+    @model_validator(mode="after")
+    def _check_one_source_of_headers(self) -> Self:
+        if self.fetch_headers.get_secret_value() and self.fetch_headers_file:
+            raise ValueError("set CLIPQUEUE_FETCH_HEADERS or CLIPQUEUE_FETCH_HEADERS_FILE, not both")
+        return self
 
     @model_validator(mode="after")
     def _check_visibility_timeout(self) -> Self:

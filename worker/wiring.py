@@ -15,7 +15,7 @@ from producer.contract.mongodb import names_database
 from worker.broker.parking import Parking
 from worker.broker.poison import Quarantine
 from worker.broker.retries import RetryPolicy
-from worker.decode.pillow import DecodeLimits
+from worker.decode.limits import DecodeLimits
 from worker.decode.pool import DecodePool, ProcessLimits
 from worker.encode.batcher import Batcher
 from worker.encode.cpus import usable_cpus
@@ -26,6 +26,7 @@ from worker.errors import BrokerUnsupported, ModelUnavailable
 from worker.fetch.dns import NameserverResolver, ThreadedResolver
 from worker.fetch.fetcher import FetchRules, HttpFetcher
 from worker.fetch.guard import Guard
+from worker.fetch.host_headers import HostHeaders
 from worker.fetch.host_limits import HostLimits
 from worker.fetch.http import GuardedAdapter
 from worker.lifecycle.garbage import nothing_is_garbage
@@ -322,7 +323,8 @@ def build_fetcher(settings: Settings) -> HttpFetcher:
     )
     guard = Guard(parse_ports(settings.fetch_ports), settings.fetch_allow_networks, _build_resolver(settings))
     adapter = GuardedAdapter(guard, settings.concurrency, settings.fetch_proxy)
-    return HttpFetcher(adapter, HostLimits(settings.fetch_per_host, _WAIT_S), rules)
+    limits, headers = HostLimits(settings.fetch_per_host, _WAIT_S), HostHeaders(settings.header_lines)
+    return HttpFetcher(adapter, limits, rules, headers)
 
 
 def build_strict_fetcher(settings: Settings) -> HttpFetcher:

@@ -15,7 +15,8 @@ from PIL import Image
 from producer.cli.model import SMALL_MODEL
 from tests.bench.pictures import FORMATS, photo_file
 from tests.bench.rows import Row, Target, in_turn, row
-from worker.decode.pillow import DecodeLimits, PillowDecoder
+from worker.decode.limits import DecodeLimits
+from worker.decode.pillow import PillowDecoder
 from worker.decode.pool import DecodePool, ProcessLimits
 from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
 from worker.spec import PreprocessSpec

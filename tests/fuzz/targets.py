@@ -16,7 +16,8 @@ with atheris.instrument_imports(include=["producer", "worker", "PIL"]):
     from producer.contract.job import ImageJob
     from producer.contract.urls import check_url, redact_url
     from worker.broker.validation import InvalidMessage, validate_message
-    from worker.decode.pillow import DecodeLimits, PillowDecoder
+    from worker.decode.limits import DecodeLimits
+    from worker.decode.pillow import PillowDecoder
     from worker.errors import JobError
     from worker.fetch.dns import parse_address
     from worker.fetch.guard import is_allowed

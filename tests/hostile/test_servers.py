@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from tests.support.hostile import FETCH_TOTAL_S, MAX_BYTES
+from tests.support.hostile import FETCH_TOTAL_S, MAX_BYTES, SECRET
 from tests.support.pictures import small_jpeg
 from tests.support.servers import SocketServer, tls_context
 
@@ -37,6 +37,11 @@ def good(*headers: str) -> bytes:
 
 def redirect(location: str, status: str = "302 Found") -> bytes:
     return head(f"Location: {location}", "Content-Length: 0", status=status)
+
+
+def cookies(line: str) -> bytes:
+    lines = [f"Set-Cookie: {line.format(number)}" for number in range(90)]
+    return head("Location: /", "Content-Length: 0", *lines, status="302 Found")
 
 
 def sends(*parts: bytes) -> Callable[[socket.socket], None]:
@@ -85,6 +90,13 @@ def bomb(coding: str, content: bytes) -> bytes:
 
 ZEROS = bytes(MAX_BYTES + 1)
 GZIP_BOMB = gzip.compress(ZEROS, 1)
+# A deflate block with its own codes and no content: 90 bits, so that zlib builds tables for every 11 bytes.
+EMPTY_BLOCKS = (
+    bytes.fromhex(
+        "04c081000000000090ff6b100007020000000040feaf41001c080000000000f9bf060170200000000000e4ff1a04c081000000000090ff6b100007020000000040feaf41001c080000000000f9bf060170200000000000e4ff1a"
+    )
+    * 5000
+)
 DRIP_S = 0.1
 
 
@@ -139,12 +151,17 @@ ROWS = {
     "valid gzip": row("done", bomb("gzip", gzip.compress(GOOD))),
     "deflate with a zlib header": row("done", bomb("deflate", zlib.compress(GOOD))),
     "raw deflate": row("done", bomb("deflate", zlib.compress(GOOD, wbits=-15))),
-    "invalid gzip": row("bad_encoding", bomb("gzip", GOOD)),
+    "an image that says gzip": row("done", bomb("gzip", GOOD)),
+    "invalid gzip": row("bad_encoding", bomb("gzip", b"\x1f\x8b\x08" + GOOD)),
     "truncated gzip": row("bad_encoding", bomb("gzip", gzip.compress(GOOD)[:-20])),
-    "gzip twice": row("bad_encoding", bomb("gzip, gzip", gzip.compress(gzip.compress(GOOD)))),
-    "brotli": row("bad_encoding", bomb("br", GOOD)),
-    "zstd": row("bad_encoding", bomb("zstd", GOOD)),
-    "an unknown coding": row("bad_encoding", bomb("x" * 1000, GOOD)),
+    "gzip twice": row("done", bomb("gzip, gzip", gzip.compress(gzip.compress(GOOD)))),
+    "a gzip bomb in gzip": row("too_many_bytes", bomb("gzip, gzip", gzip.compress(GZIP_BOMB, 1))),
+    "gzip 6 times": row("bad_encoding", bomb(", ".join(["gzip"] * 6), GOOD)),
+    "a hundred thousand members of gzip": row("empty_body", bomb("gzip", gzip.compress(b"") * 100_000)),
+    "compressed blocks without content": row("bad_encoding", bomb("deflate", EMPTY_BLOCKS)),
+    "brotli": row("bad_encoding", bomb("br", b"\x0b\x02\x80text\x03")),
+    "zstd": row("bad_encoding", bomb("zstd", b"\x28\xb5\x2f\xfd\x00\x58\x21\x00\x00")),
+    "an unknown coding": row("done", bomb("x" * 1000, GOOD)),
     "gzip of nothing": row("empty_body", bomb("gzip", gzip.compress(b""))),
     # No body, or not an image
     "an empty body": row("empty_body", head("Content-Length: 0")),
@@ -155,9 +172,16 @@ ROWS = {
     "an XHTML page": row("html_page", head("Content-Type: application/xhtml+xml", "Content-Length: 2") + b"hi"),
     "an endless HTML page": Row(endless(head("Content-Type: text/html"), b"x" * 65_536), "html_page"),
     "an HTML page with the type of a JPEG": row(
-        "unsupported_format", head("Content-Type: image/jpeg", "Content-Length: 13") + b"<html></html>"
+        "html_page", head("Content-Type: image/jpeg", "Content-Length: 13") + b"<html></html>"
     ),
     "an image with the type of a text": row("done", good("Content-Type: text/plain")),
+    "an image with the type of a page": row("done", good("Content-Type: text/html", "X-Content-Type-Options: nosniff")),
+    "an endless page with the type of a JPEG": Row(
+        endless(head("Content-Type: image/jpeg") + b"<!doctype html>", b"x" * 65_536), "html_page"
+    ),
+    "a part of an image": row(
+        "http_206", head("Content-Range: bytes 0-9/100", "Content-Length: 10", status="206 x") + GOOD[:10]
+    ),
     # Protocol
     "closes at once": row("connection_failed", b""),
     "resets": Row(resets, "connection_failed"),
@@ -218,6 +242,8 @@ ROWS = {
     "to 60 KB": row("bad_redirect", redirect("/" + "x" * 60_000)),
     "to control characters": row("bad_redirect", redirect("http://127.0.0.1\x01/")),
     "to an empty location": row("bad_redirect", redirect("")),
+    "to itself, with cookies of many attributes": row("bad_redirect", cookies("c{}=1" + ";a" * 4000)),
+    "to itself, with cookies of 64 KB": row("bad_redirect", cookies("a=" + "b" * 64_000)),
     "without a Location header": row("http_302", head("Content-Length: 0", status="302 Found")),
     "with an endless body": Row(
         endless(head("Location: http://127.0.0.2/", status="302 Found"), b"x" * 65_536), "blocked_address"
@@ -259,6 +285,12 @@ def test_a_job_with_a_hostile_server_ends_with_its_code(name: str, outcomes: dic
 )
 def test_a_job_without_a_connection_ends_with_its_code(name: str, code: str, outcomes: dict[str, Outcome]) -> None:
     outcomes[name].must_be(code, "fetch", FETCH_TOTAL_S)
+
+
+def test_the_operators_headers_are_shown_nowhere(outcomes: dict[str, Outcome], hostile_worker: HostileWorker) -> None:
+    shown = hostile_worker.everything_it_shows()
+    assert "private.test" not in shown
+    assert SECRET not in shown
 
 
 def test_the_worker_still_embeds_images(outcomes: dict[str, Outcome], hostile_worker: HostileWorker) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from worker.decode.pillow import DecodeLimits, PillowDecoder
+from worker.decode.limits import DecodeLimits
+from worker.decode.pillow import PillowDecoder
 
 if TYPE_CHECKING:
     from worker.spec import PreprocessSpec

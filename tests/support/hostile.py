@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pymongo
 import redis
+from celery import Celery
 
 from producer.contract.names import PARKED_LIST
 from producer.local.stack import Stack
@@ -18,7 +20,7 @@ from tests.support.waiting import wait_for
 from tests.support.workers import start_fake_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from tests.support.dns import NameServer
@@ -29,6 +31,8 @@ DECODE_CPU_S, DECODE_S = 8, 120.0
 MAX_BYTES = 20 * 1024 * 1024
 # How late a thread on a loaded machine may enforce a limit.
 GRACE_S = 4.0
+
+SECRET = "s3cr3t-of-the-operator"
 
 ENV = {
     "CLIPQUEUE_MAX_RETRIES": "0",
@@ -44,6 +48,7 @@ ENV = {
     # Only one address of loopback is allowed. Its other addresses and ::1 stand for the operator's network.
     "CLIPQUEUE_FETCH_ALLOW_NETWORKS": "127.0.0.1/32",
     "CLIPQUEUE_FETCH_PORTS": "80,443,1024-65000",
+    "CLIPQUEUE_FETCH_HEADERS": f"private.test: Authorization: Bearer {SECRET}",
 }
 
 _STAGES = re.compile(r"job=(\S+) (?:error after|done batch=\d+) (.*)")
@@ -79,11 +84,14 @@ class HostileWorker:
     def __init__(self, folder: Path, names: NameServer) -> None:
         self.names = names
         self._folder = folder
+        self._health = folder / "health"
         self._stack = Stack(folder)
         self._stack.start_servers()
-        start_fake_worker(
-            self._stack, folder, "worker", {**ENV, "CLIPQUEUE_FETCH_NAMESERVERS": f"127.0.0.1:{names.port}"}
-        )
+        variables = {
+            "CLIPQUEUE_FETCH_NAMESERVERS": f"127.0.0.1:{names.port}",
+            "CLIPQUEUE_HEALTH_FILE": str(self._health),
+        }
+        self._process = start_fake_worker(self._stack, folder, "worker", {**ENV, **variables}).process
         self.redis_url = self._stack.redis_url
         self.broker = redis.Redis.from_url(self._stack.redis_url)
         self._mongo = pymongo.MongoClient[dict[str, Any]](self._stack.mongodb_uri)
@@ -122,6 +130,26 @@ class HostileWorker:
     def parked(self) -> list[bytes]:
         parked: Any = self.broker.lrange(PARKED_LIST, 0, -1)
         return list(parked)
+
+    def everything_it_shows(self) -> str:
+        """Return its log, what it writes and answers, and the environments of its decoding processes."""
+        read: dict[bytes, Callable[[bytes], Any]] = {
+            b"string": self.broker.get,
+            b"hash": self.broker.hgetall,
+            b"set": self.broker.smembers,
+            b"list": lambda key: self.broker.lrange(key, 0, -1),
+            b"zset": lambda key: self.broker.zrange(key, 0, -1),
+        }
+        on_redis = [
+            (key, read[kind](key)) for key in self.broker.scan_iter() if (kind := self.broker.type(key)) in read
+        ]
+        inspect = Celery(broker=self.redis_url, set_as_current=False).control.inspect(timeout=5.0, limit=1)
+        answers = [inspect.report(), inspect.conf()]
+        environments = [one.environ() for one in psutil.Process(self._process.pid).children(recursive=True)]
+        assert all(answers)
+        assert environments
+        documents = list(self.collection.find({}))
+        return self.log + self._health.read_text() + repr([on_redis, answers, environments, documents])
 
     def embeds_a_good_image(self) -> bool:
         """Return whether the worker process that was started first still runs and embeds images."""

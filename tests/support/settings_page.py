@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-from pydantic import AliasChoices
+from pydantic import AliasChoices, SecretStr
 
 from producer.api.settings import ApiSettings
 from worker.settings import Settings
@@ -102,7 +102,7 @@ def _table(names: Iterable[str], fields: Mapping[str, FieldInfo]) -> str:
 
 
 def _row(name: str, field: FieldInfo) -> str:
-    default = "" if field.default in ("", ()) else f"`{_shown(field.default)}`"
+    default = "" if field.default in ("", (), SecretStr("")) else f"`{_shown(field.default)}`"
     default = default.replace(version("clipqueue"), "<version>")
     return f"| `{_variable(name, field)}` | {_values(field)} | {default} | {field.description} |"
 

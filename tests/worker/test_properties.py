@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import ipaddress
 import json
-from contextlib import suppress
+import re
+import zlib
+from contextlib import closing, suppress
 from functools import cache
 from typing import Any
 
@@ -20,9 +23,13 @@ from tests.support.generated import JSON
 from tests.support.messages import hand_made_message
 from worker.broker.scripts import LOST_HEADER
 from worker.broker.validation import InvalidMessage, validate_message
-from worker.errors import JobError
+from worker.errors import BadEncoding, JobError
+from worker.fetch.codings import Codings
+from worker.fetch.cookies import Cookies
+from worker.fetch.deadline import DownloadWatchdog
 from worker.fetch.dns import parse_address
 from worker.fetch.guard import is_allowed
+from worker.header_lines import parse_header_lines
 from worker.spec import PreprocessSpec
 
 IPV4 = st.ip_addresses(v=4)
@@ -72,6 +79,44 @@ def test_every_spelling_is_the_address_itself(address: Any, form: str, parts: in
     numbers = [*packed[: parts - 1], int.from_bytes(packed[parts - 1 :], "big")]
     spelled = ".".join(form.format(number) for number in numbers)
     assert parse_address(spelled) == address
+
+
+COOKIE_PARTS = st.sampled_from(["a", "=", ";", " ", "Path", "/", "Domain", "test", "Max-Age", "0", "Secure", "Expires"])
+COOKIE_LINES = st.lists(st.lists(COOKIE_PARTS | st.text(max_size=5), max_size=12).map("".join), max_size=5)
+
+
+@given(COOKIE_LINES)
+def test_any_cookie_makes_a_header_of_one_line(lines: list[str]) -> None:
+    cookies = Cookies()
+    cookies.keep("https://a.test/b/c", lines)
+    header = cookies.header("https://a.test/b/c")
+    assert not set("\r\n\0") & set(header)
+    assert header == header.strip(" \t")
+    assert not cookies.header("https://b.a.test/b/c")
+
+
+CODINGS = st.lists(st.sampled_from(["gzip", "deflate", "br", "x", ""]), max_size=6).map(",".join)
+CODED = st.sampled_from([gzip.compress(b"x" * 500), zlib.compress(b"y" * 500), b"\x1f\x8b\x08\xff" + b"z" * 50])
+
+
+@given(CODINGS, CODED, st.binary(max_size=30), st.integers(0, 60), st.booleans())
+def test_any_body_is_content_of_limited_size_or_badly_coded(
+    header: str, start: bytes, end: bytes, cut: int, is_start: bool
+) -> None:
+    body = start[: len(start) - cut] + end
+    with closing(DownloadWatchdog()) as watchdog, watchdog.limit(60), suppress(BadEncoding):
+        content = Codings(header, "x").undo(body, 400, is_start=is_start)
+        assert len(content) <= 401 or content == body
+
+
+@given(st.text(max_size=80) | st.lists(st.sampled_from(["a.test", ":", " ", "X", "[::1]", "443", "s"])).map("".join))
+def test_any_line_is_a_header_or_refused_without_its_text(line: str) -> None:
+    error = "line 1 is read"
+    try:
+        assert all(one.host and one.value.isascii() for one in parse_header_lines(line))
+    except ValueError as exc:
+        error = str(exc)
+    assert re.fullmatch(r"line \d+ [a-zA-Z :`,.]+", error)
 
 
 @given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))

@@ -14,7 +14,7 @@ from producer.client.broker import Broker
 from tests.support import fake_encoder
 from tests.support.fake_encoder import EncoderConfig, OpenClipEncoder
 from worker.app import create_app
-from worker.decode.pillow import DecodeLimits
+from worker.decode.limits import DecodeLimits
 from worker.decode.pool import ProcessLimits
 from worker.encode.load import Load
 from worker.errors import ModelUnavailable
@@ -60,6 +60,7 @@ def test_settings_reach_the_fetcher_and_the_decoder(monkeypatch: pytest.MonkeyPa
         "fetch_allow_downgrade": True,
         "fetch_per_host": 3,
         "fetch_proxy": "http://127.0.0.1:3128",
+        "fetch_headers": "cdn.test: X-Key: k",
         "max_pixels": 999,
         "max_side": 77,
         "max_frames": 5,
@@ -76,6 +77,7 @@ def test_settings_reach_the_fetcher_and_the_decoder(monkeypatch: pytest.MonkeyPa
     fetcher = build_fetcher(settings)
     assert fetcher._rules == FetchRules(11, 1.25, 2.5, 1234, "test/1", allow_downgrade=True)
     assert fetcher._host_limits._per_host == 3
+    assert fetcher._host_headers.of("https://cdn.test/a.jpg") == {"X-Key": "k"}
     assert fetcher._adapter._proxies == dict.fromkeys(("http", "https"), "http://127.0.0.1:3128")
     assert fetcher._adapter._guard.resolve._seconds == 3.5  # type: ignore[attr-defined]
     decoder = build_decoder(settings, PreprocessSpec(8, 8))

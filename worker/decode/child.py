@@ -19,7 +19,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from worker.decode.framing import receive_message, send_message
-from worker.decode.pillow import DecodeLimits, PillowDecoder
+from worker.decode.limits import DecodeLimits
+from worker.decode.pillow import PillowDecoder
 from worker.errors import JobError
 from worker.spec import PreprocessSpec
 

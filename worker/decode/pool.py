@@ -22,9 +22,11 @@ import numpy as np
 
 from worker import errors
 from worker.decode.framing import is_readable, receive_exactly, receive_message, send_message
-from worker.decode.pillow import FORMATS, DecodedImage, DecodeLimits
+from worker.decode.pillow import DecodedImage
+from worker.decode.signatures import FORMATS
 
 if TYPE_CHECKING:
+    from worker.decode.limits import DecodeLimits
     from worker.spec import PreprocessSpec
 
 logger = logging.getLogger(__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,8 +11,11 @@ from PIL import Image, ImageOps
 
 from tests.support.decoding import decoder_for
 from tests.support.pictures import PHOTOS, encoded, photo
-from worker.decode.pillow import FORMATS, PillowDecoder
+from worker.decode.signatures import FORMATS
 from worker.spec import PreprocessSpec
+
+if TYPE_CHECKING:
+    from worker.decode.pillow import PillowDecoder
 
 SPEC = PreprocessSpec(224, 224)
 

@@ -15,8 +15,10 @@ from tests.support.servers import Proxy
 from worker.fetch.deadline import DownloadWatchdog
 from worker.fetch.fetcher import FetchRules, HttpFetcher
 from worker.fetch.guard import Guard
+from worker.fetch.host_headers import HostHeaders
 from worker.fetch.host_limits import HostLimits
 from worker.fetch.http import GuardedAdapter
+from worker.header_lines import parse_header_lines
 
 if TYPE_CHECKING:
     import socket
@@ -101,9 +103,11 @@ def make_fetcher() -> Iterator[MakeFetcher]:
     """A function that returns a fetcher. Its keyword arguments replace those of `RULES`."""
     with ExitStack() as fetchers:
 
-        def make(guard: Guard = LOCAL_GUARD, proxy: str = "", per_host: int = 4, **rules: Any) -> HttpFetcher:
-            adapter = GuardedAdapter(guard, 4, proxy)
-            fetcher = HttpFetcher(adapter, HostLimits(per_host, wait_s=0.1), replace(RULES, **rules))
+        def make(
+            guard: Guard = LOCAL_GUARD, proxy: str = "", per_host: int = 4, headers: str = "", **rules: Any
+        ) -> HttpFetcher:
+            adapter, limits = GuardedAdapter(guard, 4, proxy), HostLimits(per_host, wait_s=0.1)
+            fetcher = HttpFetcher(adapter, limits, replace(RULES, **rules), HostHeaders(parse_header_lines(headers)))
             return fetchers.enter_context(closing(fetcher))
 
         yield make

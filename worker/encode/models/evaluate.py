@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from worker.decode.pillow import DecodeLimits, PillowDecoder
+from worker.decode.limits import DecodeLimits
+from worker.decode.pillow import PillowDecoder
 from worker.encode.models.pictures import CACHE, HELD_OUT, TRAINING_SETS, PictureSet, read_emoji, read_files
 from worker.encode.open_clip import EncoderConfig, OpenClipEncoder
 from worker.encode.weights import BUNDLED
