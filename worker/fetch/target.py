@@ -23,6 +23,8 @@ _URL = re.compile(r"(https?)://([^/?#]*)([^?#]*)((?:\?[^#]*)?)", re.IGNORECASE |
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE | re.ASCII)
 # A host with other characters is no name and no address. Whoever reads such a host again reads the same.
 _HOST = re.compile(r"(?!\.)[a-z0-9._-]+|\[[0-9a-f:.]+\]")
+# urllib3 would end the host at a backslash, and find a user before an @.
+_NOT_IN_HOST = re.compile(r"[\x00-\x20@\\\x7f]")
 # What RFC 3986 does not allow and Chromium escapes. The rest goes out as given, also `[` and a stray `%`.
 _ESCAPED_IN_PATH = re.compile(rb'[\x00-\x20"<>\\^`{|}\x7f-\xff]')
 _ESCAPED_IN_QUERY = re.compile(rb'[\x00-\x20"<>\\\x7f-\xff]')
@@ -74,15 +76,15 @@ def parse_target(url: str) -> Target:
         ValueError: The URL has no host that is a name or an address. The message does not contain the URL.
     """
     match = _URL.match(url)
-    if match is None:
-        raise ValueError("it is no http or https URL")
+    if match is None or _NOT_IN_HOST.search(match[2]):
+        raise ValueError("it is no http or https URL, or its host has characters that no host has")
     scheme, authority = match[1].lower(), match[2]
     try:
         parsed = urllib3.util.parse_url(f"{scheme}://{authority}/")  # in lower case and IDNA
     except urllib3.exceptions.LocationParseError:
         raise ValueError("its host cannot be read") from None
     host = parsed.host or ""
-    if parsed.auth is not None or not _HOST.fullmatch(host):
+    if not _HOST.fullmatch(host):
         raise ValueError("its host is neither a name nor an address")
     port = DEFAULT_PORTS[scheme] if parsed.port is None else parsed.port
     return Target(scheme, host, port, _escape(match[3].encode() or b"/", match[4].encode()))
