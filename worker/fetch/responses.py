@@ -15,6 +15,7 @@ import errno
 import http.client
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ _MAX_EMPTY_LINES = 2  # before a status line, left over from the answer before; 
 _STATUS_LINE = re.compile(rb"HTTP(?:/(\d{1,3})(?:\.(\d{1,3}))?)?[ \t]+([1-9]\d\d)(?!\d)", re.IGNORECASE)
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?\r?\n", re.DOTALL)
+_AS_SPACE = bytes.maketrans(b"\r\0", b"  ")  # RFC 9110, section 5.5
 _LINE_ENDS = (b"\r\n", b"\n")
 # http.client gets these in one form; all other headers are added as they came.
 _FRAMING = {b"connection", b"content-length", b"keep-alive", b"proxy-connection", b"transfer-encoding"}
@@ -40,10 +42,6 @@ class NoAnswer(http.client.RemoteDisconnected):
 
 class ConflictingHeaders(http.client.HTTPException):
     """Two lengths or two Locations differ, so two readers could see two different answers."""
-
-
-class NulInHeaders(http.client.HTTPException):
-    """A line of the head contains a NUL. Chromium and curl refuse it too."""
 
 
 class TooManyHeaders(http.client.HTTPException):
@@ -132,7 +130,7 @@ class _Head:
     @property
     def is_interim(self) -> bool:
         """Whether another answer follows. After 101 another protocol would (RFC 9110, section 15.2)."""
-        return self.status < http.HTTPStatus.OK and self.status != http.HTTPStatus.SWITCHING_PROTOCOLS
+        return self.status < HTTPStatus.OK and self.status != HTTPStatus.SWITCHING_PROTOCOLS
 
     def framing(self) -> bytes:
         """Return a head from which http.client learns how to read the body. Raises ConflictingHeaders."""
@@ -212,15 +210,16 @@ def _read_headers(stream: BufferedReader) -> tuple[list[tuple[bytes, bytes]], bo
             raise TooManyHeaders
         if line in (*_LINE_ENDS, b""):
             return [(name, b" ".join(values).strip(b" \t")) for name, values in headers], is_odd
-        text = line.rstrip(b"\r\n")
-        name, colon, value = text.replace(b"\r", b" ").partition(b":")  # RFC 9112, section 2.2: a bare CR is a space
+        text = line.rstrip(b"\r\n").translate(_AS_SPACE)
+        is_odd = is_odd or not line.startswith(text)
+        name, colon, value = text.partition(b":")
         if text.startswith((b" ", b"\t")):
             is_odd = True
             if continues:
-                headers[-1][1].append(text.replace(b"\r", b" ").strip(b" \t"))
+                headers[-1][1].append(text.strip(b" \t"))
             continue
         continues = bool(colon) and _TOKEN.fullmatch(name.rstrip(b" \t")) is not None
-        is_odd = is_odd or not continues or b"\r" in text or name.endswith((b" ", b"\t"))
+        is_odd = is_odd or not continues or name.endswith((b" ", b"\t"))
         if continues:
             headers.append((name.rstrip(b" \t").lower(), [value.strip(b" \t")]))
     raise TooManyHeaders
@@ -230,6 +229,4 @@ def _read_line(stream: BufferedReader) -> bytes:
     line = stream.readline(_MAX_LINE + 1)
     if len(line) > _MAX_LINE:
         raise TooManyHeaders
-    if b"\0" in line:
-        raise NulInHeaders
     return line

@@ -83,7 +83,7 @@ def parse_target(url: str) -> Target:
         parsed = urllib3.util.parse_url(f"{scheme}://{authority}/")  # in lower case and IDNA
     except urllib3.exceptions.LocationParseError:
         raise ValueError("its host cannot be read") from None
-    host = parsed.host or ""
+    host = (parsed.host or "").lower()
     if not _HOST.fullmatch(host):
         raise ValueError("its host is neither a name nor an address")
     port = DEFAULT_PORTS[scheme] if parsed.port is None else parsed.port
