@@ -174,18 +174,18 @@ class _HTTPConnection(HTTPConnection):
         self._is_reused = False
         return sock
 
-    def request(self, method: str, _: str, *args: Any, **kwargs: Any) -> None:
+    def request(self, *args: Any, **kwargs: Any) -> None:
         """Send a request (called by urllib3), with the request line of the target instead of urllib3's."""
         if self.sock is not None:  # a kept connection, last watched by the deadline of an earlier download
             current_deadline().watch(self.sock)
         target = _sending.get().target
         line = target.absolute if self.proxy_is_forwarding else target.path
         try:
-            super().request(method, line, *args, **kwargs)
+            super().request(args[0], line, *args[2:], **kwargs)  # method, URL, ...
         except SSLError as exc:  # urllib3 lets plain sockets fail when the answer is read
             raise self._closed(exc) from None
 
-    def getresponse(self) -> HTTPResponse:
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
         """Read the head of the answer (called by urllib3)."""
         try:
             response = super().getresponse()

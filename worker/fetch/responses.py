@@ -11,7 +11,6 @@ tests/worker/fetch/test_responses.py was tried with Chromium 156.
 
 from __future__ import annotations
 
-import errno
 import http.client
 import re
 from dataclasses import dataclass
@@ -38,6 +37,10 @@ _FRAMING = {b"connection", b"content-length", b"keep-alive", b"proxy-connection"
 
 class NoAnswer(http.client.RemoteDisconnected):
     """The connection was closed before a byte of an answer came."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.strerror = reason
 
 
 class ConflictingHeaders(http.client.HTTPException):
@@ -178,8 +181,8 @@ def _wait_for_first_byte(stream: BufferedReader) -> None:
     except TimeoutError:
         raise
     except OSError as exc:  # reset, or TLS without its end
-        raise NoAnswer(exc.errno, exc.strerror) from None
-    raise NoAnswer(errno.ECONNRESET, "the server closed the connection without an answer")
+        raise NoAnswer(exc.strerror or type(exc).__name__) from None
+    raise NoAnswer("the server closed the connection without an answer")
 
 
 def _read_head(stream: BufferedReader) -> _Head:

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.servers import SocketServer, tls_context
-from tests.worker.fetch.conftest import NAMED_GUARD, OK
+from tests.worker.fetch.conftest import NAMED_GUARD, OK, WEB_PORTS
 from worker import errors
+from worker.fetch.guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import trustme
 
+    from tests.support.servers import Proxy
     from tests.worker.fetch.conftest import MakeFetcher
     from worker.fetch.fetcher import HttpFetcher
 
@@ -32,6 +34,10 @@ def close(connection: socket.socket) -> None:
 
 def answer_in_part(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 ")
+
+
+def say_nothing(connection: socket.socket) -> None:
+    connection.recv(1)
 
 
 class Closing:
@@ -79,6 +85,18 @@ def test_a_request_on_a_closed_tls_connection_is_sent_again(make_fetcher: MakeFe
     assert handle.requests == [2, 2, 1]
 
 
+def test_a_request_in_a_closed_tunnel_is_sent_again_in_a_new_tunnel(
+    make_fetcher: MakeFetcher, authority: trustme.CA, proxy: Proxy
+) -> None:
+    handle = Closing(close)
+    with SocketServer(handle, tls_context(authority, "images.test")) as server:
+        proxy.ports["images.test"] = server.port
+        fetcher = make_fetcher(Guard(WEB_PORTS, ()), proxy.url)
+        assert [fetcher.fetch("https://images.test/") for _ in range(3)] == [b"image"] * 3
+    assert handle.requests == [2, 2, 1]
+    assert [line.rpartition(" ")[0] for line, _ in proxy.seen] == ["CONNECT images.test:443"] * 3
+
+
 def test_it_is_sent_again_once_and_only_on_a_new_connection(fetcher: HttpFetcher) -> None:
     """Two connections are kept, and both are closed as soon as they are used. The new one gives no answer either."""
     handle = Closing(close)
@@ -116,7 +134,7 @@ def test_a_connection_that_sent_a_byte_of_an_answer_is_an_error(fetcher: HttpFet
 
 
 def test_a_silent_connection_is_not_asked_again(make_fetcher: MakeFetcher) -> None:
-    handle = Closing(lambda connection: connection.recv(1) and None)
+    handle = Closing(say_nothing)
     with SocketServer(handle) as server:
         fetcher = make_fetcher(read_s=0.2)
         assert fetcher.fetch(server.url) == b"image"
@@ -126,7 +144,7 @@ def test_a_silent_connection_is_not_asked_again(make_fetcher: MakeFetcher) -> No
 
 
 def test_a_connection_that_the_deadline_closed_is_not_asked_again(make_fetcher: MakeFetcher) -> None:
-    handle = Closing(lambda connection: connection.recv(1) and None)
+    handle = Closing(say_nothing)
     with SocketServer(handle) as server:
         fetcher = make_fetcher(total_s=0.3)
         assert fetcher.fetch(server.url) == b"image"
