@@ -129,7 +129,7 @@ def _start(sender: Any, **_: Any) -> None:
     # down the write of the vector to MongoDB. libgomp reads this variable when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "50000")
     try:
-        check_libraries("requests", "urllib3", "dnspython", "pillow", "pillow-heif")
+        check_libraries("python", "requests", "urllib3", "dnspython", "pillow", "pillow-heif")
         # Imported here because Flower imports this module too, without torch and motor installed.
         from worker.lifecycle.events import EVENT_HEARTBEAT_S  # noqa: PLC0415
         from worker.wiring import build_runtime  # noqa: PLC0415

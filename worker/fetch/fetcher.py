@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from requests.structures import CaseInsensitiveDict
-from requests.utils import requote_uri
 
 from producer.contract.errors import InvalidJob
 from producer.contract.urls import check_url, redact_url
@@ -28,6 +27,7 @@ from worker.fetch.deadline import Deadline, DownloadWatchdog
 from worker.fetch.host_headers import origin
 from worker.fetch.http import host_and_port
 from worker.fetch.status import check_status
+from worker.fetch.target import parse_target, resolve_location
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,17 +139,14 @@ class HttpFetcher:
 
     def _request(self, url: str, headers: Mapping[str, str]) -> requests.Response:
         try:
-            request = requests.Request("GET", url, headers=headers).prepare()
-        except ValueError as exc:  # the base of requests' InvalidURL
-            raise BadUrl(f"cannot make a request for {redact_url(url)}: {type(exc).__name__}") from None
-        timeouts = (self._rules.connect_s, self._rules.read_s)
-        return self._adapter.send(request, stream=True, timeout=timeouts)
+            target = parse_target(url)
+        except ValueError as exc:
+            raise BadUrl(f"cannot make a request for {redact_url(url)}: {exc}") from None
+        return self._adapter.get(target, headers, (self._rules.connect_s, self._rules.read_s))
 
     def _redirect_target(self, url: str, location: str) -> str:
         try:
-            # http.client decodes headers as latin-1, but servers send UTF-8.
-            location = location.encode("latin-1").decode("utf-8", "replace")
-            target = requote_uri(urldefrag(urljoin(url, location)).url)
+            target = resolve_location(parse_target(url), location)
             check_url(target)
         except InvalidJob as exc:
             raise BadRedirect(f"{redact_url(url)} redirects to a URL that is not allowed: {exc}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import platform
 from importlib.metadata import version
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -52,9 +53,14 @@ def requirement(package: str) -> str:
     return package + VERSIONS[package]
 
 
+def installed(package: str) -> str:
+    """Return the version of a package, or of Python."""
+    return platform.python_version() if package == "python" else version(package)
+
+
 def _unusable(parts: Parts, problem: str) -> UnusableLibrary:
     return UnusableLibrary(
-        f"the worker does not start: {parts.package} {version(parts.package)} {problem}, which the worker needs; "
+        f"the worker does not start: {parts.package} {installed(parts.package)} {problem}, which the worker needs; "
         f"install {requirement(parts.package)}"
     )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 # The versions whose parts are known to work. Minor versions where parts are private or undocumented; major versions
 # where all parts are documented.
 VERSIONS = {
+    "python": ">=3.11,<3.15",
     "celery": "~=5.7.0",
     "kombu": "~=5.7.0",
     "redis": "~=8.1.0",
@@ -89,21 +90,33 @@ PARTS = (
     Parts("celery", "celery.worker.consumer.events", used="Events"),
     Parts("celery", "celery.worker.worker:WorkController", used="concurrency hostname options"),
     # worker.fetch: the address guard opens every connection.
-    Parts("requests", "requests.adapters:HTTPAdapter", used="poolmanager proxy_headers proxy_manager"),
+    Parts("requests", "requests.adapters:HTTPAdapter", used="poolmanager proxy_headers proxy_manager send"),
     Parts(
         "requests",
         "requests.adapters:HTTPAdapter",
-        overridden="build_response init_poolmanager proxy_manager_for send",
+        overridden="build_response init_poolmanager proxy_manager_for",
         callers=("requests.adapters", "requests.sessions"),
     ),
-    Parts("urllib3", "urllib3.poolmanager:PoolManager", overridden="_new_pool"),
-    Parts("urllib3", "urllib3.connectionpool:HTTPConnectionPool", overridden="ConnectionCls"),
-    Parts("urllib3", "urllib3.connectionpool:HTTPSConnectionPool", overridden="ConnectionCls"),
-    Parts("urllib3", "urllib3.connection:HTTPConnection", used="_dns_host port sock socket_options timeout"),
+    Parts("urllib3", "urllib3.poolmanager:PoolManager", overridden="_new_pool pool_classes_by_scheme"),
+    Parts("urllib3", "urllib3.connectionpool:HTTPConnectionPool", overridden="ConnectionCls _get_conn"),
+    Parts("urllib3", "urllib3.connectionpool:HTTPSConnectionPool", overridden="ConnectionCls _get_conn"),
+    Parts(
+        "urllib3",
+        "urllib3.connection:HTTPConnection",
+        used="_dns_host port proxy_is_forwarding sock socket_options timeout",
+    ),
     Parts("urllib3", "urllib3.connection:HTTPConnection", overridden="_new_conn _tunnel"),
-    Parts("urllib3", "urllib3.connection:HTTPConnection", overridden="request", callers=("urllib3.connectionpool",)),
+    Parts(
+        "urllib3",
+        "urllib3.connection:HTTPConnection",
+        overridden="getresponse request",
+        callers=("urllib3.connectionpool",),
+    ),
     Parts("urllib3", "urllib3.connection:HTTPSConnection", overridden="_new_conn _tunnel"),
     Parts("urllib3", "urllib3.response:HTTPResponse", used="_original_response"),
+    # Python's own, which the sources name but not as a library's.
+    Parts("python", "http.client:HTTPConnection", overridden="response_class"),
+    Parts("python", "http.client:HTTPResponse", used="chunk_left chunked fp isclosed", overridden="begin"),
     Parts("dnspython", "dns.resolver:Resolver", used="nameservers"),
     # worker.decode: limits that apply to the whole process.
     Parts("pillow", "PIL.Image", overridden="MAX_IMAGE_PIXELS"),

@@ -14,7 +14,7 @@ from tests.support.commands import complete
 from tests.support.messages import hand_made_message
 from tests.support.workers import FAKE_MODEL, worker_command
 from worker.errors import UnusableLibrary
-from worker.selftest.libraries import check_libraries, check_parts, requirement
+from worker.selftest.libraries import check_libraries, check_parts, installed, requirement
 from worker.selftest.parts import PARTS, VERSIONS, Parts
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def test_a_missing_part_is_named_with_the_version_and_those_that_work(parts: Par
             check_parts(changed)
         text = str(raised.value)
         assert "\n" not in text
-        assert f" {parts.package} {version(parts.package)} has no " in text
+        assert f" {parts.package} {installed(parts.package)} has no " in text
         assert text.endswith(f"install {parts.package}{VERSIONS[parts.package]}")
         assert re.search("no_such_part|NoSuchClass|no_such_module", text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import platform
 import re
 import tomllib
 from importlib.metadata import version
@@ -102,7 +103,7 @@ def test_overridden_and_inherited_parts_are_found(file: str, names: set[str]) ->
     assert names <= {use.name for use in find_uses(ROOT / file)}
 
 
-@pytest.mark.parametrize("package", VERSIONS)
+@pytest.mark.parametrize("package", [package for package in VERSIONS if package != "python"])
 def test_the_versions_are_the_bounds_of_the_project_and_admit_what_is_installed(package: str) -> None:
     bounds = [
         requirement.specifier
@@ -113,6 +114,13 @@ def test_the_versions_are_the_bounds_of_the_project_and_admit_what_is_installed(
     assert bounds
     assert set(bounds) == {SpecifierSet(VERSIONS[package])}
     assert version(package) in bounds[0]
+
+
+def test_the_versions_of_python_are_those_with_which_tests_have_passed() -> None:
+    versions = SpecifierSet(VERSIONS["python"])
+    tested = [line.rpartition(" ")[2] for line in PROJECT["classifiers"] if line[-1].isdigit()]
+    assert [f"3.{minor}" for minor in range(50) if f"3.{minor}" in versions] == tested
+    assert platform.python_version() in versions
 
 
 @pytest.mark.parametrize("package", sorted({parts.package for parts in PARTS}))
