@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ..contract.message import image_message
 from ..contract.names import IMAGE_QUEUE, UNACKED
@@ -16,10 +15,11 @@ if TYPE_CHECKING:
 
     from ..contract.job import ImageJob
 
-T = TypeVar("T")
-
 # Messages in one LPUSH: enough to hide the round trip, and few enough (about 700 KB) not to block Redis for others.
 PUSH_CHUNK = 500
+# Characters of all their URLs. 500 of the longest would make 6 MB, which a slow line does not send within the timeout,
+# and beyond ASCII 90 MB, of which Upstash takes 10 in one command.
+_PUSH_URL_CHARS = 400_000
 
 
 def count_unfinished(redis: Redis) -> int:
@@ -48,8 +48,20 @@ def push(redis: Redis, jobs: Sequence[ImageJob]) -> None:
     redis.lpush(IMAGE_QUEUE, *messages)
 
 
-def chunked(items: Iterable[T]) -> Iterator[list[T]]:
-    """Yield the items in lists of at most PUSH_CHUNK, and read `items` lazily."""
-    remaining = iter(items)
-    while chunk := list(islice(remaining, PUSH_CHUNK)):
+def chunked(jobs: Iterable[ImageJob]) -> Iterator[list[ImageJob]]:
+    """Yield the jobs in lists, each for one `push`, and read `jobs` lazily."""
+    chunk: list[ImageJob] = []
+    url_chars = 0
+    for job in jobs:
+        chunk.append(job)
+        url_chars += len(job.url)
+        if is_full_chunk(len(chunk), url_chars):
+            yield chunk
+            chunk, url_chars = [], 0
+    if chunk:
         yield chunk
+
+
+def is_full_chunk(jobs: int, url_chars: int) -> bool:
+    """Return whether so many jobs, with so many characters in their URLs, are enough for one `push`."""
+    return jobs >= PUSH_CHUNK or url_chars >= _PUSH_URL_CHARS

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 from .errors import InvalidJob
 from .text import check_text
 
-MAX_URL_CHARS = 2048
+MAX_URL_CHARS = 8192
 # Matches most URLs. A URL that matches is valid, so the slower checks can be skipped.
 _USUAL_URL = re.compile(r"https?://[a-z0-9.-]+/[!-\[\]-~]*")
 # Matches the part of a common URL before its query or fragment.
@@ -23,7 +23,7 @@ _BRACKETED = re.compile(r"\[[^\[\]]*\](:[0-9]*)?")
 
 
 def check_url(url: str) -> None:
-    """Check that workers would fetch a URL: a string, http or https, with a host, at most 2,048 characters.
+    """Check that workers would fetch a URL: a string, http or https, with a host, at most 8,192 characters.
 
     Raises:
         InvalidJob: Workers would refuse the URL. The message says why, without repeating the URL.

@@ -36,7 +36,7 @@ _BACK_OFF_S = 5.0
 _WAIT_S = 5
 # A full Redis refuses to wait, so the queue is polled.
 _POLL_S = 1.0
-# Maximum number of messages taken at a time. It limits the memory, since each has up to 128 KiB.
+# Maximum number of messages taken at a time. It limits the memory, since each has up to 256 KiB.
 _MAX_TAKEN = 32
 
 
