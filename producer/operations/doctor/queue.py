@@ -76,7 +76,7 @@ def in_flight_finding(redis: Redis, consumers: Sequence[WorkerHeartbeat] | None,
 
 
 def delayed_finding(redis: Redis, consumers: Sequence[WorkerHeartbeat] | None) -> Finding:
-    """Check whether the workers put the messages on the queue that were delayed and are due.
+    """Check whether the workers take the messages that were delayed and are due.
 
     Args:
         redis: The client. Raises what redis-py raises.
@@ -88,7 +88,7 @@ def delayed_finding(redis: Redis, consumers: Sequence[WorkerHeartbeat] | None) -
     verb = "waits" if delays.count == 1 else "wait"
     shown = f"{count_of(delays.count, 'message')} {verb} for the next attempt: {delays.described()}"
     late_s = delays.now_s - delays.first_s
-    if late_s <= _RESTORE_GRACE_S:
+    if late_s <= _MAX_WAIT_S:
         return Finding.ok("delayed", shown)
     if consumers is None:
         return Finding.unknown("delayed", shown, "Whether a worker takes them, only the workers' heartbeats tell.")
@@ -96,8 +96,8 @@ def delayed_finding(redis: Redis, consumers: Sequence[WorkerHeartbeat] | None) -
         return Finding.ok("delayed", f"{shown}; the next worker that starts takes those that are due")
     return Finding.problem(
         "delayed",
-        f"{shown}, but the workers should have taken the first one {duration(late_s)} ago",
-        "Workers of earlier versions leave these messages alone: upgrade all of them. Otherwise check their logs.",
+        f"{shown}; no worker has taken the first one for {duration(late_s)}",
+        "Workers of earlier versions leave these messages alone: upgrade them. If there are none, start more workers.",
     )
 
 
