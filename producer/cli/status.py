@@ -15,7 +15,7 @@ from producer.cli.collection import id_type_option, open_documents_for
 from producer.cli.output import CANNOT_TELL, fail
 from producer.client.broker import Broker
 from producer.client.environment import collection_name, redis_url_from_env
-from producer.client.queue import count_jobs
+from producer.client.queue import JobCounts, count_jobs
 from producer.contract.errors import ClipqueueError, InvalidJob
 from producer.contract.urls import redact_text
 from producer.operations.delayed import read_delays
@@ -23,6 +23,7 @@ from producer.operations.delayed import read_delays
 if TYPE_CHECKING:
     from producer.documents.documents import ImageStatus
 
+_NO_JOBS = JobCounts(0, 0, 0)
 _DETAILS = {"pending": "the document has no result yet", "unknown": "no such document (yet)"}
 
 
@@ -36,11 +37,10 @@ def status(image_ids: tuple[str, ...], id_type: str | None, *, as_json: bool) ->
     The exit code is 0 if all are done, 1 if one is not, and 3 if that is not known, as MongoDB does not answer.
 
     Without an ID, show how many jobs wait on the queue, are in flight, and are delayed until their next attempt: until
-    when, and for which hosts.
+    when, and for which hosts. The exit code is 0 if there are none, 1 if there are any, and 3 if Redis does not answer.
     """
     if not image_ids:
-        _show_queue(as_json=as_json)
-        return
+        sys.exit(0 if _show_queue(as_json=as_json) else 1)
     try:
         with open_documents_for("clipqueue status", collection_name(), reads_all=False) as documents:
             images = documents.status(image_ids, id_type)
@@ -53,7 +53,8 @@ def status(image_ids: tuple[str, ...], id_type: str | None, *, as_json: bool) ->
     sys.exit(0 if all(image.status == "done" for image in images) else 1)
 
 
-def _show_queue(*, as_json: bool) -> None:
+def _show_queue(*, as_json: bool) -> bool:
+    """Print how many jobs there are; return whether there are none."""
     try:
         with closing(Broker(redis_url_from_env())) as broker, broker.commands("did not answer") as redis:
             counts, delays = count_jobs(redis), read_delays(redis)
@@ -61,9 +62,10 @@ def _show_queue(*, as_json: bool) -> None:
         fail(str(exc), CANNOT_TELL)
     if as_json:
         click.echo(json.dumps({**asdict(counts), **delays.as_json()}))
-        return
-    click.echo(f"waiting\t{counts.waiting}\nin flight\t{counts.in_flight}")
-    click.echo(f"delayed\t{counts.delayed}" + (f"\t{delays.described()}" if delays.count else ""))
+    else:
+        click.echo(f"waiting\t{counts.waiting}\nin flight\t{counts.in_flight}")
+        click.echo(f"delayed\t{counts.delayed}" + (f"\t{delays.described()}" if delays.count else ""))
+    return counts == _NO_JOBS
 
 
 def _as_json(image: ImageStatus) -> str:

@@ -70,8 +70,9 @@ def test_without_an_id_it_shows_what_waits_until_when_and_for_whom(redis_url: st
     delay_image(queue, "d", "https://slow.example/d.jpg?sig=secret", wait_s=1500)
     delay_image(queue, "e", "https://down.example/e.jpg", wait_s=600)
     delay_image(queue, "f", "https://down.example/f.jpg", wait_s=600)
-    lines = invoke("status", REDIS_URL=redis_url).stdout.splitlines()
-    assert lines[:2] == ["waiting\t2", "in flight\t1"]
+    busy = invoke("status", REDIS_URL=redis_url)
+    lines = busy.stdout.splitlines()
+    assert (busy.returncode, lines[:2]) == (1, ["waiting\t2", "in flight\t1"])
     hosts = "hosts: down.example (2), slow.example (1)"
     assert lines[2] == f"delayed\t3\tthe first is due in 10 min, the last in 25 min; {hosts}"
     shown = json.loads(invoke("status", "--json", REDIS_URL=redis_url).stdout)
