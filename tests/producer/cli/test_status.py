@@ -78,8 +78,8 @@ def test_without_an_id_it_shows_what_waits_until_when_and_for_whom(redis_url: st
     shown = json.loads(invoke("status", "--json", REDIS_URL=redis_url).stdout)
     first, last = (datetime.fromisoformat(shown.pop(name)) for name in ("first_due_at", "last_due_at"))
     assert 899 <= (last - first).total_seconds() <= 901
-    hosts = {"down.example": 2, "slow.example": 1}
-    assert shown == {"waiting": 2, "in_flight": 1, "delayed": 3, "hosts": hosts}
+    counts = {"waiting": 2, "in_flight": 1, "delayed": 3}
+    assert shown == {**counts, "hosts": {"down.example": 2, "slow.example": 1}}
 
 
 def test_a_queue_that_cannot_be_asked_is_not_known() -> None:
