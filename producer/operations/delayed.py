@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from producer.contract.job import MAX_TIME_MS
 from producer.contract.names import DELAYED
 from producer.contract.text import printable
+from producer.contract.urls import check_url
 from producer.operations.text import duration
 
 if TYPE_CHECKING:
@@ -115,7 +116,9 @@ def _host_of(content: bytes) -> str:
     """Return the host of a message's URL; `unknown` if it cannot be read."""
     try:
         message: Any = json.loads(content)
-        host = urlsplit(json.loads(base64.b64decode(message["body"]))[1]["url"]).hostname
+        url = json.loads(base64.b64decode(message["body"]))[1]["url"]
+        check_url(url)
+        host = urlsplit(url).hostname
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         host = None
     return printable(host) if host else "unknown"

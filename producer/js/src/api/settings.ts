@@ -45,7 +45,7 @@ const TIMEOUT_MS = 20_000; // the API waits up to 15 s for the vector of an imag
 export function connection({ baseUrl, apiKey, fetch, timeoutMs }: ApiOptions): Connection {
   const url = readBaseUrl(String(baseUrl));
   if (fetch != null && typeof fetch !== "function") {
-    throw new ConfigurationError("fetch must be a function, such as (url, init) => env.API.fetch(url, init)");
+    throw new ConfigurationError("fetch must be a function");
   }
   const headers: Record<string, string> = { accept: "application/json" };
   if (apiKey !== undefined) headers["authorization"] = `Bearer ${checkedKey(apiKey)}`;

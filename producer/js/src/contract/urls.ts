@@ -10,7 +10,7 @@ import { checkText, countCharacters } from "./text.js";
 
 const MAX_URL_CHARS = 8192;
 // Matches most URLs. A URL that matches is valid, so the slower checks can be skipped.
-const USUAL_URL = /^https?:\/\/[a-z0-9.-]+\/[!-[\]-~]*$/;
+const USUAL_URL = /^https?:\/\/[a-z0-9.-]{1,512}\/[!-[\]-~]*$/;
 // Matches the part of a common URL before its query or fragment.
 const BEFORE_QUERY = /^https?:\/\/[^?#@[\]\\\x00-\x20\x7f-\uffff]*(?=[?#]|$)/;
 const URL_IN_TEXT = /(https?:\/\/[^ \t\n\v\f\r?#]*)[^ \t\n\v\f\r]*/gi;
