@@ -43,7 +43,7 @@ class JobCounts:
     def room(self, max_queued: int) -> int:
         """Return how many jobs may be enqueued, so that at most `max_queued` wait or are in flight.
 
-        None if ten times as many are delayed.
+        It is 0 if ten times as many are delayed.
         """
         return max(0, min(max_queued - self.waiting - self.in_flight, _DELAYED_FACTOR * max_queued - self.delayed))
 

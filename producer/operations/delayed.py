@@ -107,7 +107,7 @@ def _read_task_ids(redis: Redis) -> set[str]:
     found: set[str] = set()
     start = 0
     while ids := run([DELAYED], [start, start + _CHUNK - 1]):
-        found.update(task_id.decode() for task_id in ids)
+        found.update(task_id.decode(errors="replace") for task_id in ids)
         start += len(ids)
     return found - {""}
 
@@ -125,5 +125,5 @@ def _host_of(content: bytes) -> str:
 
 
 def _iso(at_s: float) -> str:
-    at = datetime.fromtimestamp(min(at_s, MAX_TIME_MS / 1e3), UTC)
+    at = datetime.fromtimestamp(min(max(at_s, 0), MAX_TIME_MS / 1e3), UTC)
     return at.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -10,6 +10,7 @@ import pytest
 from producer.contract.job import now_ms
 from producer.contract.names import DELAYED, PARKED_BYTES, PARKED_DROPPED, PARKED_LIST, PARKED_MAX_BYTES
 from producer.operations.doctor.clocks import Clock, clock_finding
+from tests.support.commands import invoke
 from tests.support.delayed import delay_image
 from tests.support.doctor import run_doctor, write_heartbeat
 from tests.support.messages import hand_made_message
@@ -114,6 +115,13 @@ def test_delayed_jobs_are_no_problem(own: Stack, own_broker: redis.Redis) -> Non
     assert is_ok
     assert "152 messages wait for the next attempt: the first is due in 10 min, the last in " in text
     assert text.endswith(" days; hosts of the first 100: cdn.example.com (99), host (1)")
+
+
+@pytest.mark.parametrize("score", ["-inf", "inf", "1e300", "-5"])
+def test_a_delayed_message_with_an_odd_time_is_shown(own: Stack, own_broker: redis.Redis, score: str) -> None:
+    own_broker.zadd(DELAYED, {b"\xff": score})
+    assert "1 message waits for the next attempt" in run_doctor(own).text["delayed"]
+    assert '"hosts": {"unknown": 1}' in invoke("status", "--json", REDIS_URL=own.redis_url).stdout
 
 
 def test_due_jobs_that_no_worker_takes_are_a_problem(own: Stack, own_broker: redis.Redis) -> None:

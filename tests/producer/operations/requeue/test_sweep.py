@@ -191,9 +191,11 @@ def test_a_delayed_job_of_an_earlier_sweep_is_known_again(
     assert sweep(age_s=0) == SweepResult(queued=1)
 
 
-@pytest.mark.parametrize("odd", ["", "no JSON", "[]", "7", "{}", '{"headers": 5}', '{"headers": {"id": 5}}'])
+@pytest.mark.parametrize(
+    "odd", ["", b'{"headers": {"id": "\xff"}}', "no JSON", "[]", "7", "{}", '{"headers": 5}', '{"headers": {"id": 5}}']
+)
 def test_what_is_delayed_and_no_message_hides_no_job(
-    odd: str, queue: redis.Redis, shop: Collection[Document], sweep: Sweep
+    odd: str | bytes, queue: redis.Redis, shop: Collection[Document], sweep: Sweep
 ) -> None:
     shop.insert_one({"_id": "a", "embedding_job": pending(task_id="t")})
     queue.zadd(DELAYED, {odd: 1})
