@@ -57,7 +57,8 @@ def _show_queue(*, as_json: bool) -> bool:
     """Print how many jobs there are; return whether there are none."""
     try:
         with closing(Broker(redis_url_from_env())) as broker, broker.commands("did not answer") as redis:
-            counts, delays = count_jobs(redis), read_delays(redis)
+            seconds, micros = redis.time()
+            counts, delays = count_jobs(redis), read_delays(redis, seconds + micros / 1e6)
     except ClipqueueError as exc:
         fail(str(exc), CANNOT_TELL)
     if as_json:

@@ -78,15 +78,20 @@ class Delays:
         return f"{of}: {shown}" + (f" and {more} more" if more > 0 else "")
 
 
-def read_delays(redis: Redis) -> Delays:
-    """Return when the delayed messages are due, and which hosts they wait for. Raises what redis-py raises."""
+def read_delays(redis: Redis, now_s: float) -> Delays:
+    """Return when the delayed messages are due, and which hosts they wait for. Raises what redis-py raises.
+
+    Args:
+        redis: The client.
+        now_s: The time, in seconds since the epoch by the clock of Redis.
+    """
     pipeline: Any = redis.pipeline()
-    pipeline.zcard(DELAYED).time()
+    pipeline.zcard(DELAYED)
     pipeline.zrange(DELAYED, 0, _SAMPLE - 1, withscores=True).zrange(DELAYED, -1, -1, withscores=True)
-    count, (seconds, micros), first, last = pipeline.execute()
+    count, first, last = pipeline.execute()
     hosts = Counter(map(_host_of, (message for message, _ in first)))
     first_s, last_s = (found[0][1] if found else 0.0 for found in (first, last))
-    return Delays(count, seconds + micros / 1e6, first_s, last_s, hosts)
+    return Delays(count, now_s, first_s, last_s, hosts)
 
 
 class DelayedTasks:

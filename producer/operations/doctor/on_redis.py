@@ -57,7 +57,7 @@ def check_on_redis(
     checks: dict[str, Callable[[], list[Finding]]] = {
         "queue": lambda: [waiting_finding(redis, consumers, now_s)],
         "in flight": lambda: [in_flight_finding(redis, consumers, now_s)],
-        "delayed": lambda: [delayed_finding(redis, consumers)],
+        "delayed": lambda: [delayed_finding(redis, consumers, now_s)],
         "parked": lambda: [messages_finding(redis)],
         "parking space": lambda: [space_finding(redis)],
         "webhooks": partial(webhook_findings, redis),

@@ -75,14 +75,12 @@ def in_flight_finding(redis: Redis, consumers: Sequence[WorkerHeartbeat] | None,
     )
 
 
-def delayed_finding(redis: Redis, consumers: Sequence[WorkerHeartbeat] | None) -> Finding:
+def delayed_finding(redis: Redis, consumers: Sequence[WorkerHeartbeat] | None, now_s: float) -> Finding:
     """Check whether the workers take the messages that were delayed and are due.
 
-    Args:
-        redis: The client. Raises what redis-py raises.
-        consumers: As for `waiting_finding`.
+    The arguments are those of `waiting_finding`.
     """
-    delays = read_delays(redis)
+    delays = read_delays(redis, now_s)
     if not delays.count:
         return Finding.ok("delayed", "no message waits for its next attempt")
     verb = "waits" if delays.count == 1 else "wait"
