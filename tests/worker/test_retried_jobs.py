@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.support.servers import ImageServer
 
 Document = dict[str, Any]
-JOBS = 100
+JOBS = 50
 AWAY = Answer(b"", 503, {"Retry-After": "3000"})
 DONE = {"embedding_job.status": "done"}
 
@@ -87,14 +87,14 @@ def test_flower_is_told_that_a_job_is_retried_when_and_why(broker: redis.Redis, 
         while published := channel.get_message(ignore_subscribe_messages=True):
             body = json.loads(base64.b64decode(json.loads(published["data"])["body"]))
             events.extend(body if isinstance(body, list) else [body])
-        return [event for event in events if event["type"] == "task-retried"]
+        return [event for event in events if images.url in event.get("exception", "")]
 
     with broker.pubsub() as channel:
         channel.psubscribe("*celeryev*")
         enqueue(broker, images.add("/a.jpg", AWAY) + "?signature=secret")
         (event,) = wait_for(read, "the event")
     broker.delete(DELAYED)
+    assert event["type"] == "task-retried"
     assert "/a.jpg answered 503" in event["exception"]
     assert "Retry in 3000.0s" in event["traceback"]
     assert "secret" not in json.dumps(events)
-    assert {"task-failed", "task-succeeded"}.isdisjoint(one["type"] for one in events)
