@@ -25,7 +25,7 @@ end
 
 # Only to an empty queue: if messages wait, workers take them, and each time a share of those that are due.
 REQUEUE_DUE = f"""{MOVE_DUE}
-if redis.call('LLEN', queue) == 0 then move_due(MAX_MOVED) end
+if redis.call('ZCOUNT', delayed, '-inf', now) > 0 and redis.call('LLEN', queue) == 0 then move_due(MAX_MOVED) end
 """
 
 _REQUEUE_DUE = f"""
