@@ -176,7 +176,8 @@ class Cluster:
 
     def make_due(self) -> None:
         """Make all delayed messages due now."""
-        self.broker.zadd(DELAYED, dict.fromkeys(self.broker.zrange(DELAYED, 0, -1), 1.0), xx=True)  # type: ignore[arg-type]
+        members: Any = self.broker.zrange(DELAYED, 0, -1)
+        self.broker.zadd(DELAYED, dict.fromkeys(members, 1.0), xx=True)
 
     def await_pending_pop(self) -> None:
         """Wait until a worker's command is pending at Redis: the next message is popped as soon as it is enqueued."""
