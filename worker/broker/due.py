@@ -5,6 +5,7 @@ Those of a process that has ended are moved by the others: each time that they t
 
 from __future__ import annotations
 
+import heapq
 import math
 import threading
 import time
@@ -27,21 +28,22 @@ class DueTimes:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._steps: set[int] = set()
-        self._next_s = math.inf
+        self._steps: list[int] = []  # a heap
+        self._known: set[int] = set()
 
     def add(self, wait_s: float) -> None:
         """Add a retry that is due in so many seconds."""
+        step = math.ceil((self._clock() + wait_s) / _STEP_S)
         with self._lock:
-            step = math.ceil((self._clock() + wait_s) / _STEP_S)
-            self._steps.add(step)
-            self._next_s = min(self._next_s, step * _STEP_S)
+            if step not in self._known:
+                self._known.add(step)
+                heapq.heappush(self._steps, step)
 
     def take(self) -> bool:
         """Return whether a retry has become due since the last call."""
-        if (now_s := self._clock()) < self._next_s:
-            return False
+        is_due, now = False, self._clock() / _STEP_S
         with self._lock:
-            self._steps = {step for step in self._steps if step * _STEP_S > now_s}
-            self._next_s = min(self._steps, default=math.inf) * _STEP_S
-        return True
+            while self._steps and self._steps[0] <= now:
+                self._known.discard(heapq.heappop(self._steps))
+                is_due = True
+        return is_due

@@ -237,7 +237,7 @@ def test_a_process_looks_for_its_retries_when_they_are_due_and_at_no_other_time(
     now_s = 100.0
     due = DueTimes(lambda: now_s)
     assert not due.take()
-    for wait_s in (2.0, 0.5, 0.51, 3000.0):
+    for wait_s in (2.0, 3000.0, 0.5, 0.51, 2.0):
         due.add(wait_s)
     looks = []
     for step in range(3200):
