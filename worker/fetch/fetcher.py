@@ -1,13 +1,9 @@
-"""Downloads one image: follows redirects, checks the status, and limits time and size."""
+"""Downloads one image: follows redirects and limits the time. `status` and `body` read the answer."""
 
 from __future__ import annotations
 
-import http.client
 import re
-import time
-import zlib
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urldefrag, urljoin, urlsplit
 
@@ -18,21 +14,17 @@ from requests.utils import requote_uri
 from producer.contract.errors import InvalidJob
 from producer.contract.urls import check_url, redact_url
 from worker.errors import (
-    BadEncoding,
     BadRedirect,
     BadUrl,
     BlockedAddress,
     ConnectionFailed,
-    EmptyBody,
     FetchTimeout,
-    HtmlPage,
-    HttpRefused,
-    HttpUnavailable,
     JobError,
-    TooManyBytes,
 )
+from worker.fetch.body import read_body
 from worker.fetch.deadline import Deadline, DownloadWatchdog
 from worker.fetch.http import host_and_port
+from worker.fetch.status import check_status
 
 if TYPE_CHECKING:
     from worker.fetch.host_limits import HostLimits
@@ -40,18 +32,10 @@ if TYPE_CHECKING:
 
 _MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
-_RETRYABLE_4XX = {408, 425, 429}
 # identity: images are already compressed, and a body without a content coding cannot be a decompression bomb.
 _HEADERS = {"Accept": "image/*,*/*;q=0.8", "Accept-Encoding": "identity"}
 # http.client's error when an egress proxy refuses to connect to a host.
 _PROXY_REFUSES = re.compile(r"Tunnel connection failed: 403")
-
-_READ_CHUNK = 65_536
-_MAX_LENGTH_DIGITS = 20  # Python refuses to parse a number of thousands of digits
-_HTML_TYPES = {"text/html", "application/xhtml+xml"}
-# The `wbits` of zlib.decompressobj for each content coding (RFC 9110, section 8.4.1).
-_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-_RAW_DEFLATE_WINDOW_BITS = -15
 
 
 class Fetcher(Protocol):
@@ -124,8 +108,8 @@ class HttpFetcher:
                 response = self._request(url)
                 try:
                     if response.status_code not in _REDIRECTS or "Location" not in response.headers:
-                        _check_status(response, url)
-                        return _read_body(response, url, self._rules.max_bytes)
+                        check_status(response, url)
+                        return read_body(response, url, self._rules.max_bytes)
                     url = self._redirect_target(url, response.headers["Location"])
                 finally:
                     response.close()  # also closes the connection if the body was not read to its end
@@ -169,79 +153,6 @@ class HttpFetcher:
     def _timeout_error(self, url: str) -> FetchTimeout:
         limits = f"{self._rules.total_s:g} s in total, {self._rules.read_s:g} s between two bytes"
         return FetchTimeout(f"the download of {redact_url(url)} timed out ({limits})")
-
-
-def _check_status(response: requests.Response, url: str) -> None:
-    status = response.status_code
-    # The standard's reason phrase, because the server's can contain anything, of any length.
-    message = f"{redact_url(url)} answered {status} {http.client.responses.get(status, '')}".rstrip()
-    if status in _RETRYABLE_4XX or status >= 500:  # noqa: PLR2004
-        raise HttpUnavailable(status, message, _retry_after_s(response.headers.get("Retry-After")))
-    if not 200 <= status < 300:  # noqa: PLR2004
-        raise HttpRefused(status, message)
-
-
-def _retry_after_s(header: str | None) -> float | None:
-    """Return the seconds of a Retry-After header, which holds seconds or a date (RFC 9110, section 10.2.3)."""
-    if header is None:
-        return None
-    if header.strip().isdecimal():
-        return float(header)
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None
-
-
-def _read_body(response: requests.Response, url: str, max_bytes: int) -> bytes:
-    """Read and decompress the body.
-
-    Raises:
-        HtmlPage, TooManyBytes, EmptyBody, BadEncoding: See `worker.errors`.
-    """
-    shown = redact_url(url)
-    too_many_bytes = TooManyBytes(f"{shown} is larger than {max_bytes} bytes (CLIPQUEUE_FETCH_MAX_BYTES)")
-    if response.headers.get("Content-Type", "").partition(";")[0].strip().lower() in _HTML_TYPES:
-        raise HtmlPage(f"{shown} is an HTML page, not an image")
-    if _content_length(response) > max_bytes:
-        raise too_many_bytes
-    body = bytearray()
-    # read1 instead of iter_content: it returns the bytes that have arrived, so the size is checked after each read.
-    while chunk := response.raw.read1(_READ_CHUNK, decode_content=False):
-        body += chunk
-        if len(body) > max_bytes:
-            raise too_many_bytes
-    content = _decompress(bytes(body), response.headers.get("Content-Encoding", ""), max_bytes)
-    if content is None:
-        raise BadEncoding(f"the body of {shown} does not match its Content-Encoding")
-    if len(content) > max_bytes:
-        raise too_many_bytes
-    if not content:
-        raise EmptyBody(f"{shown} has an empty body")
-    return content
-
-
-def _content_length(response: requests.Response) -> int:
-    length = response.headers.get("Content-Length", "")
-    return int(length[:_MAX_LENGTH_DIGITS]) if length.isdecimal() else 0
-
-
-def _decompress(body: bytes, coding: str, max_bytes: int) -> bytes | None:
-    """Return the content, cut after `max_bytes` + 1 bytes; None if the coding is unknown or the body is invalid."""
-    coding = coding.strip().lower()
-    if coding in ("", "identity"):
-        return body
-    window_bits = _WINDOW_BITS.get(coding)
-    if window_bits is None:
-        return None
-    if coding == "deflate" and body[:1] and body[0] & 0x0F != zlib.DEFLATED:
-        window_bits = _RAW_DEFLATE_WINDOW_BITS  # some servers omit zlib's header (RFC 9110, section 8.4.1.2, note)
-    stream = zlib.decompressobj(window_bits)
-    try:
-        content = stream.decompress(body, max_bytes + 1)
-    except zlib.error:
-        return None
-    return content if stream.eof or len(content) > max_bytes else None
 
 
 def _innermost_reason(exc: BaseException) -> str:
