@@ -195,7 +195,7 @@ def test_a_delayed_job_of_an_earlier_sweep_is_known_again(
     "odd", ["", b'{"headers": {"id": "\xff"}}', "no JSON", "[]", "7", "{}", '{"headers": 5}', '{"headers": {"id": 5}}']
 )
 def test_what_is_delayed_and_no_message_hides_no_job(
-    odd: str | bytes, queue: redis.Redis, shop: Collection[Document], sweep: Sweep
+    odd: Any, queue: redis.Redis, shop: Collection[Document], sweep: Sweep
 ) -> None:
     shop.insert_one({"_id": "a", "embedding_job": pending(task_id="t")})
     queue.zadd(DELAYED, {odd: 1})
