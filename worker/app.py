@@ -82,10 +82,7 @@ def create_app(settings: Settings) -> WorkerApp:
         broker_transport_options={
             "visibility_timeout": settings.visibility_timeout_s,
             "unacked_restore_interval": settings.restore_interval_s,
-            # All threads may publish a retry at once. By default, kombu's pool refuses the eleventh connection.
-            "max_connections": settings.concurrency + 8,
             **connection["broker_transport_options"],
-            "max_countdown_s": settings.retry_cap_s,
             "consumption": celery.state.consumption,
         },
     )
@@ -138,7 +135,6 @@ def _start(sender: Any, **_: Any) -> None:
         sender.concurrency = min(sender.concurrency, app.runtime.concurrency)
         if sender.options.get("heartbeat_interval") is None:
             sender.options["heartbeat_interval"] = EVENT_HEARTBEAT_S
-        app.conf.broker_transport_options["max_unacked"] = 2 * sender.concurrency
         app.runtime.start()
         # The model and its libraries are half a million long-lived objects. Collecting garbage among them would stop
         # every thread for a fifth of a second now and then.

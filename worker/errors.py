@@ -155,6 +155,8 @@ class InternalError(PermanentError):
 
 class TransientError(JobError):
     retry_after_s: float | None = None  # from the server's Retry-After header
+    # Of errors that are not the host's: trying such a file again costs much, and helps only if this machine was busy.
+    max_retries: ClassVar[int | None] = None
 
 
 class FetchTimeout(TransientError):
@@ -180,14 +182,17 @@ class HttpUnavailable(TransientError):
 
 class DecodeTimeout(TransientError):
     code, stage = "decode_timeout", "decode"
+    max_retries = 5
 
 
 class DecoderCrashed(TransientError):
     code, stage = "decoder_crashed", "decode"
+    max_retries = 5
 
 
 class EncodeFailed(TransientError):
     code, stage = "encode_failed", "encode"
+    max_retries = 5
 
 
 class Requeue(Exception):

@@ -22,6 +22,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Nameserver = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
 
 _DNS_PORT = 53
+_DAY_S = 86_400
 _MAX_PORT = 65_535
 # The sum of three waits of at most 1 s each: for a download slot of the host and for another job of a lost worker
 # (`worker.wiring._WAIT_S`), and before the job is requeued (`worker.errors.Requeue.delay_s`).
@@ -149,17 +150,35 @@ class Settings(BaseSettings):
     )
     decode_s: float = Field(12.0, gt=0, description="Timeout for decoding one image in seconds, waiting included.")
 
-    max_retries: int = Field(5, ge=0, description="Retries after a transient error. After the last one, the job fails.")
-    retry_base_s: float = Field(
-        2.0, gt=0, description="Maximum delay before the first retry in seconds; doubles each time."
+    max_retries: int = Field(
+        10,
+        ge=0,
+        description="Retries after a transient error, of which at most 5 after errors of decoding and encoding. After "
+        "the last one, the job fails. The defaults take 9 to 18 minutes.",
     )
-    retry_cap_s: float = Field(20.0, gt=0, description="Maximum delay before any retry in seconds.")
+    retry_base_s: float = Field(
+        2.0, gt=0, le=_DAY_S, description="Maximum delay before the first retry in seconds; doubles each time."
+    )
+    retry_cap_s: float = Field(
+        300.0,
+        gt=0,
+        le=_DAY_S,
+        description="Maximum delay before any retry in seconds, unless the server asks for more.",
+    )
+    retry_after_max_s: float = Field(
+        3600.0,
+        ge=0,
+        le=_DAY_S,
+        description="Maximum delay in seconds that a server may ask for by `Retry-After`. 0 ignores what it asks.",
+    )
     encode_s: float = Field(12.0, gt=0, description="Timeout for encoding one image in seconds, waiting included.")
     store_s: float = Field(5.0, gt=0, description="Timeout of a MongoDB call in seconds.")
     visibility_timeout_s: int = Field(
         80, ge=2, description="Seconds after which the jobs of a killed worker are redelivered."
     )
-    restore_interval_s: int = Field(5, ge=1, description="Seconds between two checks for jobs to redeliver.")
+    restore_interval_s: int = Field(
+        5, ge=1, description="Seconds between two checks for jobs to redeliver, and for retries that are due."
+    )
     drain_s: float = Field(40.0, gt=0, description="Seconds from SIGTERM until all jobs are done or requeued.")
     health_file: str = Field(
         "",
@@ -251,13 +270,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_visibility_timeout(self) -> Self:
-        # A job that still runs at the visibility timeout is redelivered to a second worker (celery#5935). A retry waits
-        # for its countdown unacked. The store is called up to three times: check, save, and save a failure.
-        longest = self.retry_cap_s + self.fetch_total_s + self.decode_s + self.encode_s + 3 * self.store_s + _WAITS_S
+        # A job that still runs at the visibility timeout is redelivered to a second worker (celery#5935). The store is
+        # called up to three times: check, save, and save a failure.
+        longest = self.fetch_total_s + self.decode_s + self.encode_s + 3 * self.store_s + _WAITS_S
         if longest >= self.visibility_timeout_s:
             raise ValueError(
-                "CLIPQUEUE_RETRY_CAP_S + CLIPQUEUE_FETCH_TOTAL_S + CLIPQUEUE_DECODE_S + CLIPQUEUE_ENCODE_S + 3 x "
-                f"CLIPQUEUE_STORE_S + {_WAITS_S:g} is {longest:g} s, which must stay below "
+                "CLIPQUEUE_FETCH_TOTAL_S + CLIPQUEUE_DECODE_S + CLIPQUEUE_ENCODE_S + 3 x CLIPQUEUE_STORE_S + "
+                f"{_WAITS_S:g} is {longest:g} s, which must stay below "
                 f"CLIPQUEUE_VISIBILITY_TIMEOUT_S ({self.visibility_timeout_s} s)"
             )
         return self

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from celery.exceptions import Reject
+from celery.exceptions import Reject, Retry
 
 from producer.contract.errors import InvalidJob
 from producer.contract.ids import parse_image_id
 from producer.contract.job import ImageJob, now_ms, read_enqueued_at
-from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
+from producer.contract.names import IMAGE_TASK
 from worker.app import app
 from worker.broker.ended import describe_done, describe_failed
+from worker.broker.retries import OWN_RETRIES_HEADER, retry_message
 from worker.broker.scripts import LOST_HEADER
 from worker.errors import (
     BadJob,
@@ -74,7 +75,7 @@ def _embed(task: Task, job: ImageJob) -> None:
         if is_stored and app.runtime.notes_ends:
             _note_end(task, describe_done(job, app.runtime.pipeline.model))
     except TransientError as exc:
-        if app.runtime.retries.allows(task.request.retries):
+        if app.runtime.retries.allows(exc, task.request.retries, task.request.get(OWN_RETRIES_HEADER, 0)):
             raise _retry(task, job, exc) from None
         _save_failure(task, _failure(task, job, exc))
         raise
@@ -90,24 +91,16 @@ def _embed(task: Task, job: ImageJob) -> None:
         raise error from exc
 
 
-def _retry(task: Task, job: ImageJob, error: TransientError) -> Exception:
-    countdown_s = app.runtime.retries.countdown_s(task.request.retries, error)
-    logger.info("job=%s retries in %.1f s (%s)", job.image_id, countdown_s, error.code)
-    try:
-        # With `kwargs`, the retry keeps the time of the first enqueue. With `kwargsrepr`, Flower does not show the
-        # URL's query string, which the repr that Celery builds by default contains.
-        retry: Exception = task.retry(
-            args=(),
-            kwargs=job.to_kwargs(),
-            kwargsrepr=job.describe(),
-            countdown=countdown_s,
-            queue=IMAGE_QUEUE,  # the message's own delivery_info may name another queue
-            throw=False,
-        )
-    except Reject as exc:
-        # Celery discards the message if the retry cannot be published. Requeue it instead.
-        raise Reject(exc.reason, requeue=True) from None
-    return retry
+def _retry(task: Task, job: ImageJob, error: TransientError) -> Retry:
+    """Let the job wait on Redis. Celery shows this as a retry, and its ack of the old message is ignored.
+
+    Celery's own retry would wait in this process, unacked.
+    """
+    retries, wait_s = task.request.retries, round(app.runtime.retries.wait_s(task.request.retries, error), 1)
+    logger.info("job=%s runs again in %g s: retry %d (%s)", job.image_id, wait_s, retries + 1, error.code)
+    message = retry_message(job, task.request, error)
+    app.state.consumption.deliveries.defer_delay(_delivery_tag(task), message, wait_s)
+    return Retry(exc=error, when=wait_s)
 
 
 def _save_failure(task: Task, failure: Failure) -> None:

@@ -162,7 +162,9 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
     return Runtime(
         pipeline=pipeline,
         store=store,
-        retries=RetryPolicy(settings.max_retries, settings.retry_base_s, settings.retry_cap_s),
+        retries=RetryPolicy(
+            settings.max_retries, settings.retry_base_s, settings.retry_cap_s, settings.retry_after_max_s
+        ),
         batcher=batcher,
         fetcher=fetcher,
         decoder=decoder,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from producer.api.failures import ApiError
-from producer.client.queue import push
+from producer.client.queue import chunked, push
 from producer.contract.ids import image_name
 from producer.contract.job import next_enqueue_ms
 from producer.contract.records import (
@@ -56,7 +56,8 @@ class Images:
         self._recorder.record(jobs)
         note = " (the jobs are recorded; clipqueue sweep will enqueue them)"
         with self._broker.commands("did not accept the jobs", note, within_s=_ENQUEUE_S) as redis:
-            push(redis, jobs)
+            for chunk in chunked(jobs):
+                push(redis, chunk)
 
     def find(self, image_id: BsonId, *, with_vector: bool = False) -> Document | None:
         """Return the image's document; None if there is none, or its vector was deleted."""

@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from producer.client.queries import read_query_models
+from producer.client.queue import count_jobs
 from producer.contract.errors import StoreUnavailable
-from producer.contract.names import IMAGE_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,12 +45,13 @@ class Overview:
             BrokerUnavailable: Redis could not be reached.
         """
         with self._broker.commands("did not return the state of the queue") as redis:
-            queued = int(redis.llen(IMAGE_QUEUE))
+            jobs = count_jobs(redis)
             models = read_query_models(redis)
         return {
             "models": [model.model for model in models],
             "workers": sum(model.workers for model in models),
-            "queued": queued,
+            "queued": jobs.waiting,
+            "delayed": jobs.delayed,
             "images": self._count_images(),
             "filter_fields": self._filter_fields,
         }

@@ -53,7 +53,7 @@ def shared_options(command: Callable[..., None]) -> Callable[..., None]:
             type=click.IntRange(min=1),
             default=10_000,
             show_default=True,
-            help="Pause while this many jobs wait or are in flight.",
+            help="Pause while this many jobs wait or are in flight, or ten times as many are delayed.",
         ),
         click.option("--restart", is_flag=True, help="Start from the beginning, not where an earlier run stopped."),
         collection_option,

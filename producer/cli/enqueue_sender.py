@@ -1,4 +1,4 @@
-"""Sends the rows of `clipqueue enqueue` to the queue: 500 at a time, or what has arrived before the next read waits."""
+"""Sends the rows of `clipqueue enqueue` to the queue: up to 500 at once, or what came before the next read waits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from producer.client.queue import PUSH_CHUNK
+from producer.client.queue import is_full_chunk
 from producer.client.stop import Stopped
 from producer.contract.errors import ClipqueueError, InvalidJob
 from producer.operations.input.rows import UnreadableInput, spells_object_id
@@ -56,6 +56,7 @@ class Sender:
         self._options = {"force": force, "record": record}
         self._is_warned = id_type is not None
         self._waiting: list[tuple[Row, ImageId]] = []
+        self._url_chars = 0
         self._last = ""
 
     def send(self, rows: Iterable[Row]) -> None:
@@ -105,7 +106,8 @@ class Sender:
         if not self._is_warned and spells_object_id(image_id):
             self._warn(row)
         self._waiting.append((row, image_id))
-        if len(self._waiting) == PUSH_CHUNK:
+        self._url_chars += len(row.url)
+        if is_full_chunk(len(self._waiting), self._url_chars):  # what `enqueue_many` sends in one command
             self._flush()
 
     def _flush(self) -> None:
@@ -117,6 +119,7 @@ class Sender:
         self._last = self._waiting[-1][0].source
         _print("\n".join(str(image_id) for _, image_id in self._waiting), sys.stdout)
         self._waiting.clear()
+        self._url_chars = 0
 
     def _reject(self, problem: str) -> None:
         self.invalid += 1

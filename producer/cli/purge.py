@@ -11,8 +11,8 @@ from producer.cli.output import fail
 from producer.client.broker import Broker
 from producer.client.environment import redis_url_from_env
 from producer.contract.errors import ClipqueueError
-from producer.contract.names import IMAGE_QUEUE, PARKED_LIST
-from producer.operations.purge import Purged, count_messages, delete_parked, purge_queue
+from producer.operations.parked import count_parked
+from producer.operations.purge import Purged, count_queue, delete_parked, purge_queue
 from producer.operations.text import count_of
 
 
@@ -22,22 +22,44 @@ from producer.operations.text import count_of
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def purge(*, parked: bool, yes: bool) -> None:
-    """Delete all messages that wait on the queue, after a confirmation. Jobs in flight continue.
+    """Delete all messages that wait on the queue or for a retry, after a confirmation. Jobs in flight continue.
 
     The progress of backfills and retries is deleted too, so that the next run reads all documents again, and what
     sweeps have enqueued. Documents are not changed. A running sweep enqueues recorded jobs again.
     """
-    key, noun = (PARKED_LIST, "parked message") if parked else (IMAGE_QUEUE, "waiting message")
     try:
         with closing(Broker(redis_url_from_env())) as broker:
-            if not yes:
-                _confirm(broker, key, noun)
-            purged = Purged(delete_parked(broker), 0, has_sweeps=False) if parked else purge_queue(broker)
+            if parked:
+                _purge_parked(broker, is_confirmed=yes)
+            else:
+                _purge_queue(broker, is_confirmed=yes)
     except ClipqueueError as exc:
         fail(str(exc))
-    click.echo(f"deleted {count_of(purged.messages, noun)}")
-    if not parked:
-        _print_forgotten(purged)
+
+
+def _purge_parked(broker: Broker, *, is_confirmed: bool) -> None:
+    if not is_confirmed:
+        with broker.commands("did not answer") as redis:
+            count = count_parked(redis)
+        _confirm(broker, count_of(count, "parked message") if count else "", "parked")
+    click.echo(f"deleted {count_of(delete_parked(broker), 'parked message')}")
+
+
+def _purge_queue(broker: Broker, *, is_confirmed: bool) -> None:
+    if not is_confirmed:
+        found = count_queue(broker)
+        progress = f" and the progress of {count_of(found.backfills, 'backfill')}" if found.backfills else ""
+        is_empty = not (found.waiting or found.delayed or progress)
+        _confirm(broker, "" if is_empty else _messages(found) + progress, "waiting")
+    purged = purge_queue(broker)
+    click.echo(f"deleted {_messages(purged)}")
+    _print_forgotten(purged)
+
+
+def _messages(found: Purged) -> str:
+    if not found.delayed:
+        return count_of(found.waiting, "waiting message")
+    return f"{found.waiting:,} waiting and {count_of(found.delayed, 'delayed message')}"
 
 
 def _print_forgotten(purged: Purged) -> None:
@@ -48,7 +70,7 @@ def _print_forgotten(purged: Purged) -> None:
         )
     if purged.has_sweeps:
         click.echo("forgot what sweeps have enqueued: the next one enqueues recorded jobs again", err=True)
-    if purged.messages:
+    if purged.waiting or purged.delayed:
         click.echo(
             "No document was changed. To enqueue those without a vector again: clipqueue backfill; for those that have "
             "failed: clipqueue retry",
@@ -56,12 +78,11 @@ def _print_forgotten(purged: Purged) -> None:
         )
 
 
-def _confirm(broker: Broker, key: str, noun: str) -> None:
-    count = count_messages(broker, key)
-    if not count:
-        click.echo(f"there is no {noun} at {broker.host}")
+def _confirm(broker: Broker, what: str, kind: str) -> None:
+    """Ask whether to delete `what`; exit with 0 if it is nothing."""
+    if not what:
+        click.echo(f"there is no {kind} message at {broker.host}")
         sys.exit(0)
-    what = f"{count_of(count, noun)} at {broker.host}"
     if not sys.stdin.isatty():
-        fail(f"{what} would be deleted; give --yes to delete without a confirmation")
-    click.confirm(f"Delete {what}?", abort=True)
+        fail(f"{what} at {broker.host} would be deleted; give --yes to delete without a confirmation")
+    click.confirm(f"Delete {what} at {broker.host}?", abort=True)

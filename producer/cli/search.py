@@ -57,10 +57,10 @@ def search(collection: str, *, as_json: bool, **given: Any) -> None:
     """Find the images that look like TEXT, or like other images.
 
     A live worker embeds texts and pictures. The score is the cosine of both vectors. The exit code is 0 if there are
-    images, 1 if there is none, and 3 if the search failed.
+    images, 1 if there is none (or no stored image with that id), and 3 if the search failed.
     """
     try:
-        from producer.search.errors import InvalidSearch  # noqa: PLC0415
+        from producer.search.errors import InvalidSearch, UnknownImage  # noqa: PLC0415
         from producer.search.query import SearchQuery  # noqa: PLC0415
         from producer.search.search import ImageSearch  # noqa: F401, PLC0415  (needs numpy and pymongo)
     except ImportError:
@@ -74,6 +74,8 @@ def search(collection: str, *, as_json: bool, **given: Any) -> None:
             page = images.search(query)
     except InvalidSearch as exc:
         raise click.UsageError(str(exc)) from None
+    except UnknownImage as exc:
+        fail(str(exc))
     except ClipqueueError as exc:
         fail(str(exc), CANNOT_TELL)
     if not page.hits:

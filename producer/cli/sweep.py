@@ -52,7 +52,7 @@ _SLOW_S = 10.0
     show_envvar=True,
     default=1000,
     show_default=True,
-    help="Enqueue nothing while this many jobs wait or are in flight.",
+    help="Enqueue nothing while this many jobs wait or are in flight, or ten times as many are delayed.",
 )
 @click.option(
     "--adopt",
@@ -119,5 +119,6 @@ def _print_result(result: SweepResult | None) -> None:
         click.echo(problem, err=True)
     if more := result.problems[_MAX_PROBLEMS:]:
         click.echo(f"and {len(more)} more", err=True)
-    counts = f"queued again: {result.queued}, not due yet: {result.not_due}, unusable: {result.unusable}"
+    delayed = f", waiting for a retry: {result.delayed}" if result.delayed else ""
+    counts = f"queued again: {result.queued}, not due yet: {result.not_due}{delayed}, unusable: {result.unusable}"
     click.echo(counts + ("; the queue is full, a later sweep continues" if result.is_full else ""))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # A web request waits for it.
 _TIMEOUT_S = 2.0
-_BULK = 5  # a chunk is about 700 KB
+_BULK = 5  # a chunk is about 1 MB
 _MONGODB_TIMEOUT_S = 5.0
 
 
@@ -87,7 +87,7 @@ class EmbeddingClient:
         Args:
             image_id: The `_id` of the document that gets the vector: a string, an integer, a `uuid.UUID`, a
                 `bson.ObjectId`, or extended JSON such as `{"$oid": "<24 hex>"}`.
-            url: An http or https URL, at most 2,048 characters.
+            url: An http or https URL, at most 8,192 characters.
             force: Embed again even if the document already has this model's vector for this URL.
             record: Before the job is enqueued, record it as pending in the document, which is created if it does not
                 exist. If Redis loses the job, `clipqueue sweep` finds the record and enqueues the job again. Needs
@@ -104,7 +104,7 @@ class EmbeddingClient:
         return str(job.task_id)
 
     def enqueue_many(self, jobs: Iterable[tuple[Any, str]], *, force: bool = False, record: bool = False) -> int:
-        """Enqueue many images, in chunks of 500, and return how many.
+        """Enqueue many images, in chunks of at most 500, and return how many.
 
         Args:
             jobs: Pairs of image id and URL. They are read lazily, so a generator over a large collection is fine. If
@@ -239,7 +239,7 @@ class AsyncEmbeddingClient:
         return await asyncio.to_thread(self._client.enqueue, image_id, url, force=force, record=record)
 
     async def enqueue_many(self, jobs: Iterable[tuple[Any, str]], *, force: bool = False, record: bool = False) -> int:
-        """Enqueue many images, in chunks of 500, and return how many. A thread iterates over `jobs`."""
+        """Enqueue many images, in chunks of at most 500, and return how many. A thread iterates over `jobs`."""
         return await asyncio.to_thread(self._client.enqueue_many, jobs, force=force, record=record)
 
     async def embed_text(self, text: str, *, timeout_s: float = 2.0, model: str | None = None) -> list[float]:

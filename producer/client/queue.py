@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from ..contract.message import image_message
-from ..contract.names import IMAGE_QUEUE, UNACKED
+from ..contract.names import DELAYED, IMAGE_QUEUE, UNACKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -16,14 +16,40 @@ if TYPE_CHECKING:
 
     from ..contract.job import ImageJob
 
-T = TypeVar("T")
-
 # Messages in one LPUSH: enough to hide the round trip, and few enough (about 700 KB) not to block Redis for others.
 PUSH_CHUNK = 500
+# Characters of all their URLs. 500 of the longest would make 6 MB, which a slow line does not send within the timeout,
+# and beyond ASCII 90 MB, of which Upstash takes 10 in one command.
+_PUSH_URL_CHARS = 400_000
+# Delayed jobs wait for a host, and hold up no other job. But without a limit, a backfill of images whose host is down
+# would put the whole collection on Redis.
+_DELAYED_FACTOR = 10
 
 
-def count_unfinished(redis: Redis) -> int:
-    """Return how many jobs wait or are in flight.
+@dataclass(frozen=True)
+class JobCounts:
+    """How many jobs have no result yet.
+
+    Attributes:
+        waiting: On the queue.
+        in_flight: Taken by a worker and not yet acked.
+        delayed: Waiting for their next attempt.
+    """
+
+    waiting: int
+    in_flight: int
+    delayed: int
+
+    def room(self, max_queued: int) -> int:
+        """Return how many jobs may be enqueued, so that at most `max_queued` wait or are in flight.
+
+        It is 0 if ten times as many are delayed.
+        """
+        return max(0, min(max_queued - self.waiting - self.in_flight, _DELAYED_FACTOR * max_queued - self.delayed))
+
+
+def count_jobs(redis: Redis) -> JobCounts:
+    """Return how many jobs there are.
 
     Raises:
         RedisError: Redis did not answer.
@@ -31,7 +57,8 @@ def count_unfinished(redis: Redis) -> int:
     pipeline = redis.pipeline(transaction=False)
     pipeline.llen(IMAGE_QUEUE)
     pipeline.hlen(UNACKED)
-    return sum(pipeline.execute())
+    pipeline.zcard(DELAYED)
+    return JobCounts(*pipeline.execute())
 
 
 def push(redis: Redis, jobs: Sequence[ImageJob]) -> None:
@@ -48,8 +75,20 @@ def push(redis: Redis, jobs: Sequence[ImageJob]) -> None:
     redis.lpush(IMAGE_QUEUE, *messages)
 
 
-def chunked(items: Iterable[T]) -> Iterator[list[T]]:
-    """Yield the items in lists of at most PUSH_CHUNK, and read `items` lazily."""
-    remaining = iter(items)
-    while chunk := list(islice(remaining, PUSH_CHUNK)):
+def chunked(jobs: Iterable[ImageJob]) -> Iterator[list[ImageJob]]:
+    """Yield the jobs in lists, each for one `push`, and read `jobs` lazily."""
+    chunk: list[ImageJob] = []
+    url_chars = 0
+    for job in jobs:
+        chunk.append(job)
+        url_chars += len(job.url)
+        if is_full_chunk(len(chunk), url_chars):
+            yield chunk
+            chunk, url_chars = [], 0
+    if chunk:
         yield chunk
+
+
+def is_full_chunk(jobs: int, url_chars: int) -> bool:
+    """Return whether so many jobs, with so many characters in their URLs, are enough for one `push`."""
+    return jobs >= PUSH_CHUNK or url_chars >= _PUSH_URL_CHARS

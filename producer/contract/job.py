@@ -32,7 +32,7 @@ class ImageJob:
 
     Attributes:
         image_id: The document's `_id`.
-        url: An http or https URL, at most 2,048 characters.
+        url: An http or https URL, at most 8,192 characters.
         enqueued_at_ms: When the job was enqueued, in milliseconds since the epoch. If an image is enqueued more than
             once, the last enqueue wins.
         force: Embed again even if the document already has this model's vector for this URL.

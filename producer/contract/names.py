@@ -15,6 +15,9 @@ PARKED_MAX_BYTES = 16 * 1024 * 1024
 # sorted set of the delivery tags by delivery time (seconds since the epoch).
 UNACKED = "unacked"
 UNACKED_INDEX = "unacked_index"
+# A sorted set of the messages of jobs that wait for their next attempt, scored by the time when they are due (seconds
+# since the epoch by the clock of Redis). Workers move due messages to the head of the queue.
+DELAYED = "clipqueue:delayed"
 # Each worker process has a Redis key: this prefix, its node name, a colon and an id of the process. The value is a
 # `WorkerHeartbeat` as JSON. The key expires HEARTBEAT_TTL_S seconds after the last heartbeat.
 WORKER_KEY = "clipqueue:worker:"

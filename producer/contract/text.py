@@ -43,6 +43,14 @@ def printable(text: str, max_chars: int = 80) -> str:
     return shown if len(shown) <= max_chars else shown[:max_chars] + "..."
 
 
+def without_middle(text: str, max_chars: int) -> str:
+    """Return a text of at most `max_chars` characters. A longer one loses its middle, and keeps what it ends with."""
+    if len(text) <= max_chars:
+        return text
+    half = (max_chars - 3) // 2
+    return f"{text[: max_chars - 3 - half]}...{text[-half:]}"
+
+
 def readable_json(value: object) -> str:
     """Return a value as compact JSON for people: only what would be invisible or change the line is escaped."""
     text = _readable_json(value)

@@ -8,9 +8,14 @@ from urllib.parse import SplitResult, urlsplit
 from .errors import InvalidJob
 from .text import check_text
 
-MAX_URL_CHARS = 2048
+MAX_URL_CHARS = 8192
 # Matches most URLs. A URL that matches is valid, so the slower checks can be skipped.
-_USUAL_URL = re.compile(r"https?://[a-z0-9.-]+/[!-\[\]-~]*")
+_USUAL_URL = re.compile(r"https?://[a-z0-9.-]{1,512}/[!-\[\]-~]*")
+# Matches a URL whose host and port have more than 512 characters; a name in DNS has at most 253. urlsplit brings them
+# into Unicode's normal form, which takes a time that grows with the square of their length.
+_LONG_HOST = re.compile(r"(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//[^/?#]{513}")
+# What urlsplit removes first.
+_IGNORED = re.compile(r"\A[\x00-\x20]+|[\t\r\n]")
 # Matches the part of a common URL before its query or fragment.
 _BEFORE_QUERY = re.compile(r"https?://[^?#@\[\]\\\x00-\x20\x7f-\U0010ffff]*(?=[?#]|\Z)")
 # Matches a URL up to white space, with its query or fragment: removing too much is better than showing a signature. It
@@ -23,7 +28,7 @@ _BRACKETED = re.compile(r"\[[^\[\]]*\](:[0-9]*)?")
 
 
 def check_url(url: str) -> None:
-    """Check that workers would fetch a URL: a string, http or https, with a host, at most 2,048 characters.
+    """Check that workers would fetch a URL: a string, http or https, with a host, at most 8,192 characters.
 
     Raises:
         InvalidJob: Workers would refuse the URL. The message says why, without repeating the URL.
@@ -54,6 +59,8 @@ def redact_text(text: str) -> str:
 
 
 def _split(url: str) -> SplitResult:
+    if _LONG_HOST.match(_IGNORED.sub("", url)):
+        raise ValueError("its host is too long")
     parts = urlsplit(url)
     if "[" in parts.netloc and not _BRACKETED.fullmatch(parts.netloc.rpartition("@")[2]):
         raise ValueError("its brackets enclose no host")

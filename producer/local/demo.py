@@ -32,7 +32,7 @@ SAMPLES = Path(__file__).parent / "samples"
 QUERIES = {"red apple": "red-apple", "a dog": "dog-face", "rain": "cloud-with-rain"}
 """The texts to search the samples for, and the sample that each search must find."""
 
-# An image whose host does not answer fails after 140 s, retries included.
+# Longer than all attempts for an image whose host does not answer (SHORT_RETRIES).
 _IDLE_S = 180.0
 _TOTAL_S = 600.0
 _POLL_S = 0.1

@@ -19,6 +19,13 @@ _HARDWARE = {"CUDA_VISIBLE_DEVICES", "OPENBLAS_CORETYPE"}
 _HUB = {"HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN", "XDG_CACHE_HOME"}
 _NETWORK = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_DIR", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"}
 
+# An image whose host does not answer fails after 140 s, and not after a quarter of an hour.
+SHORT_RETRIES = {
+    "CLIPQUEUE_MAX_RETRIES": "5",
+    "CLIPQUEUE_RETRY_CAP_S": "20",
+    "CLIPQUEUE_RETRY_AFTER_MAX_S": "20",
+}
+
 _CONNECTIONS = ("REDIS_URL", "MONGODB_URI", "MONGO_URL")
 _SERVER_OF_THE_STACK = ("CLIPQUEUE_API_HOST", "CLIPQUEUE_API_PORT", "PORT")
 # `up` starts one worker, which has to do everything, and its health file may belong to another worker.
@@ -36,7 +43,8 @@ def demo_environment(shell: Mapping[str, str], model_env: Mapping[str, str]) -> 
     allowed = _SYSTEM | _HARDWARE
     if model_env.get("CLIP_PRETRAINED") != "bundled":
         allowed |= _HUB | _NETWORK
-    return {**{name: value for name, value in shell.items() if name.upper() in allowed}, **model_env}
+    passed = {name: value for name, value in shell.items() if name.upper() in allowed}
+    return {**passed, **SHORT_RETRIES, **model_env}
 
 
 def up_environment(shell: Mapping[str, str]) -> dict[str, str]:

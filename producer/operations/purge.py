@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from producer.client.watching import repeat_watched
 from producer.contract.names import (
     BACKFILLS,
+    DELAYED,
     IMAGE_QUEUE,
     PARKED_BYTES,
     PARKED_DROPPED,
@@ -18,6 +19,9 @@ from producer.contract.names import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis import Redis
     from redis.client import Pipeline
 
     from producer.client.broker import Broker
@@ -25,28 +29,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Purged:
-    """What a purge of the queue has deleted.
+    """What a purge of the queue deletes.
 
     Attributes:
-        messages: Number of messages.
-        backfills: Number of backfills and retries whose progress was deleted.
-        has_sweeps: Whether the documents that sweeps had read or enqueued were deleted.
+        waiting: Number of messages on the queue.
+        delayed: Number of messages that wait for their next attempt.
+        backfills: Number of backfills and retries whose progress is deleted.
+        has_sweeps: Whether sweeps have read or enqueued documents, which is deleted too.
     """
 
-    messages: int
-    backfills: int
-    has_sweeps: bool
+    waiting: int
+    delayed: int = 0
+    backfills: int = 0
+    has_sweeps: bool = False
 
 
-def count_messages(broker: Broker, key: str) -> int:
-    """Return the length of the list `key`.
+def count_queue(broker: Broker) -> Purged:
+    """Return what `purge_queue` would delete now.
 
     Raises:
         BrokerUnavailable: Redis could not be reached.
     """
-    with broker.commands("did not answer") as redis:
-        count: Any = redis.llen(key)
-    return int(count)
+    with broker.commands("did not answer") as redis, redis.pipeline() as pipe:
+        backfills = sorted(_members(redis, BACKFILLS))
+        _count(pipe, backfills)
+        return _counted(pipe.execute(), backfills)
 
 
 def delete_parked(broker: Broker) -> int:
@@ -63,7 +70,7 @@ def delete_parked(broker: Broker) -> int:
 
 
 def purge_queue(broker: Broker) -> Purged:
-    """Delete the waiting messages, and in the same step what backfills and sweeps have read.
+    """Delete the waiting and the delayed messages, and in the same step what backfills and sweeps have read.
 
     Otherwise the next backfill would continue behind documents whose jobs are gone. One that runs meanwhile finds its
     progress deleted, enqueues nothing more, and ends.
@@ -77,23 +84,33 @@ def purge_queue(broker: Broker) -> Purged:
 
 def _purge(pipe: Pipeline) -> Purged:
     pipe.watch(BACKFILLS, SWEEPS)  # type: ignore[no-untyped-call]
-    backfills, sweeps = (sorted(key.decode() for key in _members(pipe, name)) for name in (BACKFILLS, SWEEPS))
+    backfills, sweeps = (sorted(_members(pipe, name)) for name in (BACKFILLS, SWEEPS))
     pipe.multi()
-    for key in backfills:
-        pipe.hexists(key, "progress")
-    pipe.exists(SWEEPS)
-    pipe.llen(IMAGE_QUEUE)
+    _count(pipe, backfills)
     # None of these commands needs memory: a full Redis would refuse the others. UNLINK frees a long list without
     # blocking other clients, unlike DEL.
     jobs = [key + WATCHED_SUFFIX for key in backfills]
-    pipe.unlink(IMAGE_QUEUE, BACKFILLS, SWEEPS, *jobs, *sweeps)
+    pipe.unlink(IMAGE_QUEUE, DELAYED, BACKFILLS, SWEEPS, *jobs, *sweeps)
     for key in backfills:
         pipe.hdel(key, "owner", "progress", "model")  # what is left tells a backfill that it was purged
         pipe.expire(key, PURGED_TTL_S)
-    answers = pipe.execute()
-    *known, has_sweeps, messages = answers[: len(backfills) + 2]
-    return Purged(int(messages), sum(known), bool(has_sweeps))
+    return _counted(pipe.execute(), backfills)
 
 
-def _members(pipe: Pipeline, name: str) -> Any:
-    return pipe.smembers(name)
+def _count(pipe: Pipeline, backfills: Sequence[str]) -> None:
+    pipe.llen(IMAGE_QUEUE)
+    pipe.zcard(DELAYED)
+    pipe.exists(SWEEPS)
+    for key in backfills:
+        pipe.hexists(key, "progress")
+
+
+def _counted(answers: Sequence[Any], backfills: Sequence[str]) -> Purged:
+    """Return what the commands of `_count` found; they were the first ones."""
+    waiting, delayed, has_sweeps, *others = answers
+    return Purged(int(waiting), int(delayed), sum(others[: len(backfills)]), bool(has_sweeps))
+
+
+def _members(redis: Redis, name: str) -> list[str]:
+    found: Any = redis.smembers(name)
+    return [key.decode() for key in found]

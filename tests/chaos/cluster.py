@@ -15,7 +15,7 @@ from ephemeral_port_reserve import reserve
 
 from producer.cli.model import SMALL_MODEL
 from producer.client.client import EmbeddingClient
-from producer.contract.names import IMAGE_QUEUE
+from producer.contract.names import DELAYED, IMAGE_QUEUE
 from producer.local import servers
 from producer.local.stack import Stack
 from tests.chaos.failover import Failover
@@ -160,12 +160,24 @@ class Cluster:
             pass
 
     def queued(self) -> dict[str, int]:
-        """Return the number of messages on Redis: waiting, popped but not yet recorded as unacked, and unacked."""
+        """Return the number of messages on Redis: waiting, delayed, popped but not yet recorded as unacked, unacked."""
         unacked: Any = self.broker.hlen("unacked")
         index: Any = self.broker.zcard("unacked_index")
         waiting: Any = self.broker.llen(IMAGE_QUEUE)
+        delayed: Any = self.broker.zcard(DELAYED)
         popped: Any = sum(self.broker.llen(key) for key in self.broker.scan_iter("clipqueue:taken:*"))
-        return {IMAGE_QUEUE: waiting, "popped": popped, "unacked": unacked, "unacked_index": index}
+        return {
+            IMAGE_QUEUE: waiting,
+            "delayed": delayed,
+            "popped": popped,
+            "unacked": unacked,
+            "unacked_index": index,
+        }
+
+    def make_due(self) -> None:
+        """Make all delayed messages due now."""
+        members: Any = self.broker.zrange(DELAYED, 0, -1)
+        self.broker.zadd(DELAYED, dict.fromkeys(members, 1.0), xx=True)
 
     def await_pending_pop(self) -> None:
         """Wait until a worker's command is pending at Redis: the next message is popped as soon as it is enqueued."""

@@ -1,6 +1,7 @@
 """`python -m tests.chaos.image_server PORT`: a slow image server on loopback, with faults on request.
 
-`/K/anything.jpg` serves picture K after a delay, `/gone/...` always answers 404, and `/broken/...` always 503.
+`/K/anything.jpg` serves picture K after a delay, `/gone/...` always answers 404, and `/broken/...` always 503. In the
+mode `away`, each answer is 503 and asks to wait for an hour.
 `?ms=700` sets the delay of one request. `/control?mode=flap&chance=0.5&seed=1&min_ms=30&max_ms=100` sets the mode.
 """
 
@@ -27,7 +28,7 @@ _STALL_S = 6.0
 
 @dataclass(frozen=True)
 class Mode:
-    """The mode of the server: `fine`, or `flap` with a fault in this share of the requests. Delays are in ms."""
+    """The mode of the server: `fine`, `away`, or `flap` with a fault in this share of the requests; delays in ms."""
 
     mode: str = "fine"
     chance: float = 0.5
@@ -43,6 +44,8 @@ class Mode:
 
     def fault(self, path: str, n: int) -> str | None:
         """Return the fault of this path's n-th request, if any; the same for the same seed."""
+        if self.mode == "away":
+            return "503"
         rng = random.Random(f"{self.seed} {path} {n}")  # noqa: S311  (not a secret)
         return rng.choice(FAULTS) if self.mode == "flap" and rng.random() < self.chance else None
 
@@ -107,6 +110,8 @@ class _Request(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body) if length is None else length))
         self.send_header("Content-Type", "image/jpeg")
+        if self.server.mode.mode == "away":
+            self.send_header("Retry-After", "3600")
         self.end_headers()
         self.wfile.write(body)
 

@@ -21,11 +21,15 @@ def test_a_busy_worker_and_the_client_follow_a_failover(tmp_path: Path) -> None:
         worker.start()
         ledger = Ledger(cluster, "failover")
         for _ in range(2):  # there and back
-            cluster.control_images(min_ms=1500, max_ms=1800)
+            cluster.control_images(mode="away")
+            ledger.enqueue(20)
+            wait_for(lambda: cluster.queued()["delayed"] == 20, "jobs to wait for their next attempt")
+            cluster.control_images(mode="fine", min_ms=1500, max_ms=1800)
             ledger.enqueue(2 * IN_FLIGHT)
             wait_for(lambda: cluster.queued()["unacked"] == IN_FLIGHT, "jobs to be in flight")
             cluster.fail_over()
             ledger.enqueue(20)
+            cluster.make_due()
             # All this without a restart of anything, and long before the visibility timeout redelivers a job.
             report = wait_for_report(ledger, 10)
             report.assert_complete()

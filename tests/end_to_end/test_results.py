@@ -13,6 +13,7 @@ from producer.client.queue import push
 from producer.contract.job import ImageJob, now_ms
 from producer.contract.records import bson_date
 from producer.documents.recording import JobRecorder
+from tests.support.long_urls import longest_id, longest_url, picture_everywhere
 from tests.support.messages import hand_made_message
 from tests.support.pictures import encoded, photo, small_jpeg
 from tests.support.servers import Answer
@@ -40,6 +41,24 @@ def test_a_new_document_gets_the_url(
     url = images.add("/new.jpg", small_jpeg())
     client.enqueue(new_id, url)
     assert result_of(new_id)["url"] == url
+
+
+def test_the_longest_job_is_embedded(
+    client: EmbeddingClient, broker: redis.Redis, new_id: str, result_of: ResultOf
+) -> None:
+    """Its message has the most bytes that a valid one can have, and a worker takes it. A presigned URL is as long."""
+    with picture_everywhere() as server:
+        jobs = {
+            longest_id(new_id): longest_url(server.url),
+            new_id: longest_url(f"{server.url}a.jpg?X-Amz-Security-Token=", "IQoJb3JpZ2luX2VjE%2F%2B"),
+        }
+        parked = broker.llen("clipqueue:parked")
+        client.enqueue_many(jobs.items(), force=True)
+        for image_id, url in jobs.items():
+            document = result_of(image_id)
+            assert (document["embedding_job"]["status"], document["embedding_job"]["url"]) == ("done", url)
+            assert (len(url), document["url"]) == (8192, url)
+    assert broker.llen("clipqueue:parked") == parked
 
 
 def test_failures_are_recorded_and_the_rest_of_the_batch_is_done(

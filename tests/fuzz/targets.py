@@ -50,7 +50,7 @@ def urls(data: bytes) -> None:
 def messages(data: bytes) -> None:
     """Any message: validation accepts it or raises `InvalidMessage`, and its job is valid or raises `InvalidJob`."""
     with suppress(InvalidMessage):
-        validate_message(data, 10.0)
+        validate_message(data)
     with suppress(ValueError, RecursionError, InvalidJob):
         kwargs = json.loads(data)
         if isinstance(kwargs, dict):

@@ -109,7 +109,7 @@ SPELLINGS = {
     "http://.test/": "bad_url",
     "http://" + "a" * 64 + ".test/": "unknown_host",
     "http://" + "a." * 200 + "test/": "unknown_host",
-    "http://127.0.0.2/" + "a" * 2048: "invalid_job",
+    "http://127.0.0.2/" + "a" * 8192: "invalid_job",
 }
 
 # Name -> (answers of the name server in order, code).

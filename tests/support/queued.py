@@ -33,5 +33,5 @@ def queued_ids(broker: redis.Redis) -> list[str]:
 def accepted_jobs(broker: redis.Redis) -> list[dict[str, Any]]:
     """Return the keyword arguments of each waiting job as a worker reads them; fail if it would park one of them."""
     messages: Any = broker.lrange("images", 0, -1)
-    accepted = [validate_message(raw, max_countdown_s=60) for raw in reversed(messages)]
+    accepted = [validate_message(raw) for raw in reversed(messages)]
     return [json.loads(base64.b64decode(message["body"]))[1] for message in accepted]

@@ -30,7 +30,7 @@ GROUPS = {
         if name.startswith(("max_", "allow_", "decode_")) and name != "max_retries"
     ),
     "Retries and time": (
-        *("max_retries", "retry_base_s", "retry_cap_s", "encode_s", "store_s"),
+        *("max_retries", "retry_base_s", "retry_cap_s", "retry_after_max_s", "encode_s", "store_s"),
         *("visibility_timeout_s", "restore_interval_s", "drain_s"),
     ),
     "Webhooks": ("webhook_url",),
@@ -52,8 +52,8 @@ _API = """## The HTTP API
 """
 _TAIL = """## Rules between settings
 
-- A job must end before it is redelivered. `CLIPQUEUE_RETRY_CAP_S` + `CLIPQUEUE_FETCH_TOTAL_S` + `CLIPQUEUE_DECODE_S` +
-  `CLIPQUEUE_ENCODE_S` + 3 x `CLIPQUEUE_STORE_S` + 3 must stay below `CLIPQUEUE_VISIBILITY_TIMEOUT_S`.
+- A job must end before it is redelivered. `CLIPQUEUE_FETCH_TOTAL_S` + `CLIPQUEUE_DECODE_S` + `CLIPQUEUE_ENCODE_S` +
+  3 x `CLIPQUEUE_STORE_S` + 3 must stay below `CLIPQUEUE_VISIBILITY_TIMEOUT_S`. The wait for a retry does not count.
 - A stage must end before the drain does. `CLIPQUEUE_FETCH_TOTAL_S`, `CLIPQUEUE_DECODE_S`, `CLIPQUEUE_ENCODE_S` and
   `CLIPQUEUE_STORE_S` must not exceed `CLIPQUEUE_DRAIN_S`.
 - All workers of a queue need the same model, the same database in `MONGODB_URI`, and the same `CLIPQUEUE_COLLECTION`,
@@ -135,7 +135,7 @@ def _bounds(field: FieldInfo) -> str:
     for bound in field.metadata:
         bounds |= {name: getattr(bound, name) for name in ("gt", "ge", "le") if hasattr(bound, name)}
     if "gt" in bounds:
-        return f" above {bounds['gt']}"
+        return f" above {bounds['gt']}" + (f", at most {bounds['le']}" if "le" in bounds else "")
     if "le" in bounds:
         return f" from {bounds['ge']} to {bounds['le']}"
     return f" of at least {bounds['ge']}" if "ge" in bounds else ""

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
+from producer.contract.names import DELAYED
 from tests.support.messages import hand_made_message
 from tests.support.pictures import small_jpeg
+from tests.support.servers import Answer
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from tests.support.servers import ImageServer
 
 DONE = {"embedding_job.status": "done"}
-IDLE_S, LOAD = 12, 200
+IDLE_S, LOAD = 10, 200
 
 
 @contextmanager
@@ -60,14 +62,19 @@ def test_what_a_worker_costs_idle_with_single_jobs_and_under_load(
 ) -> None:
     url = images.add("/image.jpg", small_jpeg())
 
-    def enqueue(first: int, count: int) -> None:
-        jobs = ({"image_id": f"{new_id}-{number}", "url": url} for number in range(first, first + count))
+    def enqueue(first: int, count: int, *, retried: bool = False) -> None:
+        urls = {number: busy_once(number) if retried else url for number in range(first, first + count)}
+        jobs = ({"image_id": f"{new_id}-{number}", "url": urls[number]} for number in urls)
         own_broker.lpush("images", *map(hand_made_message, jobs))
         wait_for(lambda: own_collection.count_documents(DONE) == first + count, "the jobs to be done")
+
+    def busy_once(number: int) -> str:
+        return images.add(f"/busy-{number}.jpg", Answer(b"", 503), Answer(small_jpeg()))
 
     start_worker()
     enqueue(0, 1)
     time.sleep(1)  # until the events of the job are sent
+    own_broker.zadd(DELAYED, {"due much later": 4e9})  # a job that waits costs nothing
     with counting(own.redis_url, own_broker) as idle:
         time.sleep(IDLE_S)
     assert idle.total() <= IDLE_S, idle
@@ -78,3 +85,10 @@ def test_what_a_worker_costs_idle_with_single_jobs_and_under_load(
     with counting(own.redis_url, own_broker) as load:
         enqueue(6, LOAD)
     assert load.total() <= 3 * LOAD, load
+    with counting(own.redis_url, own_broker) as retried:
+        for number in range(5):
+            enqueue(6 + LOAD + number, 1, retried=True)
+    assert retried.total() <= 5 * 12, retried
+    with counting(own.redis_url, own_broker) as retried_load:
+        enqueue(11 + LOAD, LOAD, retried=True)
+    assert retried_load.total() <= 2 * LOAD, retried_load

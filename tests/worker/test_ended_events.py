@@ -28,8 +28,10 @@ Document = dict[str, Any]
 WEBHOOKS = {"CLIPQUEUE_WEBHOOK_URL": "http://127.0.0.1:9/hook", "CLIPQUEUE_UPSERT": "true"}
 
 
-# A message is on the queue, handed over to a worker, or unacked.
-HAS_ENDED = "return redis.call('EXISTS', 'images', 'unacked') + #redis.call('KEYS', 'clipqueue:taken:*') == 0"
+# No message is on the queue, handed over to a worker, unacked or delayed.
+HAS_ENDED = """
+return redis.call('EXISTS', 'images', 'unacked', 'clipqueue:delayed') + #redis.call('KEYS', 'clipqueue:taken:*') == 0
+"""
 
 
 def ended(broker: redis.Redis) -> list[Document]:

@@ -13,7 +13,6 @@ import pytest
 from producer.client.broker import Broker
 from tests.support import fake_encoder
 from tests.support.fake_encoder import EncoderConfig, OpenClipEncoder
-from worker.app import create_app
 from worker.decode.limits import DecodeLimits
 from worker.decode.pool import ProcessLimits
 from worker.encode.load import Load
@@ -97,12 +96,6 @@ def test_log_lines_and_tracebacks_contain_no_query_strings() -> None:
     assert line.startswith("url=http://host/b.jpg\n")
     assert "http://host/a.jpg" in line
     assert "secret" not in line
-
-
-def test_all_threads_can_ack_at_once() -> None:
-    """kombu's connection pool raises an error when it is exhausted, and the ack fails."""
-    options = create_app(Settings(concurrency=50)).conf.broker_transport_options
-    assert options["max_connections"] > 50
 
 
 @pytest.mark.parametrize(

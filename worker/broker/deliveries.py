@@ -1,4 +1,4 @@
-"""Which messages this process holds unacked, and which acks and requeues it has yet to send to Redis."""
+"""Which messages this process holds unacked, and which acks, retries and requeues it has yet to send to Redis."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from worker.broker import scripts
+from worker.broker.due import DueTimes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -27,16 +28,20 @@ class Deliveries:
     """The delivery tags that this process holds unacked, across reconnects. Thread-safe.
 
     Attributes:
-        has_pending: Whether an ack or a requeue was deferred since the last `flush` started.
+        has_pending: Whether anything was deferred since the last `flush` started.
+        due_times: When the retries are due that were sent.
     """
 
     def __init__(self) -> None:
         self.has_pending = False
+        self.due_times = DueTimes()
         self._lock = threading.Lock()
         self._unacked: set[str] = set()
         self._running: set[str] = set()
         self._events: dict[str, bytes] = {}  # of jobs that have ended and are not acked yet
         self._acks: dict[str, bytes] = {}  # in the order of the acks, with their events
+        self._delays: dict[str, scripts.Delay] = {}
+        self._not_acked: set[str] = set()  # those of them whose threads have yet to end
         self._requeues: dict[bool, set[str]] = {True: set(), False: set()}  # by whether they go to the tail
 
     @property
@@ -77,9 +82,24 @@ class Deliveries:
         with self._lock:
             self._events[tag] = event
 
+    def defer_delay(self, tag: str, message: bytes, wait_s: float) -> None:
+        """Replace a delivery, with the next `flush`, by a message that waits on Redis. Its ack is then ignored.
+
+        An ack would lose the job if a failover had undone the move: the new primary may hold the old message.
+        """
+        with self._lock:
+            self.has_pending = True
+            self._delays[tag] = scripts.Delay(message, wait_s)
+            self._unacked.discard(tag)
+            if tag in self._running:
+                self._not_acked.add(tag)
+
     def defer_ack(self, tag: str) -> None:
         """Ack a delivery with the next `flush`."""
         with self._lock:
+            if tag in self._not_acked:
+                self._not_acked.discard(tag)
+                return
             self.has_pending = True
             self._acks.setdefault(tag, self._events.pop(tag, b""))
             self._unacked.discard(tag)
@@ -95,14 +115,14 @@ class Deliveries:
                 del self._events[tag]
 
     def flush(self, redis: redis.Redis) -> None:
-        """Send the deferred acks and requeues.
+        """Send the deferred acks, retries and requeues.
 
         Raises:
             RedisError: Redis did not answer or refused a command. What may not have been sent stays deferred.
         """
         with self._lock:
             self.has_pending = False
-            acks = dict(self._acks)
+            acks, delays = dict(self._acks), dict(self._delays)
             requeues = {at_tail: list(tags) for at_tail, tags in self._requeues.items()}
         if acks:
             if any(acks.values()):
@@ -112,11 +132,20 @@ class Deliveries:
             with self._lock:
                 for tag in acks:
                     self._acks.pop(tag, None)
+        if delays:
+            self._send_delays(redis, delays)
         for at_tail, tags in requeues.items():
             if tags:
                 scripts.requeue(redis, tags, at_tail=at_tail)
                 with self._lock:
                     self._requeues[at_tail].difference_update(tags)
+
+    def _send_delays(self, redis: redis.Redis, delays: dict[str, scripts.Delay]) -> None:
+        scripts.delay(redis, delays)
+        with self._lock:
+            for tag, delay in delays.items():
+                self._delays.pop(tag, None)
+                self.due_times.add(delay.wait_s)
 
     def extend_visibility(self, redis: redis.Redis) -> None:
         """Restart the visibility timeout of every delivery; drop those that were redelivered to another worker."""

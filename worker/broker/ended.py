@@ -38,4 +38,5 @@ def _event(status: str, task_id: str | None, image_id: ImageId, url: str | None)
 
 
 def _encode(event: EndedJob) -> bytes:
-    return json.dumps(event, separators=(",", ":")).encode()
+    # Not as ASCII, which takes three times as much of Redis for a long URL beyond ASCII.
+    return json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()

@@ -16,19 +16,12 @@ class QoS(kombu_redis.QoS):
         return self.free_slots() > 0
 
     def free_slots(self) -> int:
-        """Return how many messages may be taken now: 0 or less means none. Without a limit, return 1.
-
-        Retries wait for their ETA unacked. Without a limit, an outage of one image host would fill the memory.
-        `worker_eta_task_limit` is no alternative: each burst of retries above that limit lowers the prefetch count for
-        good, because kombu applies the limit when it raises the count and not when it lowers it again.
-        """
+        """Return how many messages may be taken now: 0 or less means none. Without a limit, return 1."""
         # Channels of remote control and gossip never pause: the event loop would spin as long as their messages are not
         # read.
         if self.channel.consumption.is_paused() and not self.channel.active_fanout_queues:
             return 0
-        unacked = len(self._delivered) - len(self._dirty)
-        limits = [limit for limit in (self.prefetch_count, self.channel.max_unacked) if limit]
-        return min(limits, default=unacked + 1) - unacked
+        return self.prefetch_count - len(self._delivered) + len(self._dirty) if self.prefetch_count else 1
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Track a message. Record it as unacked if kombu popped it itself, from another queue or by `basic_get`."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
-from kombu.utils.json import dumps
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
@@ -36,7 +36,7 @@ _BACK_OFF_S = 5.0
 _WAIT_S = 5
 # A full Redis refuses to wait, so the queue is polled.
 _POLL_S = 1.0
-# Maximum number of messages taken at a time. It limits the memory, since each has up to 128 KiB.
+# Maximum number of messages taken at a time. It limits the memory, since each has up to 256 KiB.
 _MAX_TAKEN = 32
 
 
@@ -51,8 +51,6 @@ class Channel(kombu_redis.Channel):
 
     Attributes:
         consumption: Transport option: what all channels of the process share.
-        max_countdown_s: Transport option: maximum seconds that a message may ask to wait.
-        max_unacked: Transport option: maximum number of unacked messages; 0 is no limit.
         protocol: Transport option: version of Redis' protocol, 2 or 3; None is redis-py's default.
     """
 
@@ -60,12 +58,8 @@ class Channel(kombu_redis.Channel):
     from_transport_options: Any = (
         *kombu_redis.Channel.from_transport_options,
         "consumption",
-        "max_countdown_s",
-        "max_unacked",
         "protocol",
     )
-    max_countdown_s: float = 0.0
-    max_unacked: int = 0
     protocol: int | None = None
 
     _brpop_sent_at: Any = None
@@ -155,7 +149,7 @@ class Channel(kombu_redis.Channel):
         """Take up to `count` messages; return the valid ones and park the others."""
         try:
             with self.conn_or_acquire() as client:
-                messages, self._may_be_waiting = take(client, self.consumption, count, self.max_countdown_s)
+                messages, self._may_be_waiting = take(client, self.consumption, count)
         except ResponseError as exc:
             self.back_off(exc)
             return []
@@ -176,7 +170,7 @@ class Channel(kombu_redis.Channel):
         logger.error("Redis refused a write; consumption paused for %g s: %s", _BACK_OFF_S, reason_of(exc))
 
     def flush(self) -> None:
-        """Send all deferred acks and requeues together.
+        """Send all deferred acks, retries and requeues together.
 
         Raises:
             RedisError, OSError: Redis is unavailable. They stay deferred.
@@ -184,6 +178,12 @@ class Channel(kombu_redis.Channel):
         if self.consumption.deliveries.has_pending:
             with self.conn_or_acquire() as client:
                 self.consumption.deliveries.flush(client)
+
+    def requeue_due(self) -> None:
+        """Move due messages to the queue if a retry of this process has become due. Raises as `flush` does."""
+        if self.consumption.deliveries.due_times.take():
+            with self.conn_or_acquire() as client:
+                scripts.requeue_due(client)
 
     def redeliver(self) -> None:
         """Requeue the messages of lost workers, and show that this process is alive. Raises as `flush` does."""
@@ -204,22 +204,8 @@ class Channel(kombu_redis.Channel):
         try:
             self.flush()
         except (RedisError, OSError) as exc:
-            logger.warning("Redis unavailable; acks and requeues are sent later: %s", exc)
+            logger.warning("Redis unavailable; acks, retries and requeues are sent later: %s", exc)
         super().close()  # type: ignore[no-untyped-call]
-
-    def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
-        """Publish a message. A full Redis accepts a retry, because the message that it replaces is acked next."""
-        if queue != IMAGE_QUEUE:
-            super()._put(queue, message, **kwargs)  # type: ignore[no-untyped-call]
-            return
-        with self.conn_or_acquire() as client:
-            scripts.republish(client, dumps(message))  # type: ignore[no-untyped-call]
-
-    def _lookup(self, exchange: str, routing_key: str, default: str | None = None) -> list[str]:
-        """Return the queues of a message. The binding of the jobs' queue is never read, as it may not be on Redis."""
-        if routing_key == IMAGE_QUEUE:
-            return [IMAGE_QUEUE]
-        return super()._lookup(exchange, routing_key, default)  # type: ignore[no-any-return, no-untyped-call]
 
     def _queue_bind(self, *args: Any) -> None:
         """Bind a queue: the only write of a starting consumer. It works without, if Redis refuses it."""
@@ -273,7 +259,7 @@ class Transport(kombu_redis.Transport):
     _redeliveries: Any = None
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
-        """Join Celery's event loop: send the deferred acks once in each turn, and look for lost workers now and then.
+        """Join Celery's event loop: send what is deferred once in each turn, and look for lost workers now and then.
 
         An error of either makes Celery reconnect.
         """
@@ -293,6 +279,9 @@ class Transport(kombu_redis.Transport):
     def _flush(self) -> None:
         for channel in self.channels[:1]:  # any channel can send them all
             channel.flush()
+        for channel in self._consumers()[:1]:
+            with suppress(ResponseError):  # the next redelivery tries again, and logs it
+                channel.requeue_due()
 
     def _redeliver(self) -> None:
         for channel in self._consumers()[:1]:

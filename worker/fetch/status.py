@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import http.client
 import re
-import time
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from producer.contract.urls import redact_url
 from worker.errors import HttpRefused, HttpUnavailable
+from worker.fetch.retry_after import retry_after_s
 
 if TYPE_CHECKING:
     import requests
@@ -29,7 +28,7 @@ def check_status(response: requests.Response, url: str) -> None:
     # The standard's reason phrase, because the server's can contain anything, of any length.
     message = f"{redact_url(url)} answered {status} {http.client.responses.get(status, '')}".rstrip()
     if status in _RETRYABLE_4XX or status >= 500:  # noqa: PLR2004
-        raise HttpUnavailable(status, message, _retry_after_s(response.headers.get("Retry-After")))
+        raise HttpUnavailable(status, message, retry_after_s(response.headers))
     if not 200 <= status < 300:  # noqa: PLR2004
         raise HttpRefused(status, message)
     if status == HTTPStatus.PARTIAL_CONTENT and _is_part(response.headers.get("Content-Range", "")):
@@ -42,15 +41,3 @@ def _is_part(content_range: str) -> bool:
         return False  # Chromium shows the image too
     first, last, length = found.groups()
     return int(first) != 0 or (length != "*" and int(last) + 1 != int(length))
-
-
-def _retry_after_s(header: str | None) -> float | None:
-    """Return the seconds of a Retry-After header, which holds seconds or a date (RFC 9110, section 10.2.3)."""
-    if header is None:
-        return None
-    if header.strip().isdecimal():
-        return float(header)
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from producer.contract.queries import answer_json, error_json
+from producer.contract.text import without_middle
 from worker.errors import InternalError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 # The list that is answered to, and the answer.
 Reply = tuple[str, bytes]
 
-_MAX_MESSAGE_CHARS = 500  # longer messages are truncated
+_MAX_MESSAGE_CHARS = 500
 
 
 def packed(vector: NDArray[np.float32]) -> bytes:
@@ -36,7 +37,7 @@ def with_answer(request: Request, answer: Answer) -> Reply:
 def with_code(query_id: str, reply: str, code: str, stage: str, message: str) -> Reply:
     """Return the reply that says why there is no vector."""
     logger.warning("query=%s failed stage=%s code=%s: %s", query_id, stage, code, message)
-    return reply, error_json(query_id, code, stage, message[:_MAX_MESSAGE_CHARS])
+    return reply, error_json(query_id, code, stage, without_middle(message, _MAX_MESSAGE_CHARS))
 
 
 def with_error(request: Request, error: JobError) -> Reply:

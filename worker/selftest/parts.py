@@ -53,8 +53,8 @@ PARTS = (
         "kombu.transport.redis:Channel",
         used="_brpop_sent_at _closing _in_poll _qos active_fanout_queues active_queues client closed conn_or_acquire"
         " connection connection_errors pool qos visibility_timeout",
-        overridden="QoS _brpop_read _brpop_start _connparams _create_client _get_client _lookup"
-        " _on_connection_disconnect _put _queue_bind close from_transport_options",
+        overridden="QoS _brpop_read _brpop_start _connparams _create_client _get_client _on_connection_disconnect"
+        " _queue_bind close from_transport_options",
     ),
     Parts(
         "kombu",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from producer.contract.text import without_middle
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -12,7 +14,8 @@ if TYPE_CHECKING:
     from producer.contract.ids import ImageId
     from worker.errors import JobError
 
-_MAX_MESSAGE_CHARS = 500  # longer messages are truncated
+# Longer ones lose their middle: they mostly start with a URL, and end with what happened.
+_MAX_MESSAGE_CHARS = 500
 
 
 @dataclass(frozen=True)
@@ -56,4 +59,5 @@ class Failure:
     @property
     def message(self) -> str:
         """The error's text as a document stores it: on one line, at most 500 characters."""
-        return "".join(char if char.isprintable() else " " for char in str(self.error))[:_MAX_MESSAGE_CHARS]
+        text = "".join(char if char.isprintable() else " " for char in str(self.error))
+        return without_middle(text, _MAX_MESSAGE_CHARS)

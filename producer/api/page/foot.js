@@ -38,11 +38,12 @@ export function watchState({ quiet }) {
   first = refreshState({ quiet });
 }
 
-function sentence({ images, queued, workers, models }) {
+function sentence({ images, queued, delayed, workers, models }) {
   const parts = [
     images ? `${counted(images.done, "image")} can be found` : null,
     images?.failed ? `${images.failed.toLocaleString("en")} failed` : null,
     queued ? `${queued.toLocaleString("en")} in the queue` : "queue empty",
+    delayed ? `${delayed.toLocaleString("en")} waiting for a retry` : null,
     workers ? counted(workers, "worker") : "no worker is running",
     models.length ? models.join(", ") : null,
   ];

@@ -20,6 +20,7 @@ from producer.contract.job import ImageJob, id_of_url
 from producer.contract.queries import Query as WorkerQuery
 from producer.contract.queries import Save
 from producer.contract.records import bson_id
+from producer.contract.urls import MAX_URL_CHARS
 
 
 class _Anything(Convertor[str]):
@@ -50,7 +51,7 @@ class ImageIn(Body):
     """An image to embed."""
 
     id: Id | None = Field(None, description=_DOCUMENT_ID)
-    url: str = Field(min_length=1, max_length=2048, description="An http or https URL.")
+    url: str = Field(min_length=1, max_length=MAX_URL_CHARS, description="An http or https URL.")
     force: bool = Field(False, description="Embed again even if the document has this model's vector of this URL.")
 
 
@@ -58,7 +59,7 @@ class ImagesIn(Body):
     """An image to embed, or a list of up to 500."""
 
     id: Id | None = Field(None, description=_DOCUMENT_ID)
-    url: str | None = Field(None, min_length=1, max_length=2048)
+    url: str | None = Field(None, min_length=1, max_length=MAX_URL_CHARS)
     force: bool = False
     images: list[ImageIn] | None = Field(None, min_length=1, max_length=MAX_JOBS)
 

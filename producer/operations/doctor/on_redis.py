@@ -12,7 +12,7 @@ from producer.client.workers import read_workers
 from producer.contract.redis_reasons import reason_of
 from producer.operations.doctor.clocks import Clock, read_clock
 from producer.operations.doctor.parked import messages_finding, space_finding
-from producer.operations.doctor.queue import in_flight_finding, waiting_finding
+from producer.operations.doctor.queue import delayed_finding, in_flight_finding, waiting_finding
 from producer.operations.doctor.redis import server_findings
 from producer.operations.doctor.refusals import refused, unless_refused
 from producer.operations.doctor.webhooks import webhook_findings
@@ -57,6 +57,7 @@ def check_on_redis(
     checks: dict[str, Callable[[], list[Finding]]] = {
         "queue": lambda: [waiting_finding(redis, consumers, now_s)],
         "in flight": lambda: [in_flight_finding(redis, consumers, now_s)],
+        "delayed": lambda: [delayed_finding(redis, consumers, now_s)],
         "parked": lambda: [messages_finding(redis)],
         "parking space": lambda: [space_finding(redis)],
         "webhooks": partial(webhook_findings, redis),

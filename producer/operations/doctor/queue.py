@@ -1,4 +1,4 @@
-"""Checks the queue: how many jobs wait or are in flight, and for how long."""
+"""Checks the queue: how many jobs wait, are in flight or delayed, and for how long."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from producer.contract.job import MAX_TIME_MS
 from producer.contract.names import IMAGE_QUEUE, UNACKED, UNACKED_INDEX
+from producer.operations.delayed import read_delays
 from producer.operations.doctor.findings import Finding
 from producer.operations.text import count_of, duration
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _MAX_WAIT_S = 600
 # Workers redeliver lost jobs every few seconds (CLIPQUEUE_RESTORE_INTERVAL_S).
 _RESTORE_GRACE_S = 30
+# Of the jobs that are consumed next, whose age is looked at.
+_NEXT = 20
 
 
 def waiting_finding(redis: Redis, consumers: Sequence[WorkerHeartbeat] | None, now_s: float) -> Finding:
@@ -32,11 +35,12 @@ def waiting_finding(redis: Redis, consumers: Sequence[WorkerHeartbeat] | None, n
         now_s: Seconds since the epoch, by the clock of Redis.
     """
     pipeline: Any = redis.pipeline()
-    # Workers pop from the right. Retries are pushed on the left, so the oldest job may be at either end.
-    pipeline.llen(IMAGE_QUEUE).hlen(UNACKED).lindex(IMAGE_QUEUE, -1).lindex(IMAGE_QUEUE, 0)
-    waiting, in_flight, last, first = pipeline.execute()
+    # Workers pop from the right. Jobs that a worker gives back may be pushed on the left, so the oldest job may be at
+    # either end.
+    pipeline.llen(IMAGE_QUEUE).hlen(UNACKED).lrange(IMAGE_QUEUE, -_NEXT, -1).lindex(IMAGE_QUEUE, 0)
+    waiting, in_flight, following, newest = pipeline.execute()
     shown = f"{count_of(waiting, 'message')} {'waits' if waiting == 1 else 'wait'} on {IMAGE_QUEUE!r}"
-    ages_s = [now_s - at / 1e3 for at in map(_enqueued_at_ms, (last, first)) if at is not None]
+    ages_s = [now_s - at / 1e3 for at in map(_waiting_since_ms, (*following, newest)) if at is not None]
     if not ages_s:
         return Finding.ok("queue", shown)
     shown += f"; the oldest job is {duration(max(ages_s))} old"
@@ -71,6 +75,30 @@ def in_flight_finding(redis: Redis, consumers: Sequence[WorkerHeartbeat] | None,
     )
 
 
+def delayed_finding(redis: Redis, consumers: Sequence[WorkerHeartbeat] | None, now_s: float) -> Finding:
+    """Check whether the workers take the messages that were delayed and are due.
+
+    The arguments are those of `waiting_finding`.
+    """
+    delays = read_delays(redis, now_s)
+    if not delays.count:
+        return Finding.ok("delayed", "no message waits for its next attempt")
+    verb = "waits" if delays.count == 1 else "wait"
+    shown = f"{count_of(delays.count, 'message')} {verb} for the next attempt: {delays.described()}"
+    late_s = delays.now_s - delays.first_s
+    if late_s <= _MAX_WAIT_S:
+        return Finding.ok("delayed", shown)
+    if consumers is None:
+        return Finding.unknown("delayed", shown, "Whether a worker takes them, only the workers' heartbeats tell.")
+    if not consumers:
+        return Finding.ok("delayed", f"{shown}; the next worker that starts takes those that are due")
+    return Finding.problem(
+        "delayed",
+        f"{shown}; no worker has taken the first one for {duration(late_s)}",
+        "Workers of earlier versions leave these messages alone: upgrade them. If there are none, start more workers.",
+    )
+
+
 def _advice(in_flight: int, consumers: Sequence[WorkerHeartbeat] | None) -> str:
     if consumers is not None and not consumers:
         return "No worker is alive: see the finding on workers."
@@ -79,11 +107,15 @@ def _advice(in_flight: int, consumers: Sequence[WorkerHeartbeat] | None) -> str:
     return "Jobs are enqueued faster than the workers finish them: start more workers, or wait if this is a backfill."
 
 
-def _enqueued_at_ms(content: bytes | None) -> float | None:
-    """Return when a message's job was enqueued; None if the message has no valid time, or is not valid itself."""
+def _waiting_since_ms(content: bytes | None) -> float | None:
+    """Return when a message's job was enqueued; None if that is not known, or the job has waited for a retry since."""
     try:
         message: Any = json.loads(content or b"")
-        at: Any = json.loads(base64.b64decode(message["body"]))[1]["enqueued_at"]
-    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+        at: Any = None if message["headers"].get("retries") else _arguments(message)["enqueued_at"]
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         return None
     return at if type(at) in (int, float) and 0 < at <= MAX_TIME_MS else None
+
+
+def _arguments(message: Any) -> Any:
+    return json.loads(base64.b64decode(message["body"]))[1]

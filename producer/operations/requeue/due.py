@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bson import ObjectId
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from producer.contract.records import Document
 
 _MAX_ID_CHARS = 80
+_NAMESPACE = uuid.UUID("6f0d6c1e-9f6b-4c0c-8d53-0b0a6c6f3a51")  # any one, but never another
 
 
 class SweepPlan:
@@ -27,6 +30,7 @@ class SweepPlan:
         problems: The problems of documents that no sweep has seen before.
         not_due: Number of documents that have not waited long enough.
         unusable: Number of documents whose id or URL is not valid.
+        now_ms: The time of the plan, by the clock of Redis, in milliseconds since the epoch.
     """
 
     def __init__(self, url_field: str, age_ms: int, now_ms: int, read_ms: int) -> None:
@@ -37,7 +41,7 @@ class SweepPlan:
         self.unusable = 0
         self._url_field = url_field
         self._age_ms = age_ms
-        self._now_ms = now_ms
+        self.now_ms = now_ms
         self._read_ms = read_ms
 
     def add(self, document: Document, seen_ms: float | None) -> None:
@@ -57,9 +61,9 @@ class SweepPlan:
 
     def _add_job(self, document: Document, job: ImageJob, seen_ms: float | None) -> None:
         # A time in the future comes from a wrong clock. It is ignored, or the document would wait until then.
-        times = [at for at in (_waiting_since_ms(document), seen_ms) if at is not None and at <= self._now_ms]
-        if self._now_ms - max(times, default=self._now_ms) >= self._age_ms:
-            self.due.append((seen_key(document), job))
+        times = [at for at in (_waiting_since_ms(document), seen_ms) if at is not None and at <= self.now_ms]
+        if self.now_ms - max(times, default=self.now_ms) >= self._age_ms:
+            self.due.append((seen_key(document), _with_task_id(job, document)))
             return
         self.not_due += 1
         if not times:
@@ -82,6 +86,14 @@ def printable_id(document: Document) -> str:
     document_id = document["_id"]
     # An id may be a URL.
     return str(document_id) if isinstance(document_id, ObjectId) else redact_text(repr(document_id))[:_MAX_ID_CHARS]
+
+
+def _with_task_id(job: ImageJob, document: Document) -> ImageJob:
+    """Return the job with a task id that is the same in each sweep, so that a later one knows a delayed job again."""
+    if job.task_id is not None:
+        return job
+    name = f"{seen_key(document)} {job_record(document).get('enqueued_at')} {job.url}"
+    return replace(job, task_id=str(uuid.uuid5(_NAMESPACE, name)))
 
 
 def _waiting_since_ms(document: Document) -> int | None:

@@ -11,10 +11,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from producer.client.queue import count_unfinished, push
+from producer.client.queue import count_jobs, push
 from producer.contract.errors import BrokerUnavailable, ClipqueueError, ConfigurationError, StoreUnavailable
 from producer.contract.job import now_ms
 from producer.contract.names import SWEEPS
+from producer.operations.delayed import DelayedTasks
 from producer.operations.requeue.due import SweepPlan, seen_key
 from producer.operations.requeue.lock import SweepLockLost, hold_lock
 from producer.operations.requeue.parts import ODD, PENDING, UNRECORDED, Part, projection
@@ -44,7 +45,7 @@ class SweepOptions:
 
     Attributes:
         age_s: Seconds that a document must have waited for a vector, and minimum seconds between two enqueues of it.
-        max_queued: Nothing is enqueued while this many jobs wait or are in flight.
+        max_queued: Nothing is enqueued while this many jobs wait or are in flight, or ten times as many are delayed.
         adopt_field: Also enqueue the documents without a recorded job, with the URL in this field; None for no others.
     """
 
@@ -60,6 +61,7 @@ class SweepResult:
     Attributes:
         queued: Number of jobs that were enqueued again.
         not_due: Number of documents that have not waited long enough for a vector.
+        delayed: Number of documents whose job is not lost, but waits for its next attempt.
         unusable: Number of documents whose id or URL is not valid.
         problems: The problems of those unusable documents that no sweep has seen before.
         is_full: The queue was full before all documents were read.
@@ -68,6 +70,7 @@ class SweepResult:
 
     queued: int = 0
     not_due: int = 0
+    delayed: int = 0
     unusable: int = 0
     problems: tuple[str, ...] = ()
     is_full: bool = False
@@ -77,6 +80,7 @@ class SweepResult:
         return SweepResult(
             self.queued + other.queued,
             self.not_due + other.not_due,
+            self.delayed + other.delayed,
             self.unusable + other.unusable,
             self.problems + other.problems,
             self.is_full or other.is_full,
@@ -159,13 +163,15 @@ class Sweeper:
     def _sweep(self, redis: Redis, renew: Callable[[], None]) -> SweepResult:
         result = SweepResult()
         self._delete_expired(redis)
-        capacity = self._options.max_queued - count_unfinished(redis)
-        if capacity <= 0:
+        capacity = count_jobs(redis).room(self._options.max_queued)
+        if not capacity:
             return SweepResult(is_full=True)
+        delayed = DelayedTasks(redis)
         for part, documents, read_ms, seconds in self._pages(redis):
             renew()
             progress = Progress(part.name, documents[-1]["_id"])
-            page = self._sweep_page(redis, documents, capacity - result.queued, read_ms, progress)
+            plan = self._plan(redis, documents, read_ms)
+            page = self._enqueue_lost(redis, plan, delayed, capacity - result.queued, progress)
             result += page + SweepResult(slowest_s=seconds)
             if result.is_full:
                 return result
@@ -197,32 +203,37 @@ class Sweeper:
             yield Part("2 unrecorded", {**UNRECORDED, **has_url}, fields)
             yield Part("3 odd", {**ODD, **has_url}, fields)
 
-    def _sweep_page(
-        self, redis: Redis, documents: list[Document], capacity: int, read_ms: int, progress: Progress
-    ) -> SweepResult:
-        at_ms = _time_ms(redis)
+    def _plan(self, redis: Redis, documents: list[Document], read_ms: int) -> SweepPlan:
         seen: Any = redis.zmscore(self._key, [seen_key(document) for document in documents])
-        plan = SweepPlan(self._url_field, int(self._options.age_s * 1e3), at_ms, read_ms)
+        plan = SweepPlan(self._url_field, int(self._options.age_s * 1e3), _time_ms(redis), read_ms)
         for document, seen_ms in zip(documents, seen, strict=True):
             plan.add(document, seen_ms)
-        due, is_full = plan.due[:capacity], len(plan.due) >= capacity
-        # The rest of the page is still due: the next sweep reads the page again.
-        self._enqueue(redis, due, plan.newly_seen, at_ms, None if is_full else progress)
-        return SweepResult(len(due), plan.not_due, plan.unusable, tuple(plan.problems), is_full)
+        return plan
 
-    def _enqueue(
+    def _enqueue_lost(
+        self, redis: Redis, plan: SweepPlan, delayed: DelayedTasks, capacity: int, progress: Progress
+    ) -> SweepResult:
+        waiting = [key for key, job in plan.due if job.task_id in delayed]
+        lost = [(key, job) for key, job in plan.due if job.task_id not in delayed]
+        due, is_full = lost[:capacity], len(lost) >= capacity
+        # The rest of the page is still due: the next sweep reads the page again.
+        self._store(redis, plan, waiting, due, None if is_full else progress)
+        return SweepResult(len(due), plan.not_due, len(waiting), plan.unusable, tuple(plan.problems), is_full)
+
+    def _store(
         self,
         redis: Redis,
+        plan: SweepPlan,
+        waiting: list[str],
         due: list[tuple[str, ImageJob]],
-        newly_seen: list[str],
-        at_ms: int,
         progress: Progress | None,
     ) -> None:
         with redis.pipeline() as pipeline:
-            if newly_seen:
-                pipeline.zadd(self._key, dict.fromkeys(newly_seen, at_ms), nx=True)
+            if plan.newly_seen:
+                pipeline.zadd(self._key, dict.fromkeys(plan.newly_seen, plan.now_ms), nx=True)
+            if handled := [*waiting, *(key for key, _ in due)]:
+                pipeline.zadd(self._key, dict.fromkeys(handled, plan.now_ms))
             if due:
-                pipeline.zadd(self._key, {key: at_ms for key, _ in due})
                 push(pipeline, [job for _, job in due])
             if progress:
                 pipeline.set(self._progress_key, progress.to_json(), px=_KEEP_MS)

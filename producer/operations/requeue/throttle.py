@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from producer.client.queue import PUSH_CHUNK, count_unfinished
+from producer.client.queue import PUSH_CHUNK, count_jobs
 
 if TYPE_CHECKING:
     from producer.client.broker import Broker
@@ -16,7 +16,8 @@ class Throttle:
 
     Args:
         broker: The Redis of the queue.
-        max_queued: Maximum number of jobs that wait or are in flight, from all producers.
+        max_queued: Maximum number of jobs that wait or are in flight, from all producers. Ten times as many may be
+            delayed.
         rate: Maximum number of jobs per second; None is no limit.
 
     Attributes:
@@ -40,7 +41,7 @@ class Throttle:
         if time.monotonic() < self._next_at:
             return 0
         with self._broker.commands("did not return the length of the queue") as redis:
-            available = max(0, min(self._max_batch, self._max_queued - count_unfinished(redis)))
+            available = min(self._max_batch, count_jobs(redis).room(self._max_queued))
         self.is_queue_full = not available
         return available
 

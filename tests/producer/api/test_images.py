@@ -80,6 +80,7 @@ def test_an_image_is_recorded_before_it_is_enqueued(lonely_api: Api, queue: Any,
         ({"url": "https://e.com/a", "images": [{"url": "https://e.com/a"}]}, "url"),
         ({"url": "ftp://e.com/a"}, "url"),
         ({"url": 5}, "url"),
+        ({"url": "https://e.com/" + "a" * 8179}, "url"),
         ({"id": "", "url": "https://e.com/a"}, "id"),
         ({"id": {"$oid": "xyz"}, "url": "https://e.com/a"}, "id"),
         ({"id": "a\u0000", "url": "https://e.com/a"}, "id"),
@@ -95,6 +96,13 @@ def test_if_one_image_cannot_be_used_none_is_enqueued(lonely_api: Api, queue: An
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == param
     assert queue.llen("images") == 0
+
+
+def test_one_request_enqueues_500_of_the_longest_urls(lonely_api: Api, queue: Any, new_id: str) -> None:
+    urls = [f"https://e.com/{new_id}-{number:03}?{'a' * (8192 - 19 - len(new_id))}" for number in range(500)]
+    assert len(urls[0]) == 8192
+    answer = lonely_api.post("/v1/images", json={"images": [{"url": url} for url in urls]})
+    assert (answer.status_code, queue.llen("images")) == (202, 500)
 
 
 def test_an_uploaded_image_has_its_vector_at_once(

@@ -9,6 +9,7 @@ import pytest
 
 from producer.api.overview import Overview
 from producer.client.broker import Broker
+from producer.contract.names import DELAYED
 from producer.documents.documents import connect
 from tests.support.api import ENQUEUE_KEY, running_api
 
@@ -35,11 +36,13 @@ def test_the_overview_counts_images_jobs_and_workers(
     stack: Stack, redis_url: str, queue: redis.Redis, documents: ImageDocuments
 ) -> None:
     queue.lpush("images", "1", "2", "3")
+    queue.zadd(DELAYED, {"4": 1, "5": 2})
     with running_api(REDIS_URL=redis_url, MONGODB_URI=stack.mongodb_uri, collection=documents.name) as api:
         assert api.get("/v1/overview").json() == {
             "models": [],
             "workers": 0,
             "queued": 3,
+            "delayed": 2,
             "images": {"done": 1, "failed": 1, "pending": 2},
             "filter_fields": [],
         }

@@ -64,6 +64,15 @@ def test_fast_input_is_sent_in_chunks_of_500(redis_url: str, queue: redis.Redis,
     assert (_pushes(queue) - before, queue.llen("images")) == (3, 1200)
 
 
+def test_long_urls_are_sent_in_smaller_chunks(redis_url: str, queue: redis.Redis, tmp_path: Path) -> None:
+    """500 of the longest would be 6 MB in one command. The client divides the rows as the command does."""
+    path = tmp_path / "urls.txt"
+    path.write_text("".join(f"http://host/{n:03}?{'x' * 8176}\n" for n in range(100)))
+    before = _pushes(queue)
+    assert invoke("enqueue", "--from", str(path), REDIS_URL=redis_url).returncode == 0
+    assert (_pushes(queue) - before, queue.llen("images")) == (3, 100)
+
+
 def test_a_signal_while_rows_are_read_leaves_no_row_that_is_enqueued_but_not_counted(
     redis_url: str, queue: redis.Redis
 ) -> None:

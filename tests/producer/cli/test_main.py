@@ -33,7 +33,7 @@ def test_every_command_has_help(command: str | None) -> None:
         (["enqueue", "--from", "-", "--columns", "sku,url"], "no column is the id"),
         (["enqueue", "--from", "-", "--delimiter", "ab"], "give one character"),
         (["enqueue", "--from", "-", "--object-id", "--id-type", "uuid"], "contradict each other"),
-        (["status"], "ID..."),
+        (["status", "--id-type", "date"], "--id-type"),
         (["parked", "list", "--limit", "-1"], "--limit"),
         (["up", "--redis-port", "99999"], "99999"),
         (["no-such-command"], "no-such-command"),

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producer.contract.names import IMAGE_QUEUE, PARKED_BYTES, PARKED_DROPPED, PARKED_LIST
+from producer.contract.names import BACKFILLS, DELAYED, IMAGE_QUEUE, PARKED_BYTES, PARKED_DROPPED, PARKED_LIST
 from tests.support.commands import COMMAND, invoke
+from tests.support.delayed import delay_image
 
 if TYPE_CHECKING:
     import redis
@@ -56,6 +57,38 @@ def test_waiting_messages_are_deleted_and_those_in_flight_stay(broker: redis.Red
     assert (done.returncode, done.stdout) == (0, "deleted 3 waiting messages\n")
     assert "clipqueue backfill" in done.stderr
     assert lengths(broker) == (0, 2, 1)
+
+
+def test_delayed_messages_are_deleted_too(broker: redis.Redis, redis_url: str) -> None:
+    delay_image(broker, "a")
+    delay_image(broker, "b")
+    asked = invoke("purge", REDIS_URL=redis_url)
+    assert (asked.returncode, broker.zcard(DELAYED)) == (1, 2)
+    assert "3 waiting and 2 delayed messages at 127.0.0.1:" in asked.stderr
+    done = invoke("purge", "--yes", REDIS_URL=redis_url)
+    assert (done.returncode, done.stdout) == (0, "deleted 3 waiting and 2 delayed messages\n")
+    assert "clipqueue backfill" in done.stderr
+    assert (lengths(broker), broker.exists(DELAYED)) == ((0, 2, 1), 0)
+
+
+def test_a_queue_of_delayed_messages_alone_is_not_empty(broker: redis.Redis, redis_url: str) -> None:
+    broker.delete(IMAGE_QUEUE)
+    delay_image(broker, "a")
+    assert "0 waiting and 1 delayed message at" in invoke("purge", REDIS_URL=redis_url).stderr
+
+
+def test_the_progress_of_a_backfill_is_asked_for_too(broker: redis.Redis, redis_url: str) -> None:
+    """With --yes, it is forgotten also if the queue is empty."""
+    broker.delete(IMAGE_QUEUE)
+    broker.sadd(BACKFILLS, "clipqueue:backfill:a")
+    broker.hset("clipqueue:backfill:a", "progress", "{}")
+    asked = invoke("purge", REDIS_URL=redis_url)
+    assert asked.returncode == 1
+    assert "0 waiting messages and the progress of 1 backfill at 127.0.0.1:" in asked.stderr
+    assert broker.hexists("clipqueue:backfill:a", "progress")
+    assert answer("y\n", redis_url, "purge")[0] == 0
+    assert not broker.hexists("clipqueue:backfill:a", "progress")
+    assert invoke("purge", REDIS_URL=redis_url).stdout.startswith("there is no waiting message")
 
 
 def test_the_option_parked_deletes_only_parked_messages_and_their_counters(broker: redis.Redis, redis_url: str) -> None:

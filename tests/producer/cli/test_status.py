@@ -10,9 +10,11 @@ import pytest
 from bson import ObjectId
 
 from tests.support.commands import invoke
+from tests.support.delayed import delay_image
 from tests.support.mongo_proxy import error_answer, refusing
 
 if TYPE_CHECKING:
+    import redis
     from pymongo.collection import Collection
 
     from producer.local.stack import Stack
@@ -58,6 +60,33 @@ def test_status_shows_each_state(env: dict[str, str], collection: Collection[dic
 def test_an_id_that_is_no_text_is_unknown(env: dict[str, str]) -> None:
     asked = invoke("status", "a\udcff", **env)
     assert (asked.returncode, asked.stdout.split("\t")[:2]) == (1, ["a\\udcff", "unknown"])
+
+
+def test_without_an_id_it_shows_what_waits_until_when_and_for_whom(redis_url: str, queue: redis.Redis) -> None:
+    empty = invoke("status", REDIS_URL=redis_url)
+    assert (empty.returncode, empty.stdout) == (0, "waiting\t0\nin flight\t0\ndelayed\t0\n")
+    queue.lpush("images", "a", "b")
+    queue.hset("unacked", "tag", "c")
+    delay_image(queue, "d", "https://slow.example/d.jpg?sig=secret", wait_s=1500)
+    delay_image(queue, "e", "https://down.example/e.jpg", wait_s=600)
+    delay_image(queue, "f", "https://down.example/f.jpg", wait_s=600)
+    busy = invoke("status", REDIS_URL=redis_url)
+    lines = busy.stdout.splitlines()
+    assert (busy.returncode, lines[:2]) == (1, ["waiting\t2", "in flight\t1"])
+    hosts = "hosts: down.example (2), slow.example (1)"
+    assert lines[2] == f"delayed\t3\tthe first is due in 10 min, the last in 25 min; {hosts}"
+    shown = json.loads(invoke("status", "--json", REDIS_URL=redis_url).stdout)
+    first, last = (datetime.fromisoformat(shown.pop(name)) for name in ("first_due_at", "last_due_at"))
+    assert 899 <= (last - first).total_seconds() <= 901
+    counts = {"waiting": 2, "in_flight": 1, "delayed": 3}
+    assert shown == {**counts, "hosts": {"down.example": 2, "slow.example": 1}}
+
+
+def test_a_queue_that_cannot_be_asked_is_not_known() -> None:
+    unreachable = invoke("status", REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
+    assert (unreachable.returncode, unreachable.stdout) == (3, "")
+    assert "Redis at 127.0.0.1:1 did not answer" in unreachable.stderr
+    assert "hunter2" not in unreachable.stderr
 
 
 NOWHERE = "mongodb://user:hunter2@127.0.0.1:1/?serverSelectionTimeoutMS=100"

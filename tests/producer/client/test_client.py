@@ -58,7 +58,7 @@ def test_the_last_enqueue_of_an_id_has_the_latest_time(own: Stack, own_broker: r
 
 def test_enqueue_refuses_an_invalid_job(own: Stack, own_broker: redis.Redis) -> None:
     with EmbeddingClient(own.redis_url) as client:
-        for image_id, url in [("", "http://host/"), ("a", "ftp://host/"), ("a", "http://host/" + "x" * 2048)]:
+        for image_id, url in [("", "http://host/"), ("a", "ftp://host/"), ("a", "http://host/" + "x" * 8192)]:
             with pytest.raises(InvalidJob):
                 client.enqueue(image_id, url)
     assert own_broker.llen("images") == 0

@@ -27,6 +27,7 @@ from producer.contract.queries import (
     read_request,
     request_json,
 )
+from producer.contract.urls import MAX_URL_CHARS
 
 ID, REPLY = "0123456789abcdef", "clipqueue:answers:me"
 SAVE = Save(ObjectIdRef("5f" * 12), 1_767_312_000_000)
@@ -39,8 +40,9 @@ SAVE = Save(ObjectIdRef("5f" * 12), 1_767_312_000_000)
         Query.text("ein Fahrrad \N{BICYCLE}\x00\n", "model/a", truncate=False),
         Query.text("\N{BICYCLE}" * MAX_TEXT_CHARS),
         Query.image_url("https://example.com/a.jpg?sig=1", "model/a"),
+        Query.image_url("https://h/" + "\N{BICYCLE}" * (MAX_URL_CHARS - 10), "\N{BICYCLE}" * 255),
     ],
-    ids=["text", "odd text", "longest text", "URL"],
+    ids=["text", "odd text", "longest text", "URL", "longest URL"],
 )
 def test_a_worker_reads_what_a_client_writes(query: Query) -> None:
     assert read_request(ID, request_json(ID, REPLY, query)) == Request(ID, REPLY, query)

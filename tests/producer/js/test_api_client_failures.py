@@ -353,6 +353,7 @@ results.urls = [undefined, "", "api.example.com", "localhost:8000", "ftp://e.com
 results.keys = ["", " ", "secret\\n", "sec ret", '"secret"', "'secret'", "secrét", "Bearer secret"].map((apiKey) =>
   make({ baseUrl: url, apiKey }));
 results.timeouts = [0, -1, NaN, Infinity, 2 ** 31, "5", null].map((timeoutMs) => make({ baseUrl: url, timeoutMs }));
+results.fetches = [{ fetch }, "fetch", 5, true].map((one) => make({ baseUrl: url, fetch: one }));
 results.env = [{}, { CLIPQUEUE_URL: "" }, { CLIPQUEUE_URL: url, CLIPQUEUE_KEY: "a b" },
   { CLIPQUEUE_URL: url, CLIPQUEUE_KEY: "" }].map((variables) => messageOf(() => ClipqueueApi.fromEnv(variables)));
 results.ids = await Promise.all([".", "..", "", "a\\n", "\\u0085", "\\ud800", "x".repeat(1025), null, 7.5, {}, ["a"],
@@ -381,6 +382,7 @@ def test_what_the_client_can_see_is_not_sent(server: ScriptedServer, js_app: Pat
     ]
     timeout = "timeoutMs must be a number of milliseconds above 0, at most 2147483647"
     assert found["timeouts"] == [["ConfigurationError", timeout]] * 7
+    assert found["fetches"] == [["ConfigurationError", "fetch must be a function"]] * 4
     assert [name for name, _ in found["keys"] + found["urls"] + found["env"][:3]] == ["ConfigurationError"] * 21
     assert found["env"][3] is None
     assert "secr" not in json.dumps(found)

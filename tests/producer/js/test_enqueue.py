@@ -57,7 +57,7 @@ def test_each_client_pushes_messages_that_workers_read(run: Run, own_broker: red
     assert queued_task_ids(own_broker)[::502] == task_ids
     items: Any = own_broker.lrange("images", 0, -1)
     for item in items:
-        validate_message(item, max_countdown_s=60)
+        validate_message(item)
 
 
 def test_ids_and_force_are_as_in_python(run: Run, own_broker: redis.Redis) -> None:

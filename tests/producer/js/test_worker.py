@@ -8,6 +8,7 @@ import pytest
 from bson import ObjectId
 
 from tests.producer.js.prelude import PRELUDE
+from tests.support.long_urls import longest_id, longest_url, picture_everywhere
 from tests.support.node_packages import node_modules
 from tests.support.pictures import small_jpeg
 from tests.support.upstash import Upstash
@@ -31,6 +32,18 @@ for (const [name, connect] of Object.entries(ways)) {
 await new EmbeddingClient(await ways.ioredis()).enqueue(new ObjectId(OID), IMAGE);
 print(ids);
 """
+
+
+@pytest.mark.usefixtures("worker_log")
+def test_a_worker_embeds_the_longest_job(
+    run_js: Callable[..., Any], stack: Stack, new_id: str, result_of: Callable[[Any], dict[str, Any]]
+) -> None:
+    with picture_everywhere() as server:
+        job = {"ID": longest_id(new_id), "URL": longest_url(server.url)}
+        script = "await new EmbeddingClient(await ways.ioredis()).enqueue(process.env.ID, process.env.URL); print(1);"
+        run_js(PRELUDE + script, REDIS_URL=stack.redis_url, **job)
+        record = result_of(job["ID"])["embedding_job"]
+    assert (record["status"], record["url"]) == ("done", job["URL"])
 
 
 @pytest.mark.parametrize("newer", [False, True], ids=["Node", "a newer Node"])

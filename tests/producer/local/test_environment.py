@@ -6,7 +6,7 @@ import pytest
 
 from producer.api.settings import ApiSettings
 from producer.cli.model import SMALL_MODEL, default_model_env
-from producer.local.environment import demo_environment, notes_for_up, up_environment
+from producer.local.environment import SHORT_RETRIES, demo_environment, notes_for_up, up_environment
 from tests.producer.local.nasty import MODEL, NASTY_SHELL, SETTINGS
 from worker.settings import Settings
 
@@ -15,15 +15,17 @@ OTHER_MODEL = {"CLIP_MODEL": "ViT-B-32-quickgelu", "CLIP_PRETRAINED": "openai"}
 
 @pytest.mark.parametrize("name", sorted(NASTY_SHELL))
 def test_no_setting_for_other_workers_reaches_the_demo(name: str) -> None:
-    assert demo_environment({name: NASTY_SHELL[name]}, SMALL_MODEL) == SMALL_MODEL
+    assert demo_environment({name: NASTY_SHELL[name]}, SMALL_MODEL) == {**SHORT_RETRIES, **SMALL_MODEL}
 
 
 def test_the_worker_and_the_api_of_the_demo_have_their_default_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A setting that is added is covered too: the nasty shell has all fields of both classes."""
+    """But for the retries. A setting that is added is covered too: the nasty shell has all fields of both classes."""
     assert {"CLIPQUEUE_UPSERT", "CLIPQUEUE_API_KEYS", "REDIS_URL", "MONGO_URL", "PORT"} <= {*SETTINGS}
     environment = demo_environment(NASTY_SHELL, SMALL_MODEL)
     for name in (*SETTINGS, *MODEL):
         monkeypatch.delenv(name, raising=False)
+    for name, value in SHORT_RETRIES.items():
+        monkeypatch.setenv(name, value)
     defaults = Settings(), ApiSettings()
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -33,13 +35,13 @@ def test_the_worker_and_the_api_of_the_demo_have_their_default_settings(monkeypa
 
 def test_the_demo_keeps_what_programs_need_to_run() -> None:
     needed = {"PATH": "/bin", "HOME": "/root", "TMPDIR": "/scratch", "PYTHONPATH": "/src", "CUDA_VISIBLE_DEVICES": "1"}
-    assert demo_environment(needed, SMALL_MODEL) == {**needed, **SMALL_MODEL}
+    assert demo_environment(needed, SMALL_MODEL) == {**needed, **SHORT_RETRIES, **SMALL_MODEL}
 
 
 def test_only_a_model_that_may_be_downloaded_gets_the_hub_and_the_proxy() -> None:
     hub = {"HF_ENDPOINT": "https://hub.example", "HF_TOKEN": "secret", "https_proxy": "http://proxy.example"}
-    assert demo_environment(hub, OTHER_MODEL) == {**hub, **OTHER_MODEL}
-    assert demo_environment(hub, SMALL_MODEL) == SMALL_MODEL
+    assert demo_environment(hub, OTHER_MODEL) == {**hub, **SHORT_RETRIES, **OTHER_MODEL}
+    assert demo_environment(hub, SMALL_MODEL) == {**SHORT_RETRIES, **SMALL_MODEL}
 
 
 @pytest.mark.parametrize(

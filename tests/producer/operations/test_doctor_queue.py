@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from producer.contract.job import now_ms
-from producer.contract.names import PARKED_BYTES, PARKED_DROPPED, PARKED_LIST, PARKED_MAX_BYTES
+from producer.contract.names import DELAYED, PARKED_BYTES, PARKED_DROPPED, PARKED_LIST, PARKED_MAX_BYTES
 from producer.operations.doctor.clocks import Clock, clock_finding
+from tests.support.commands import invoke
+from tests.support.delayed import delay_image
 from tests.support.doctor import run_doctor, write_heartbeat
 from tests.support.messages import hand_made_message
 from tests.support.parked import park
@@ -90,6 +92,48 @@ def test_a_job_that_waits_for_ten_minutes_is_a_problem_with_the_likely_reason(
     is_ok, text = run_doctor(own)["queue"]
     assert not is_ok
     assert "start more workers" in text
+
+
+def test_a_job_that_has_waited_for_a_retry_does_not_say_how_long_jobs_wait(own: Stack, own_broker: redis.Redis) -> None:
+    """Workers put due retries at the head of the queue."""
+    kwargs = {"image_id": "a", "url": "http://host/", "enqueued_at": now_ms() - 3_600_000}
+    own_broker.rpush("images", waiting_for(minutes=3), *[hand_made_message(kwargs, headers={"retries": 4})] * 3)
+    assert run_doctor(own)["queue"] == (True, "4 messages wait on 'images'; the oldest job is 3 min old")
+
+
+def test_delayed_jobs_are_no_problem(own: Stack, own_broker: redis.Redis) -> None:
+    """The finding says until when they wait, and for which hosts."""
+    assert run_doctor(own)["delayed"] == (True, "no message waits for its next attempt")
+    delay_image(own_broker, "a", wait_s=600)
+    waits = "1 message waits for the next attempt: the first is due in 10 min; hosts: host (1)"
+    assert run_doctor(own)["delayed"] == (True, waits)
+    for number in range(150):
+        delay_image(own_broker, f"b-{number}", f"https://cdn.example.com/{number}.jpg?sig=secret", wait_s=3000 + number)
+    own_broker.zadd(DELAYED, {"no message": 4e9})
+    write_heartbeat(own_broker, "celery@a")
+    is_ok, text = run_doctor(own)["delayed"]
+    assert is_ok
+    assert "152 messages wait for the next attempt: the first is due in 10 min, the last in " in text
+    assert text.endswith(" days; hosts of the first 100: cdn.example.com (99), host (1)")
+
+
+@pytest.mark.parametrize("score", ["-inf", "inf", "1e300", "-5"])
+def test_a_delayed_message_with_an_odd_time_is_shown(own: Stack, own_broker: redis.Redis, score: str) -> None:
+    own_broker.zadd(DELAYED, {b"\xff": score})
+    assert "1 message waits for the next attempt" in run_doctor(own).text["delayed"]
+    assert '"hosts": {"unknown": 1}' in invoke("status", "--json", REDIS_URL=own.redis_url).stdout
+
+
+def test_due_jobs_that_no_worker_takes_are_a_problem(own: Stack, own_broker: redis.Redis) -> None:
+    delay_image(own_broker, "a", wait_s=-500)
+    assert run_doctor(own).is_ok["delayed"]
+    delay_image(own_broker, "b", wait_s=-700)
+    assert "the next worker that starts takes those that are due" in run_doctor(own).text["delayed"]
+    write_heartbeat(own_broker, "celery@a")
+    is_ok, text = run_doctor(own)["delayed"]
+    assert not is_ok
+    assert "2 messages wait for the next attempt: the first is due now; hosts: host (2); no worker has taken" in text
+    assert "for 12 min\nWorkers of earlier versions leave these messages alone: upgrade them" in text
 
 
 def test_a_job_in_flight_beyond_the_visibility_timeout_is_a_problem(own: Stack, own_broker: redis.Redis) -> None:

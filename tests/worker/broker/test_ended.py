@@ -10,6 +10,8 @@ import pytest
 from producer.contract.ids import ObjectIdRef
 from producer.contract.job import ImageJob
 from producer.contract.names import MAX_ENDED
+from producer.webhooks.message import Webhook
+from tests.support.long_urls import longest_id, longest_url
 from tests.worker.broker.test_scripts import fill, take
 from worker.broker import scripts
 from worker.broker.deliveries import Deliveries
@@ -44,6 +46,15 @@ def taken(queue: redis.Redis, count: int) -> Deliveries:
     for number in range(count):
         deliveries.add(f"tag-{number}")
     return deliveries
+
+
+def test_the_event_of_the_longest_job_is_bounded() -> None:
+    """10,000 of them wait on Redis if nobody receives them. The webhook has the same text."""
+    job = ImageJob(longest_id(""), longest_url("http://h/"), 1, task_id="task")
+    event = describe_done(job, "m")
+    assert len(event) < 40_000
+    data = json.loads(Webhook.of(event).body)["data"]
+    assert data == {"id": job.image_id, "url": job.url, "model": "m"}
 
 
 def test_events_are_in_the_order_of_the_acks_and_only_of_jobs_that_ended(queue: redis.Redis) -> None:

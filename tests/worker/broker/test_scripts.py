@@ -62,7 +62,7 @@ def redeliver(queue: redis.Redis, timeout_s: float = LOST_S, process: str = "tes
 
 def losses(item: bytes) -> int:
     """Return how many workers were lost with a message, as a worker reads it."""
-    count = validate_message(item, 0.0)["headers"][scripts.LOST_HEADER]
+    count = validate_message(item)["headers"][scripts.LOST_HEADER]
     assert isinstance(count, int)
     return count
 
@@ -70,10 +70,10 @@ def losses(item: bytes) -> int:
 def test_it_takes_the_oldest_messages_and_records_them_as_unacked(queue: redis.Redis) -> None:
     queue.lpush("images", "1", "2", "3")
     taken = scripts.take(queue, "processing", ["a", "b"], MAX_BYTES)
-    assert taken == ([b"1", b"2"], [1, 1], 1)
+    assert taken[:3] == ([b"1", b"2"], [1, 1], 1)
     assert queue.hgetall("unacked") == {b"a": b'[1,"","images"]', b"b": b'[2,"","images"]'}
-    assert scripts.take(queue, "processing", ["c", "d"], MAX_BYTES) == ([b"3"], [1], 0)
-    assert scripts.take(queue, "processing", ["e"], MAX_BYTES) == ([], [], 0)
+    assert scripts.take(queue, "processing", ["c", "d"], MAX_BYTES)[:3] == ([b"3"], [1], 0)
+    assert scripts.take(queue, "processing", ["e"], MAX_BYTES)[:3] == ([], [], 0)
 
 
 def test_messages_that_were_handed_over_come_first(queue: redis.Redis) -> None:
@@ -138,7 +138,7 @@ def test_a_message_that_an_earlier_version_recorded_is_requeued(queue: redis.Red
     scripts.requeue(queue, ["requeued"])
     redeliver(queue)
     for item in waiting(queue):
-        assert validate_message(item, 0.0)["body"] == validate_message(message("old"), 0.0)["body"]
+        assert validate_message(item)["body"] == validate_message(message("old"))["body"]
     assert [losses(item) for item in waiting(queue)] == [1, 0]
 
 
@@ -167,7 +167,7 @@ def test_losses_of_any_valid_message_are_counted(queue: redis.Redis, space: str,
 def test_only_the_beginning_of_a_huge_item_is_returned(queue: redis.Redis) -> None:
     """It must not fill the memory of one worker after the other."""
     queue.lpush("images", "x" * 1000)
-    assert scripts.take(queue, "processing", ["tag"], 10) == ([b"x" * 10], [1000], 0)
+    assert scripts.take(queue, "processing", ["tag"], 10)[:3] == ([b"x" * 10], [1000], 0)
     scripts.requeue(queue, ["tag"])
     assert waiting(queue) == [b"x" * 1000]
 
@@ -183,7 +183,7 @@ def test_a_redelivered_message_keeps_its_job(queue: redis.Redis) -> None:
     queue.lpush("images", item)
     take(queue, 1)
     redeliver(queue)
-    before, after = (validate_message(each, 0.0) for each in (item, waiting(queue)[0]))
+    before, after = (validate_message(each) for each in (item, waiting(queue)[0]))
     assert after["headers"].pop(scripts.LOST_HEADER) == 1
     assert before["headers"].pop(scripts.LOST_HEADER) == 0
     for each in (before, after):
@@ -322,8 +322,14 @@ def parked(broker: redis.Redis) -> object:
     return broker.llen("clipqueue:parked")
 
 
-def retried(broker: redis.Redis) -> object:
-    scripts.republish(broker, "retry")
+def delayed(broker: redis.Redis) -> object:
+    scripts.delay(broker, {"tag-0": scripts.Delay(b"retry", 9.0)})
+    return broker.zrange("clipqueue:delayed", 0, -1), broker.hlen("unacked")
+
+
+def requeued_due(broker: redis.Redis) -> object:
+    broker.delete("images")
+    scripts.requeue_due(broker)
     return waiting(broker)
 
 
@@ -337,15 +343,17 @@ def returned(broker: redis.Redis) -> object:
     return waiting(broker)
 
 
-# What each step returns, or leaves behind. "1" is unacked, "2" was handed over, and "3" waits.
+# What each step returns, or leaves behind. "1" is unacked, "2" was handed over, "3" waits, and "due" is delayed.
 STEPS: dict[str, tuple[Callable[[redis.Redis], object], object]] = {
-    "take": (lambda broker: scripts.take(broker, "processing", ["a", "b"], MAX_BYTES), ([b"2", b"3"], [1, 1], 0)),
+    "take": (lambda broker: scripts.take(broker, "processing", ["a", "b"], MAX_BYTES)[:3], ([b"2", b"3"], [1, 1], 1)),
+    "take due": (lambda broker: scripts.take(broker, "processing", ["a", "b"], MAX_BYTES, 1).items, [b"2", b"due"]),
     "ack": (acked, 0),
     "requeue": (lambda broker: scripts.requeue(broker, ["tag-0"]), 1),
     "redeliver": (lambda broker: scripts.redeliver(broker, "me", 0.0), 1),
     "extend": (lambda broker: scripts.extend_visibility(broker, ["tag-0", "gone"]), ["gone"]),
     "park": (parked, 1),
-    "retry": (retried, [b"3", b"retry"]),
+    "delay": (delayed, ([b"due", b"retry"], 0)),
+    "requeue due": (requeued_due, [b"due"]),
     "heartbeat": (heartbeat, b"alive"),
     "suspect": (lambda broker: scripts.start_alone(broker, "suspect", 1, 9), 1),
     "return": (returned, [b"2", b"3"]),
@@ -359,6 +367,7 @@ def test_a_full_redis_refuses_no_step(own_broker: redis.Redis, step: str) -> Non
     own_broker.lpush("images", "1", "2", "3")
     take(own_broker, 1)
     own_broker.lmove("images", "processing", "RIGHT", "LEFT")
+    own_broker.zadd("clipqueue:delayed", {"due": 1.0})
     fill(own_broker)
     try:
         assert run(own_broker) == expected
@@ -367,7 +376,15 @@ def test_a_full_redis_refuses_no_step(own_broker: redis.Redis, step: str) -> Non
 
 
 # For each step, the command that writes a message to its new place.
-WRITES = {"take": "hset", "requeue": "rpush", "redeliver": "rpush", "park": "lpush", "return": "lmove"}
+WRITES = {
+    "take": "hset",
+    "take due": "rpush",
+    "requeue": "rpush",
+    "redeliver": "rpush",
+    "park": "lpush",
+    "return": "lmove",
+    "delay": "zadd",
+}
 
 
 @pytest.mark.parametrize(("step", "command"), WRITES.items())
@@ -378,6 +395,7 @@ def test_a_step_that_fails_half_way_loses_no_message(
     own_broker.lpush("images", "1", "2", "3")
     take(own_broker, 1)
     own_broker.lmove("images", "processing", "RIGHT", "LEFT")
+    own_broker.zadd("clipqueue:delayed", {"due": 1.0})
     commands = ["+@all", f"-{command}"]
     own_broker.acl_setuser("limited", enabled=True, passwords=["+limited"], commands=commands, keys=["*"])
     with (
@@ -390,6 +408,7 @@ def test_a_step_that_fails_half_way_loses_no_message(
     assert own_broker.lrange("processing", 0, -1) == [b"2"]
     assert own_broker.hvals("unacked") == [b'[1,"","images"]']
     assert own_broker.zrange("unacked_index", 0, -1) == [b"tag-0"]
+    assert own_broker.zrange("clipqueue:delayed", 0, -1) == [b"due"]
 
 
 def test_writes_of_others_do_not_delay_a_requeue(queue: redis.Redis, redis_url: str) -> None:

@@ -45,7 +45,7 @@ def consumption() -> ConsumerState:
 @pytest.fixture
 def connect(consumption: ConsumerState) -> Callable[[str], Any]:
     transport.install()
-    return lambda url: untyped.Connection(url, transport_options={"max_countdown_s": 1.0, "consumption": consumption})
+    return lambda url: untyped.Connection(url, transport_options={"consumption": consumption})
 
 
 @pytest.fixture
@@ -193,7 +193,9 @@ def test_nothing_is_consumed_while_consumption_is_paused(redis_url: str, queue: 
         assert not connection.channel().qos.can_consume()
 
 
-def test_a_full_redis_is_drained(own: Stack, own_broker: redis.Redis, connect: Callable[[str], Any]) -> None:
+def test_a_full_redis_is_drained(
+    own: Stack, own_broker: redis.Redis, connect: Callable[[str], Any], consumption: ConsumerState
+) -> None:
     """It refuses to wait for a message and to bind the queue, which a starting worker does first."""
     enqueue(own_broker, 3)
     own_broker.config_set("maxmemory", 1)
@@ -210,8 +212,9 @@ def test_a_full_redis_is_drained(own: Stack, own_broker: redis.Redis, connect: C
                 delivered[1].reject(requeue=True)
                 channel.flush()
                 assert (own_broker.llen("images"), own_broker.hlen("unacked")) == (1, 1)
-                channel.basic_publish(channel.prepare_message("a retry"), "images", "images")
-                assert own_broker.llen("images") == 2
+                consumption.deliveries.defer_delay(delivered[2].delivery_tag, b"a retry", 60.0)
+                channel.flush()
+                assert (own_broker.zcard("clipqueue:delayed"), own_broker.hlen("unacked")) == (1, 0)
     finally:
         own_broker.config_set("maxmemory", 0)
 
@@ -384,7 +387,7 @@ def test_a_server_that_is_no_longer_the_primary_is_left(
         own_broker.replicaof("127.0.0.1", "1")
         try:
             channel.consumption.deliveries.defer_ack("tag")
-            for fail in (channel.flush, channel.redeliver, lambda: channel._put("images", {})):
+            for fail in (channel.flush, channel.redeliver):
                 with pytest.raises(connection.connection_errors, match="not the primary"):
                     fail()
         finally:

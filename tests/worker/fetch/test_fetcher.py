@@ -70,26 +70,6 @@ def test_an_error_status_raises_an_error_with_its_number(
 
 
 @pytest.mark.parametrize(
-    ("header", "expected"),
-    [
-        ("7", 7.0),
-        ("soon", None),
-        ("Wed, 21 Oct 99999999999 07:28:00 GMT", None),
-        ("1" * 400, float("inf")),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
-        (None, None),
-    ],
-)
-def test_retry_after_is_read(
-    header: str | None, expected: float | None, fetcher: HttpFetcher, images: ImageServer
-) -> None:
-    headers = {"Retry-After": header} if header else {}
-    with pytest.raises(errors.HttpUnavailable) as caught:
-        fetcher.fetch(images.add("/a.jpg", Answer(b"", 503, headers)))
-    assert caught.value.retry_after_s == expected
-
-
-@pytest.mark.parametrize(
     ("headers", "body"),
     [
         ("Content-Length: 200000", b""),

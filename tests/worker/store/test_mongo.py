@@ -193,13 +193,15 @@ def test_concurrent_writes_are_all_written_and_the_last_enqueue_wins(
     assert stored_in(collection, new_id)["embedding_job"]["sha256"] == "199"
 
 
-def test_a_long_error_message_is_truncated_and_has_one_line(
+def test_a_long_error_message_keeps_its_ends_and_has_one_line(
     store: MongoStore, collection: Collection[Document], new_id: str
 ) -> None:
-    error = HttpRefused(404, "a\n\x1b[31m" + "x" * 5000)
+    error = HttpRefused(404, "a\n\x1b[31m" + "x" * 8000 + " answered 404")
     store.save_failure(Failure(new_id, None, T, 1, error))
     message = stored_in(collection, new_id)["embedding_job"]["error"]["message"]
     assert (len(message), message.isprintable()) == (500, True)
+    assert message.startswith("a  [31mxx")
+    assert message.endswith("xx answered 404"), "a long URL must not hide what happened"
 
 
 def test_a_pending_job_is_needed_and_supersedes_an_older_one(

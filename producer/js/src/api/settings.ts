@@ -40,10 +40,13 @@ const TIMEOUT_MS = 20_000; // the API waits up to 15 s for the vector of an imag
 /**
  * Return where requests go.
  *
- * @throws {ConfigurationError} The address or the key cannot be used. The message repeats neither.
+ * @throws {ConfigurationError} The address, the key or an option cannot be used. The message repeats none of them.
  */
 export function connection({ baseUrl, apiKey, fetch, timeoutMs }: ApiOptions): Connection {
   const url = readBaseUrl(String(baseUrl));
+  if (fetch != null && typeof fetch !== "function") {
+    throw new ConfigurationError("fetch must be a function");
+  }
   const headers: Record<string, string> = { accept: "application/json" };
   if (apiKey !== undefined) headers["authorization"] = `Bearer ${checkedKey(apiKey)}`;
   const base = url.origin + url.pathname.replace(/\/+$/, "").replace(/\/v1$/, "");

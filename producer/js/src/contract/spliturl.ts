@@ -1,5 +1,7 @@
 /** Divides a URL as Python's `urllib.parse.urlsplit` does, because workers read it so. */
 
+import { countCharacters } from "./text.js";
+
 /**
  * The parts of a URL.
  *
@@ -14,6 +16,8 @@ export interface UrlParts {
   readonly path: string;
 }
 
+// A name in DNS has at most 253 characters, and the normal form of a long one takes long.
+const MAX_AUTHORITY = 512;
 const SCHEME = /^([a-zA-Z][a-zA-Z0-9+.-]*):/;
 // The end of an authority, from its first bracket.
 const BRACKETED = /^\[([^[\]]*)\](?::([0-9]*))?$/;
@@ -27,6 +31,9 @@ export function splitUrl(url: string): UrlParts | undefined {
   const rest = scheme ? cleaned.slice(scheme.length + 1) : cleaned;
   const authority = rest.startsWith("//") ? before(rest.slice(2), /[/?#]/) : "";
   const path = before(rest.startsWith("//") ? rest.slice(2 + authority.length) : rest, /[?#]/);
+  if (countCharacters(authority) > MAX_AUTHORITY) {
+    return undefined;
+  }
   const at = authority.lastIndexOf("@");
   const hostAndPort = authority.slice(at + 1);
   const address = readAddress(authority, hostAndPort);

@@ -8,9 +8,9 @@ import { InvalidJob } from "../errors.js";
 import { splitUrl } from "./spliturl.js";
 import { checkText, countCharacters } from "./text.js";
 
-const MAX_URL_CHARS = 2048;
+const MAX_URL_CHARS = 8192;
 // Matches most URLs. A URL that matches is valid, so the slower checks can be skipped.
-const USUAL_URL = /^https?:\/\/[a-z0-9.-]+\/[!-[\]-~]*$/;
+const USUAL_URL = /^https?:\/\/[a-z0-9.-]{1,512}\/[!-[\]-~]*$/;
 // Matches the part of a common URL before its query or fragment.
 const BEFORE_QUERY = /^https?:\/\/[^?#@[\]\\\x00-\x20\x7f-\uffff]*(?=[?#]|$)/;
 const URL_IN_TEXT = /(https?:\/\/[^ \t\n\v\f\r?#]*)[^ \t\n\v\f\r]*/gi;
@@ -18,7 +18,7 @@ const URL_IN_TEXT = /(https?:\/\/[^ \t\n\v\f\r?#]*)[^ \t\n\v\f\r]*/gi;
 const FORBIDDEN_IN_URL = /[\x00-\x20\x7f\\]/;
 
 /**
- * Check that workers would fetch a URL: a string, http or https, with a host, at most 2,048 characters.
+ * Check that workers would fetch a URL: a string, http or https, with a host, at most 8,192 characters.
  *
  * @throws {InvalidJob} Workers would refuse the URL. The message says why, without repeating the URL.
  */

@@ -59,7 +59,7 @@ export class EmbeddingClient {
    * Enqueue one image and return the task's id.
    *
    * @param imageId The `_id` of the document that gets the vector.
-   * @param url An http or https URL, at most 2,048 characters.
+   * @param url An http or https URL, at most 8,192 characters.
    * @throws {InvalidJob} The id or the URL cannot be used. Nothing was enqueued.
    * @throws {BrokerUnavailable} Redis could not be reached, refused the job, or did not answer in time.
    */

@@ -25,6 +25,7 @@ from tests.producer.operations.shop import (
     start_backfill,
 )
 from tests.support.commands import invoke
+from tests.support.delayed import delay_image
 from tests.support.queued import queued_ids, queued_kwargs
 from tests.support.servers import SocketServer
 from tests.support.waiting import wait_for
@@ -146,6 +147,18 @@ def test_the_queue_stays_below_its_limit(queue: redis.Redis, shop: Collection[Do
     finally:
         backfill.kill()
         backfill.communicate()
+
+
+def test_delayed_jobs_leave_room_for_others(redis_url: str, queue: redis.Redis) -> None:
+    """A host that is down must not stop a backfill, nor fill Redis: ten times as many may be delayed."""
+    with closing(Broker(redis_url)) as broker:
+        throttle = Throttle(broker, 3, None)
+        available = []
+        for number in range(1, 32):
+            delay_image(queue, str(number))
+            available.append(throttle.available())
+    assert available == [3] * 27 + [2, 1, 0, 0]
+    assert throttle.is_queue_full
 
 
 def test_a_second_run_with_the_same_options_ends_the_first(

@@ -82,7 +82,7 @@ def test_a_full_redis_can_be_purged(own: Stack, own_broker: redis.Redis) -> None
         try:
             with pytest.raises(BrokerUnavailable, match="it is full"):
                 checkpoint.save(Progress(after="b", read=2), Batch([JOB]))
-            assert purge_queue(client) == Purged(1, 1, has_sweeps=False)
+            assert purge_queue(client) == Purged(1, backfills=1)
             with pytest.raises(CheckpointLost, match=PURGED):
                 checkpoint.save(Progress(after="b", read=2), Batch([JOB]))
         finally:
@@ -100,7 +100,7 @@ def test_a_purge_amid_a_batch_leaves_neither_its_jobs_nor_its_progress(
     checkpoint.save(Progress(after="a", read=1), batch)
 
     def push_late(*arguments: Any) -> None:
-        assert purge_queue(client) == Purged(1, 1, has_sweeps=False)
+        assert purge_queue(client) == Purged(1, backfills=1)
         push(*arguments)
 
     monkeypatch.setattr(checkpoint_module, "push", push_late)
@@ -126,7 +126,7 @@ def test_a_purge_forgets_a_backfill_that_starts_amid_it(
 
     members = purge._members
     monkeypatch.setattr(purge, "_members", start_once)
-    assert purge_queue(client) == Purged(1, 1, has_sweeps=False)
+    assert purge_queue(client) == Purged(1, backfills=1)
     assert late.read() is None
     with pytest.raises(CheckpointLost, match=PURGED):
         late.save(Progress(after="b", read=2), Batch([JOB]))

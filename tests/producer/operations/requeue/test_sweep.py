@@ -13,10 +13,12 @@ from bson import ObjectId
 
 from producer import EmbeddingClient
 from producer.client.broker import Broker
-from producer.contract.job import now_ms
+from producer.contract.job import ImageJob, now_ms
+from producer.contract.names import DELAYED
 from producer.operations.requeue.due import SweepPlan
 from producer.operations.requeue.sweep import Sweeper, SweepOptions, SweepResult
 from tests.producer.operations.shop import AGE_S, URL, Document, pending
+from tests.support.delayed import delay
 from tests.support.queued import queued_ids, queued_kwargs, queued_task_ids
 
 if TYPE_CHECKING:
@@ -155,6 +157,60 @@ def test_a_record_with_a_time_in_the_future_counts_as_one_without_a_time(
     assert sweep() == SweepResult(not_due=1)
     age_seen_documents(queue, AGE_S)
     assert sweep().queued == 1
+
+
+def test_a_delayed_job_is_not_lost(
+    stack: Stack, redis_url: str, queue: redis.Redis, shop: Collection[Document], sweep: Sweep
+) -> None:
+    """A sweep enqueues it in no round while it waits for its next attempt, and again when it is gone."""
+    with EmbeddingClient(redis_url, mongodb_uri=stack.mongodb_uri, collection="shop") as client:
+        client.enqueue_many(((f"photo-{n}", f"http://host/{n}.jpg") for n in range(250)), record=True)
+    for task_id, kwargs in queued_jobs(queue)[1:]:  # the first one is lost
+        delay(queue, ImageJob.from_kwargs(kwargs, task_id))
+    queue.delete("images")
+    assert sweep(age_s=0) == SweepResult(queued=1, delayed=249)
+    assert queue.delete("images") == 1
+    assert sweep(age_s=0) == SweepResult(queued=1, delayed=249)
+    assert sweep() == SweepResult(not_due=250), "those that wait are not looked for again within the age"
+    queue.delete("images", DELAYED)
+    assert sweep(age_s=0) == SweepResult(queued=250)
+
+
+@pytest.mark.parametrize("record", [{}, {"embedding_job": pending()}], ids=["adopted", "recorded without a task id"])
+def test_a_delayed_job_of_an_earlier_sweep_is_known_again(
+    record: Document, queue: redis.Redis, shop: Collection[Document], sweep: Sweep
+) -> None:
+    """Its document has no task id. With another URL, it is another job."""
+    shop.insert_one({"_id": object_id(2 * AGE_S), "url": URL, **record})
+    assert sweep(age_s=0) == SweepResult(queued=1)
+    ((task_id, kwargs),) = queued_jobs(queue)
+    queue.delete("images")
+    delay(queue, ImageJob.from_kwargs(kwargs, task_id))
+    assert sweep(age_s=0) == SweepResult(delayed=1)
+    shop.update_one({}, {"$set": {"embedding_job.url" if record else "url": "http://host/b.jpg"}})
+    assert sweep(age_s=0) == SweepResult(queued=1)
+
+
+@pytest.mark.parametrize(
+    "odd", ["", b'{"headers": {"id": "\xff"}}', "no JSON", "[]", "7", "{}", '{"headers": 5}', '{"headers": {"id": 5}}']
+)
+def test_what_is_delayed_and_no_message_hides_no_job(
+    odd: Any, queue: redis.Redis, shop: Collection[Document], sweep: Sweep
+) -> None:
+    shop.insert_one({"_id": "a", "embedding_job": pending(task_id="t")})
+    queue.zadd(DELAYED, {odd: 1})
+    assert sweep() == SweepResult(queued=1)
+
+
+@pytest.mark.parametrize(("delayed", "expected"), [(0, 5), (47, 3), (50, 0), (51, 0)])
+def test_ten_times_as_many_jobs_may_be_delayed(
+    delayed: int, expected: int, queue: redis.Redis, shop: Collection[Document], sweep: Sweep
+) -> None:
+    """They hold up no other job. But they must not fill Redis."""
+    for number in range(delayed):
+        queue.zadd(DELAYED, {str(number): number})
+    shop.insert_many([{"_id": f"p-{number}", "embedding_job": pending()} for number in range(9)])
+    assert sweep(max_queued=5) == SweepResult(queued=expected, is_full=True)
 
 
 @pytest.mark.parametrize(("waiting", "in_flight", "expected"), [(5, 0, 0), (3, 2, 0), (2, 1, 2), (0, 0, 5)])
