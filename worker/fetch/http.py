@@ -100,8 +100,10 @@ class GuardedAdapter(HTTPAdapter):
 
     def _send(self, sending: _Sending, headers: Mapping[str, str], timeouts: tuple[float, float]) -> requests.Response:
         target = sending.target
+        # As bytes, because requests takes a few letters of Latin-1 for white space, with which no value may start.
+        values = {name: value.encode("latin-1") for name, value in headers.items()}
         # Without path and query, so that no library can rewrite or log them.
-        request = Request("GET", target.origin, headers={"Host": target.host_header, **headers}).prepare()
+        request = Request("GET", target.origin, headers={"Host": target.host_header, **values}).prepare()
         token = _sending.set(sending)
         try:
             return self.send(request, stream=True, timeout=timeouts, proxies=self._proxies)
