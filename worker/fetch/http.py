@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from ssl import SSLError
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -53,7 +54,7 @@ _sending: ContextVar[_Sending] = ContextVar("sending")
 
 
 class _ClosedMeanwhile(Exception):
-    """The server had closed a kept connection, and sent no byte of an answer to the request."""
+    """The server had closed a kept connection, and sent no answer to the request."""
 
 
 def host_and_port(url: str) -> tuple[str, int]:
@@ -193,6 +194,10 @@ class _HTTPConnection(HTTPConnection):
             response = super().getresponse()
         except NoAnswer as exc:
             raise self._closed(exc) from None
+        # Some servers say that they close a connection which was idle. Chromium (net/http/http_network_transaction.cc)
+        # asks again too.
+        if self._is_reused and response.status == HTTPStatus.REQUEST_TIMEOUT:
+            raise _ClosedMeanwhile
         self._is_reused = True  # by the next request
         return response
 
