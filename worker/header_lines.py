@@ -71,11 +71,7 @@ def read_header_lines(path: str) -> tuple[HeaderLine, ...]:
         ValueError: The file cannot be read, has more than 64 KiB, or a line is invalid.
     """
     try:
-        # The settings are checked before they are used, and a pipe can be read once at most.
-        if Path(path).exists() and not Path(path).is_file():
-            raise OSError(errno.EINVAL, "it is a folder, a pipe or a device")
-        with Path(path).open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
+        content = _read_start(Path(path))
     except (OSError, ValueError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "its name is invalid"
         raise ValueError(f"the file cannot be read: {reason}") from None
@@ -85,6 +81,14 @@ def read_header_lines(path: str) -> tuple[HeaderLine, ...]:
         return parse_header_lines(content.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise ValueError("the file is not UTF-8") from None
+
+
+def _read_start(path: Path) -> bytes:
+    # The settings are checked before they are used, and a pipe can be read once at most.
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is a folder, a pipe or a device")
+    with path.open("rb") as file:
+        return file.read(_MAX_BYTES + 1)
 
 
 def _parse_line(number: int, text: str) -> HeaderLine:
