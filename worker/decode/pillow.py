@@ -22,9 +22,9 @@ from worker.decode.formats.exif import read_orientation
 from worker.decode.formats.jpeg import ENDINGS, lacks_end
 from worker.decode.formats.png_chunks import SIGNATURE
 from worker.decode.formats.png_repair import repacked
-from worker.decode.formats.stills import reduce_file
+from worker.decode.formats.reducing import reduce_file
 from worker.decode.geometry import crop_box, draft, scale
-from worker.decode.signatures import FORMATS, unidentified_error
+from worker.decode.supported import FORMATS, unidentified_error
 from worker.decode.tiff.layout import is_tiff
 from worker.decode.tiff.opening import open_tiff
 from worker.errors import CorruptImage, DecodeTooCostly

@@ -115,7 +115,6 @@ def test_the_lines_of_the_page_are_read(monkeypatch: pytest.MonkeyPatch, make_fe
     )
     assert len(lines) == 2
     fetcher: Any = make_fetcher(headers="\\n".join(lines))
-    assert fetcher._host_headers.of(parse_target("https://cdn.example.com/a.jpg")) == {
-        "Authorization": "Bearer 3b9f..."
-    }
-    assert fetcher._host_headers.of(parse_target("https://images.example.com:8443/a.jpg")) == {"X-Api-Key": "..."}
+    headers_of = fetcher._host_headers.of
+    assert headers_of(parse_target("https://cdn.example.com/a.jpg")) == {"Authorization": "Bearer 3b9f..."}
+    assert headers_of(parse_target("https://images.example.com:8443/a.jpg")) == {"X-Api-Key": "..."}

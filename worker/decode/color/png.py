@@ -7,16 +7,16 @@ sRGB, gAMA with cHRM. Damaged chunks and senseless values state nothing.
 from __future__ import annotations
 
 import struct
-import zlib
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from worker.decode.color.cicp import png_space
 from worker.decode.color.transfer import BT709, DEFAULT_PEAK_NITS, Chromaticities, Curve, RgbSpace, to_xyz
+from worker.decode.formats.png_chunks import read_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-_SIGNATURE_BYTES = 8
 # The chunks read, with the number of bytes of each.
 _LENGTHS = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32, b"cLLI": 8, b"mDCV": 24}
 _MAX_CHUNKS = 4096  # before the pixels; a real file has about ten
@@ -49,27 +49,15 @@ def last_choice(chunks: Mapping[bytes, bytes]) -> RgbSpace | None:
 def color_chunks(content: bytes) -> dict[bytes, bytes]:
     """Return the bodies of the chunks of `_LENGTHS` before the pixels. Of two of a kind, the first counts."""
     found: dict[bytes, bytes] = {}
-    for kind, start, length in _chunks(content):
-        if length != _LENGTHS[kind]:
-            continue
-        body, checksum = content[start : start + length], content[start + length : start + length + 4]
-        if zlib.crc32(kind + body) == int.from_bytes(checksum, "big"):
-            found.setdefault(kind, body)
-    return found
-
-
-def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the kind, start and length of the chunks that are read."""
-    position, kinds = _SIGNATURE_BYTES, set(_LENGTHS)
-    for _ in range(_MAX_CHUNKS):
-        length, kind = int.from_bytes(content[position : position + 4], "big"), content[position + 4 : position + 8]
-        if kind in (b"IDAT", b""):
-            return
-        if kind == b"PLTE":
+    kinds = set(_LENGTHS)
+    for chunk in islice(read_chunks(content), _MAX_CHUNKS):
+        if chunk.kind == b"IDAT":
+            break
+        if chunk.kind == b"PLTE":
             kinds.discard(b"cICP")  # too late for the palette
-        if kind in kinds:
-            yield kind, position + 8, length
-        position += length + 12
+        if chunk.kind in kinds and chunk.end - chunk.start == _LENGTHS[chunk.kind] and chunk.is_sound(content):
+            found.setdefault(chunk.kind, chunk.body(content))
+    return found
 
 
 def _peak_nits(chunks: Mapping[bytes, bytes]) -> float:

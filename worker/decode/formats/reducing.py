@@ -10,6 +10,7 @@ from worker.decode.formats.gif import reduce_gif
 from worker.decode.formats.heif import reduce_heif
 from worker.decode.formats.jpeg import reduce_jpeg
 from worker.decode.formats.png import reduce_png
+from worker.decode.formats.png_chunks import SIGNATURE
 from worker.decode.formats.still import Still
 from worker.decode.formats.webp import reduce_webp
 
@@ -34,7 +35,7 @@ def reduce_file(content: bytes, limits: DecodeLimits) -> Still:
 def _reduced(content: bytes, limits: DecodeLimits) -> Still:
     if content.startswith(b"\xff\xd8\xff"):
         return reduce_jpeg(content)
-    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+    if content.startswith(SIGNATURE):
         return reduce_png(content, limits.max_frames)
     if content.startswith((b"GIF87a", b"GIF89a")):
         return reduce_gif(content)
