@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MAX_COOKIES = 50  # as many as a browser must keep for a domain (RFC 6265, section 6.1)
 _MAX_COOKIE_CHARS = 4096  # name and value together; the same section
 _MAX_LINE_CHARS = 8192
+_MAX_ATTRIBUTES = 16  # the rest is ignored, as earlier versions of Chromium did (net/cookies/parsed_cookie.h)
 # The Cookie header of one request. Most servers refuse a header line of more than 8 KiB.
 _MAX_HEADER_CHARS = 8000
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -68,7 +69,7 @@ class Cookies:
         return header
 
     def _keep(self, target: Target, line: str) -> None:
-        pair, *parts = line.split(";")
+        pair, *parts = line.split(";", _MAX_ATTRIBUTES + 1)[: _MAX_ATTRIBUTES + 1]
         name, equals, value = (text.strip(_SPACES) for text in pair.partition("="))
         if not equals:  # a cookie without a name (RFC 6265bis, section 5.6)
             name, value = "", name

@@ -47,6 +47,8 @@ def sent(*lines: str, url: str = URL, then: str = URL) -> str:
         ("a=1; Domain=.CDN.test", "a=1"),
         ("a=1; Domain=test", "a=1"),
         ("a=1; Domain=", "a=1"),
+        ("a=1" + "; x" * 15 + "; Path=/other", ""),
+        ("a=1" + "; x" * 16 + "; Path=/other", "a=1"),
         ("a=1; Domain=other.test", ""),
         ("a=1; Domain=images.cdn.test", ""),
         ("a=1; Domain=n.test", ""),
