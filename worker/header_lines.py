@@ -5,6 +5,7 @@ The values are secrets. No error repeats any part of a line, because a line with
 
 from __future__ import annotations
 
+import errno
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,6 +71,9 @@ def read_header_lines(path: str) -> tuple[HeaderLine, ...]:
         ValueError: The file cannot be read, has more than 64 KiB, or a line is invalid.
     """
     try:
+        # The settings are checked before they are used, and a pipe can be read once at most.
+        if Path(path).exists() and not Path(path).is_file():
+            raise OSError(errno.EINVAL, "it is a folder, a pipe or a device")
         with Path(path).open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError) as exc:

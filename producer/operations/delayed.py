@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _SAMPLE = 100
 _SHOWN_HOSTS = 3
+_YEAR_S = 366 * 86_400.0
 # Messages in one script: each may have 200 KB, and parsing them must not block Redis for long.
 _CHUNK = 100
 # From the last one due: if due messages leave the set meanwhile, none of the others is left out.
@@ -68,7 +69,8 @@ class Delays:
         return {"first_due_at": first, "last_due_at": last, "hosts": dict(self.hosts)}
 
     def _in(self, at_s: float) -> str:
-        return duration(at_s - self.now_s)
+        # Another program may have given an infinite time.
+        return "more than a year" if at_s - self.now_s > _YEAR_S else duration(at_s - self.now_s)
 
     def _described_hosts(self) -> str:
         hosts = Counter(self.hosts).most_common()

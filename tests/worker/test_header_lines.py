@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from typing import TYPE_CHECKING
 
@@ -159,3 +160,11 @@ def test_a_file_that_cannot_be_used_is_refused(
 def test_a_path_that_is_no_file_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="the file"):
         read_header_lines(path)
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    """A shell's `<(...)` is one: it would be empty when it is read for the second time."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ValueError, match="a pipe"):
+        read_header_lines(str(pipe))

@@ -17,6 +17,7 @@ _INFLATED = {"gzip", "x-gzip", "deflate"}
 # The other codings of IANA's HTTP Content Coding Registry that change the body. None is asked for, and a library for
 # one more would decompress untrusted bytes in the worker's own process.
 _NOT_UNDONE = {"aes128gcm", "br", "compress", "dcb", "dcz", "exi", "pack200-gzip", "x-compress", "zstd"}
+_KNOWN = _INFLATED | _NOT_UNDONE
 _MAX_CODINGS = 5  # as many as curl allows (CVE-2022-32206)
 
 _GZIP_MAGIC = b"\x1f\x8b\x08"
@@ -41,7 +42,7 @@ class Codings:
 
     def __init__(self, header: str, shown: str) -> None:
         names = (part.partition(";")[0].strip().lower() for part in header.split(","))
-        self._names = [name for name in names if name in _INFLATED | _NOT_UNDONE]
+        self._names = [name for name in names if name in _KNOWN]
         self._shown = shown
         if len(self._names) > _MAX_CODINGS:
             raise BadEncoding(f"the body of {shown} has more than {_MAX_CODINGS} content codings")

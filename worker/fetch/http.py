@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from ssl import SSLError
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ _sending: ContextVar[_Sending] = ContextVar("sending")
 
 
 class _ClosedMeanwhile(Exception):
-    """The server had closed a kept connection, and sent no byte of an answer to the request."""
+    """The server had closed a kept connection, and sent no answer to the request."""
 
 
 class GuardedAdapter(HTTPAdapter):
@@ -92,8 +93,10 @@ class GuardedAdapter(HTTPAdapter):
 
     def _send(self, sending: _Sending, headers: Mapping[str, str], timeouts: tuple[float, float]) -> requests.Response:
         target = sending.target
+        # As bytes, because requests takes a few letters of Latin-1 for white space, with which no value may start.
+        values = {name: value.encode("latin-1") for name, value in headers.items()}
         # Without path and query, so that no library can rewrite or log them.
-        request = Request("GET", target.origin, headers={"Host": target.host_header, **headers}).prepare()
+        request = Request("GET", target.origin, headers={"Host": target.host_header, **values}).prepare()
         token = _sending.set(sending)
         try:
             return self.send(request, stream=True, timeout=timeouts, proxies=self._proxies)
@@ -183,6 +186,10 @@ class _HTTPConnection(HTTPConnection):
             response = super().getresponse()
         except NoAnswer as exc:
             raise self._closed(exc) from None
+        # Some servers say that they close a connection which was idle. Chromium (net/http/http_network_transaction.cc)
+        # asks again too.
+        if self._is_reused and response.status == HTTPStatus.REQUEST_TIMEOUT:
+            raise _ClosedMeanwhile
         self._is_reused = True  # by the next request
         return response
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from bson import ObjectId
 
+from producer.contract.names import DELAYED
 from tests.support.commands import invoke
 from tests.support.delayed import delay_image
 from tests.support.mongo_proxy import error_answer, refusing
@@ -80,6 +81,15 @@ def test_without_an_id_it_shows_what_waits_until_when_and_for_whom(redis_url: st
     assert 899 <= (last - first).total_seconds() <= 901
     counts = {"waiting": 2, "in_flight": 1, "delayed": 3}
     assert shown == {**counts, "hosts": {"down.example": 2, "slow.example": 1}}
+
+
+def test_rubbish_among_the_delayed_messages_is_shown(redis_url: str, queue: redis.Redis) -> None:
+    queue.zadd(DELAYED, {b"\xff[": "-inf", b"[[": "inf"})
+    asked = invoke("status", REDIS_URL=redis_url)
+    lines = asked.stdout.splitlines()
+    assert lines[2] == "delayed\t2\tthe first is due now, the last in more than a year; hosts: unknown (2)"
+    shown = json.loads(invoke("status", "--json", REDIS_URL=redis_url).stdout)
+    assert (shown["first_due_at"], shown["last_due_at"]) == ("1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z")
 
 
 def test_a_queue_that_cannot_be_asked_is_not_known() -> None:

@@ -130,6 +130,13 @@ def test_a_server_that_wants_its_cookie_back_gets_it(fetcher: HttpFetcher, image
     assert [request.get("Cookie") for request in images.requests] == [None, "seen=1"]
 
 
+@pytest.mark.parametrize("cookie", ["\xa0a=1", "\x85alone", "a=\xe9"])
+def test_a_cookie_in_latin_1_comes_back(cookie: str, fetcher: HttpFetcher, images: ImageServer) -> None:
+    url = images.add("/a.jpg", Answer(status=302, headers={"Location": "/a.jpg", "Set-Cookie": cookie}), b"image")
+    assert fetcher.fetch(url) == b"image"
+    assert images.requests[1]["Cookie"] == cookie
+
+
 def test_cookies_end_with_their_download(fetcher: HttpFetcher, images: ImageServer) -> None:
     """The second download uses the same connection and the same URL."""
     images.add("/end.jpg", b"image")

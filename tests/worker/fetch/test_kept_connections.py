@@ -36,6 +36,10 @@ def answer_in_part(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 ")
 
 
+def say_that_it_was_idle(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 408 Request Time-out\r\nConnection: close\r\nContent-Length: 4\r\n\r\nidle")
+
+
 def say_nothing(connection: socket.socket) -> None:
     connection.recv(1)
 
@@ -65,7 +69,7 @@ class Closing:
             connection.sendall(OK)
 
 
-@pytest.mark.parametrize("end", [close, reset])
+@pytest.mark.parametrize("end", [close, reset, say_that_it_was_idle])
 def test_a_request_on_a_closed_connection_is_sent_again(
     end: Callable[[socket.socket], None], fetcher: HttpFetcher
 ) -> None:
@@ -120,6 +124,13 @@ def test_a_new_connection_without_an_answer_is_an_error(
 ) -> None:
     handle = Closing(end, 0)
     with SocketServer(handle) as server, pytest.raises(errors.ConnectionFailed):
+        fetcher.fetch(server.url)
+    assert handle.requests == [1]
+
+
+def test_408_on_a_new_connection_is_an_error(fetcher: HttpFetcher) -> None:
+    handle = Closing(say_that_it_was_idle, 0)
+    with SocketServer(handle) as server, pytest.raises(errors.HttpUnavailable, match="answered 408"):
         fetcher.fetch(server.url)
     assert handle.requests == [1]
 
