@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 # `throws`: Celery logs a failed job without a traceback. `kwargs` holds only arguments of the job contract, because
 # `worker.broker.validation` has removed all others.
-@app.task(bind=True, name=IMAGE_TASK, max_retries=None, throws=(JobError,))
+@app.task(bind=True, name=IMAGE_TASK, throws=(JobError,))
 def embed_image(self: Task, /, **kwargs: object) -> None:
     """Embed one image and write the vector or the failure into its document.
 

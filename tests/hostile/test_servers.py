@@ -175,6 +175,7 @@ ROWS = {
     "an HTML page with the type of a JPEG": row(
         "html_page", head("Content-Type: image/jpeg", "Content-Length: 13") + b"<html></html>"
     ),
+    "a JPEG behind HTML": row("html_page", head(f"Content-Length: {len(GOOD) + 6}") + b"<html>" + GOOD),
     "an image with the type of a text": row("done", good("Content-Type: text/plain")),
     "an image with the type of a page": row("done", good("Content-Type: text/html", "X-Content-Type-Options: nosniff")),
     "an endless page with the type of a JPEG": Row(

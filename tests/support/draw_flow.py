@@ -56,6 +56,7 @@ def draw(colors: dict[str, str]) -> str:
         _text(366, 130, "Redis", "name"),
         _text(366, 154, "list “images”", "code"),
         _text(366, 175, "durable queue", "note"),
+        _text(366, 196, "retries wait here", "note"),
         _text(366, 263, "list “queries”", "code"),
         _text(366, 284, "with a deadline", "note"),
         _arrow("M192 144 H286"),

@@ -29,6 +29,7 @@ from worker.fetch.cookies import Cookies
 from worker.fetch.deadline import DownloadWatchdog
 from worker.fetch.dns import parse_address
 from worker.fetch.guard import is_allowed
+from worker.fetch.target import parse_target
 from worker.header_lines import parse_header_lines
 from worker.spec import PreprocessSpec
 
@@ -88,11 +89,12 @@ COOKIE_LINES = st.lists(st.lists(COOKIE_PARTS | st.text(max_size=5), max_size=12
 @given(COOKIE_LINES)
 def test_any_cookie_makes_a_header_of_one_line(lines: list[str]) -> None:
     cookies = Cookies()
-    cookies.keep("https://a.test/b/c", lines)
-    header = cookies.header("https://a.test/b/c")
+    target = parse_target("https://a.test/b/c")
+    cookies.keep(target, lines)
+    header = cookies.header(target)
     assert not set("\r\n\0") & set(header)
     assert header == header.strip(" \t")
-    assert not cookies.header("https://b.a.test/b/c")
+    assert not cookies.header(parse_target("https://b.a.test/b/c"))
 
 
 CODINGS = st.lists(st.sampled_from(["gzip", "deflate", "br", "x", ""]), max_size=6).map(",".join)

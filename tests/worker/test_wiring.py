@@ -19,6 +19,7 @@ from worker.encode.load import Load
 from worker.errors import ModelUnavailable
 from worker.fetch.dns import NameserverResolver
 from worker.fetch.fetcher import FetchRules
+from worker.fetch.target import parse_target
 from worker.lifecycle.logs import RedactingFormatter
 from worker.settings import Settings
 from worker.spec import PreprocessSpec
@@ -76,7 +77,7 @@ def test_settings_reach_the_fetcher_and_the_decoder(monkeypatch: pytest.MonkeyPa
     fetcher = build_fetcher(settings)
     assert fetcher._rules == FetchRules(11, 1.25, 2.5, 1234, "test/1", allow_downgrade=True)
     assert fetcher._host_limits._per_host == 3
-    assert fetcher._host_headers.of("https://cdn.test/a.jpg") == {"X-Key": "k"}
+    assert fetcher._host_headers.of(parse_target("https://cdn.test/a.jpg")) == {"X-Key": "k"}
     assert fetcher._adapter._proxies == dict.fromkeys(("http", "https"), "http://127.0.0.1:3128")
     assert fetcher._adapter._guard.resolve._seconds == 3.5  # type: ignore[attr-defined]
     decoder = build_decoder(settings, PreprocessSpec(8, 8))

@@ -55,11 +55,7 @@ class Channel(kombu_redis.Channel):
     """
 
     QoS = QoS
-    from_transport_options: Any = (
-        *kombu_redis.Channel.from_transport_options,
-        "consumption",
-        "protocol",
-    )
+    from_transport_options: Any = (*kombu_redis.Channel.from_transport_options, "consumption", "protocol")
     protocol: int | None = None
 
     _brpop_sent_at: Any = None

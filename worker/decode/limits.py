@@ -11,8 +11,8 @@ from worker.errors import TooManyFrames, TooManyPixels, TooManyScans
 if TYPE_CHECKING:
     from PIL import Image
 
-# Pillow gives the number of frames of these formats without decoding them. `worker.decode.png_frames` checks that of a
-# PNG. Counting the frames of a GIF or TIFF would mean reading the whole file: only the first is ever decoded.
+# Pillow gives the number of frames of these formats without decoding them. `worker.decode.formats.png_frames` checks
+# that of a PNG. Counting the frames of a GIF or TIFF would mean reading the whole file: only the first is ever decoded.
 _FORMATS_WITH_FRAME_COUNT = {"WEBP", "AVIF", "HEIF"}
 # A TIFF tile is decoded whole, even if most of it lies outside the image.
 _TILE_TAGS = (322, 323)  # TileWidth and TileLength (TIFF 6.0, section 15)

@@ -16,26 +16,26 @@ import numpy as np
 import pillow_heif
 from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError
 
-from worker.decode.color import flatten, to_srgb
-from worker.decode.color_space import stated_space
-from worker.decode.exif import read_orientation
+from worker.decode.color.space import stated_space
+from worker.decode.color.srgb import flatten, to_srgb
+from worker.decode.formats.exif import read_orientation
+from worker.decode.formats.jpeg import ENDINGS, lacks_end
+from worker.decode.formats.png_chunks import SIGNATURE
+from worker.decode.formats.png_repair import repacked
+from worker.decode.formats.reducing import reduce_file
 from worker.decode.geometry import crop_box, draft, scale
-from worker.decode.jpeg import ENDINGS, lacks_end
-from worker.decode.png_chunks import SIGNATURE
-from worker.decode.png_repair import repacked
-from worker.decode.signatures import FORMATS, unidentified_error
-from worker.decode.stills import reduce_file
-from worker.decode.tiff import open_tiff
-from worker.decode.tiff_layout import is_tiff
+from worker.decode.supported import FORMATS, unidentified_error
+from worker.decode.tiff.layout import is_tiff
+from worker.decode.tiff.opening import open_tiff
 from worker.errors import CorruptImage, DecodeTooCostly
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from worker.decode.color_space import Space
+    from worker.decode.color.space import Space
+    from worker.decode.formats.still import Still
     from worker.decode.geometry import Orientation
     from worker.decode.limits import DecodeLimits
-    from worker.decode.still import Still
     from worker.spec import PreprocessSpec
 
 # Pillow's C decoders report failed allocations as an OSError with one of these texts.

@@ -23,7 +23,7 @@ import numpy as np
 from worker import errors
 from worker.decode.framing import is_readable, receive_exactly, receive_message, send_message
 from worker.decode.pillow import DecodedImage
-from worker.decode.signatures import FORMATS
+from worker.decode.supported import FORMATS
 
 if TYPE_CHECKING:
     from worker.decode.limits import DecodeLimits

@@ -12,16 +12,16 @@ import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-
-from worker.fetch.http import host_and_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from worker.fetch.target import Target
+
 _MAX_COOKIES = 50  # as many as a browser must keep for a domain (RFC 6265, section 6.1)
 _MAX_COOKIE_CHARS = 4096  # name and value together; the same section
 _MAX_LINE_CHARS = 8192
+_MAX_ATTRIBUTES = 16  # the rest is ignored, as earlier versions of Chromium did (net/cookies/parsed_cookie.h)
 # The Cookie header of one request. Most servers refuse a header line of more than 8 KiB.
 _MAX_HEADER_CHARS = 8000
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -41,24 +41,26 @@ class Cookies:
     def __init__(self) -> None:
         self._cookies: dict[tuple[str, str, str], _Cookie] = {}  # by host, path and name
 
-    def keep(self, url: str, lines: Iterable[str]) -> None:
+    def keep(self, target: Target, lines: Iterable[str]) -> None:
         """Keep the cookies of an answer.
 
         Args:
-            url: The URL that was asked for.
+            target: What was asked for.
             lines: The values of its Set-Cookie headers. Those that a browser would ignore are ignored.
         """
         for line in lines:
             if len(line) <= _MAX_LINE_CHARS and not _CONTROL.search(line):
-                self._keep(url, line)
+                self._keep(target, line)
 
-    def header(self, url: str) -> str:
+    def header(self, target: Target) -> str:
         """Return the Cookie header for a request: longer paths first (RFC 6265, section 5.4). May be empty."""
-        host, scheme, path = _parts(url)
+        path = _path(target)
         sent = [
             cookie
             for (its_host, _, _), cookie in self._cookies.items()
-            if its_host == host and _path_matches(path, cookie.path) and (scheme == "https" or not cookie.is_secure)
+            if its_host == target.server[0]
+            and _path_matches(path, cookie.path)
+            and (target.scheme == "https" or not cookie.is_secure)
         ]
         header = ""
         for cookie in sorted(sent, key=lambda cookie: -len(cookie.path)):
@@ -66,8 +68,8 @@ class Cookies:
                 header += f"; {cookie.pair}" if header else cookie.pair
         return header
 
-    def _keep(self, url: str, line: str) -> None:
-        pair, *parts = line.split(";")
+    def _keep(self, target: Target, line: str) -> None:
+        pair, *parts = line.split(";", _MAX_ATTRIBUTES + 1)[: _MAX_ATTRIBUTES + 1]
         name, equals, value = (text.strip(_SPACES) for text in pair.partition("="))
         if not equals:  # a cookie without a name (RFC 6265bis, section 5.6)
             name, value = "", name
@@ -75,18 +77,18 @@ class Cookies:
             name.strip(_SPACES).lower(): value.strip(_SPACES)
             for name, _, value in (part.partition("=") for part in parts)
         }
-        host, scheme, path = _parts(url)
+        host = target.server[0]
         is_secure = "secure" in attributes
         is_ignored = (
             not name + value
             or len(name + value) > _MAX_COOKIE_CHARS
             or not _domain_matches(host, attributes.get("domain", ""))
-            or (is_secure and scheme != "https")
+            or (is_secure and target.scheme != "https")
         )
         if is_ignored:
             return
         its_path = attributes.get("path", "")
-        its_path = its_path if its_path.startswith("/") else path.rpartition("/")[0] or "/"
+        its_path = its_path if its_path.startswith("/") else _path(target).rpartition("/")[0] or "/"
         key = host, its_path, name
         if _is_expired(attributes):
             self._cookies.pop(key, None)
@@ -94,9 +96,8 @@ class Cookies:
             self._cookies[key] = _Cookie(f"{name}={value}" if name else value, its_path, is_secure)
 
 
-def _parts(url: str) -> tuple[str, str, str]:
-    parts = urlsplit(url)
-    return host_and_port(url)[0], parts.scheme, parts.path or "/"
+def _path(target: Target) -> str:
+    return target.path.partition("?")[0] or "/"
 
 
 def _domain_matches(host: str, domain: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -24,8 +23,6 @@ from worker.errors import (
 from worker.fetch.body import read_body
 from worker.fetch.cookies import Cookies
 from worker.fetch.deadline import Deadline, DownloadWatchdog
-from worker.fetch.host_headers import origin
-from worker.fetch.http import host_and_port
 from worker.fetch.status import check_status
 from worker.fetch.target import parse_target, resolve_location
 
@@ -35,6 +32,7 @@ if TYPE_CHECKING:
     from worker.fetch.host_headers import HostHeaders
     from worker.fetch.host_limits import HostLimits
     from worker.fetch.http import GuardedAdapter
+    from worker.fetch.target import Target
 
 _MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -112,50 +110,47 @@ class HttpFetcher:
         self._watchdog.close()
 
     def _follow_redirects(self, url: str) -> bytes:
-        cookies, private = Cookies(), self._host_headers.of(url)
+        target = _parse(url)
+        cookies, private = Cookies(), self._host_headers.of(target)
+        timeouts = self._rules.connect_s, self._rules.read_s
         for _ in range(_MAX_REDIRECTS + 1):
-            with self._host_limits.hold(*host_and_port(url)):
-                response = self._request(url, self._headers_for(url, private, cookies))
+            with self._host_limits.hold(*target.server):
+                response = self._adapter.get(target, self._headers_for(target, private, cookies), timeouts)
                 try:
                     if response.status_code not in _REDIRECTS or "Location" not in response.headers:
                         check_status(response, url)
                         return read_body(response, url, self._rules.max_bytes)
-                    cookies.keep(url, response.raw.headers.getlist("Set-Cookie"))
-                    target = self._redirect_target(url, response.headers["Location"])
+                    cookies.keep(target, response.raw.headers.getlist("Set-Cookie"))
+                    previous = target
+                    url, target = self._redirect(url, target, response.headers["Location"])
                 finally:
                     response.close()  # also closes the connection if the body was not read to its end
-            if private and origin(target) != origin(url):
+            if (target.scheme, target.server) != (previous.scheme, previous.server):
                 private = {}
-            url = target
         raise BadRedirect(f"more than {_MAX_REDIRECTS} redirects, the last one to {redact_url(url)}")
 
-    def _headers_for(self, url: str, private: Mapping[str, str], cookies: Cookies) -> Mapping[str, str]:
+    def _headers_for(self, target: Target, private: Mapping[str, str], cookies: Cookies) -> Mapping[str, str]:
         """Return the headers of a request. `private` are those that the operator gives for its host."""
         headers = CaseInsensitiveDict({**self._headers})
         headers.update(private)
-        if cookie := cookies.header(url):
+        if cookie := cookies.header(target):
             headers["Cookie"] = f"{headers['Cookie']}; {cookie}" if "Cookie" in headers else cookie
         return headers
 
-    def _request(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+    def _redirect(self, url: str, target: Target, location: str) -> tuple[str, Target]:
+        """Return the URL that the answer to `url` redirects to, and where that leads."""
         try:
-            target = parse_target(url)
-        except ValueError as exc:
-            raise BadUrl(f"cannot make a request for {redact_url(url)}: {exc}") from None
-        return self._adapter.get(target, headers, (self._rules.connect_s, self._rules.read_s))
-
-    def _redirect_target(self, url: str, location: str) -> str:
-        try:
-            target = resolve_location(parse_target(url), location)
-            check_url(target)
+            new_url = resolve_location(target, location)
+            check_url(new_url)
+            new_target = parse_target(new_url)
         except InvalidJob as exc:
             raise BadRedirect(f"{redact_url(url)} redirects to a URL that is not allowed: {exc}") from None
         except ValueError:  # its message may contain the target, and with it a password
             raise BadRedirect(f"{redact_url(url)} redirects to an invalid URL") from None
-        is_downgrade = urlsplit(url).scheme == "https" and urlsplit(target).scheme == "http"
+        is_downgrade = target.scheme == "https" and new_target.scheme == "http"
         if is_downgrade and not self._rules.allow_downgrade:
             raise BadRedirect(f"{redact_url(url)} redirects from https to http (CLIPQUEUE_FETCH_ALLOW_DOWNGRADE)")
-        return target
+        return new_url, new_target
 
     def _to_job_error(self, exc: Exception, url: str, deadline: Deadline) -> JobError:
         # The deadline comes first, because a socket that was shut down can fail in any of these ways.
@@ -172,6 +167,13 @@ class HttpFetcher:
     def _timeout_error(self, url: str) -> FetchTimeout:
         limits = f"{self._rules.total_s:g} s in total, {self._rules.read_s:g} s between two bytes"
         return FetchTimeout(f"the download of {redact_url(url)} timed out ({limits})")
+
+
+def _parse(url: str) -> Target:
+    try:
+        return parse_target(url)
+    except ValueError as exc:
+        raise BadUrl(f"cannot make a request for {redact_url(url)}: {exc}") from None
 
 
 def _innermost_reason(exc: BaseException) -> str:

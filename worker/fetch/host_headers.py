@@ -10,33 +10,24 @@ from collections import defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import urllib3
-
-from worker.fetch.http import host_and_port
+from worker.fetch.target import parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from worker.fetch.target import Target
     from worker.header_lines import HeaderLine
-
-    Origin = tuple[str, str, int]
-
-
-def origin(url: str) -> Origin:
-    """Return scheme, host and port of an http or https URL. Raises urllib3's LocationParseError."""
-    parts = urllib3.util.parse_url(url)  # which also decides where the request goes
-    return str(parts.scheme), str(parts.host).rstrip("."), parts.port or host_and_port(url)[1]
 
 
 class HostHeaders:
     """The operator's headers by host."""
 
     def __init__(self, lines: Iterable[HeaderLine] = ()) -> None:
-        self._headers: defaultdict[Origin, dict[str, str]] = defaultdict(dict)
+        self._headers: defaultdict[tuple[str, int], dict[str, str]] = defaultdict(dict)
         for line in lines:
-            with suppress(urllib3.exceptions.LocationParseError):  # then no request can go there either
-                self._headers[origin(f"https://{line.host}:{line.port}/")][line.name] = line.value
+            with suppress(ValueError):  # then no request can go there either
+                self._headers[parse_target(f"https://{line.host}:{line.port}/").server][line.name] = line.value
 
-    def of(self, url: str) -> Mapping[str, str]:
-        """Return the headers for a download of `url`. They are secrets."""
-        return self._headers.get(origin(url), {}) if self._headers else {}
+    def of(self, target: Target) -> Mapping[str, str]:
+        """Return the headers for a download that starts with `target`. They are secrets."""
+        return self._headers.get(target.server, {}) if target.scheme == "https" else {}

@@ -12,7 +12,6 @@ from functools import partial
 from http import HTTPStatus
 from ssl import SSLError
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from requests import Request
 from requests.adapters import HTTPAdapter
@@ -22,7 +21,6 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from worker.fetch.deadline import current_deadline
 from worker.fetch.guard import ProxyGuard
 from worker.fetch.responses import NoAnswer, Response
-from worker.fetch.target import DEFAULT_PORTS
 
 if TYPE_CHECKING:
     import socket
@@ -55,12 +53,6 @@ _sending: ContextVar[_Sending] = ContextVar("sending")
 
 class _ClosedMeanwhile(Exception):
     """The server had closed a kept connection, and sent no answer to the request."""
-
-
-def host_and_port(url: str) -> tuple[str, int]:
-    """Return host and port of an http or https URL, in lower case and without a trailing dot."""
-    parts = urlsplit(url)
-    return (parts.hostname or "").rstrip("."), parts.port or DEFAULT_PORTS[parts.scheme]
 
 
 class GuardedAdapter(HTTPAdapter):

@@ -60,6 +60,11 @@ class Target:
         return self.origin + self.path
 
     @property
+    def server(self) -> tuple[str, int]:
+        """Host and port. A name with a trailing dot is the same server as without."""
+        return self.host.rstrip("."), self.port
+
+    @property
     def host_header(self) -> str:
         """The value of the Host header. Servers know their names without a trailing dot, like their certificates."""
         return self.host.rstrip(".") + self._shown_port

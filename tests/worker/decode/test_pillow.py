@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from tests.support.decoding import decoder_for
 from tests.support.pictures import PHOTOS, encoded, photo
-from worker.decode.signatures import FORMATS
+from worker.decode.supported import FORMATS
 from worker.spec import PreprocessSpec
 
 if TYPE_CHECKING:

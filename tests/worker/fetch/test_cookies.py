@@ -10,6 +10,7 @@ from tests.support.servers import Answer, SocketServer, tls_context
 from tests.worker.fetch.conftest import NAMED_GUARD, OK, serve
 from worker import errors
 from worker.fetch.cookies import Cookies
+from worker.fetch.target import parse_target
 
 if TYPE_CHECKING:
     import socket
@@ -26,8 +27,8 @@ URL = "https://cdn.test/photos/2026/a.jpg"
 def sent(*lines: str, url: str = URL, then: str = URL) -> str:
     """Return the Cookie header for `then`, after `url` has set cookies."""
     cookies = Cookies()
-    cookies.keep(url, lines)
-    return cookies.header(then)
+    cookies.keep(parse_target(url), lines)
+    return cookies.header(parse_target(then))
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,8 @@ def sent(*lines: str, url: str = URL, then: str = URL) -> str:
         ("a=1; Domain=.CDN.test", "a=1"),
         ("a=1; Domain=test", "a=1"),
         ("a=1; Domain=", "a=1"),
+        ("a=1" + "; x" * 15 + "; Path=/other", ""),
+        ("a=1" + "; x" * 16 + "; Path=/other", "a=1"),
         ("a=1; Domain=other.test", ""),
         ("a=1; Domain=images.cdn.test", ""),
         ("a=1; Domain=n.test", ""),
@@ -113,9 +116,10 @@ def test_cookies_are_limited_in_number_and_size() -> None:
     assert sent(*[f"c{number}=x" for number in range(100)]).count("=") == 50
     assert len(sent(*[f"c{number}={'x' * 3000}" for number in range(100)])) <= 8000
     cookies = Cookies()
-    cookies.keep(URL, [f"c{number}=x" for number in range(100)])
-    cookies.keep(URL, ["c0=new"])
-    assert "c0=new" in cookies.header(URL)
+    target = parse_target(URL)
+    cookies.keep(target, [f"c{number}=x" for number in range(100)])
+    cookies.keep(target, ["c0=new"])
+    assert "c0=new" in cookies.header(target)
 
 
 def test_a_server_that_wants_its_cookie_back_gets_it(fetcher: HttpFetcher, images: ImageServer) -> None:

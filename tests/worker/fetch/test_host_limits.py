@@ -10,7 +10,7 @@ import pytest
 from tests.support.servers import SocketServer
 from tests.worker.fetch.conftest import OK
 from worker import errors
-from worker.fetch.http import host_and_port
+from worker.fetch.target import parse_target
 
 if TYPE_CHECKING:
     import socket
@@ -47,5 +47,5 @@ def test_a_busy_host_requeues_the_job_and_does_not_hold_up_others(
 
 def test_every_spelling_of_a_host_counts_as_one_host() -> None:
     urls = ["http://Images.Test/a", "http://images.test./b", "http://images.test:80/c", "http://images.test:080/d"]
-    assert {host_and_port(url) for url in urls} == {("images.test", 80)}
-    assert host_and_port("https://images.test/") == ("images.test", 443)
+    assert {parse_target(url).server for url in urls} == {("images.test", 80)}
+    assert parse_target("https://images.test/").server == ("images.test", 443)

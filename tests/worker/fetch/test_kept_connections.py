@@ -144,20 +144,12 @@ def test_a_connection_that_sent_a_byte_of_an_answer_is_an_error(fetcher: HttpFet
     assert handle.requests == [2]
 
 
-def test_a_silent_connection_is_not_asked_again(make_fetcher: MakeFetcher) -> None:
+@pytest.mark.parametrize("limit", [{"read_s": 0.2}, {"total_s": 0.3}], ids=["read", "total"])
+def test_a_silent_connection_is_not_asked_again(limit: dict[str, float], make_fetcher: MakeFetcher) -> None:
+    """The deadline of the whole download closes the connection itself."""
     handle = Closing(say_nothing)
     with SocketServer(handle) as server:
-        fetcher = make_fetcher(read_s=0.2)
-        assert fetcher.fetch(server.url) == b"image"
-        with pytest.raises(errors.FetchTimeout):
-            fetcher.fetch(server.url)
-    assert handle.requests == [2]
-
-
-def test_a_connection_that_the_deadline_closed_is_not_asked_again(make_fetcher: MakeFetcher) -> None:
-    handle = Closing(say_nothing)
-    with SocketServer(handle) as server:
-        fetcher = make_fetcher(total_s=0.3)
+        fetcher = make_fetcher(**limit)
         assert fetcher.fetch(server.url) == b"image"
         with pytest.raises(errors.FetchTimeout):
             fetcher.fetch(server.url)

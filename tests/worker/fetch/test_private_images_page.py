@@ -17,6 +17,7 @@ from producer.contract.urls import check_url
 from tests.support.node_packages import node_modules
 from tests.support.s3 import ObjectStore
 from worker import errors
+from worker.fetch.target import parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,5 +115,6 @@ def test_the_lines_of_the_page_are_read(monkeypatch: pytest.MonkeyPatch, make_fe
     )
     assert len(lines) == 2
     fetcher: Any = make_fetcher(headers="\\n".join(lines))
-    assert fetcher._host_headers.of("https://cdn.example.com/a.jpg") == {"Authorization": "Bearer 3b9f..."}
-    assert fetcher._host_headers.of("https://images.example.com:8443/a.jpg") == {"X-Api-Key": "..."}
+    headers_of = fetcher._host_headers.of
+    assert headers_of(parse_target("https://cdn.example.com/a.jpg")) == {"Authorization": "Bearer 3b9f..."}
+    assert headers_of(parse_target("https://images.example.com:8443/a.jpg")) == {"X-Api-Key": "..."}

@@ -188,7 +188,7 @@ def test_two_models_never_answer_for_each_other(start_queries: StartQueries, ask
 def test_an_error_of_the_picture_has_the_code_of_a_job(worker: Worker, asker: QueryClient, images: ImageServer) -> None:
     url = images.add("/a.html", b"<html></html>") + "?token=secret"
     for query, code, stage in (
-        (Query.image_url(url), "unsupported_format", "decode"),
+        (Query.image_url(url), "html_page", "fetch"),
         (Query.image_url("http://10.0.0.1/a.jpg"), "blocked_address", "fetch"),
         (Query.image_bytes(b"no picture"), "unsupported_format", "decode"),
     ):

@@ -1,0 +1,1 @@
+"""Opens TIFFs, and reads those that Pillow reads wrong or not at all."""
