@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MODELS = Path(worker.encode.models.__path__[0])
 CARD = (MODELS / "README.md").read_text()
-RECIPE = Recipe(steps=4, batch=4, warm_up=2)
+RECIPE = Recipe(steps=2, batch=4, warm_up=1)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_an_interrupted_training_gives_the_same_weights(finished: Path, tmp_path: Path) -> None:
     whole = load_file(finished / "model.safetensors")
-    half = train(tmp_path, 2)
+    half = train(tmp_path, 1)
     resumed = train(tmp_path, RECIPE.steps)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert any(not torch.equal(whole[name], half[name]) for name in whole)
@@ -121,7 +121,7 @@ def test_an_untrained_word_has_a_zero_embedding(finished: Path) -> None:
 
 def test_a_training_is_not_resumed_with_another_recipe(finished: Path) -> None:
     other = Training(Recipe(steps=5), MODELS / "emoji-clip.json", coloured_pictures(), finished)
-    with pytest.raises(SystemExit, match="'steps': 4"):
+    with pytest.raises(SystemExit, match="'steps': 2"):
         other.resume()
 
 
