@@ -22,7 +22,7 @@ from worker.decode.exif import read_orientation
 from worker.decode.geometry import crop_box, draft, scale
 from worker.decode.jpeg import ENDINGS, lacks_end
 from worker.decode.png_chunks import SIGNATURE
-from worker.decode.png_repair import repacked
+from worker.decode.png_repair import lacks_rows, repacked
 from worker.decode.signatures import FORMATS, unidentified_error
 from worker.decode.stills import reduce_file
 from worker.decode.tiff import open_tiff
@@ -145,6 +145,8 @@ class PillowDecoder:
             file_format, space = str(opened.format), stated_space(opened, still.original, still.profile)
             if file_format != "JPEG":
                 opened.load()
+            if file_format == "PNG" and not self._limits.allow_truncated and lacks_rows(still.content, opened):
+                raise CorruptImage("the image cannot be decoded: its last rows are missing")
             image, orientation = still.complete(opened), _orientation(opened, still)
             pixels, (width, height) = self._resize(image, orientation, space)
             return DecodedImage(pixels, width, height, file_format)

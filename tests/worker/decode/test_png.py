@@ -179,6 +179,8 @@ REFUSED = {
     "wrong checksum of the palette": png(C(b"PLTE", PALETTE, crc=1)),
     "no palette": b.png(b.png_header(WIDTH, HEIGHT, 8, 3), rows=scan(INDEXES)),
     "half of the pixels": png(data=C(b"IDAT", zlib.compress(scan(fields()))[:40])),
+    "pixels that end after half of the rows": png(data=C(b"IDAT", zlib.compress(scan(fields()[:24])))),
+    "pixels that end in the middle of a row": png(data=C(b"IDAT", zlib.compress(scan(fields())[:3000]))),
     "pixels that do not unpack": png(data=C(b"IDAT", b"garbage")),
 }
 
@@ -263,8 +265,18 @@ def test_the_screen_of_an_animation_has_the_same_limits_as_a_picture() -> None:
     assert decoder_for(PreprocessSpec(96, 96), max_side=3000).decode(small).width == 3000
 
 
-def test_an_interlaced_picture_is_packed_anew() -> None:
+def test_an_interlaced_picture_is_packed_anew_only_if_it_is_whole() -> None:
     passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
     rows = b"".join(scan(np.ascontiguousarray(fields()[top::down, left::right])) for left, top, right, down in passes)
     interlaced = b.png(b.png_header(WIDTH, HEIGHT, 8, 2, 1), after=[C(b"IDAT", zlib.compress(rows)[:-4])])
     assert_shows(interlaced, fields())
+    # Its last pass is missing.
+    cut = b.png(b.png_header(WIDTH, HEIGHT, 8, 2, 1), after=[C(b"IDAT", zlib.compress(rows[: len(rows) // 2]))])
+    with pytest.raises(CorruptImage):
+        decoder_for(PreprocessSpec(96, 96)).decode(cut)
+
+
+def test_a_picture_whose_last_rows_are_black_is_whole() -> None:
+    black = fields()
+    black[-9:] = 0
+    assert_shows(png(data=C(b"IDAT", zlib.compress(scan(black)))), black)
