@@ -258,6 +258,13 @@ def test_an_animation_whose_first_frame_a_browser_does_not_draw_is_refused(name:
         decoder_for(PreprocessSpec(96, 96)).decode(png(count(1), data=HIDDEN, after=UNDRAWN[name]))
 
 
+def test_an_animation_whose_hidden_picture_has_a_wrong_checksum_is_refused() -> None:
+    body = zlib.compress(scan(255 - fields()))
+    damaged = png(count(1), data=C(b"IDAT", body, crc=1), after=(control(), frame(WHOLE)))
+    with pytest.raises(CorruptImage, match="hidden picture"):
+        decoder_for(PreprocessSpec(96, 96)).decode(damaged)
+
+
 def test_the_screen_of_an_animation_has_the_same_limits_as_a_picture() -> None:
     small = b.png(b.png_header(3000, 2), count(1), after=[C(b"IDAT"), control(1, 1), frame(zlib.compress(bytes(4)))])
     with pytest.raises(TooManyPixels):
