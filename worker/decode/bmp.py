@@ -151,9 +151,9 @@ def _samples(rows: NDArray[Any], mask: int) -> NDArray[np.uint8]:
     highest = mask // lowest or 1
     values = (rows & rows.dtype.type(mask)) >> rows.dtype.type(lowest.bit_length() - 1)
     if highest > _MAX_TABLE:
-        return (values.astype(np.uint64) * 255 // highest).astype(np.uint8)
+        return np.asarray(values.astype(np.uint64) * 255 // highest, np.uint8)
     table: NDArray[np.uint8] = (np.arange(highest + 1, dtype=np.uint32) * 255 // highest).astype(np.uint8)
-    return table[values]
+    return np.asarray(table[values], np.uint8)
 
 
 def _of_32_bits(pixels: NDArray[Any], height: int, *, alpha_mask: int) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _ZLIB_HEADER_BYTES = 2
-_PIECE_BYTES = 65_536  # unpacked at once
+_PIECE_BYTES = 1024 * 1024  # unpacked at once
 _RAW = -15  # zlib's number for data without header and checksum
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by color type
 # The passes of an interlaced picture: first column and row, and steps (PNG 3rd edition, section 8.2).
@@ -55,13 +56,13 @@ def lacks_rows(content: bytes, image: Image.Image) -> bool:
     if last.reshape(len(last), -1).any(axis=1).all():
         return False
     chunks = {chunk.kind: (chunk.start, chunk.end) for chunk in read_chunks(content)}
-    (start, end), unpacking = chunks[b"IDAT"], zlib.decompressobj()
-    missing, packed = _unpacked_bytes(content[slice(*chunks[b"IHDR"])]), content[start:end]
-    while missing > 0 and not unpacking.eof:
-        rows = unpacking.decompress(packed, _PIECE_BYTES)
-        missing, packed = missing - len(rows), unpacking.unconsumed_tail
-        if not rows and not packed:
-            break
+    (start, end), unpacking = chunks[b"IDAT"], zlib.decompressobj(_RAW)
+    missing, packed = _unpacked_bytes(content[slice(*chunks[b"IHDR"])]), content[start + _ZLIB_HEADER_BYTES : end]
+    with suppress(zlib.error):
+        while missing > 0 and packed and not unpacking.eof:
+            missing -= len(unpacking.decompress(packed, _PIECE_BYTES))
+            packed = unpacking.unconsumed_tail
+        missing -= len(unpacking.flush()) if missing > 0 else 0
     return missing > 0
 
 

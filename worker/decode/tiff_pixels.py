@@ -83,7 +83,8 @@ def _finite(values: Samples) -> Samples:
     values = np.fmax(values, values.dtype.type(0))  # fmax takes any number rather than NaN
     if float(values.max(initial=0)) > _FINITE:
         values[np.isinf(values)] = 0
-        np.minimum(values, min(_FINITE, float(np.finfo(values.dtype).max)), out=values)
+        if values.dtype == np.float64:
+            np.minimum(values, _FINITE, out=values)
     return values
 
 

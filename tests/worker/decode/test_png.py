@@ -286,4 +286,6 @@ def test_an_interlaced_picture_is_packed_anew_only_if_it_is_whole() -> None:
 def test_a_picture_whose_last_rows_are_black_is_whole() -> None:
     black = fields()
     black[-9:] = 0
-    assert_shows(png(data=C(b"IDAT", zlib.compress(scan(black)))), black)
+    data = zlib.compress(scan(black))
+    assert_shows(png(data=C(b"IDAT", data)), black)
+    assert_shows(png(data=C(b"IDAT", data[:-4] + b"\0\0\0\0")), black)  # a wrong checksum
