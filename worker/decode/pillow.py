@@ -21,7 +21,7 @@ from worker.decode.color.srgb import flatten, to_srgb
 from worker.decode.formats.exif import read_orientation
 from worker.decode.formats.jpeg import ENDINGS, lacks_end
 from worker.decode.formats.png_chunks import SIGNATURE
-from worker.decode.formats.png_repair import repacked
+from worker.decode.formats.png_repair import lacks_rows, repacked
 from worker.decode.formats.reducing import reduce_file
 from worker.decode.geometry import crop_box, draft, scale
 from worker.decode.supported import FORMATS, unidentified_error
@@ -145,6 +145,8 @@ class PillowDecoder:
             file_format, space = str(opened.format), stated_space(opened, still.original, still.profile)
             if file_format != "JPEG":
                 opened.load()
+            if file_format == "PNG" and not self._limits.allow_truncated and lacks_rows(still.content, opened):
+                raise CorruptImage("the image cannot be decoded: its last rows are missing")
             image, orientation = still.complete(opened), _orientation(opened, still)
             pixels, (width, height) = self._resize(image, orientation, space)
             return DecodedImage(pixels, width, height, file_format)

@@ -26,7 +26,8 @@ _WITH_ALPHA_MASK, _WITH_PROFILE = 56, 108  # headers of at least this length sta
 _MASKS_AT, _ALPHA_MASK_AT, _COLORS_AT = 54, 66, 46
 _PLAIN, _RUNS_8, _RUNS_4, _MASKED, _MASKED_WITH_ALPHA = 0, 1, 2, 3, 6  # compressions
 _USUAL_MASKS = {16: (0x7C00, 0x3E0, 0x1F), 32: (0xFF0000, 0xFF00, 0xFF)}
-_BGRA = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+_MAX_TABLE = 65_535  # samples up to this value are looked up, since dividing each costs too much
+_ALPHA = 0xFF000000
 
 
 class _Header(NamedTuple):
@@ -86,28 +87,32 @@ def _indexed(content: bytes, header: _Header, limits: DecodeLimits) -> bytes:
         drawn = np.ones_like(indexes, dtype=bool)
     else:
         return content
-    colors = _palette(content, header)[indexes] * drawn[:, :, None]  # what no run draws is black, as in Chromium
-    return _of_32_bits(np.dstack([colors, np.full_like(indexes, 255)]), header.height)
+    pixels = _palette(content, header)[indexes]
+    pixels[~drawn] = 0  # what no run draws is black, as in Chromium
+    return _of_32_bits(pixels, header.height, alpha_mask=0)
 
 
-def _palette(content: bytes, header: _Header) -> NDArray[np.uint8]:
-    """Return 256 colors of shape (256, 3); black for those that the file lacks."""
+def _palette(content: bytes, header: _Header) -> NDArray[np.uint32]:
+    """Return 256 colors, each the four bytes of a pixel; black for those that the file lacks."""
     count = int.from_bytes(content[_COLORS_AT : _COLORS_AT + 4], "little") or 1 << header.depth
     start = _FILE_HEADER_BYTES + header.size
-    colors = np.frombuffer(content[start : start + count * 4].ljust(1024, b"\0")[:1024], np.uint8)
-    return colors.reshape(256, 4)[:, :3]
+    return np.frombuffer(content[start : start + count * 4].ljust(1024, b"\0")[:1024], np.uint32)
 
 
 def _masked(content: bytes, header: _Header) -> bytes:
     masks = _masks(content, header)
     if masks is None or masks == (*_USUAL_MASKS[header.depth], 0):
         return content
+    if masks == (*_USUAL_MASKS[32], _ALPHA) and header.compression == _MASKED:
+        return content
     rows = _rows(content, header, np.dtype(f"<u{header.depth // 8}"), header.width)
     if rows is None:
         return content
-    red, green, blue = (_samples(rows, mask) for mask in masks[:3])
-    alpha = _samples(rows, masks[3]) if masks[3] else np.full_like(red, 255)
-    return _of_32_bits(np.dstack([blue, green, red, alpha]), header.height)
+    pixels = np.zeros((*rows.shape, 4), np.uint8)
+    for place, mask in ((0, masks[2]), (1, masks[1]), (2, masks[0]), (3, masks[3])):
+        if mask:
+            pixels[:, :, place] = _samples(rows, mask)
+    return _of_32_bits(pixels, header.height, alpha_mask=_ALPHA if masks[3] else 0)
 
 
 def _masks(content: bytes, header: _Header) -> tuple[int, ...] | None:
@@ -142,14 +147,18 @@ def _rows(content: bytes, header: _Header, kind: np.dtype[Any], width: int) -> N
 
 def _samples(rows: NDArray[Any], mask: int) -> NDArray[np.uint8]:
     """Return the samples under a mask, spread over 0 to 255."""
-    highest = mask >> (mask & -mask).bit_length() - 1 if mask else 1
-    values = (rows & mask).astype(np.uint64) // (mask & -mask or 1)
-    samples: NDArray[np.uint8] = (values * 255 // highest).astype(np.uint8)
-    return samples
+    lowest = mask & -mask or 1
+    highest = mask // lowest or 1
+    values = (rows & rows.dtype.type(mask)) >> rows.dtype.type(lowest.bit_length() - 1)
+    if highest > _MAX_TABLE:
+        return np.asarray(values.astype(np.uint64) * 255 // highest, np.uint8)
+    table: NDArray[np.uint8] = (np.arange(highest + 1, dtype=np.uint32) * 255 // highest).astype(np.uint8)
+    return np.asarray(table[values], np.uint8)
 
 
-def _of_32_bits(pixels: NDArray[np.uint8], height: int) -> bytes:
-    """Return a BMP of these pixels, of shape (height, width, 4) in the order blue, green, red, alpha."""
-    start = _FILE_HEADER_BYTES + _WITH_ALPHA_MASK
-    header = struct.pack("<IiiHHI20x", _WITH_ALPHA_MASK, pixels.shape[1], height, 1, 32, _MASKED)
-    return b"BM" + struct.pack("<IHHI", start + pixels.size, 0, 0, start) + header + _BGRA + pixels.tobytes()
+def _of_32_bits(pixels: NDArray[Any], height: int, *, alpha_mask: int) -> bytes:
+    """Return a BMP of these pixels, each four bytes: blue, green, red, and the opacity if there is a mask for it."""
+    start, width = _FILE_HEADER_BYTES + _WITH_ALPHA_MASK, pixels.shape[1]
+    header = struct.pack("<IiiHHI20x", _WITH_ALPHA_MASK, width, height, 1, 32, _MASKED)
+    masks = struct.pack("<4I", *_USUAL_MASKS[32], alpha_mask)
+    return b"".join((b"BM", struct.pack("<IHHI", start + pixels.nbytes, 0, 0, start), header, masks, pixels.tobytes()))

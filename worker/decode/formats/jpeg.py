@@ -57,7 +57,8 @@ def reduce_jpeg(content: bytes) -> Still:
         elif _is_needed(segment.marker, body):
             kept.append(whole)
     parts = [*(profile.values() if _is_complete(profile.values()) else ()), *kept]
-    if len(_START) + sum(map(len, parts)) < position:  # or else nothing is left out: spare the copy
+    # Pillow reads a profile only before the frame. If nothing is left out or moved, spare the copy.
+    if profile or len(_START) + sum(map(len, parts)) < position:
         content = b"".join((_START, *parts, memoryview(content)[position:]))
     return Still(content, read_orientation(exif) if exif else UPRIGHT)
 

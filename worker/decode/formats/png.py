@@ -53,6 +53,8 @@ def reduce_png(content: bytes, max_frames: int) -> Still:
     """
     chunks = _sort(content)
     frame = first_frame(content, chunks.header, chunks.before, chunks.after, max_frames)
+    if frame and not all(chunk.is_sound(content) for chunk in chunks.pixels):
+        raise damaged("the checksum of its hidden picture is wrong")  # Chromium skips over it, and checks it so
     width, height, depth, color = struct.unpack_from(">IIBB", chunks.header)
     palette, transparent = b"", None
     if color == _PALETTE:

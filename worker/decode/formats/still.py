@@ -7,12 +7,12 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 from worker.decode.geometry import UPRIGHT, Orientation
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
 # Pillow's modes for pictures whose transparent color has two bytes for each sample.
 _GRAY_16_MODES = ("I;16", "I;16B", "I")
@@ -64,19 +64,28 @@ class Still:
         if image.mode in _GRAY_16_MODES:
             values = np.asarray(image)
             image, hidden = Image.fromarray((values >> 8).astype(np.uint8)), values == color[0]
+            alpha = Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8))
         else:
-            samples = _samples_16(self.content, image)
-            hidden = (samples[..., 0] == color[0]) & (samples[..., 1] == color[1]) & (samples[..., 2] == color[2])
-        alpha = Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8))
+            alpha = self._alpha_of_wide(image, color)
         return Image.merge(image.mode + "A", (*image.split(), alpha))
 
+    def _alpha_of_wide(self, image: Image.Image, color: tuple[int, ...]) -> Image.Image:
+        """Return the opacity of an RGB picture of 16 bits, of which Pillow keeps the upper eight."""
+        alpha = _opaque_unless(image, [sample >> 8 for sample in color])
+        if alpha.getextrema()[0]:
+            return alpha  # nothing comes near the transparent color
+        with Image.open(BytesIO(self.content), formats=("PNG",)) as lower:
+            lower.tile = [(*tile[:3], _LOW_BYTES) for tile in lower.tile]  # type: ignore[misc]
+            return ImageChops.lighter(alpha, _opaque_unless(lower, [sample & 0xFF for sample in color]))
 
-def _samples_16(content: bytes, image: Image.Image) -> NDArray[np.uint16]:
-    """Return all 16 bits of each sample of an RGB picture, of which Pillow keeps the upper eight."""
-    with Image.open(BytesIO(content), formats=("PNG",)) as lower:
-        lower.tile = [(*tile[:3], _LOW_BYTES) for tile in lower.tile]  # type: ignore[misc]
-        samples: NDArray[np.uint16] = np.asarray(image).astype(np.uint16) << 8 | np.asarray(lower)
-    return samples
+
+def _opaque_unless(image: Image.Image, color: Sequence[int]) -> Image.Image:
+    """Return an opacity of 0 for the pixels of an RGB picture that have this color, else 255."""
+    bands = [
+        band.point([255 * (level != sample) for level in range(256)])
+        for band, sample in zip(image.split(), color, strict=True)
+    ]
+    return ImageChops.lighter(ImageChops.lighter(bands[0], bands[1]), bands[2])
 
 
 def _placed(image: Image.Image, screen: Screen) -> Image.Image:

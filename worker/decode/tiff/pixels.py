@@ -78,9 +78,14 @@ def _white(layout: Layout, bands: Iterable[Samples]) -> float:
 
 def _finite(values: Samples) -> Samples:
     """Return the values without negative ones. Those that are no number, or infinite, become 0."""
-    if values.dtype.kind == "f":
-        values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    return np.clip(values, 0, _FINITE if values.dtype == np.float64 else None)
+    if values.dtype.kind != "f":
+        return np.clip(values, 0, None)
+    values = np.fmax(values, values.dtype.type(0))  # fmax takes any number rather than NaN
+    if float(values.max(initial=0)) > _FINITE:
+        values[np.isinf(values)] = 0
+        if values.dtype == np.float64:
+            np.minimum(values, _FINITE, out=values)
+    return values
 
 
 def _pixels(layout: Layout, band: Samples, white: float) -> Bytes:
@@ -101,8 +106,11 @@ def _pixels(layout: Layout, band: Samples, white: float) -> Bytes:
 def _eight_bits(layout: Layout, values: Samples, white: float) -> Bytes:
     """Return the highest 8 bits, as Chromium and libvips do, or the share of white of 32 bits and floats."""
     if white:
-        shares: NDArray[np.floating] = np.clip(_finite(values) / white, 0.0, 1.0)
-        return np.asarray(np.rint(shares * _MAX_BYTE), np.uint8)
+        values = _finite(values)
+        shares = np.true_divide(values, white, out=values if values.dtype.kind == "f" else None)
+        np.minimum(shares, 1.0, out=shares)
+        shares *= _MAX_BYTE
+        return np.rint(shares, out=shares).astype(np.uint8)
     if layout.bits == _BYTE:
         return values.view(np.uint8)
     integers = np.clip(values, 0, None).astype(np.uint16, copy=False)

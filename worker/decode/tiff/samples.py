@@ -62,10 +62,10 @@ def read_bands(layout: Layout, content: bytes) -> Iterator[Samples]:
             )
             for plane in planes
         ]
-        samples = _in_rows(np.concatenate(parts, axis=2), layout, across)
+        samples = _in_rows(np.concatenate(parts, axis=2) if len(parts) > 1 else parts[0], layout, across)
         rows = min(layout.height, last * layout.chunk_height) - first * layout.chunk_height
         band = samples[:rows, : layout.width]
-        yield band if layout.separate else band[:, :, wanted]
+        yield band if layout.separate or band.shape[2] == len(wanted) else band[:, :, wanted]
 
 
 def _in_rows(samples: Samples, layout: Layout, across: int) -> Samples:

@@ -151,6 +151,16 @@ def test_a_profile_counts_only_if_each_piece_is_there(numbers: list[int], is_use
     assert (image[20, 20, 1] > image[20, 20, 0]) == is_used
 
 
+def test_a_profile_after_the_frame_header_counts() -> None:
+    """Red and green are swapped by this profile."""
+    profile, scan = pieces(rgb_profile(GREEN, RED, BLUE), [1], 1), PICTURE.index(b"\xff\xda")
+    late = decoder_for(PreprocessSpec(96, 96)).decode(PICTURE[:scan] + profile + PICTURE[scan:])
+    early = decoder_for(PreprocessSpec(96, 96)).decode(with_segments(profile))
+    plain = decoder_for(PreprocessSpec(96, 96)).decode(PICTURE)
+    assert np.array_equal(late.pixels, early.pixels)
+    assert not np.array_equal(late.pixels, plain.pixels)
+
+
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("missing", [1, 2], ids=["half a marker", "the marker"])
 def test_a_jpeg_whose_end_marker_is_missing_is_drawn(missing: int, progressive: bool) -> None:

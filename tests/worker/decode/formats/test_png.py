@@ -179,6 +179,8 @@ REFUSED = {
     "wrong checksum of the palette": png(C(b"PLTE", PALETTE, crc=1)),
     "no palette": b.png(b.png_header(WIDTH, HEIGHT, 8, 3), rows=scan(INDEXES)),
     "half of the pixels": png(data=C(b"IDAT", zlib.compress(scan(fields()))[:40])),
+    "pixels that end after half of the rows": png(data=C(b"IDAT", zlib.compress(scan(fields()[:24])))),
+    "pixels that end in the middle of a row": png(data=C(b"IDAT", zlib.compress(scan(fields())[:3000]))),
     "pixels that do not unpack": png(data=C(b"IDAT", b"garbage")),
 }
 
@@ -256,6 +258,13 @@ def test_an_animation_whose_first_frame_a_browser_does_not_draw_is_refused(name:
         decoder_for(PreprocessSpec(96, 96)).decode(png(count(1), data=HIDDEN, after=UNDRAWN[name]))
 
 
+def test_an_animation_whose_hidden_picture_has_a_wrong_checksum_is_refused() -> None:
+    body = zlib.compress(scan(255 - fields()))
+    damaged = png(count(1), data=C(b"IDAT", body, crc=1), after=(control(), frame(WHOLE)))
+    with pytest.raises(CorruptImage, match="hidden picture"):
+        decoder_for(PreprocessSpec(96, 96)).decode(damaged)
+
+
 def test_the_screen_of_an_animation_has_the_same_limits_as_a_picture() -> None:
     small = b.png(b.png_header(3000, 2), count(1), after=[C(b"IDAT"), control(1, 1), frame(zlib.compress(bytes(4)))])
     with pytest.raises(TooManyPixels):
@@ -263,8 +272,20 @@ def test_the_screen_of_an_animation_has_the_same_limits_as_a_picture() -> None:
     assert decoder_for(PreprocessSpec(96, 96), max_side=3000).decode(small).width == 3000
 
 
-def test_an_interlaced_picture_is_packed_anew() -> None:
+def test_an_interlaced_picture_is_packed_anew_only_if_it_is_whole() -> None:
     passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
     rows = b"".join(scan(np.ascontiguousarray(fields()[top::down, left::right])) for left, top, right, down in passes)
     interlaced = b.png(b.png_header(WIDTH, HEIGHT, 8, 2, 1), after=[C(b"IDAT", zlib.compress(rows)[:-4])])
     assert_shows(interlaced, fields())
+    # Its last pass is missing.
+    cut = b.png(b.png_header(WIDTH, HEIGHT, 8, 2, 1), after=[C(b"IDAT", zlib.compress(rows[: len(rows) // 2]))])
+    with pytest.raises(CorruptImage):
+        decoder_for(PreprocessSpec(96, 96)).decode(cut)
+
+
+def test_a_picture_whose_last_rows_are_black_is_whole() -> None:
+    black = fields()
+    black[-9:] = 0
+    data = zlib.compress(scan(black))
+    assert_shows(png(data=C(b"IDAT", data)), black)
+    assert_shows(png(data=C(b"IDAT", data[:-4] + b"\0\0\0\0")), black)  # a wrong checksum
