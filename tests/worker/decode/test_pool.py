@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import stat
 import subprocess
@@ -80,6 +81,12 @@ def children() -> set[int]:
     return found
 
 
+def page_faults(process: int) -> int:
+    """Return how many pages of memory the kernel has given to a process."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[7])  # minflt, see proc(5)
+
+
 def test_the_environment_is_not_inherited(shared_pool: DecodePool) -> None:
     """Runs first, while the pool still has the process that started beside the password."""
     (child,) = children()
@@ -88,6 +95,8 @@ def test_the_environment_is_not_inherited(shared_pool: DecodePool) -> None:
     assert {entry.partition(b"=")[0] for entry in environment.split(b"\0") if entry} <= {
         b"PYTHONPATH",
         b"OPENBLAS_NUM_THREADS",
+        b"MALLOC_MMAP_THRESHOLD_",
+        b"MALLOC_TRIM_THRESHOLD_",
         b"LD_LIBRARY_PATH",
         b"LC_CTYPE",  # Python sets it in the C locale
     }
@@ -123,6 +132,19 @@ def test_idle_processes_are_reused(shared_pool: DecodePool) -> None:
         shared_pool.decode(small_jpeg(number))
     assert len(before) == 1
     assert children() == before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has this setting")
+def test_a_process_keeps_its_memory_for_the_next_image(new_pool: Callable[..., DecodePool]) -> None:
+    """Otherwise, the kernel gives it each page of each image anew."""
+    others, pool, content = children(), new_pool(), encoded(photo().resize((640, 480)), "WEBP")
+    for _ in range(3):
+        pool.decode(content)
+    (child,) = children() - others
+    before = page_faults(child)
+    for _ in range(10):
+        pool.decode(content)
+    assert page_faults(child) - before < 1000, "the picture alone has 300 pages"
 
 
 def test_receiving_a_file_does_not_count_as_cpu_time(shared_pool: DecodePool) -> None:
