@@ -23,7 +23,7 @@ class OverviewOut(BaseModel):
     models: list[str] = Field(description="The models of the live workers that answer queries.")
     workers: int = Field(description="The live workers that answer queries.")
     queued: int = Field(description="Jobs that wait for a worker.")
-    delayed: int = Field(description="Jobs that wait for their next attempt, because a host did not answer.")
+    delayed: int = Field(description="Jobs that wait on Redis for their next attempt.")
     images: Counts | None = Field(description="Null until they could be counted. Counted again when that is cheap.")
     filter_fields: list[str] = Field(description="CLIPQUEUE_FILTER_FIELDS.")
 
