@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.support.dns import NameServer
 
-FETCH_TOTAL_S, FETCH_CONNECT_S, FETCH_READ_S, DNS_S = 3.0, 1.5, 2.0, 1.8
+FETCH_TOTAL_S, FETCH_CONNECT_S, FETCH_READ_S, DNS_S = 6.0, 1.5, 2.0, 1.8
 # On a busy machine, the files that are costly wait for each other and for the CPU.
 DECODE_CPU_S, DECODE_S = 8, 120.0
 MAX_BYTES = 20 * 1024 * 1024

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _MAX_LINE = 262_144  # Chromium's limit of all headers together
 _MAX_HEAD_BYTES = 6_553_600  # http.client's limit: 100 lines of 64 KiB
 _MAX_HEADERS = 500
+_MAX_INTERIM_ANSWERS = 100
 _MAX_EMPTY_LINES = 2  # before a status line, left over from the answer before; Chromium skips four bytes there
 
 _STATUS_LINE = re.compile(rb"HTTP(?:/(\d{1,3})(?:\.(\d{1,3}))?)?[ \t]+([1-9]\d\d)(?!\d)", re.IGNORECASE)
@@ -51,6 +52,10 @@ class TooManyHeaders(http.client.HTTPException):
     """The head has more lines or bytes than a server has reason to send."""
 
 
+class TooManyInterimAnswers(http.client.HTTPException):
+    """No final answer came after a hundred interim ones."""
+
+
 class BadChunk(http.client.HTTPException):
     """The size of a chunk is no hexadecimal number, or the chunk does not end where it should."""
 
@@ -59,7 +64,7 @@ class Response(http.client.HTTPResponse):
     """http.client's response with another reader of heads and chunks."""
 
     def begin(self) -> None:
-        """Read the head of the final answer (called by http.client). Interim answers last until the deadline at most.
+        """Read the head of the final answer (called by http.client). It follows a hundred interim answers at most.
 
         Raises:
             NoAnswer: The connection was closed before the first byte.
@@ -67,9 +72,7 @@ class Response(http.client.HTTPResponse):
         """
         stream = self.fp
         _wait_for_first_byte(stream)
-        head = _read_head(stream)
-        while head.is_interim:
-            head = _read_head(stream)
+        head = _read_final_head(stream)
         self.fp = BytesIO(head.framing())  # type: ignore[assignment]
         try:
             super().begin()
@@ -101,11 +104,17 @@ class Response(http.client.HTTPResponse):
             raise BadChunk
         self.chunk_left = int(size[1], 16)
         if not self.chunk_left:
-            # Trailers are skipped. A server may close the connection without them: the body is complete.
-            while self.fp.readline(_MAX_LINE) not in (*_LINE_ENDS, b""):
-                pass
+            # A server may close the connection without trailers: the body is complete.
+            self._skip_trailers()
             self.close()
         return bool(self.chunk_left)
+
+    def _skip_trailers(self) -> None:
+        size = 0
+        while (line := self.fp.readline(_MAX_LINE)) not in (*_LINE_ENDS, b""):
+            size += len(line)
+            if size > _MAX_HEAD_BYTES:
+                raise TooManyHeaders
 
     def _chunk_line(self, limit: int) -> bytes:
         line = self.fp.readline(limit)
@@ -183,6 +192,14 @@ def _wait_for_first_byte(stream: BufferedReader) -> None:
     except OSError as exc:  # reset, or TLS without its end
         raise NoAnswer(exc.strerror or type(exc).__name__) from None
     raise NoAnswer("the server closed the connection without an answer")
+
+
+def _read_final_head(stream: BufferedReader) -> _Head:
+    for _ in range(_MAX_INTERIM_ANSWERS + 1):
+        head = _read_head(stream)
+        if not head.is_interim:
+            return head
+    raise TooManyInterimAnswers
 
 
 def _read_head(stream: BufferedReader) -> _Head:

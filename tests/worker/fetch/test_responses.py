@@ -109,6 +109,11 @@ REFUSED = {
     "two lengths in one header": (image("Content-Length: 5, 3"), "ConflictingHeaders"),
     "two Locations": (head("Location: /a", "Location: /b", status="HTTP/1.1 302 x"), "ConflictingHeaders"),
     "600 headers": (image(*[f"X-{number}: y" for number in range(600)], LENGTH), "TooManyHeaders"),
+    "101 interim answers": (
+        head(status="HTTP/1.1 102 Processing") * 101 + image(LENGTH),
+        "TooManyInterimAnswers",
+    ),
+    "trailers of 8 MB": (chunked(b"0\r\n", (b"X: " + b"y" * 60_000 + b"\r\n") * 134), "TooManyHeaders"),
     "a header of 300 KB": (image("X: " + "y" * 300_000, LENGTH), "TooManyHeaders"),
     "a status of four digits": (image(LENGTH, status="HTTP/1.1 2000 OK"), "BadStatusLine"),  # Chromium: 2000
     "a status of two digits": (image(LENGTH, status="HTTP/1.1 20 OK"), "BadStatusLine"),  # Chromium: 20
