@@ -11,6 +11,8 @@ from worker.errors import TooManyFrames, TooManyPixels, TooManyScans
 if TYPE_CHECKING:
     from PIL import Image
 
+# Profiles of printing presses take a few megabytes. Larger ones are ignored, since parsing them costs too much.
+MAX_PROFILE_BYTES = 4 * 1024 * 1024
 # Pillow gives the number of frames of these formats without decoding them. `worker.decode.formats.png_frames` checks
 # that of a PNG. Counting the frames of a GIF or TIFF would mean reading the whole file: only the first is ever decoded.
 _FORMATS_WITH_FRAME_COUNT = {"WEBP", "AVIF", "HEIF"}

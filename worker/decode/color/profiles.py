@@ -13,12 +13,11 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from worker.decode.color.cicp import png_space
+from worker.decode.limits import MAX_PROFILE_BYTES
 
 if TYPE_CHECKING:
     from worker.decode.color.transfer import RgbSpace
 
-# Profiles of printing presses take a few megabytes. Larger ones are ignored, since parsing them costs too much.
-_MAX_BYTES = 4 * 1024 * 1024
 _HEADER_BYTES, _MAX_TAGS, _CURVE_BYTES = 128, 100, 40
 _NEWEST_VERSION = 4
 # The mode of Pillow for each kind of device.
@@ -62,7 +61,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 def states_color(profile: bytes) -> bool:
     """Return whether browsers use such a profile at all. If not, what else the file states counts."""
-    if not _HEADER_BYTES + 4 <= len(profile) <= _MAX_BYTES or profile[36:40] != b"acsp":
+    if not _HEADER_BYTES + 4 <= len(profile) <= MAX_PROFILE_BYTES or profile[36:40] != b"acsp":
         return False
     if profile[8] > _NEWEST_VERSION or int.from_bytes(profile[:4], "big") > len(profile):
         return False

@@ -16,13 +16,12 @@ from worker.decode.formats.png_chunks import SIGNATURE, Chunk, damaged, read_chu
 from worker.decode.formats.png_frames import Frame, first_frame
 from worker.decode.formats.still import Still
 from worker.decode.geometry import UPRIGHT
+from worker.decode.limits import MAX_PROFILE_BYTES
 
 _HEADER_BYTES = 13
 _GRAY, _RGB, _PALETTE = 0, 2, 3  # color types
 _WIDE = 16  # bits of a sample
 _MAX_COLORS = 256
-# Profiles of printing presses take a few megabytes. Larger ones are not unpacked.
-_MAX_PROFILE_BYTES = 4 * 1024 * 1024
 _MAX_PROFILE_NAME = 80
 _ANCILLARY = (b"tRNS", b"iCCP", b"eXIf", b"acTL", b"fcTL")
 
@@ -150,7 +149,7 @@ def _profile(body: bytes) -> bytes | None:
         return None
     unpacking = zlib.decompressobj()
     try:
-        profile = unpacking.decompress(rest[1:], _MAX_PROFILE_BYTES)
+        profile = unpacking.decompress(rest[1:], MAX_PROFILE_BYTES)
     except zlib.error:
         return None
     return profile if unpacking.eof else None

@@ -49,7 +49,7 @@ def repacked(content: bytes, max_pixels: int) -> bytes | None:
 
 
 def lacks_rows(content: bytes, image: Image.Image) -> bool:
-    """Return whether the pixels of a PNG of `worker.decode.formats.png` end too early, although Pillow has loaded the image."""
+    """Return whether the pixels of a reduced PNG end too early, although Pillow has loaded the image."""
     # Pillow leaves rows that are missing at zero, and the pixels are unpacked once more only if a last row is so. Of an
     # interlaced picture, one of the last two rows comes last.
     last = np.asarray(image.crop((0, max(0, image.height - 2), *image.size)))
