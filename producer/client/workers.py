@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NotRequired, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, NotRequired, cast, get_args, get_origin, get_type_hints, is_typeddict
 
 from ..contract.fields import WorkerHeartbeat
 from ..contract.job import MAX_TIME_MS
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 # A heartbeat without the fields that are `NotRequired` comes from a worker of an earlier version, which is as alive.
 _HINTS = get_type_hints(WorkerHeartbeat, include_extras=True)
 _OPTIONAL: dict[str, type] = {
-    name: get_args(hint)[0] for name, hint in _HINTS.items() if get_origin(hint) is NotRequired
+    name: dict if is_typeddict(get_args(hint)[0]) else get_args(hint)[0]
+    for name, hint in _HINTS.items()
+    if get_origin(hint) is NotRequired
 }
 _REQUIRED: dict[str, type] = {name: hint for name, hint in _HINTS.items() if name not in _OPTIONAL}
 

@@ -40,6 +40,33 @@ class EmbeddingJob(TypedDict):
     task_id: NotRequired[str]
 
 
+class WorkerStats(TypedDict):
+    """What a worker process has done since its start. All are sums, but `in_flight` and `rss_bytes`.
+
+    `done` to `requeued` count ends of attempts; a job may have several. `stages` has the number and the seconds of
+    each stage, and `latency` those from a job's enqueue to its vector. `images` is how many images were in `batches`
+    forward passes, which took `model_busy_s` seconds. `cpu_s` are seconds of processors, those of the decoding
+    processes included. `errors` counts failed and retried attempts by code.
+    """
+
+    done: int
+    skipped: int
+    failed: int
+    retried: int
+    requeued: int
+    in_flight: int
+    batches: int
+    images: int
+    model_busy_s: float
+    stages: dict[str, list[float]]
+    latency: list[float]
+    queries: int
+    fetched_bytes: int
+    cpu_s: float
+    rss_bytes: int
+    errors: dict[str, int]
+
+
 class WorkerHeartbeat(TypedDict):
     """The heartbeat that a worker process stores in Redis.
 
@@ -49,7 +76,8 @@ class WorkerHeartbeat(TypedDict):
     `precision` is `fp32`, `bf16` or `fp16`; `device` is where the model runs, such as `cpu` or `cuda:1`.
     `store_away` is true while MongoDB is unavailable to the worker, which then consumes no messages.
     `images` and `queries` say what the worker serves; `dim` is the length of its vectors, and `context_length` the most
-    tokens of a text. Workers of earlier versions serve images only, and have none of these four.
+    tokens of a text. `batch_size` is its largest batch, `model_threads` how many forward passes may run at once, and
+    `stats` what it has done. Workers of earlier versions serve images only, and have none of these.
     """
 
     node: str
@@ -69,6 +97,9 @@ class WorkerHeartbeat(TypedDict):
     queries: NotRequired[bool]
     dim: NotRequired[int]
     context_length: NotRequired[int]
+    batch_size: NotRequired[int]
+    model_threads: NotRequired[int]
+    stats: NotRequired[WorkerStats]
 
 
 class EndedJob(TypedDict):

@@ -1,0 +1,1 @@
+"""What a worker tells its operators of each job: metrics, log lines and spans."""
