@@ -86,6 +86,10 @@ class DecodePool:
         limits: Limits on the image file.
         process_limits: Limits on decoding one image.
         processes: Maximum number of processes, which is the maximum number of images decoded at once.
+
+    Attributes:
+        answers: The number of images that the processes have answered, also with an error.
+        is_awaited: Whether an image was to be decoded after the last answer.
     """
 
     def __init__(
@@ -100,6 +104,8 @@ class DecodePool:
             "memory_bytes": process_limits.memory_bytes,
         }
         self.processes = processes
+        self.answers = 0
+        self.is_awaited = False
         # Last in, first out: the most recently used process is reused, so that others start only when they are needed.
         self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
         for _ in range(self.processes):
@@ -118,6 +124,11 @@ class DecodePool:
                 f"the decoding process does not start ({exc}); CLIPQUEUE_DECODE_MEMORY_BYTES="
                 f"{self._limits.memory_bytes} may be too low"
             ) from None
+
+    def try_out(self) -> None:
+        """Decode an image of one pixel. If that works, `is_awaited` becomes false."""
+        with suppress(errors.JobError, errors.Requeue):
+            self._decode(_ONE_PIXEL_GIF, self._limits.wall_s)
 
     def decode(self, content: bytes) -> DecodedImage:
         """Decode an image file as `worker.decode.pillow.PillowDecoder` does.
@@ -140,6 +151,7 @@ class DecodePool:
 
     def _decode(self, content: bytes, timeout_s: float) -> DecodedImage:
         deadline = time.monotonic() + timeout_s
+        self.is_awaited = True
         try:
             child = self._idle.get(timeout=timeout_s * _WAIT_SHARE)
         except queue.Empty:
@@ -149,12 +161,27 @@ class DecodePool:
         try:
             if child is None:
                 child = _Child(self._config)
-            return child.decode(content, deadline, self._pixel_shape)
+            return self._answered(child, content, deadline)
         except _PROCESS_LOST as exc:
             lost, child = child, None
+            self.is_awaited = True
             raise self._stop_lost(lost, exc) from None
         finally:
             self._idle.put(child)
+
+    def _answered(self, child: _Child, content: bytes, deadline: float) -> DecodedImage:
+        """Return the answer of a process, and note that it came. Raises as `_Child.decode` does."""
+        try:
+            image = child.decode(content, deadline, self._pixel_shape)
+        except errors.JobError:
+            self._note_answer()
+            raise
+        self._note_answer()
+        return image
+
+    def _note_answer(self) -> None:
+        self.answers += 1
+        self.is_awaited = False
 
     def _stop_lost(self, child: _Child | None, exc: Exception) -> Exception:
         """Stop a process that did not answer properly, and return the error to raise."""
@@ -166,6 +193,7 @@ class DecodePool:
                 f"the image was not decoded within {self._limits.wall_s:g} s (CLIPQUEUE_DECODE_S)"
             )
         if status == -signal.SIGXCPU:
+            self._note_answer()  # it has worked all the time
             return errors.DecodeTooCostly(
                 f"decoding the image needs more than {self._limits.cpu_s} s of CPU time (CLIPQUEUE_DECODE_CPU_S)"
             )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from producer.contract.names import ANSWERS_TTL_MS, IMAGE_SUFFIX, QUERIES, QUERY_KEY
 from producer.contract.queries import is_query_id
 from producer.contract.text import printable
+from worker.telemetry.contact import Contact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -52,13 +53,22 @@ class Inbox:
         model: The model that answers.
         process: A name of this process that no other has.
         is_stopping: Whether no more queries may be taken.
+        contact: Notes when Redis answers.
     """
 
-    def __init__(self, broker: Broker, model: str, process: str, is_stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        model: str,
+        process: str,
+        is_stopping: Callable[[], bool],
+        contact: Contact | None = None,
+    ) -> None:
         self._broker = broker
         self._lists = (f"{QUERIES}:{model}", QUERIES)
         self._stop_key = _STOP_KEY + process
         self._is_stopping = is_stopping
+        self._contact = contact or Contact()
         # The wait must end before the connection's timeout, which the URL may set.
         self._wait_s = min(WAIT_S, float(broker.url.options.get("socket_timeout", 2 * WAIT_S)) / 2)
 
@@ -66,6 +76,7 @@ class Inbox:
         """Wait a few seconds for queries, and take those that nobody has given up. Return an empty list without any."""
         with self._broker.commands(_NO_ANSWER) as redis:
             first: Any = redis.brpop([self._stop_key, *self._lists], self._wait_s)
+        self._contact.note()
         if first is None or first[0].decode() == self._stop_key:
             return []
         source, query_id = first

@@ -15,7 +15,7 @@ from producer.contract.queries import BadRequest, Request, read_request
 from worker.queries.replies import with_code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
 
     from worker.encode.slack import Slack
     from worker.lifecycle.drain import Drain
@@ -60,6 +60,7 @@ class QueryLane:
         self._drain = drain
         self._closing = threading.Event()
         self._is_away = False
+        self._turns = 0
         self._thread = threading.Thread(target=self._run, name="queries", daemon=True)
 
     @property
@@ -71,6 +72,21 @@ class QueryLane:
     def running_calls(self) -> set[int]:
         """The serial numbers of the text encoder's calls in progress."""
         return self._texts.running_calls
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the thread has ended although it should take queries."""
+        return self.is_answering and not self.is_broken and not self._thread.is_alive()
+
+    @property
+    def standing(self) -> Iterable[Hashable]:
+        """What changes while the thread moves; empty if it need not."""
+        return [(self._turns, *self.running_calls)] if self.is_answering and not self.is_broken else []
+
+    @property
+    def late_pictures(self) -> list[str]:
+        """The ids of the pictures that are still being embedded although their askers have given up."""
+        return self._pictures.late
 
     @property
     def is_answering(self) -> bool:
@@ -93,6 +109,7 @@ class QueryLane:
 
     def _run(self) -> None:
         while self.is_answering and not self.is_broken:
+            self._turns += 1
             try:
                 self._answer(self._inbox.take())
                 self._note(None)
