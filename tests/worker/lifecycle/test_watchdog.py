@@ -133,6 +133,7 @@ def test_a_heartbeat_without_redis_beats_on(start: Callable[..., Told]) -> None:
 def test_the_heartbeat_ends_a_process_whose_watchdog_hangs(
     start: Callable[..., Told], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(watchdogs, "RED_S", 10 * TICK_S)
     monkeypatch.setattr(watchdogs, "END_S", 20 * TICK_S)
     gate = threading.Event()
 
