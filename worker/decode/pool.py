@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
@@ -90,6 +91,7 @@ class DecodePool:
     Attributes:
         answers: The number of images that the processes have answered, also with an error.
         is_awaited: Whether an image was to be decoded after the last answer.
+        lost: How many processes ended while they decoded an image, or had to be ended.
     """
 
     def __init__(
@@ -106,6 +108,9 @@ class DecodePool:
         self.processes = processes
         self.answers = 0
         self.is_awaited = False
+        self.lost = 0
+        self._lock = threading.Lock()
+        self._running: set[_Child] = set()
         # Last in, first out: the most recently used process is reused, so that others start only when they are needed.
         self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
         for _ in range(self.processes):
@@ -142,12 +147,18 @@ class DecodePool:
         """
         return self._decode(content, self._limits.wall_s)
 
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the processes that run."""
+        with self._lock:
+            return [child.pid for child in self._running]
+
     def close(self) -> None:
         """Stop every idle process. Busy ones stop when this process exits."""
         with suppress(queue.Empty):
             while True:
                 if child := self._idle.get_nowait():
-                    child.stop()
+                    self._stop(child)
 
     def _decode(self, content: bytes, timeout_s: float) -> DecodedImage:
         deadline = time.monotonic() + timeout_s
@@ -160,7 +171,7 @@ class DecodePool:
             ) from None
         try:
             if child is None:
-                child = _Child(self._config)
+                child = self._start()
             return self._answered(child, content, deadline)
         except _PROCESS_LOST as exc:
             lost, child = child, None
@@ -183,11 +194,25 @@ class DecodePool:
         self.answers += 1
         self.is_awaited = False
 
+    def _start(self) -> _Child:
+        child = _Child(self._config)
+        with self._lock:
+            self._running.add(child)
+        return child
+
+    def _stop(self, child: _Child) -> int:
+        status = child.stop()
+        with self._lock:
+            self._running.discard(child)
+        return status
+
     def _stop_lost(self, child: _Child | None, exc: Exception) -> Exception:
         """Stop a process that did not answer properly, and return the error to raise."""
         if child is None:
             return errors.DecodersBusy(f"no decoding process can be started: {type(exc).__name__}")
-        status = child.stop()
+        status = self._stop(child)
+        with self._lock:
+            self.lost += 1
         if isinstance(exc, TimeoutError):
             return errors.DecodeTimeout(
                 f"the image was not decoded within {self._limits.wall_s:g} s (CLIPQUEUE_DECODE_S)"
@@ -220,6 +245,11 @@ class _Child:
                 start_new_session=True,
             )
             on_failure.pop_all()
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
 
     def decode(self, content: bytes, deadline: float, pixel_shape: tuple[int, int, int]) -> DecodedImage:
         """Send one file and wait for the answer.

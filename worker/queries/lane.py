@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from producer.contract.errors import BrokerUnavailable
 from producer.contract.queries import BadRequest, Request, read_request
-from worker.queries.replies import with_code
+from worker.queries.replies import to_unreadable, with_code
+from worker.telemetry.contact import Contact
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -40,6 +41,7 @@ class QueryLane:
         model: The model's name.
         slack: Learns of each query.
         drain: While it lasts, no query is taken.
+        redis: Notes when Redis answers.
     """
 
     def __init__(  # noqa: PLR0913  (the parts that it connects)
@@ -51,6 +53,7 @@ class QueryLane:
         model: str,
         slack: Slack,
         drain: Drain,
+        redis: Contact | None = None,
     ) -> None:
         self._inbox = inbox
         self._texts = texts
@@ -58,6 +61,7 @@ class QueryLane:
         self._model = model
         self._slack = slack
         self._drain = drain
+        self._redis = redis or Contact()
         self._closing = threading.Event()
         self._is_away = False
         self._turns = 0
@@ -111,7 +115,9 @@ class QueryLane:
         while self.is_answering and not self.is_broken:
             self._turns += 1
             try:
-                self._answer(self._inbox.take())
+                taken = self._inbox.take()
+                self._redis.note()
+                self._answer(taken)
                 self._note(None)
             except BrokerUnavailable as exc:
                 self._note(exc)
@@ -139,7 +145,9 @@ class QueryLane:
                 texts.append(request)
             else:
                 self._pictures.start(one, request)
-        self._inbox.answer(replies + self._texts.answer(texts))
+        by_id = {one.id: one for one in taken}
+        replies += self._texts.answer(texts)
+        self._inbox.answer([(by_id[reply.query_id], reply) for reply in replies])
 
     def _read(self, taken: Sequence[Taken], replies: list[Reply]) -> Iterator[tuple[Taken, Request]]:
         """Yield the valid queries for this model. Add the replies to the others."""
@@ -149,12 +157,13 @@ class QueryLane:
             except BadRequest as exc:
                 if exc.reply is None:
                     logger.warning("query=%s dropped, because it names no list to answer to: %s", one.id, exc)
+                    self._inbox.drop(one, "unknown", "failed")
                 else:
-                    replies.append(with_code(one.id, exc.reply, "invalid_query", "receive", str(exc)))
+                    replies.append(to_unreadable(one.id, exc.reply, str(exc)))
                 continue
             wanted = request.query.model
             if wanted in (None, self._model):
                 yield one, request
             else:
                 message = f"this worker runs {self._model}, not {wanted}"
-                replies.append(with_code(request.id, request.reply, "wrong_model", "receive", message))
+                replies.append(with_code(request, "wrong_model", "receive", message))
