@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from producer.local.stack import Stack
     from tests.support.servers import ImageServer
 
-END_S = 7.0  # of tests.support.breaking_app
+END_S = 8.0  # of tests.support.breaking_app
 LONGER_S = END_S + 2.0
 SLOTS = 2
 LONG_S = 60.0
