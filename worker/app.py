@@ -60,8 +60,8 @@ def create_app(settings: Settings) -> WorkerApp:
     install()
     connection = celery_settings(parse_redis_url(settings.redis_url))
     celery = WorkerApp("clipqueue", broker=connection["broker_url"], include=["worker.tasks"], set_as_current=False)
-    celery.serving = Serving()
     celery.state = ProcessState(settings.drain_s, serves_images=settings.serves_images)
+    celery.serving = Serving(celery.state.condition.live, celery.state.condition.ready)
     celery.conf.broker_use_ssl = connection["broker_use_ssl"]
     celery.conf.update(
         task_queues=[Queue(IMAGE_QUEUE)],  # type: ignore[no-untyped-call]
