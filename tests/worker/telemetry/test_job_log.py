@@ -9,7 +9,7 @@ import pytest
 
 from worker.errors import HostBusy, HttpRefused, HttpUnavailable, StoreUnavailable
 from worker.telemetry.job_end import Attempt
-from worker.telemetry.telemetry import Telemetry
+from worker.telemetry.job_log import JobLog
 
 URL = "https://e.test/a.jpg?signature=secret"
 
@@ -48,11 +48,5 @@ def attempt(*stages: str, attempts: int = 1) -> Attempt:
 )
 def test_the_log_says_how_each_attempt_ended(end: Any, lines: list[str], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        Telemetry().job_ended(end)
+        JobLog().job_ended(end)
     assert [f"{record.levelname} {record.getMessage()}" for record in caplog.records] == lines
-
-
-def test_an_error_while_a_job_is_told_of_is_logged_and_raises_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    end: Any = None
-    Telemetry().job_ended(end)
-    assert "cannot tell the end of a job" in caplog.text
