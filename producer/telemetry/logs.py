@@ -69,7 +69,8 @@ def exit_with(message: str) -> NoReturn:
     except ConfigurationError:
         form = _automatic(os.environ)
     if form == "text":
-        sys.exit(message)
+        sys.stderr.write(f"{message}\n")
+        sys.exit(1)
     start_log({}, form)
     logger.critical(message)
     sys.exit(1)

@@ -69,6 +69,6 @@ class LeftOut:
         parts += [f"{name}={fields[f'{name}_ms_mean']:g}/{fields[f'{name}_ms_worst']:g}ms" for name in self._stages]
         parts += [fields["codes"]] if "codes" in fields else []
         return (
-            f"{fields['left_out']} job lines left out in {fields['seconds']:g} s; {fields['jobs_per_s']:g} jobs/s ended "
-            f"(stages: mean/worst): {' '.join(parts)}"
+            f"{fields['left_out']} job lines left out in {fields['seconds']:g} s, {fields['jobs_per_s']:g} jobs/s "
+            f"ended (stages: mean/worst): {' '.join(parts)}"
         )

@@ -31,11 +31,11 @@ def configure_logging(level: str) -> None:
 def quiet_celery(worker: Any) -> None:
     """Keep Celery's banner and its remarks about signals out of a log in JSON, whose lines a program reads.
 
-    Celery writes both to `sys.__stdout__`, which may be None (Python's documentation of `sys`), and then writes nothing.
+    Celery writes them to `sys.__stdout__`, which may be None (Python's documentation of `sys`); then it writes nothing.
     """
     if log_format() == "json":
         worker.quiet = True
-        sys.__stdout__ = None  # type: ignore[misc, assignment]
+        sys.__stdout__ = None  # type: ignore[misc]
 
 
 def log_start(settings: Settings, node: str) -> None:
