@@ -44,6 +44,7 @@ from worker.settings import parse_ports
 from worker.store.mongo import MongoStore
 from worker.store.outage import ResilientStore
 from worker.telemetry.figures import Figures
+from worker.telemetry.job_log import JobLog
 from worker.telemetry.readings import Readings
 from worker.telemetry.telemetry import Telemetry
 
@@ -106,6 +107,7 @@ class Runtime:
         self.decoder.close()
         self.quarantine.close()
         self.store.close()
+        self.telemetry.close()
 
 
 def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime:
@@ -166,7 +168,7 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
     stages = PictureStages(fetcher, decoder, batcher, store, model.prepare)
     lane = _build_lane(settings, state, model, stages, figures)
     template = _describe(settings, node, model, mongo.database)
-    telemetry = Telemetry(figures, _build_readings(state, decoder), template)
+    telemetry = Telemetry(figures, _build_readings(state, decoder), template, JobLog(settings.log_jobs))
     is_answering: Callable[[], bool] = (lambda: lane.is_answering) if lane else lambda: False
     heartbeat = Heartbeat(
         broker, state.consumption, state.outage, template, is_answering=is_answering, stats=telemetry.stats

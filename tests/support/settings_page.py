@@ -34,7 +34,7 @@ GROUPS = {
         *("visibility_timeout_s", "restore_interval_s", "drain_s"),
     ),
     "Webhooks": ("webhook_url",),
-    "Log and health": ("log_level", "health_file"),
+    "Log and health": ("log_level", "log_format", "log_jobs", "health_file"),
 }
 
 # The others are the connections, which mean the same for all programs.

@@ -91,6 +91,7 @@ PARTS = (
     Parts("celery", "celery.events.dispatcher:EventDispatcher", used="buffer_limit on_send_buffered"),
     Parts("celery", "celery.worker.consumer.events", used="Events"),
     Parts("celery", "celery.worker.worker:WorkController", used="concurrency hostname options"),
+    Parts("celery", "celery.apps.worker:Worker", used="quiet"),
     # worker.fetch: the address guard opens every connection.
     Parts("requests", "requests.adapters:HTTPAdapter", used="poolmanager proxy_headers proxy_manager send"),
     Parts(
