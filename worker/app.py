@@ -136,11 +136,11 @@ def _start(sender: Any, **_: Any) -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "50000")
     try:
         check_libraries("python", "requests", "urllib3", "dnspython", "pillow", "pillow-heif")
+        app.serving.start(TelemetrySettings.from_env())
         # Imported here because Flower imports this module too, without torch and motor installed.
         from worker.lifecycle.events import EVENT_HEARTBEAT_S  # noqa: PLC0415
         from worker.wiring import build_runtime  # noqa: PLC0415
 
-        app.serving.start(TelemetrySettings.from_env())
         app.runtime = build_runtime(_settings, app.state, sender.hostname)
         sender.concurrency = min(sender.concurrency, app.runtime.concurrency)
         if sender.options.get("heartbeat_interval") is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tests.bench.rows import Target, in_turn, row
 from worker.telemetry.figures import Figures
 from worker.telemetry.job_end import Attempt
+from worker.telemetry.job_log import JobLog
 from worker.telemetry.readings import Readings
 from worker.telemetry.telemetry import Telemetry
 
@@ -30,7 +31,7 @@ def rows(_: Bench) -> Iterator[Row]:
     """Measure the calls of a job against what they may cost; without them, the same loop is taken off."""
     facts: Any = {}
     figures = Figures()
-    telemetry = Telemetry(figures, Readings(int, int, list, int, bool), facts)
+    telemetry = Telemetry(figures, Readings(int, int, list, int, bool), facts, JobLog())
 
     def told() -> float:
         start = time.process_time()

@@ -22,6 +22,7 @@ from worker.lifecycle.heartbeat import Heartbeat
 from worker.store.outage import Outage
 from worker.telemetry.figures import Figures
 from worker.telemetry.job_end import Attempt, JobEnd
+from worker.telemetry.job_log import JobLog
 from worker.telemetry.metrics import WorkerMetrics
 from worker.telemetry.readings import Readings
 from worker.telemetry.telemetry import Telemetry
@@ -49,7 +50,7 @@ PIXELS = np.zeros((2, 2, 3), np.uint8)
 
 @pytest.fixture
 def telemetry() -> Telemetry:
-    return Telemetry(Figures(), Readings(lambda: 3, lambda: 0, list, lambda: 0, lambda: True), FACTS)
+    return Telemetry(Figures(), Readings(lambda: 3, lambda: 0, list, lambda: 0, lambda: True), FACTS, JobLog())
 
 
 def samples(telemetry: Telemetry) -> Samples:
