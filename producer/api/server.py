@@ -125,8 +125,8 @@ def serve(settings: ApiSettings) -> bool:
         ConfigurationError: CLIPQUEUE_LOG_FORMAT has an unknown value.
         OSError: The address cannot be listened on.
     """
-    start_log({_LOG.name: logging.INFO})
     server = make_server(settings, lambda url: _LOG.info("answering at %s", url))
+    start_log({_LOG.name: logging.INFO})
     with suppress(SystemExit):  # uvicorn's way to say that it could not start; its log has the reason
         server.run(_open_sockets(settings))
     return server.started

@@ -39,11 +39,11 @@ def notify() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop.on_signal)
     try:
-        start_log({_LOG.name: logging.INFO})
         with (
             closing(Receiver(WebhookSettings.from_env())) as receiver,
             closing(Broker(redis_url_from_env(), 2 * _WAIT_S)) as broker,
         ):
+            start_log({_LOG.name: logging.INFO})
             stream = EventStream(broker, _WAIT_S)
             Notifier(stream, receiver, stop, lambda level, line: _LOG.log(level, "%s", line)).run()
     except ClipqueueError as exc:

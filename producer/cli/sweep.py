@@ -82,9 +82,6 @@ def sweep(  # noqa: PLR0913  (one for each option)
     """
     adopt_field = url_field or (_DEFAULT_FIELD if adopt else None)
     try:
-        if every_s is not None:
-            start_log({_LOG.name: logging.INFO})
-            _exit_on_signals()
         with (
             open_documents_for("clipqueue sweep", collection) as documents,
             closing(Broker(redis_url_from_env())) as broker,
@@ -95,6 +92,8 @@ def sweep(  # noqa: PLR0913  (one for each option)
             if every_s is None:
                 _print_result(sweeper.sweep())
             else:
+                _exit_on_signals()
+                start_log({_LOG.name: logging.INFO})
                 sweeper.sweep_forever(every_s, _log_result, _log_outage)
     except ClipqueueError as exc:
         if every_s is not None:

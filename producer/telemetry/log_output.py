@@ -76,7 +76,7 @@ class LogOutput(logging.Handler):
                 left = left[self._write_some(left) :]
         except OSError:
             self._is_torn = True
-            self._unwritten += left.count(b"\n")
+            self._unwritten += min(left.count(b"\n"), text.count("\n"))
             return
         self._is_torn = False
         self._tell_dropped()

@@ -23,8 +23,9 @@ def level_of(end: JobEnd) -> int:
 
 def text_of(end: JobEnd) -> str:
     """Return the text of a line."""
-    url = f" url={redact_url(end.url)}" if end.url else ""
-    return f"job={end.image_id} {_what(end)}{url}"
+    text = f"job={end.image_id} {_what(end)}"
+    url = redact_url(end.url) if end.url else ""
+    return text if url in text else f"{text} url={url}"  # many errors name it
 
 
 def _what(end: JobEnd) -> str:

@@ -43,6 +43,8 @@ DOCUMENTED = {
     "started",
     "succeeded",
     "failed",
+    "excepthook",
+    "__stdout__",
 }
 # The API does not need the worker, and has a list and a check of its own.
 OF_THE_API = {name for names in API_PARTS.values() for name in names.split()} | {MAX_SIZE}
