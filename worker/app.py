@@ -23,6 +23,7 @@ from worker.lifecycle.node_name import unique_node_name
 from worker.lifecycle.state import ProcessState
 from worker.selftest.libraries import check_libraries
 from worker.settings import Settings, SettingsError, load_settings
+from worker.telemetry.sentry import hide_queries
 from worker.telemetry.serving import Serving
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def _name_node(instance: Any, **_: Any) -> None:
 @worker_init.connect
 def _start(sender: Any, **_: Any) -> None:
     configure_logging(_settings.log_level)
+    hide_queries()
     if sys.platform == "win32":
         logger.critical("the worker runs on Linux and macOS; on Windows, run it in WSL 2 or in Docker")
         sys.exit(1)

@@ -45,7 +45,7 @@ def checked_trace(headers: Mapping[str, object]) -> Trace:
     for name, is_valid in _RULES.items():
         value = headers.get(name)
         if value is not None and not (isinstance(value, str) and is_valid(value)):
-            raise InvalidJob(f"trace: {name} is not valid; leave it out, or pass what a propagator wrote")
+            raise InvalidJob(f"trace: {name} is not valid")
     return read_trace(headers)
 
 

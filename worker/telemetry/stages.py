@@ -6,6 +6,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from worker.telemetry.spans import stage_span
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -23,10 +25,11 @@ class StageTimes:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Measure one stage."""
+        """Measure one stage, and trace it if the job is traced."""
         start = time.perf_counter()
         try:
-            yield
+            with stage_span(name):
+                yield
         finally:
             self.seconds[name] = time.perf_counter() - start
 

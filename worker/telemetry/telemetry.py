@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from worker.telemetry.job_log import JobLog
 from worker.telemetry.never_raises import never_raises
+from worker.telemetry.spans import describe_run
 from worker.telemetry.stats import worker_stats
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Telemetry:
     def job_ended(self, end: JobEnd) -> None:
         """Tell how an attempt ended. Never raises: the job's result is stored, and must not fail because of this."""
         self.figures.job_ended(end)
+        describe_run(end)
         self._log(end)
 
     @never_raises
