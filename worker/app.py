@@ -24,6 +24,7 @@ from worker.lifecycle.state import ProcessState
 from worker.selftest.libraries import check_libraries
 from worker.settings import Settings, SettingsError, load_settings
 from worker.telemetry.logs import configure_logging, log_start, quiet_celery
+from worker.telemetry.sentry import hide_queries
 from worker.telemetry.serving import Serving
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def _name_node(instance: Any, **_: Any) -> None:
 # so the model is warm before the first message is consumed.
 @worker_init.connect
 def _start(sender: Any, **_: Any) -> None:
+    hide_queries()
     if sys.platform == "win32":
         logger.critical("the worker runs on Linux and macOS; on Windows, run it in WSL 2 or in Docker")
         sys.exit(1)
