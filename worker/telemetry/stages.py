@@ -43,12 +43,14 @@ class _Stage(AbstractContextManager[None]):
     def __enter__(self) -> None:
         self._start = time.perf_counter()
         self._span = stage_span(self._name)
-        self._span.__enter__()
+        if self._span:
+            self._span.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            self._span.__exit__(kind, exc, traceback)
+            if self._span:
+                self._span.__exit__(kind, exc, traceback)
         finally:
             self._seconds[self._name] = time.perf_counter() - self._start
