@@ -1,12 +1,11 @@
-"""Which lines about jobs may be written, so that no platform drops lines of its own choice.
-
-Railway drops what exceeds 500 lines a second for each replica (its page observability/logs.md), errors among them.
-"""
+"""Which lines about jobs may be written: all together stay below the 500 lines a second that Railway takes."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
+
+from producer.telemetry.log_rate import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,26 +14,6 @@ _JOBS_PER_S = 50.0
 _FAILURES_PER_S = 60.0
 # Each code of an error has its own besides, so that a flood of one hides no other.
 _OF_ONE_CODE_PER_S = 1.0
-
-
-class Rate:
-    """Allows so many a second on average, and at most twice as many within one second."""
-
-    def __init__(self, per_s: float, clock: Callable[[], float]) -> None:
-        self._per_s = per_s
-        self._clock = clock
-        self._left = per_s
-        self._at = clock()
-
-    def allows(self) -> bool:
-        """Return whether one more is allowed, and count it."""
-        now = self._clock()
-        self._left = min(self._per_s, self._left + (now - self._at) * self._per_s)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 class LineRate:

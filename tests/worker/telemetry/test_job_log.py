@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from producer.contract.job import now_ms
+from producer.telemetry.log_rate import Rate
 from tests.support.waiting import wait_for
 from worker.errors import CorruptImage, HostBusy, HttpRefused, HttpUnavailable, InternalError, StoreUnavailable
 from worker.telemetry.job_end import Attempt, JobEnd
 from worker.telemetry.job_log import JobLog
-from worker.telemetry.line_rate import Rate
 
 URL = "https://e.test/a.jpg?signature=secret"
 
