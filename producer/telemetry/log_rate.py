@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 class Rate:
-    """Allows so many a second on average, and twice as many within one second. Not thread-safe."""
+    """Allows so many a second on average, and `at_once` more after a pause; as many by default. Not thread-safe."""
 
-    def __init__(self, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, per_s: float, clock: Callable[[], float] = time.monotonic, at_once: float | None = None) -> None:
         self._per_s = per_s
         self._clock = clock
-        self._left = per_s
+        self._left = self._at_once = at_once or per_s
         self._at = clock()
 
     def allows(self) -> bool:
         """Return whether one more is allowed, and count it."""
         now = self._clock()
-        self._left = min(self._per_s, self._left + (now - self._at) * self._per_s)
+        self._left = min(self._at_once, self._left + (now - self._at) * self._per_s)
         self._at = now
         if self._left < 1:
             return False

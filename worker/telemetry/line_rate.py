@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _JOBS_PER_S = 50.0
+# All images in flight may end within a moment, since batches end together and are saved together.
+_JOBS_AT_ONCE = 128.0
 _FAILURES_PER_S = 60.0
 # Each code of an error has its own besides, so that a flood of one hides no other.
 _OF_ONE_CODE_PER_S = 1.0
@@ -21,7 +23,7 @@ class LineRate:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._jobs = Rate(_JOBS_PER_S, clock)
+        self._jobs = Rate(_JOBS_PER_S, clock, _JOBS_AT_ONCE)
         self._failures = Rate(_FAILURES_PER_S, clock)
         self._codes: dict[str, Rate] = {}
 
