@@ -110,14 +110,14 @@ _settings, app = _start_app()
 
 
 @setup_logging.connect
-def _configure_logging(**_: Any) -> None:
-    configure_logging(_settings.log_level)
+def _leave_logging_alone(**_: Any) -> None:
+    """Keep Celery from setting up the log again."""
 
 
 # Sent when a worker has its node name and no other part has read it yet, and before Celery writes anything.
 @celeryd_init.connect
 def _name_node(instance: Any, **_: Any) -> None:
-    configure_logging(_settings.log_level)
+    configure_logging(_settings)
     quiet_celery(instance)
     instance.hostname = unique_node_name(instance.hostname)
     log_start(_settings, instance.hostname)

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from producer.api.app import create_app
 from producer.api.libraries import check_libraries
+from producer.telemetry.log_rate import RoutineLines
 from producer.telemetry.logs import start_log
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _READ_BYTES = 16 * 1024
 _MAX_HEAD_BYTES = 32 * 1024
 _STOP_S = 10
 _BACKLOG = 512
+_LINES_PER_S = 200.0
 
 
 class _TimedProtocol(H11Protocol):
@@ -127,6 +129,7 @@ def serve(settings: ApiSettings) -> bool:
     """
     server = make_server(settings, lambda url: _LOG.info("answering at %s", url))
     start_log({_LOG.name: logging.INFO})
+    _LOG.addFilter(RoutineLines(_LINES_PER_S))
     with suppress(SystemExit):  # uvicorn's way to say that it could not start; its log has the reason
         server.run(_open_sockets(settings))
     return server.started
