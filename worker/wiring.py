@@ -174,7 +174,16 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         broker, state.consumption, state.outage, template, is_answering=is_answering, stats=telemetry.stats
     )
     watched = Watched(
-        state, batcher, decoder, mongo, store, lane, encode_s=settings.encode_s, job_s=settings.visibility_timeout_s
+        state,
+        batcher,
+        decoder,
+        mongo,
+        store,
+        lane,
+        decode_s=settings.decode_s,
+        encode_s=settings.encode_s,
+        job_s=settings.longest_job_s,
+        visibility_timeout_s=settings.visibility_timeout_s,
     )
     jobs_broker = Broker(settings.redis_url)  # not the heartbeat's, so that no job delays it
     if settings.serves_images:
