@@ -24,7 +24,9 @@ def hide_queries() -> None:
     """Let sentry-sdk, if the user has imported it, send events and transactions without queries and local variables."""
     sdk: Any = sys.modules.get("sentry_sdk")
     if sdk is not None:
-        sdk.get_global_scope().add_event_processor(lambda event, _: event if _sends_pii(sdk) else without_queries(event))
+        sdk.get_global_scope().add_event_processor(
+            lambda event, _: event if _sends_pii(sdk) else without_queries(event)
+        )
 
 
 def without_queries(value: Any, depth: int = 0) -> Any:

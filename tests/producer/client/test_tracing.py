@@ -77,7 +77,10 @@ def test_opentelemetrys_current_span_is_taken_unless_the_caller_gives_another(
             client.enqueue("d", URL, trace={})
     context.detach(token)
     ours = span.get_span_context()
-    current = {"traceparent": f"00-{ours.trace_id:032x}-{ours.span_id:016x}-{ours.trace_flags:02x}", "baggage": "user=7"}
+    current = {
+        "traceparent": f"00-{ours.trace_id:032x}-{ours.span_id:016x}-{ours.trace_flags:02x}",
+        "baggage": "user=7",
+    }
     assert queued_traces(queue) == [{}, current, current, {"traceparent": PARENT}, {}]
 
 
@@ -91,7 +94,8 @@ def test_what_no_message_may_have_is_left_out(queue: redis.Redis, redis_url: str
 
 def test_sentrys_trace_is_taken_and_none_of_its_errors_reaches_the_caller(queue: redis.Redis, redis_url: str) -> None:
     env = {**os.environ, "SENTRY_DSN": "http://key@127.0.0.1:1/1"}
-    done = subprocess.run([sys.executable, "-c", BOTH, redis_url], env=env, capture_output=True, text=True, timeout=60)  # noqa: S603
+    command = [sys.executable, "-c", BOTH, redis_url]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     both, sentry, broken = queued_traces(queue)
     assert both["sentry-trace"] == sentry["sentry-trace"] == done.stdout.strip()
@@ -108,4 +112,4 @@ def test_without_either_library_nothing_of_it_is_imported(redis_url: str) -> Non
         f"from producer import EmbeddingClient; EmbeddingClient({redis_url!r}).enqueue('a', {URL!r});"
         "assert not [name for name in sys.modules if name.startswith(('opentelemetry.', 'sentry_sdk.'))]"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)  # noqa: S603
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

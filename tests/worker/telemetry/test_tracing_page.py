@@ -1,4 +1,4 @@
-"""The code of docs/tracing.md works as it is written: with OpenTelemetry, with Sentry, from Python, Node and by hand."""
+"""The code of docs/tracing.md works as it is written: with OpenTelemetry and with Sentry, from Python and by hand."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import sys
 import uuid
 from collections import defaultdict
 from pathlib import Path
@@ -54,7 +55,7 @@ def surprising_fetch(self, url):
 
 HttpFetcher.fetch = surprising_fetch
 """
-SECRET = "X-Sig=0123456789secret"  # noqa: S105  (no password)
+SECRET = "X-Sig=0123456789secret"
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 STAGES = ["check", "fetch", "decode", "encode", "save"]
 
@@ -70,8 +71,15 @@ def photos() -> Iterator[ImageServer]:
 
 @pytest.fixture(scope="module")
 def client(own: Stack) -> Iterator[EmbeddingClient]:
+    """For the queue of the worker with the page's file for OpenTelemetry."""
     with EmbeddingClient(own.redis_url) as client:
         yield client
+
+
+@pytest.fixture
+def other_url(own: Stack, request: pytest.FixtureRequest) -> str:
+    """A Redis database for the worker of one test."""
+    return own.redis_url.removesuffix("0") + request.param
 
 
 @pytest.fixture(scope="module")
@@ -213,17 +221,21 @@ def test_a_job_of_the_pages_line_and_one_made_by_hand_have_the_trace_and_others_
         assert list(stages) == STAGES
 
 
+@pytest.mark.parametrize("other_url", ["1"], indirect=True)
 @pytest.mark.skipif(not importlib.util.find_spec("opentelemetry.distro"), reason="needs opentelemetry-distro")
 def test_opentelemetry_instrument_needs_no_file(
-    own: Stack, own_dir: Path, client: EmbeddingClient, photos: ImageServer, state_of: Callable[[str], str]
+    own: Stack, own_dir: Path, other_url: str, photos: ImageServer, state_of: Callable[[str], str]
 ) -> None:
     """A process of its own, because the command is the subject."""
     script = SHELL.replace("-A worker.app", "-A tests.support.fake_encoder_app")
-    env = {**own.environment(), **FAKE_MODEL, **FAST_RETRIES, "OTEL_BSP_SCHEDULE_DELAY": "50"}
+    env = {**own.environment(), **FAKE_MODEL, **FAST_RETRIES, "REDIS_URL": other_url, "OTEL_BSP_SCHEDULE_DELAY": "50"}
+    env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     process = own.start("instrumented", ["sh", "-ec", script.replace("\nopentel", "\nexec opentel")], env=env)
     worker = FakeWorker(process, own_dir / "instrumented.log")
     wait_for(lambda: " ready." in worker.log, "the worker to be ready")
-    client.enqueue("instrumented", f"{photos.url}/a.jpg?{SECRET}", trace={"traceparent": f"00-{TRACE_ID}-{SPAN_ID}-01"})
+    trace = {"traceparent": f"00-{TRACE_ID}-{SPAN_ID}-01"}
+    with EmbeddingClient(other_url) as client:
+        client.enqueue("instrumented", f"{photos.url}/a.jpg?{SECRET}", trace=trace)
     assert state_of("instrumented") == "done"
     [(run, stages)] = Traced(worker).runs("instrumented")
     assert trace_of(run) == (TRACE_ID, SPAN_ID)
@@ -239,25 +251,27 @@ def sentry() -> Iterator[SentryServer]:
     server.close()
 
 
+@pytest.mark.parametrize("other_url", ["2"], indirect=True)
 def test_sentry_learns_of_unexpected_errors_with_their_trace_and_of_nothing_else(
     own: Stack,
     own_dir: Path,
-    client: EmbeddingClient,
+    other_url: str,
     photos: ImageServer,
     state_of: Callable[[str], str],
     sentry: SentryServer,
 ) -> None:
     """A process of its own, because Sentry changes the standard library and Celery for good."""
-    worker = start_own_file(own, own_dir, "sentry", FAKE_MODEL_FIRST + SENTRY + UNEXPECTED, SENTRY_DSN=sentry.dsn)
+    code = FAKE_MODEL_FIRST + SENTRY + UNEXPECTED
+    worker = start_own_file(own, own_dir, "sentry", code, SENTRY_DSN=sentry.dsn, REDIS_URL=other_url)
     photos.requests.clear()
     busy = photos.add("/away.jpg", Answer(b"", 503))
     missing = f"{photos.url}/missing.jpg?{SECRET}"
     trace = {"sentry-trace": f"{TRACE_ID}-{SPAN_ID}-1", "baggage": f"sentry-trace_id={TRACE_ID}"}
-    for image_id, url in {"missing": missing, "away": f"{busy}?{SECRET}"}.items():
-        client.enqueue(image_id, url, trace=trace)
-        assert state_of(image_id) == "failed"
-    client.enqueue("unexpected", f"{photos.url}/unexpected.jpg?{SECRET}", trace=trace)
-    assert state_of("unexpected") == "failed"
+    unexpected = f"{photos.url}/unexpected.jpg?{SECRET}"
+    with EmbeddingClient(other_url) as client:
+        for image_id, url in {"missing": missing, "away": f"{busy}?{SECRET}", "unexpected": unexpected}.items():
+            client.enqueue(image_id, url, trace=trace)
+            assert state_of(image_id) == "failed"
     [event] = wait_for(sentry.events, "an event")
     assert "RuntimeError" in [error["type"] for error in event["exception"]["values"]]
     assert event["contexts"]["trace"]["trace_id"] == TRACE_ID
