@@ -1,6 +1,6 @@
-"""The trace in which a program enqueues, if OpenTelemetry or Sentry traces it. This module imports neither of them first.
+"""The trace in which a program enqueues, if OpenTelemetry or Sentry traces it.
 
-`enqueue` calls it for each job, so without both it costs two look-ups.
+It imports neither of them first. `enqueue` calls it for each job; without both it costs two look-ups.
 """
 
 from __future__ import annotations

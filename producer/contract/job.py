@@ -81,9 +81,7 @@ class ImageJob:
         return kwargs
 
     @classmethod
-    def from_kwargs(
-        cls, kwargs: Mapping[str, Any], task_id: str | None = None, trace: Trace = NO_TRACE
-    ) -> ImageJob:
+    def from_kwargs(cls, kwargs: Mapping[str, Any], task_id: str | None = None, trace: Trace = NO_TRACE) -> ImageJob:
         """Read a job from a message's keyword arguments, which any program may have written.
 
         Unknown keys are ignored. An `enqueued_at` more than 10 minutes ahead is replaced by the current time: otherwise

@@ -34,7 +34,7 @@ def stage_span(name: str) -> AbstractContextManager[None] | None:
 
 @never_raises
 def describe_run(end: JobEnd) -> None:
-    """Say in the span of the job's run how it ended. Celery's instrumentation leaves an expected error out."""
+    """Say in the span of the job's run how it ended. Celery's instrumentation leaves out the code."""
     span = _recording_span()
     if span is None:
         return
@@ -95,7 +95,7 @@ def _set_error(span: Any, error: Exception) -> None:
     status = sys.modules[_API].StatusCode.ERROR
     if isinstance(error, JobError):
         span.set_attribute("error.type", error.code)
-        span.set_status(status, f"{error.code}: {redact_text(str(error))}")
+        span.set_status(status, redact_text(str(error)))
     else:
         span.set_attribute("error.type", type(error).__name__)
         span.set_status(status, type(error).__name__)
