@@ -31,7 +31,10 @@ for name in modules:
 EXTRAS = {
     "flower": (["flower"], ["worker.app", "flower.command", "flower.app"]),
     "api": (["api"], ["producer.api", "producer.search"]),
-    "sweep": (["mongo", "webhooks"], ["producer.documents", "producer.operations", "producer.webhooks"]),
+    "sweep": (
+        ["mongo", "webhooks", "metrics", "top"],
+        ["producer.documents", "producer.operations", "producer.webhooks", "producer.telemetry"],
+    ),
 }
 
 
