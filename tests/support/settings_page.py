@@ -82,7 +82,7 @@ _TAIL = """## Rules between settings
 ## Metrics and health
 
 Workers, `clipqueue serve`, `clipqueue notify` and a `clipqueue sweep` that repeats read these alike. It needs the extra
-`metrics`, which `worker` and `api` include. On one machine, each process needs a port of its own. If the port comes from
+`metrics`, which `worker` and `api` include. On one machine, each process needs a port of its own. If the port is from
 `PORT` and cannot be used, the process logs a warning and continues without metrics.
 
 | Variable | Default | Meaning |
