@@ -40,6 +40,7 @@ DOCUMENTED = {
     "get_redirect_target",
     "daemon",
     "excepthook",
+    "msg",
     "__stdout__",
 }
 # The API does not need the worker, and has a list and a check of its own.
