@@ -24,6 +24,7 @@ from worker.lifecycle.state import ProcessState
 from worker.selftest.libraries import check_libraries
 from worker.settings import Settings, SettingsError, load_settings
 from worker.telemetry.logs import configure_logging, log_start, quiet_celery
+from worker.telemetry.sentry import hide_queries
 from worker.telemetry.serving import Serving
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ def create_app(settings: Settings) -> WorkerApp:
     install()
     connection = celery_settings(parse_redis_url(settings.redis_url))
     celery = WorkerApp("clipqueue", broker=connection["broker_url"], include=["worker.tasks"], set_as_current=False)
-    celery.serving = Serving()
     celery.state = ProcessState(settings.drain_s, serves_images=settings.serves_images)
+    celery.serving = Serving(celery.state.condition.live, celery.state.condition.ready)
     celery.conf.broker_use_ssl = connection["broker_use_ssl"]
     celery.conf.update(
         task_queues=[Queue(IMAGE_QUEUE)],  # type: ignore[no-untyped-call]
@@ -126,6 +127,7 @@ def _name_node(instance: Any, **_: Any) -> None:
 # so the model is warm before the first message is consumed.
 @worker_init.connect
 def _start(sender: Any, **_: Any) -> None:
+    hide_queries()
     if sys.platform == "win32":
         logger.critical("the worker runs on Linux and macOS; on Windows, run it in WSL 2 or in Docker")
         sys.exit(1)
@@ -136,11 +138,11 @@ def _start(sender: Any, **_: Any) -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "50000")
     try:
         check_libraries("python", "requests", "urllib3", "dnspython", "pillow", "pillow-heif")
+        app.serving.start(TelemetrySettings.from_env())
         # Imported here because Flower imports this module too, without torch and motor installed.
         from worker.lifecycle.events import EVENT_HEARTBEAT_S  # noqa: PLC0415
         from worker.wiring import build_runtime  # noqa: PLC0415
 
-        app.serving.start(TelemetrySettings.from_env())
         app.runtime = build_runtime(_settings, app.state, sender.hostname)
         sender.concurrency = min(sender.concurrency, app.runtime.concurrency)
         if sender.options.get("heartbeat_interval") is None:

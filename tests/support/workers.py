@@ -50,7 +50,12 @@ def worker_command(name: str, *options: str, app: str = FAKE_ENCODER_APP) -> lis
 
 
 def start_fake_worker(
-    stack: Stack, folder: Path, name: str, env: Mapping[str, str] | None = None, options: tuple[str, ...] = ()
+    stack: Stack,
+    folder: Path,
+    name: str,
+    env: Mapping[str, str] | None = None,
+    options: tuple[str, ...] = (),
+    app: str = FAKE_ENCODER_APP,
 ) -> FakeWorker:
     """Start a worker as a part of the stack, and wait until it consumes.
 
@@ -60,9 +65,10 @@ def start_fake_worker(
         name: The node name, and the name of the log file.
         env: Settings besides those of the stack.
         options: Options for Celery's command line.
+        app: The module of the Celery application.
     """
     environment = {**stack.environment(), **FAKE_MODEL, **FAST_RETRIES, **EVERY_LINE, **(env or {})}
-    process = stack.start(name, worker_command(name, *options), env=environment)
+    process = stack.start(name, worker_command(name, *options, app=app), env=environment)
     worker = FakeWorker(process, folder / f"{name}.log")
     wait_for(lambda: _is_ready(worker), f"{name} to be ready")
     return worker

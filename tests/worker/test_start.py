@@ -56,6 +56,7 @@ def test_a_worker_without_weights_exits_and_consumes_nothing(stack: Stack, broke
         ({"MONGODB_URI": "mongodb://user:hunter2@host:port/"}, "MONGODB_URI is invalid"),
         ({"MONGODB_URI": "mongodb://user:hunter2@host/?tlsCAFile=/no/such"}, "its option tlsCAFile cannot be read"),
         ({"CLIPQUEUE_COLLECTION": "a$b"}, "CLIPQUEUE_COLLECTION=a$b cannot be used"),
+        ({"CLIPQUEUE_METRICS_PORT": "70000"}, "CLIPQUEUE_METRICS_PORT must be a number from 0 to 65535"),
     ],
 )
 def test_a_worker_with_invalid_settings_names_them_before_it_imports_torch(
