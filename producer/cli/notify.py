@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import signal
-from contextlib import closing
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,15 @@ from producer.client.environment import redis_url_from_env
 from producer.client.stop import Stop
 from producer.contract.errors import ClipqueueError
 from producer.telemetry.logs import start_log
+from producer.telemetry.serving import serving
+from producer.telemetry.settings import TelemetrySettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client import CollectorRegistry
+
+    from producer.webhooks.notifier import Notifier
 
 _LOG = logging.getLogger("clipqueue.notify")
 
@@ -26,7 +36,8 @@ def notify() -> None:
     """Send a webhook for each job that has ended, until SIGTERM or Ctrl-C.
 
     Reads REDIS_URL, CLIPQUEUE_WEBHOOK_URL, which the workers need too, and CLIPQUEUE_WEBHOOK_SECRET. If several run,
-    one sends and the others are its spares. The exit code is 1 if the receiver wants no more webhooks (410).
+    one sends and the others are its spares. The exit code is 1 if the receiver wants no more webhooks (410). With
+    CLIPQUEUE_METRICS_PORT, it serves metrics and its health over HTTP.
     """
     try:
         from producer.webhooks.notifier import Notifier  # noqa: PLC0415  (needs requests)
@@ -45,6 +56,22 @@ def notify() -> None:
         ):
             start_log({_LOG.name: logging.INFO})
             stream = EventStream(broker, _WAIT_S)
-            Notifier(stream, receiver, stop, lambda level, line: _LOG.log(level, "%s", line)).run()
+            notifier = Notifier(stream, receiver, stop, lambda level, line: _LOG.log(level, "%s", line))
+            with _serving(notifier):
+                notifier.run()
     except ClipqueueError as exc:
         fail_service(str(exc))
+
+
+@contextmanager
+def _serving(notifier: Notifier) -> Iterator[None]:
+    """Serve the metrics of the webhooks, and the health, for a block."""
+    record = notifier.record
+
+    def registries() -> dict[str, CollectorRegistry]:
+        from producer.webhooks.metrics import notify_registry  # noqa: PLC0415  (needs the extra)
+
+        return {"/metrics": notify_registry(record)}
+
+    with serving(TelemetrySettings.from_env(), registries, record.movement.live, record.movement.ready):
+        yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -17,16 +17,23 @@ from producer.client.broker import Broker
 from producer.client.environment import redis_url_from_env
 from producer.contract.errors import ClipqueueError
 from producer.telemetry.logs import start_log
+from producer.telemetry.serving import serving
+from producer.telemetry.settings import TelemetrySettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from producer.operations.requeue.sweep import SweepResult
+    from prometheus_client import CollectorRegistry
+
+    from producer.contract.redis_url import RedisUrl
+    from producer.operations.requeue.sweep import Sweeper, SweepResult
 
 _LOG = logging.getLogger("clipqueue.sweep")
 _DEFAULT_FIELD = "url"
 _MAX_PROBLEMS = 5
 _SLOW_S = 10.0
+# Redis' answer to a scrape has to come within three seconds.
+_SCRAPE_S = 2.0
 
 
 @click.command()
@@ -78,7 +85,8 @@ def sweep(  # noqa: PLR0913  (one for each option)
     """Enqueue lost jobs again: recorded jobs that have no result.
 
     A job can be lost when a Redis without persistence restarts. Of each collection, only one sweep runs at a time. With
-    --adopt or a URL field, documents that nobody has enqueued are enqueued too.
+    --adopt or a URL field, documents that nobody has enqueued are enqueued too. With --every and
+    CLIPQUEUE_METRICS_PORT, it serves metrics and its health over HTTP.
     """
     adopt_field = url_field or (_DEFAULT_FIELD if adopt else None)
     try:
@@ -94,11 +102,28 @@ def sweep(  # noqa: PLR0913  (one for each option)
             else:
                 _exit_on_signals()
                 start_log({_LOG.name: logging.INFO})
-                sweeper.sweep_forever(every_s, _log_result, _log_outage)
+                with _serving(sweeper, broker.url):
+                    sweeper.sweep_forever(every_s, _log_result, _log_outage)
     except ClipqueueError as exc:
         if every_s is not None:
             fail_service(str(exc))
         fail(str(exc))
+
+
+@contextmanager
+def _serving(sweeper: Sweeper, redis_url: RedisUrl) -> Iterator[None]:
+    """Serve the metrics of the sweeps and of the whole queue, and the health, for a block."""
+    record = sweeper.record
+    with closing(Broker(redis_url, _SCRAPE_S)) as broker:
+
+        def registries() -> dict[str, CollectorRegistry]:
+            from producer.operations.requeue.sweep_metrics import sweep_registry  # noqa: PLC0415  (needs the extra)
+            from producer.operations.stats.collector import PATH, queue_registry  # noqa: PLC0415
+
+            return {"/metrics": sweep_registry(record), PATH: queue_registry(broker)}
+
+        with serving(TelemetrySettings.from_env(), registries, record.movement.live, record.movement.ready):
+            yield
 
 
 def _exit_on_signals() -> None:

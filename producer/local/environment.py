@@ -27,7 +27,8 @@ SHORT_RETRIES = {
 }
 
 _CONNECTIONS = ("REDIS_URL", "MONGODB_URI", "MONGO_URL")
-_SERVER_OF_THE_STACK = ("CLIPQUEUE_API_HOST", "CLIPQUEUE_API_PORT", "PORT")
+# The worker and the API would both take the port of metrics.
+_SERVER_OF_THE_STACK = ("CLIPQUEUE_API_HOST", "CLIPQUEUE_API_PORT", "PORT", "CLIPQUEUE_METRICS_PORT")
 # `up` starts one worker, which has to do everything, and its health file may belong to another worker.
 _ONE_WORKER = ("CLIPQUEUE_SERVE", "CLIPQUEUE_HEALTH_FILE")
 # People read its logs, whatever its output is connected to.

@@ -15,6 +15,7 @@ from producer.contract.errors import BrokerUnavailable, ClipqueueError
 from producer.contract.names import MAX_ENDED
 from producer.webhooks.message import Webhook
 from producer.webhooks.receiver import Answer, Fate
+from producer.webhooks.record import NotifyRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +66,9 @@ class Notifier:
         stop: Ends the loop.
         say: Called with the level and the text of each line for the log.
         delays: How long the loop waits.
+
+    Attributes:
+        record: What became of the webhooks.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class Notifier:
         self._stop = stop
         self._say = say
         self._delays = delays or Delays()
+        self.record = NotifyRecord()
         self._sent = 0
         self._failures = 0  # in a row
         self._refused = ("", 0)  # the event that was refused, and how often
@@ -104,16 +109,20 @@ class Notifier:
             self._say(INFO, f"stopped; sent: {self._sent}")
 
     def _step_if_redis_answers(self) -> None:
+        self.record.step()
         try:
             self._step()
         except UnsupportedRedis:
             raise
         except BrokerUnavailable as exc:
+            self.record.movement.failed(str(exc))
             self._say_once("away", WARNING, f"{exc}; waiting until it answers")
             self._stop.sleep(self._delays.redis_s)
 
     def _step(self) -> None:
         event = self._stream.next()
+        if event is None:
+            self.record.idle()
         if not self._stream.is_ours:
             self._say_once("spare", INFO, "another clipqueue notify sends; this one waits, and takes over when it ends")
             self._stop.sleep(self._delays.spare_s)
@@ -154,6 +163,7 @@ class Notifier:
 
     def _finish(self, event: Event) -> None:
         self._stream.finish(event)
+        self.record.delivered()
         if self._failures:
             self._say(INFO, f"{self._receiver.shown} answers again, after {self._failures} failed attempts")
         self._sent += 1
@@ -170,11 +180,13 @@ class Notifier:
 
     def _retry(self, webhook: Webhook, answer: Answer, delay_s: float) -> None:
         self._due_at = time.monotonic() + delay_s
+        self.record.retried(f"{self._receiver.shown}: {answer.reason}")
         again = f"webhook {webhook.id} is sent again in {delay_s:.0f} s"
         self._say(WARNING, f"{self._receiver.shown}: {answer.reason}; {again}")
 
     def _drop(self, event: Event, reason: str) -> None:
         self._stream.finish(event, is_refused=True)
+        self.record.dropped()
         self._refused = ("", 0)
         self._say(ERROR, f"event {event.id} is dropped: {reason}")
 

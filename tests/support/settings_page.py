@@ -81,13 +81,17 @@ _TAIL = """## Rules between settings
 
 ## Metrics and health
 
-Workers, `clipqueue serve`, `clipqueue sweep --every` and `clipqueue notify` read these alike.
+Workers, `clipqueue serve`, `clipqueue notify` and a `clipqueue sweep` that repeats read these alike. It needs the extra
+`metrics`, which `worker` and `api` include. On one machine, each process needs a port of its own. If the port is from
+`PORT` and cannot be used, the process logs a warning and continues without metrics.
 
 | Variable | Default | Meaning |
 |---|---|---|
-| `CLIPQUEUE_METRICS_PORT` | | The port of `/metrics`, `/livez` and `/readyz`, one for each process; `0` is none. |
+| `CLIPQUEUE_METRICS_PORT` | | The port of `/metrics`, `/livez` and `/readyz`; `0` is none. |
 | `PORT` | | Instead, where a platform sets it; not for the API, which answers requests there. |
 | `CLIPQUEUE_METRICS_HOST` | `127.0.0.1` | Their address; `::` is all. Keep it private, since there is no login. |
+
+The images have `CLIPQUEUE_METRICS_HOST=0.0.0.0`.
 
 ## Read by libraries
 

@@ -39,6 +39,7 @@ class Notify:
         self._receiver = Receiver(WebhookSettings(hook, parse_secrets(SECRET)), timeout_s=timeout_s)
         stream = EventStream(self.broker, 0.1)
         self._notifier = Notifier(stream, self._receiver, self._stop, lambda _, line: self.lines.append(line), delays)
+        self.record = self._notifier.record
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
