@@ -44,6 +44,7 @@ DOCUMENTED = {
     "succeeded",
     "failed",
     "excepthook",
+    "msg",
     "__stdout__",
     "collect",
 }

@@ -17,6 +17,7 @@ from worker.telemetry.job_end import Attempt, JobEnd
 from worker.telemetry.job_log import JobLog
 
 URL = "https://e.test/a.jpg?signature=secret"
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
 
 class Clock:
@@ -31,7 +32,13 @@ class Clock:
 
 def attempt(*stages: str, attempts: int = 1, job: str = "photo") -> Attempt:
     one = Attempt(
-        image_id=job, url=URL, task_id="t", enqueued_at_ms=now_ms() - 5000, taken_at_ms=now_ms(), attempts=attempts
+        image_id=job,
+        url=URL,
+        task_id="t",
+        enqueued_at_ms=now_ms() - 5000,
+        attempts=attempts,
+        taken_at_ms=now_ms(),
+        trace_id=TRACE_ID,
     )
     one.times.seconds |= dict.fromkeys(stages, 0.0125)
     return one
@@ -115,7 +122,8 @@ def test_a_line_has_the_same_as_fields(end: JobEnd, expected: dict[str, Any], ca
     fields.pop("message", None)
     assert fields.pop("queue_ms", 5000) >= 5000, "the wait before a retry is no wait in the queue"
     assert fields.pop("total_ms", 5000) >= 5000
-    assert fields == {"job": "photo", "task": "t", "url": "https://e.test/a.jpg", **expected}
+    of_all = {"job": "photo", "task": "t", "url": "https://e.test/a.jpg", "trace_id": TRACE_ID}
+    assert fields == {**of_all, **expected}
 
 
 def test_the_times_in_the_queue_and_in_total_are_of_a_jobs_first_attempt_and_end(
