@@ -1,8 +1,8 @@
 """Spans of a job's stages, for a worker whose user has set up OpenTelemetry (docs/tracing.md).
 
-It imports nothing of OpenTelemetry, and only looks whether the user has. The run of the task has a span already: that of
-OpenTelemetry's own instrumentation for Celery. The stages become its children, and only if it is recorded. The names of
-attributes are those of OpenTelemetry's semantic conventions where there are such:
+It imports nothing of OpenTelemetry, and only looks whether the user has. The run of the task has a span already: that
+of OpenTelemetry's own instrumentation for Celery. The stages become its children, and only if it is recorded. The names
+of attributes are those of OpenTelemetry's semantic conventions where there are such:
 https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/. No attribute has the query of a URL.
 """
 

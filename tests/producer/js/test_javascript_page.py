@@ -90,7 +90,7 @@ def test_the_code_that_passes_a_trace_works(run_js: Callable[..., Any], redis_ur
         const inject = (active, carrier) => Object.assign(carrier, {{ traceparent: active, b3: "1", baggage: "a=b" }});
         const propagation = {{ inject }};
         {rest}
-        const refused = await client.enqueue("a", document.url, {{ trace: {{ baggage: "\n" }} }}).catch(String);
+        const refused = await client.enqueue("a", document.url, {{ trace: {{ baggage: "a=é" }} }}).catch(String);
         if (refused !== "InvalidJob: trace: baggage is not valid") throw new Error(refused);
         await client.enqueueMany([["many", document.url]], {{ trace: {{ "sentry-trace": undefined, ...trace }} }});
         console.log("{{}}");
