@@ -12,12 +12,16 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from producer.api.app import create_app
 from producer.api.libraries import check_libraries
+from producer.telemetry.log_rate import RoutineLines
+from producer.telemetry.logs import start_log
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
     from producer.api.settings import ApiSettings
+
+_LOG = logging.getLogger("clipqueue.api")
 
 _HEAD_S = 15.0
 _WRITE_S = 15.0
@@ -28,6 +32,7 @@ _READ_BYTES = 16 * 1024
 _MAX_HEAD_BYTES = 32 * 1024
 _STOP_S = 10
 _BACKLOG = 512
+_LINES_PER_S = 200.0
 
 
 class _TimedProtocol(H11Protocol):
@@ -112,15 +117,19 @@ def make_server(settings: ApiSettings, started: Callable[[str], None]) -> uvicor
     return _Server(config, started)
 
 
-def serve(settings: ApiSettings, started: Callable[[str], None]) -> bool:
+def serve(settings: ApiSettings) -> bool:
     """Answer requests until SIGTERM or SIGINT, then finish those in progress for at most ten seconds.
 
     Returns:
         False if the server could not start, such as on a port that is in use.
+
+    Raises:
+        ConfigurationError: CLIPQUEUE_LOG_FORMAT has an unknown value.
+        OSError: The address cannot be listened on.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("clipqueue.api").setLevel(logging.INFO)
-    server = make_server(settings, started)
+    server = make_server(settings, lambda url: _LOG.info("answering at %s", url))
+    start_log({_LOG.name: logging.INFO})
+    _LOG.addFilter(RoutineLines(_LINES_PER_S))
     with suppress(SystemExit):  # uvicorn's way to say that it could not start; its log has the reason
         server.run(_open_sockets(settings))
     return server.started

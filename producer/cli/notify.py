@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from contextlib import closing
 
 import click
 
-from producer.cli.output import fail, fail_without_extra
+from producer.cli.output import fail_service, fail_without_extra
 from producer.client.broker import Broker
 from producer.client.environment import redis_url_from_env
 from producer.client.stop import Stop
 from producer.contract.errors import ClipqueueError
+from producer.telemetry.logs import start_log
+
+_LOG = logging.getLogger("clipqueue.notify")
 
 # How long one command waits for an event on Redis.
 _WAIT_S = 10.0
@@ -39,7 +43,8 @@ def notify() -> None:
             closing(Receiver(WebhookSettings.from_env())) as receiver,
             closing(Broker(redis_url_from_env(), 2 * _WAIT_S)) as broker,
         ):
+            start_log({_LOG.name: logging.INFO})
             stream = EventStream(broker, _WAIT_S)
-            Notifier(stream, receiver, stop, lambda line: click.echo(line, err=True)).run()
+            Notifier(stream, receiver, stop, lambda level, line: _LOG.log(level, "%s", line)).run()
     except ClipqueueError as exc:
-        fail(str(exc))
+        fail_service(str(exc))

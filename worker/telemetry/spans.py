@@ -9,7 +9,7 @@ https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/. No attri
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from producer.contract.names import IMAGE_QUEUE
@@ -20,16 +20,16 @@ from worker.telemetry.never_raises import never_raises
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from worker.telemetry.job_end import JobEnd
 
 _API = "opentelemetry.trace"
-_NO_SPAN: AbstractContextManager[None] = nullcontext()
 
 
-def stage_span(name: str) -> AbstractContextManager[None]:
-    """Return a context manager that is the span of a stage, and does nothing if the job has no span."""
-    return _NO_SPAN if _recording_span() is None else _stage_span(name)
+def stage_span(name: str) -> AbstractContextManager[None] | None:
+    """Return a context manager that is the span of a stage; None if the job has no span."""
+    return None if _recording_span() is None else _stage_span(name)
 
 
 @never_raises
