@@ -1,8 +1,8 @@
 """Keeps the queries of signed URLs out of what a user's sentry-sdk sends, unless its `send_default_pii` is on.
 
 Sentry's own integrations send no arguments of a task without that option. But an event also has the local variables of
-each frame, the texts of exceptions, and the requests of http.client with their queries (sentry_sdk/integrations/stdlib.py
-of 2.75).
+each frame, the texts of exceptions, and the requests of http.client with their queries (sentry-sdk 2.75,
+sentry_sdk/integrations/stdlib.py).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Spans of a job's stages, for a worker whose user has set up OpenTelemetry (docs/tracing.md). It imports nothing of it.
+"""Spans of a job's stages, for a worker whose user has set up OpenTelemetry (docs/tracing.md).
 
-The run of the task has a span already: that of OpenTelemetry's own instrumentation for Celery. The stages become its
-children, and only if it is recorded. The names of attributes are those of OpenTelemetry's semantic conventions where
-there are such: https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/. No attribute has the query of a
-URL.
+It imports nothing of OpenTelemetry, and only looks whether the user has. The run of the task has a span already: that
+of OpenTelemetry's own instrumentation for Celery. The stages become its children, and only if it is recorded. The names
+of attributes are those of OpenTelemetry's semantic conventions where there are such:
+https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/. No attribute has the query of a URL.
 """
 
 from __future__ import annotations

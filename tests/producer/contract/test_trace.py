@@ -59,6 +59,7 @@ INVALID = [
     # One pattern for the whole header would take exponential time on this.
     ("baggage", "a=" + ";a =  " * 300 + '"'),
 ]
+NO_TEXTS: list[tuple[str, Any]] = [("traceparent", 5), ("tracestate", []), ("sentry-trace", {}), ("baggage", b"a=b")]
 
 
 @pytest.mark.parametrize(("name", "value"), VALID)
@@ -68,7 +69,7 @@ def test_valid_headers_are_kept_as_they_are(name: str, value: str) -> None:
     assert read_trace(given) == checked_trace(given) == expected
 
 
-@pytest.mark.parametrize(("name", "value"), [*INVALID, *((name, wrong) for name, _ in VALID for wrong in (5, [], {}))])
+@pytest.mark.parametrize(("name", "value"), [*INVALID, *NO_TEXTS])
 def test_others_are_dropped_from_a_message_and_refused_from_a_caller(name: str, value: Any) -> None:
     given = {"sentry-trace": SENTRY, name: value}
     assert read_trace(given) == {key: text for key, text in {"sentry-trace": SENTRY}.items() if key != name}

@@ -74,7 +74,8 @@ def test_a_delayed_message_of_an_earlier_version_has_its_trace(queue: redis.Redi
     queue.lpush("images", hand_made_message(JOB, headers={**TRACE, "retries": 1, "eta": eta}))
     assert take(queue, consumption, 1)[0] == []
     consumption.deliveries.flush(queue)
-    [delayed] = queue.zrange("clipqueue:delayed", 0, -1)
+    members: Any = queue.zrange("clipqueue:delayed", 0, -1)
+    [delayed] = members
     assert validate_message(delayed)["headers"].items() >= TRACE.items()
 
 

@@ -79,7 +79,7 @@ def client(own: Stack) -> Iterator[EmbeddingClient]:
 @pytest.fixture
 def other_url(own: Stack, request: pytest.FixtureRequest) -> str:
     """A Redis database for the worker of one test."""
-    return own.redis_url.removesuffix("0") + request.param
+    return own.redis_url.removesuffix("0") + str(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,8 @@ class Traced:
         """Wait for the spans of `count` attempts; return each with those of its stages, by name."""
 
         def find() -> list[tuple[dict[str, Any], dict[str, Any]]]:
-            spans, stages = spans_in(self.worker.log), defaultdict(dict)
+            spans = spans_in(self.worker.log)
+            stages: defaultdict[str, dict[str, Any]] = defaultdict(dict)
             for span in spans:
                 stages[span["parent_id"]][span["name"]] = span
             own = [span for span in spans if span["attributes"].get("clipqueue.image_id") == image_id]
