@@ -1,0 +1,158 @@
+"""Draws the other screens: the failures of a code, one worker, the help, and a question."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+from producer.top.lines import Line
+from producer.top.tables import Column, Cursor, Table
+from producer.top.text import fit, since, wrap
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from producer.documents.failures import Sample
+    from producer.top.state import Code, State
+    from producer.top.workers import Row
+
+_FAILURES = Table((Column("FAILED AT (UTC)", 19), Column("IMAGE", 20, grows=True), Column("MESSAGE", 12, grows=True)))
+_LABEL = 9
+_FAILURE_KEYS = "Esc back  r retry this image  R retry all  ↑↓ choose  ? help  q quit"
+HELP = """\
+Figures of the queue are of now. Rates and times are of the last minute, and a
+worker's rate of its last two heartbeats, which it writes every ten seconds.
+
+s        sort the workers: by rate, batch fill, errors or name
+Tab      go to the other table: workers, errors
+↑ ↓      choose a line; also k j, Page Up, Page Down, Home, End
+Enter    look into the chosen worker, or into the failures of the chosen error
+r        in the failures: retry the chosen image; asks first
+R        in the failures: retry all images with this error; asks first
+p        pause: nothing is read until p is pressed again
+Esc      back
+q        quit; so do Ctrl-C and Ctrl-Q. Ctrl-Z suspends
+
+JOBS     jobs in flight of the most that the worker takes at once
+IMG/S    images through the model each second
+FILL     how full its batches are, of the largest batch
+BUSY     the share of the time in which the model computed
+ERR/M    attempts that failed each minute, those that are retried included
+HEARD    how long ago its heartbeat was; after 30 s it counts as dead
+IMAGES   images whose last job failed with this error; counted every 15 s
+/MIN     attempts that failed with this error each minute"""
+
+
+def draw_failures(state: State, code: Code, cursor: Cursor, width: int, height: int) -> list[Line]:
+    """Return the lines of the screen with the failures of a code."""
+    samples, inert = samples_of(state, code), state.letters.inert
+    rows = [(_at(sample.failed_at), inert(sample.image_id), inert(sample.message)) for sample in samples]
+    heading, fitting = _FAILURES.heading(rows, width)
+    keys = [sample.document_id for sample in samples]
+    cursor.move(0, keys)
+    chosen = samples[cursor.index] if samples else None
+    details = _details(state, code, chosen, width) if chosen else []
+    foot = [
+        *([Line.of((state.note, "warn"))] if state.note else []),
+        Line.of((state.letters.own(_FAILURE_KEYS), "bar")),
+    ]
+    shown = cursor.window(max(height - len(details) - len(foot) - 3, 1), keys)
+    lines = [Line.of((fit(f" {_title(state, code, len(samples))}", width), "bar")), Line.of((heading.text, "heading"))]
+    lines += [_FAILURES.line(rows[index], fitting, is_chosen=index == cursor.index) for index in shown]
+    body = [*lines, *([Line()] if details else []), *details][: max(height - len(foot), 0)]
+    return [*body, *[Line()] * (height - len(foot) - len(body)), *foot]
+
+
+def samples_of(state: State, code: Code) -> list[Sample]:
+    """Return the failures of a code that were read last; none if others were read."""
+    failures = state.failures
+    is_read = failures and failures.samples is not None and failures.code == code.raw_code
+    return list(failures.samples or ()) if failures and is_read else []
+
+
+def draw_worker(row: Row, width: int, height: int, *, is_alive: bool) -> list[Line]:
+    """Return the lines of the screen with one worker, as it was when it was last alive."""
+    facts = {
+        "model": row.model,
+        "device": f"{row.device}, {row.precision}",
+        **row.details,
+        "jobs": f"{row.jobs} in flight",
+        "now": f"{row.images} images/s, batches {row.fill} full, model busy {row.busy}, {row.errors} errors/min",
+        "memory": row.memory,
+        "MongoDB": "away: it takes no jobs until MongoDB answers" if row.store_away else "answers",
+        "heard of": f"{row.heard} ago",
+    }
+    lines = [Line.of((fit(f" {row.node}", width), "bar")), Line()]
+    if not is_alive:
+        lines += [Line.of(("It has ended: its last figures are", "bad")), Line()]
+    for name, fact in facts.items():
+        lines += _labelled(name, fact, width, 15)
+    return _with_foot(lines, "Esc back  ? help  q quit", height)
+
+
+def draw_help(state: State, width: int, height: int, first: int) -> list[Line]:
+    """Return the lines of the help from line `first` on."""
+    own = state.letters.own
+    wrapped = [part for line in HELP.splitlines() for part in wrap(own(line), width)]
+    lines = [Line.of((fit(" Help", width), "bar")), *map(Line.of, wrapped[first:])]
+    return _with_foot(lines, own("Esc back  ↑↓ more  q quit"), height)
+
+
+def help_lines(width: int) -> int:
+    """Return how many lines the help has."""
+    return sum(len(wrap(line, width)) for line in HELP.splitlines())
+
+
+def draw_question(question: str, width: int, height: int) -> list[Line]:
+    """Return the lines of a question."""
+    lines = [Line(), *(Line.of((part, "bold")) for part in wrap(question, width)), Line()]
+    return _with_foot([*lines, Line.of("y  yes"), Line.of("n  no")], "y yes  n or Esc no", height)
+
+
+def _title(state: State, code: Code, shown: int) -> str:
+    count = "" if code.images is None else f"{code.images:,} images"
+    if shown:
+        return f"{code.code}  {count}, the newest {shown:,}:" if code.images != shown else f"{code.code}  {count}"
+    if state.mongodb_problem:
+        return f"{code.code}  {state.mongodb_problem}"
+    if state.mongodb_trouble:
+        waited = state.mongodb_trouble.why
+        return f"{code.code}  {waited}"
+    return f"{code.code}  {count}" if _is_read(state, code) else f"{code.code}  reading ..."
+
+
+def _is_read(state: State, code: Code) -> bool:
+    failures = state.failures
+    return failures is not None and failures.samples is not None and failures.code == code.raw_code
+
+
+def _details(state: State, code: Code, sample: Sample, width: int) -> list[Line]:
+    inert = state.letters.inert
+    return [
+        *_labelled("image", inert(sample.image_id), width),
+        *_labelled("URL", inert(sample.url) or "(no URL)", width),
+        *_labelled("failed", f"{_at(sample.failed_at)} UTC, {_ago(sample.failed_at, state)}", width),
+        *_labelled("error", f"{code.code} at {inert(sample.stage) or 'an unknown stage'}", width),
+        *_labelled("message", inert(sample.message) or "(no message)", width),
+    ]
+
+
+def _labelled(name: str, text: str, width: int, label: int = _LABEL) -> list[Line]:
+    parts = wrap(text, max(width - label, 1))
+    return [Line.of((fit(name if index == 0 else "", label), "label"), part) for index, part in enumerate(parts)]
+
+
+def _at(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}" if at else "unknown"
+
+
+def _ago(at: datetime | None, state: State) -> str:
+    if at is None or state.reading is None:
+        return "it is unknown how long ago"
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return f"{since(state.reading.now_s - at.timestamp())} ago"
+
+
+def _with_foot(lines: list[Line], keys: str, height: int) -> list[Line]:
+    body = lines[: max(height - 1, 0)]
+    return [*body, *[Line()] * (height - 1 - len(body)), Line.of((keys, "bar"))]
