@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
@@ -10,10 +9,11 @@ from textual.binding import Binding
 from textual.message import Message
 
 from producer.contract.errors import ClipqueueError
-from producer.top.reading import Reading, read
+from producer.top.queue import QueueWatch
 from producer.top.repeated import Repeated
 from producer.top.retry import Retry
 from producer.top.screens import OverviewScreen
+from producer.top.workers import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,10 +57,10 @@ class Top(App[int]):
         super().__init__(ansi_color=True)
         self.state = state
         self.retry: Retry | None = None
-        self._broker = broker
+        self._queue = QueueWatch(broker, state.every_s)
         self._failures = failures
         self._servers = servers
-        self._queue_thread = Repeated("queue", self._read_queue, lambda: state.every_s)
+        self._queue_thread = Repeated("queue", self._read_queue, lambda: self._queue.every_s)
         self._failures_thread = Repeated("failures", self._read_failures, failures.pause_s) if failures else None
 
     def on_mount(self) -> None:
@@ -129,14 +129,14 @@ class Top(App[int]):
         self.post_message(self.Read(take))
 
     def _read_queue(self) -> None:
-        def take() -> None:
-            if isinstance(found, Reading):
-                self.state.take(found)
-            else:
-                self.state.note_trouble(found)
-
-        found = _reading_of(self._broker)
-        self.post_message(self.Read(take))
+        try:
+            snapshot = self._queue.read()
+        except ClipqueueError as exc:
+            why = str(exc)
+            self.post_message(self.Read(lambda: self.state.note_trouble(why)))
+        else:
+            rows = rows_of(snapshot, self.state.letters)
+            self.post_message(self.Read(lambda: self.state.take(snapshot, rows)))
 
     def _read_failures(self) -> None:
         if self._failures is None:
@@ -148,10 +148,3 @@ class Top(App[int]):
             self.post_message(self.Read(lambda: self.state.note_mongodb_trouble(why)))
         else:
             self.post_message(self.Read(lambda: self.state.take_failures(found)))
-
-
-def _reading_of(broker: Broker) -> Reading | str:
-    try:
-        return read(broker)
-    except ClipqueueError as exc:
-        return str(exc)

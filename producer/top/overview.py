@@ -6,13 +6,16 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from producer.operations.stats.sums import STAGES
 from producer.top.lines import Line, flow
-from producer.top.rates import BAR_S, OUTCOMES, STAGES
 from producer.top.tables import Column, Cursor, Table
 from producer.top.text import fit, number, since, size, span, sparkline
+from producer.top.tracking import BAR_S
 
 if TYPE_CHECKING:
+    from producer.operations.stats.reading import Reading
     from producer.top.state import Code, State, Trouble
+    from producer.top.tracking import Snapshot
     from producer.top.workers import Row
 
 _WORKERS = Table(
@@ -42,9 +45,8 @@ _CODES = Table(
 )
 # The place of IMG/S, FILL and BUSY, whose figures mean nothing while a worker has no MongoDB.
 _AWAY = "no MongoDB"
-_SLOW_S = 3.0
 _KEYS = "q quit  ? help  s sort  p pause  Tab other table  ↑↓ choose  Enter look into"
-_LEAST_ROWS = 2
+_OUTCOMES = ("done", "skipped", "failed", "retried", "requeued")
 
 
 class Overview:
@@ -125,7 +127,7 @@ def _keys_of_codes(state: State) -> list[Any]:
 
 
 def _header(state: State, width: int) -> list[Line]:
-    clock = state.read_at.strftime("%H:%M:%S UTC") if state.read_at else "no figures yet"
+    clock = f"{state.snapshot.at:%H:%M:%S} UTC" if state.snapshot else "no figures yet"
     right = f"{'paused at ' if state.is_paused else ''}{clock}  every {state.every_s:g} s "
     left = fit(f" clipqueue top  {state.host}", max(width - len(right), 0))
     lines = [Line.of((left + right, "bar"))]
@@ -136,77 +138,82 @@ def _header(state: State, width: int) -> list[Line]:
 
 def _trouble(state: State, trouble: Trouble) -> list[Line]:
     old = since(time.monotonic() - trouble.since_s)
-    shown = f"these figures are of {state.read_at:%H:%M:%S}" if state.read_at else "there are no figures yet"
+    shown = f"these figures are of {state.snapshot.at:%H:%M:%S}" if state.snapshot else "there are no figures yet"
     return [Line.of((f"{shown}; no answer for {old}", "bad")), Line.of((trouble.why, "bad"))]
 
 
 def _queue(state: State, width: int) -> list[Line]:
-    reading = state.reading
-    if reading is None:
+    snapshot = state.snapshot
+    if snapshot is None:
         return [Line.of("" if state.trouble else "reading the queue ...")]
-    counts, rates, own = reading.counts, state.rates, state.letters.own
-    oldest = "-" if reading.oldest_s is None else since(reading.oldest_s)
+    reading = snapshot.reading
+    oldest = "-" if reading.oldest_age_s is None else since(reading.oldest_age_s)
     chunks = [
-        (f"waiting {counts.waiting:<9,}", "bold"),
-        (f"in flight {counts.in_flight:<6,}", ""),
-        (f"delayed {counts.delayed:<6,}", ""),
+        (f"waiting {reading.waiting:<9,}", "bold"),
+        (f"in flight {reading.in_flight:<6,}", ""),
+        (f"delayed {reading.delayed:<6,}", ""),
         (f"parked {reading.parked:<5,}", "warn" if reading.parked else ""),
         (f"oldest {oldest:<7}", ""),
-        (f"{_growth(state):<15}", ""),
-        (_empty(rates.empty_in_s), ""),
+        (f"{_growth(snapshot.growth):<14}", ""),
+        (_empty(snapshot), ""),
+        (_memory(reading), ""),
     ]
-    lines = flow("Queue", chunks, width)
-    if counts.delayed and reading.delays.count:
-        described = state.letters.inert(reading.delays.described())
+    lines = flow("Queue", [chunk for chunk in chunks if chunk[0]], width)
+    if snapshot.delays and snapshot.delays.count:
+        described = state.letters.inert(snapshot.delays.described())
         lines += flow("Delayed", [(part, "") for part in described.split("; ")], width)
-    return [Line(tuple((own(text), style) for text, style in line.parts)) for line in lines]
+    return lines
 
 
-def _growth(state: State) -> str:
-    growth = state.rates.growth
+def _growth(growth: float | None) -> str:
     if growth is None:
-        return "growth -"
-    return f"grows {number(growth)}/s" if growth > 0 else f"shrinks {number(-growth)}/s" if growth < 0 else "steady"
+        return "change -"
+    return f"change {'+' if growth > 0 else '-' if growth < 0 else ''}{number(abs(growth))}/s"
 
 
-def _empty(seconds: float | None) -> str:
-    if seconds is None:
-        return "empty in -"
-    return "empty now" if seconds == 0 else f"empty in {since(seconds)}"
+def _empty(snapshot: Snapshot) -> str:
+    """Return when no job waits any more, if none is enqueued meanwhile."""
+    eta_s = snapshot.recent.eta_s(snapshot.reading)
+    return "ETA -" if eta_s is None else f"ETA {since(eta_s)}"
+
+
+def _memory(reading: Reading) -> str:
+    if reading.memory_bytes is None:
+        return ""
+    limit = f" of {size(reading.max_memory_bytes)}" if reading.max_memory_bytes else ""
+    return f"Redis {size(reading.memory_bytes)}{limit}"
 
 
 def _work(state: State, width: int) -> list[Line]:
-    rates, minute = state.rates, state.rates.minute
-    if not state.reading:
+    snapshot = state.snapshot
+    if not snapshot or not snapshot.recent.workers:
         return []
-    mean_s, columns = minute.mean_s("latency"), max(min(width - 50, len(rates.bars)), 0)
-    bars = sparkline(list(rates.bars), columns)
-    highest = max(list(rates.bars)[-columns:], default=0.0) if columns else 0.0
-    speed = [
-        (
-            f"{number(rates.images):>6} images/s now" if rates.is_known else "  two heartbeats make a rate: up to 20 s",
-            "bold",
-        )
-    ]
-    if bars:
-        speed += [(state.letters.own(bars), "good"), (f"{since(columns * BAR_S)}, most {number(highest)}", "")]
+    recent = snapshot.recent
     jobs = [
-        (f"{name} {number(rates.each_minute(minute.sums[name])):<6}", _style_of(name, minute.sums[name]))
-        for name in OUTCOMES
+        (f"{name} {number(getattr(recent, name) * 60):<6}", _style_of(name, recent.sums.failed)) for name in _OUTCOMES
     ]
-    stages = [(f"{name} {_span(minute.mean_s(f'stage:{name}')):<6}", "") for name in STAGES]
-    bytes_s = size(minute.sums["fetched_bytes"] / rates.minute_s if rates.minute_s else 0)
+    stages = [(f"{stage} {_span(recent.stages_s.get(stage)):<6}", "") for stage in STAGES]
     latency = [
-        (f"{_span(mean_s):<6} from enqueue to vector", ""),
-        (f"fetched {bytes_s}/s", ""),
-        (f"queries {number(rates.each_minute(minute.sums['queries']))}/min", ""),
+        (f"{_span(recent.latency_s):<6} from enqueue to vector", ""),
+        (f"fetched {size(recent.fetched_bytes)}/s", ""),
+        (f"queries {number(recent.queries * 60)}/min", ""),
     ]
     return [
-        *flow("Rate", speed, width),
+        *flow("Rate", _speed(snapshot, state, width), width),
         *flow("Jobs/min", jobs, width),
         *flow("Latency", latency, width),
         *flow("Stages", stages, width),
     ]
+
+
+def _speed(snapshot: Snapshot, state: State, width: int) -> list[tuple[str, str]]:
+    now = "now" if snapshot.recent.is_recent else "since the workers started"
+    speed = [(f"{number(snapshot.images):>6} images/s {now}", "bold")]
+    shown = snapshot.bars[-max(width - 60, 20) :]
+    if shown:
+        bars = state.letters.own(sparkline(shown, len(shown)))
+        speed += [(bars, "good"), (f"{since(len(shown) * BAR_S)}, most {number(max(shown))}", "")]
+    return speed
 
 
 def _style_of(outcome: str, count: float) -> str:
@@ -222,9 +229,9 @@ def _title(name: str, rest: list[tuple[str, str]]) -> Line:
 
 
 def _count_workers(state: State, shown: range) -> list[tuple[str, str]]:
-    if not state.reading:
+    if not state.snapshot:
         return []
-    count, unreadable = len(state.rows), state.reading.workers.unreadable
+    count, unreadable = len(state.rows), state.snapshot.reading.unreadable_workers
     parts = [(f"{count:,} alive", "")] if count else [("no worker is alive", "bad")]
     if len(shown) < count:
         parts += [(f", lines {shown.start + 1:,} to {shown.stop:,}", "")]
@@ -258,7 +265,8 @@ def _count_errors(state: State, shown: range) -> list[tuple[str, str]]:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    figures = (row.jobs, row.images, row.fill, row.busy, row.memory, row.errors, row.heard)
+    images, fill, busy, errors = row.rates()
+    figures = (row.jobs, images, fill, busy, row.memory, errors, row.heard)
     return (row.node, row.model, row.device, row.precision, *figures)
 
 

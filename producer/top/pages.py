@@ -20,8 +20,8 @@ _FAILURES = Table((Column("FAILED AT (UTC)", 19), Column("IMAGE", 20, grows=True
 _LABEL = 9
 _FAILURE_KEYS = "Esc back  r retry this image  R retry all  ↑↓ choose  ? help  q quit"
 HELP = """\
-Figures of the queue are of now. Rates and times are of the last minute, and a
-worker's rate of its last two heartbeats, which it writes every ten seconds.
+Figures of the queue are of now. Rates and times are of the last half minute, and
+those of one worker of its last two heartbeats, which it writes every 10 s.
 
 s        sort the workers: by rate, batch fill, errors or name
 Tab      go to the other table: workers, errors
@@ -77,7 +77,7 @@ def draw_worker(row: Row, width: int, height: int, *, is_alive: bool) -> list[Li
         "device": f"{row.device}, {row.precision}",
         **row.details,
         "jobs": f"{row.jobs} in flight",
-        "now": f"{row.images} images/s, batches {row.fill} full, model busy {row.busy}, {row.errors} errors/min",
+        "now": "{} images/s, batches {} full, model busy {}, {} errors/min".format(*row.rates()),
         "memory": row.memory,
         "MongoDB": "away: it takes no jobs until MongoDB answers" if row.store_away else "answers",
         "heard of": f"{row.heard} ago",
@@ -147,10 +147,10 @@ def _at(at: datetime | None) -> str:
 
 
 def _ago(at: datetime | None, state: State) -> str:
-    if at is None or state.reading is None:
+    if at is None or state.snapshot is None:
         return "it is unknown how long ago"
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return f"{since(state.reading.now_s - at.timestamp())} ago"
+    return f"{since(state.snapshot.reading.at_s - at.timestamp())} ago"
 
 
 def _with_foot(lines: list[Line], keys: str, height: int) -> list[Line]:

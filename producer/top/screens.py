@@ -14,7 +14,7 @@ from producer.top.retry import Asked
 from producer.top.tables import Cursor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from textual.app import ComposeResult
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from producer.top.rates import Rates
 from producer.top.text import Letters
-from producer.top.workers import SORTS, Row, rows_of
+from producer.top.workers import SORTS, Row, sort_rows
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from producer.top.failures import Failures
-    from producer.top.reading import Reading
+    from producer.top.tracking import Snapshot
 
 
 @dataclass
@@ -63,25 +63,22 @@ class State:
         every_s: Seconds between two readings.
         letters: The characters that the terminal can show.
         mongodb_problem: Why no failures can be read at all, such as a missing setting.
-        reading: The last reading; None before the first.
-        read_at: When it was taken, by this machine's clock.
-        rates: The rates.
+        snapshot: The last snapshot of the queue; None before the first.
         trouble: Redis does not answer.
         failures: What MongoDB said last; None before the first answer.
         mongodb_trouble: MongoDB does not answer.
-        asked_s: When the failures were asked for, by `time.monotonic`; None if no answer is awaited.
         is_paused: Whether nothing is read.
         sort: How the workers are sorted.
         note: What a retry said last.
+        rows: The workers, sorted.
+        codes: The errors.
     """
 
     host: str
     every_s: float
     letters: Letters = field(default_factory=Letters)
     mongodb_problem: str = ""
-    reading: Reading | None = None
-    read_at: datetime | None = None
-    rates: Rates = field(default_factory=Rates)
+    snapshot: Snapshot | None = None
     trouble: Trouble | None = None
     failures: Failures | None = None
     mongodb_trouble: Trouble | None = None
@@ -91,11 +88,10 @@ class State:
     rows: list[Row] = field(default_factory=list)
     codes: list[Code] = field(default_factory=list)
 
-    def take(self, reading: Reading) -> None:
-        """Take a reading of the queue."""
-        self.reading, self.read_at, self.trouble = reading, datetime.now(UTC), None
-        self.rates.add(reading)
-        self._sort()
+    def take(self, snapshot: Snapshot, rows: list[Row]) -> None:
+        """Take a snapshot of the queue, and its workers as lines."""
+        self.snapshot, self.trouble = snapshot, None
+        self.rows = sort_rows(rows, self.sort)
         self._list_codes()
 
     def take_failures(self, failures: Failures) -> None:
@@ -115,15 +111,11 @@ class State:
     def sort_next(self) -> None:
         """Sort the workers in the next way."""
         self.sort = SORTS[(SORTS.index(self.sort) + 1) % len(SORTS)]
-        self._sort()
-
-    def _sort(self) -> None:
-        if self.reading:
-            self.rows = rows_of(self.reading, self.rates, self.letters, self.sort)
+        self.rows = sort_rows(self.rows, self.sort)
 
     def _list_codes(self) -> None:
-        inert, rates = self.letters.inert, self.rates
-        a_minute = {code: rates.each_minute(count) for code, count in rates.minute.errors.items() if count}
+        inert, recent = self.letters.inert, self.snapshot.recent if self.snapshot else None
+        a_minute = {code: count / recent.span_s * 60 for code, count in recent.errors.items()} if recent else {}
         codes = []
         for group in self.failures.groups if self.failures else ():
             sample = group.samples[0] if group.samples else None

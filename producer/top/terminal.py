@@ -1,0 +1,161 @@
+"""The terminal: whether there is one, what it can show, and that it is left as it was found."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from textual.app import App
+
+# Windows has neither; its terminals are all alike.
+try:
+    import curses
+    import termios
+except ImportError:
+    curses, termios = None, None  # type: ignore[assignment]
+
+_DUMB = {"", "dumb", "unknown"}
+_COLOURS = 8
+# What Textual's driver has switched on, in the order in which it switches it off: bracketed paste, line wrap, keys,
+# the other screen, the cursor, the focus.
+_RESTORE = b"\x1b[?2004l\x1b[?7h\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?1004l\x1b[0m"
+_PATIENCE_S = 2.0
+_CHECK_S = 1.0
+# What Python puts there itself if the locale is C (PEP 538), although the terminal may know only ASCII.
+_COERCED = "C.UTF-8"
+
+
+def obstacle(environment: Mapping[str, str]) -> str | None:
+    """Return why nothing can be drawn live; None if it can."""
+    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        return "this is no terminal"
+    if sys.platform == "win32":
+        return None
+    name = environment.get("TERM", "")
+    if name in _DUMB or _capability(name, "cup") is False:
+        return f"a terminal with TERM={name} cannot move its cursor"
+    return None
+
+
+def has_colours(environment: Mapping[str, str]) -> bool:
+    """Return whether the terminal has colours, and the user wants them: https://no-color.org."""
+    return not environment.get("NO_COLOR") and _capability(environment.get("TERM", ""), "colors") is not False
+
+
+def is_ascii_only(environment: Mapping[str, str]) -> bool:
+    """Return whether the locale has only ASCII. The first of the variables that is set says so."""
+    if sys.platform == "win32":
+        return False
+    coerced = environment.get("LC_CTYPE") == _COERCED and not environment.get("LC_ALL")
+    names = ("LC_ALL", "LANG") if coerced else ("LC_ALL", "LC_CTYPE", "LANG")
+    locale = next((environment[name] for name in names if environment.get(name)), "C")
+    return "utf8" not in locale.lower().replace("-", "")
+
+
+def run(app: App[int]) -> int:
+    """Run the program until the user quits or a signal ends it; return the exit code. The terminal is then as before."""
+    with _kept_terminal() as rescue:
+        return asyncio.run(_run(app, rescue))
+
+
+async def _run(app: App[int], rescue: _Rescue) -> int:
+    loop = asyncio.get_running_loop()
+    if sys.platform != "win32":
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            loop.add_signal_handler(number, _stop, app, rescue, number)
+    watching = loop.create_task(_watch(rescue))
+    code = await app.run_async(mouse=False)
+    watching.cancel()
+    rescue.is_over = True
+    return rescue.exit_code or app.return_code or code or 0
+
+
+def _stop(app: App[int], rescue: _Rescue, number: int) -> None:
+    rescue.begin(128 + number)
+    app.exit()
+
+
+async def _watch(rescue: _Rescue) -> None:
+    """End the program if the terminal is gone. Without a SIGHUP, as under nohup, it would run on for nobody."""
+    while not rescue.is_gone():
+        await asyncio.sleep(_CHECK_S)
+    os._exit(128 + signal.SIGHUP)
+
+
+class _Rescue:
+    """Ends the program if it does not end by itself: Textual waits for a terminal that takes no more characters.
+
+    Attributes:
+        exit_code: The exit code after a signal; 0 without one.
+        is_over: The program has ended.
+    """
+
+    def __init__(self, before: Any) -> None:
+        self.exit_code = 0
+        self.is_over = False
+        self._before = before
+
+    def is_gone(self) -> bool:
+        """Return whether the terminal is gone."""
+        if self._before is None:
+            return False
+        try:
+            termios.tcgetattr(0)
+        except (termios.error, OSError):
+            return True
+        return False
+
+    def begin(self, exit_code: int) -> None:
+        """Give the program a moment to end."""
+        self.exit_code = exit_code
+        if self.is_gone():
+            os._exit(exit_code)
+        timer = threading.Timer(_PATIENCE_S, self._end)
+        timer.daemon = True
+        timer.start()
+
+    def restore(self) -> None:
+        """Set the terminal's modes as they were."""
+        if self._before is not None:
+            with suppress(termios.error, OSError):
+                termios.tcsetattr(0, termios.TCSANOW, self._before)
+
+    def _end(self) -> None:
+        if self.is_over:
+            return
+        self.restore()
+        with suppress(OSError):
+            os.set_blocking(2, False)
+            os.write(2, _RESTORE)
+            os.set_blocking(2, True)
+        os._exit(self.exit_code)
+
+
+@contextmanager
+def _kept_terminal() -> Iterator[_Rescue]:
+    rescue = _Rescue(termios.tcgetattr(0) if termios is not None and os.isatty(0) else None)
+    try:
+        yield rescue
+    finally:
+        rescue.restore()
+
+
+def _capability(name: str, capability: str) -> bool | None:
+    """Return whether the terminal has colours (`colors`) or a cursor to move (`cup`); None if nobody knows it here."""
+    if curses is None:
+        return None
+    try:
+        curses.setupterm(name)
+    except (curses.error, TypeError):
+        return None
+    if capability == "colors":
+        return curses.tigetnum(capability) >= _COLOURS
+    return curses.tigetstr(capability) is not None
