@@ -40,6 +40,15 @@ class Line:
         return Line((*parts, (" " * left, style))) if left > 0 else Line(tuple(parts))
 
 
+def keys_line(keys: Sequence[str], width: int) -> Line:
+    """Return the line that names the keys. On a narrow screen the last ones are missing; the help has them all."""
+    shown: list[str] = []
+    for key in keys:
+        if cell_len("  ".join((*shown, key))) <= width:
+            shown.append(key)
+    return Line.of(("  ".join(shown), "bar"))
+
+
 def flow(label: str, chunks: Iterable[tuple[str, str]], width: int, indent: int = 9) -> list[Line]:
     """Return chunks, each a text with a style, in as many lines as they need. No chunk is broken.
 
@@ -62,4 +71,5 @@ def flow(label: str, chunks: Iterable[tuple[str, str]], width: int, indent: int 
 
 
 def _flowed(label: str, parts: Sequence[tuple[str, str]], indent: int) -> Line:
-    return Line(((fit(label, indent), "label"), *parts))
+    *others, (last, style), _ = parts or [("", ""), ("", "")]
+    return Line(((fit(label, indent), "label"), *others, (last.rstrip(), style)))

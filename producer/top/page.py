@@ -16,7 +16,7 @@ from producer.top.lines import Line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Of the terminal's own 16 colours, and each with an attribute that a terminal without colours has too, where it matters.
+# Of the terminal's own colours. What matters also has an attribute that a terminal without colours has.
 STYLES = {
     "": Style(),
     "bold": Style(bold=True),

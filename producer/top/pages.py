@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING
 
-from producer.top.lines import Line
-from producer.top.tables import Column, Cursor, Table
+from producer.top.lines import Line, keys_line
+from producer.top.tables import Column, Cursor, Table, heading, row_line
 from producer.top.text import fit, since, wrap
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from producer.documents.failures import Sample
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 
 _FAILURES = Table((Column("FAILED AT (UTC)", 19), Column("IMAGE", 20, grows=True), Column("MESSAGE", 12, grows=True)))
 _LABEL = 9
-_FAILURE_KEYS = "Esc back  r retry this image  R retry all  ↑↓ choose  ? help  q quit"
+_FAILURE_KEYS = ("Esc back", "r retry this image", "R retry all", "? help", "q quit", "↑↓ choose")
+_BACK_KEYS = ("Esc back", "? help", "q quit")
 HELP = """\
-Figures of the queue are of now. Rates and times are of the last half minute, and
-those of one worker of its last two heartbeats, which it writes every 10 s.
+Figures of the queue are of now. Rates and times are of the last half minute,
+those of one worker of the time between its last two heartbeats (10 s).
 
 s        sort the workers: by rate, batch fill, errors or name
 Tab      go to the other table: workers, errors
@@ -33,6 +35,8 @@ p        pause: nothing is read until p is pressed again
 Esc      back
 q        quit; so do Ctrl-C and Ctrl-Q. Ctrl-Z suspends
 
+empty in: when no job waits any more, if the queue goes on to shrink as now
+work for: how long the workers need for the jobs there are, if no more come
 JOBS     jobs in flight of the most that the worker takes at once
 IMG/S    images through the model each second
 FILL     how full its batches are, of the largest batch
@@ -46,19 +50,22 @@ IMAGES   images whose last job failed with this error; counted every 15 s
 def draw_failures(state: State, code: Code, cursor: Cursor, width: int, height: int) -> list[Line]:
     """Return the lines of the screen with the failures of a code."""
     samples, inert = samples_of(state, code), state.letters.inert
-    rows = [(_at(sample.failed_at), inert(sample.image_id), inert(sample.message)) for sample in samples]
-    heading, fitting = _FAILURES.heading(rows, width)
+    rows = [
+        {"FAILED AT (UTC)": _at(sample.failed_at), "IMAGE": inert(sample.image_id), "MESSAGE": inert(sample.message)}
+        for sample in samples
+    ]
+    fitting = _FAILURES.fitting(rows, width)
     keys = [sample.document_id for sample in samples]
-    cursor.move(0, keys)
+    cursor.window(1, keys)
     chosen = samples[cursor.index] if samples else None
     details = _details(state, code, chosen, width) if chosen else []
     foot = [
         *([Line.of((state.note, "warn"))] if state.note else []),
-        Line.of((state.letters.own(_FAILURE_KEYS), "bar")),
+        keys_line(list(map(state.letters.own, _FAILURE_KEYS)), width),
     ]
     shown = cursor.window(max(height - len(details) - len(foot) - 3, 1), keys)
-    lines = [Line.of((fit(f" {_title(state, code, len(samples))}", width), "bar")), Line.of((heading.text, "heading"))]
-    lines += [_FAILURES.line(rows[index], fitting, is_chosen=index == cursor.index) for index in shown]
+    lines = [Line.of((fit(f" {_title(state, code, len(samples))}", width), "bar")), heading(fitting)]
+    lines += [row_line(rows[index], fitting, is_chosen=index == cursor.index) for index in shown]
     body = [*lines, *([Line()] if details else []), *details][: max(height - len(foot), 0)]
     return [*body, *[Line()] * (height - len(foot) - len(body)), *foot]
 
@@ -87,7 +94,7 @@ def draw_worker(row: Row, width: int, height: int, *, is_alive: bool) -> list[Li
         lines += [Line.of(("It has ended: its last figures are", "bad")), Line()]
     for name, fact in facts.items():
         lines += _labelled(name, fact, width, 15)
-    return _with_foot(lines, "Esc back  ? help  q quit", height)
+    return _with_foot(lines, _BACK_KEYS, width, height)
 
 
 def draw_help(state: State, width: int, height: int, first: int) -> list[Line]:
@@ -95,7 +102,7 @@ def draw_help(state: State, width: int, height: int, first: int) -> list[Line]:
     own = state.letters.own
     wrapped = [part for line in HELP.splitlines() for part in wrap(own(line), width)]
     lines = [Line.of((fit(" Help", width), "bar")), *map(Line.of, wrapped[first:])]
-    return _with_foot(lines, own("Esc back  ↑↓ more  q quit"), height)
+    return _with_foot(lines, ("Esc back", own("↑↓ more"), "q quit"), width, height)
 
 
 def help_lines(width: int) -> int:
@@ -106,7 +113,7 @@ def help_lines(width: int) -> int:
 def draw_question(question: str, width: int, height: int) -> list[Line]:
     """Return the lines of a question."""
     lines = [Line(), *(Line.of((part, "bold")) for part in wrap(question, width)), Line()]
-    return _with_foot([*lines, Line.of("y  yes"), Line.of("n  no")], "y yes  n or Esc no", height)
+    return _with_foot([*lines, Line.of("y  yes"), Line.of("n  no")], ("y yes", "n or Esc no"), width, height)
 
 
 def _title(state: State, code: Code, shown: int) -> str:
@@ -118,7 +125,9 @@ def _title(state: State, code: Code, shown: int) -> str:
     if state.mongodb_trouble:
         waited = state.mongodb_trouble.why
         return f"{code.code}  {waited}"
-    return f"{code.code}  {count}" if _is_read(state, code) else f"{code.code}  reading ..."
+    if not _is_read(state, code):
+        return f"{code.code}  reading ..."
+    return f"{code.code}  no image has failed with it: what failed is tried again, or has a vector now"
 
 
 def _is_read(state: State, code: Code) -> bool:
@@ -153,6 +162,6 @@ def _ago(at: datetime | None, state: State) -> str:
     return f"{since(state.snapshot.reading.at_s - at.timestamp())} ago"
 
 
-def _with_foot(lines: list[Line], keys: str, height: int) -> list[Line]:
+def _with_foot(lines: list[Line], keys: Sequence[str], width: int, height: int) -> list[Line]:
     body = lines[: max(height - 1, 0)]
-    return [*body, *[Line()] * (height - 1 - len(body)), Line.of((keys, "bar"))]
+    return [*body, *[Line()] * (height - 1 - len(body)), keys_line(keys, width)]

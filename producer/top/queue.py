@@ -1,4 +1,4 @@
-"""Reads the queue for a snapshot: its figures at each turn, and the delayed jobs, whose messages are large, less often."""
+"""Reads the queue: its figures at each turn, and the delayed jobs, whose messages are large, less often."""
 
 from __future__ import annotations
 

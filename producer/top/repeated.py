@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_JOIN_S = 1.0
+_JOIN_S = 0.3
 
 
 class Repeated:

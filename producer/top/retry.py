@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -76,6 +77,14 @@ class Retry:
         """Whether it still enqueues."""
         return self._thread.is_alive()
 
+    @property
+    def interrupted(self) -> str:
+        """What to say if the program ends before it."""
+        asked = self._asked
+        by_code = isinstance(asked.code, str) and not asked.document_ids
+        go_on = f"clipqueue retry --code {shlex.quote(printable(asked.code))}" if by_code else "a retry here"
+        return f"the retry of {asked.subject} was interrupted after {self.enqueued:,} jobs; {go_on} continues it"
+
     def start(self) -> None:
         """Begin."""
         self._thread.start()
@@ -146,11 +155,11 @@ class _Reporter:
         """Nothing is watched here."""
 
     @contextmanager
-    def count_documents(self, start: int) -> Iterator[_Bar]:
+    def count_documents(self, start: int) -> Iterator[_Bar]:  # noqa: ARG002
         yield self._bar
 
     @contextmanager
-    def count_jobs(self, total: int) -> Iterator[_Bar]:
+    def count_jobs(self, total: int) -> Iterator[_Bar]:  # noqa: ARG002
         yield self._bar
 
 
@@ -169,5 +178,5 @@ class _Bar:
     def show_enqueued(self, jobs: int) -> None:
         self._retry.enqueued = jobs
 
-    def update(self, count: int) -> None:
+    def update(self, count: int) -> None:  # noqa: ARG002
         self._tell(self.so_far)

@@ -11,7 +11,7 @@ from producer.top.lines import Line
 from producer.top.text import fit, fit_ends
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ class Column:
 
 
 class Cursor:
-    """The chosen line of a table, and the first one on the screen. It follows its line when the lines are sorted anew.
+    """The chosen line of a table, and the first one on the screen.
+
+    Once it was moved, it follows its line when the lines are sorted anew.
 
     Attributes:
         index: The place of the chosen line.
@@ -47,12 +49,13 @@ class Cursor:
     def __init__(self) -> None:
         self.index = 0
         self._first = 0
-        self._key: Any = None
+        self._moved_to: list[Any] = []
 
     def move(self, by: int, keys: Sequence[Any]) -> None:
         """Choose another line; `keys` are what tells the lines apart, in their order."""
         self._follow(keys)
-        self._choose(self.index + by, keys)
+        self.index = max(min(self.index + by, len(keys) - 1), 0)
+        self._moved_to = [keys[self.index]] if keys else []
 
     def window(self, height: int, keys: Sequence[Any]) -> range:
         """Return the lines on a screen with room for `height`, such that the chosen one is among them."""
@@ -63,54 +66,60 @@ class Cursor:
 
     def _follow(self, keys: Sequence[Any]) -> None:
         # An id may be of a type that has no hash.
-        self._choose(keys.index(self._key) if self._key in keys else self.index, keys)
+        found = [keys.index(key) for key in self._moved_to if key in keys]
+        self.index = max(min(found[0] if found else self.index, len(keys) - 1), 0)
 
-    def _choose(self, index: int, keys: Sequence[Any]) -> None:
-        self.index = max(min(index, len(keys) - 1), 0)
-        self._key = keys[self.index] if keys else self._key
+
+# The columns that fit on a screen, with their widths.
+Fitting = list[tuple[Column, int]]
 
 
 @dataclass(frozen=True)
 class Table:
-    """The columns of a table."""
+    """The columns of a table. A row has a text for the title of each."""
 
     columns: Sequence[Column]
 
-    def heading(self, rows: Sequence[Sequence[str]], width: int) -> tuple[Line, list[tuple[int, Column, int]]]:
-        """Return the line with the titles, and the columns that fit: the place, the column and the width of each."""
-        fitting = self._fitting(rows, width)
-        return Line.of(self._joined([(column.title, column, cells) for _, column, cells in fitting], " ")), fitting
+    def without(self, titles: Collection[str]) -> Table:
+        """Return the table without some columns."""
+        return Table([column for column in self.columns if column.title not in titles])
 
-    def line(
-        self,
-        row: Sequence[str],
-        fitting: Sequence[tuple[int, Column, int]],
-        style: str = "",
-        *,
-        is_chosen: bool = False,
-    ) -> Line:
-        """Return one line of the table."""
-        text = self._joined(
-            [(row[place], column, cells) for place, column, cells in fitting], ">" if is_chosen else " "
-        )
-        return Line.of((text, "chosen" if is_chosen else style))
-
-    def _joined(self, cells: Sequence[tuple[str, Column, int]], mark: str) -> str:
-        return mark + " ".join(column.shown(text, width) for text, column, width in cells)
-
-    def _fitting(self, rows: Sequence[Sequence[str]], width: int) -> list[tuple[int, Column, int]]:
-        columns = list(enumerate(self.columns))
-        while _width(columns) > width and any(column.is_spared for _, column in columns):
-            columns.remove(next(found for found in reversed(columns) if found[1].is_spared))
+    def fitting(self, rows: Sequence[Mapping[str, str]], width: int) -> Fitting:
+        """Return the columns that fit. Those that grow take what is left, up to their longest text."""
+        columns = list(self.columns)
+        while _width(columns) > width and any(column.is_spared for column in columns):
+            columns.remove(next(column for column in reversed(columns) if column.is_spared))
         left = max(width - _width(columns), 0)
         fitting = []
-        for place, column in columns:
-            wanted = max((cell_len(row[place]) for row in rows), default=0) - column.least if column.grows else 0
-            more = max(min(wanted, left), 0)
+        for column in columns:
+            longest = max((cell_len(row[column.title]) for row in rows), default=0) if column.grows else 0
+            more = max(min(longest - column.least, left), 0)
             left -= more
-            fitting.append((place, column, column.least + more))
+            fitting.append((column, column.least + more))
         return fitting
 
 
-def _width(columns: Sequence[tuple[int, Column]]) -> int:
-    return sum(column.least + 1 for _, column in columns)
+def heading(fitting: Fitting) -> Line:
+    """Return the line with the titles."""
+    return Line.of((_joined({column.title: column.title for column, _ in fitting}, fitting, " "), "heading"))
+
+
+def row_line(row: Mapping[str, str], fitting: Fitting, style: str = "", *, is_chosen: bool = False) -> Line:
+    """Return the line of a row. The keys act on the chosen one, which is marked without colours too."""
+    return Line.of((_joined(row, fitting, ">" if is_chosen else " "), "chosen" if is_chosen else style))
+
+
+def merged(fitting: Fitting, titles: Sequence[str], title: str) -> Fitting:
+    """Return the columns with one, `title`, in the place of several neighbours."""
+    places = [place for place, (column, _) in enumerate(fitting) if column.title in titles]
+    first, last = places[0], places[-1]
+    width = sum(cells + 1 for _, cells in fitting[first : last + 1]) - 1
+    return [*fitting[:first], (Column(title, width, ">"), width), *fitting[last + 1 :]]
+
+
+def _joined(row: Mapping[str, str], fitting: Fitting, mark: str) -> str:
+    return mark + " ".join(column.shown(row[column.title], width) for column, width in fitting)
+
+
+def _width(columns: Sequence[Column]) -> int:
+    return sum(column.least + 1 for column in columns)

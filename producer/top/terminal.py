@@ -61,7 +61,7 @@ def is_ascii_only(environment: Mapping[str, str]) -> bool:
 
 
 def run(app: App[int]) -> int:
-    """Run the program until the user quits or a signal ends it; return the exit code. The terminal is then as before."""
+    """Run the program until the user or a signal ends it, leave the terminal as it was, and return the exit code."""
     with _kept_terminal() as rescue:
         return asyncio.run(_run(app, rescue))
 
@@ -71,9 +71,8 @@ async def _run(app: App[int], rescue: _Rescue) -> int:
     if sys.platform != "win32":
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             loop.add_signal_handler(number, _stop, app, rescue, number)
-    watching = loop.create_task(_watch(rescue))
+    _check_terminal(loop, rescue)
     code = await app.run_async(mouse=False)
-    watching.cancel()
     rescue.is_over = True
     return rescue.exit_code or app.return_code or code or 0
 
@@ -83,11 +82,11 @@ def _stop(app: App[int], rescue: _Rescue, number: int) -> None:
     app.exit()
 
 
-async def _watch(rescue: _Rescue) -> None:
+def _check_terminal(loop: asyncio.AbstractEventLoop, rescue: _Rescue) -> None:
     """End the program if the terminal is gone. Without a SIGHUP, as under nohup, it would run on for nobody."""
-    while not rescue.is_gone():
-        await asyncio.sleep(_CHECK_S)
-    os._exit(128 + signal.SIGHUP)
+    if rescue.is_gone():
+        os._exit(128 + signal.SIGHUP)
+    loop.call_later(_CHECK_S, _check_terminal, loop, rescue)
 
 
 class _Rescue:

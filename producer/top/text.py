@@ -58,7 +58,7 @@ def fit(text: str, width: int, align: str = "<") -> str:
 
 
 def fit_ends(text: str, width: int) -> str:
-    """Return a text with exactly `width` cells; a longer one loses its middle. Names often differ at their ends only."""
+    """Return a text with exactly `width` cells; a longer one loses its middle, since names often differ at the end."""
     if cell_len(text) <= width:
         return fit(text, width)
     if not text.isascii() or width < len("a…b"):
@@ -68,12 +68,14 @@ def fit_ends(text: str, width: int) -> str:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Return a text in lines of at most `width` cells, broken anywhere: a URL has no spaces."""
+    """Return a text in lines of at most `width` cells. A line ends at a space if it has one in its second half."""
     lines, line = [], ""
     for char in text:
         if cell_len(line) + cell_len(char) > width:
+            head, space, tail = line.rpartition(" ")
+            line, tail = (head, tail) if space and cell_len(head) * 2 > width else (line, "")
             lines.append(line)
-            line = ""
+            line = tail
         line += char
     return [*lines, line]
 
@@ -86,10 +88,10 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 
 def number(value: float) -> str:
-    """Return a rate or a count: `0.42`, `4.2`, `42.0`, `1,042`."""
-    if value >= _SECOND_MS:
+    """Return a rate or a count: `0`, `0.42`, `4.2`, `42.0`, `1,042`."""
+    if value >= 1000 or value == 0:  # noqa: PLR2004  (no column has room for a decimal)
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 1 or value == 0 else f"{value:.2f}"
+    return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
 
 def span(seconds: float) -> str:
