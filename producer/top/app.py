@@ -60,8 +60,10 @@ class Top(App[int]):
         self._queue = QueueWatch(broker, state.every_s)
         self._failures = failures
         self._servers = servers
-        self._queue_thread = Repeated("queue", self._read_queue, lambda: self._queue.every_s)
-        self._failures_thread = Repeated("failures", self._read_failures, failures.pause_s) if failures else None
+        self._queue_thread = Repeated("queue", self._read_queue, lambda: self._queue.every_s, self._crash)
+        self._failures_thread = (
+            Repeated("failures", self._read_failures, failures.pause_s, self._crash) if failures else None
+        )
 
     def on_mount(self) -> None:
         """Show the first screen, and begin to read."""
@@ -122,6 +124,14 @@ class Top(App[int]):
     def _threads(self) -> list[Repeated]:
         return [thread for thread in (self._queue_thread, self._failures_thread) if thread]
 
+    def _crash(self, exc: Exception) -> None:
+        """End the program, with the traceback of what a thread raised: a bug."""
+
+        def take() -> None:
+            raise exc
+
+        self.post_message(self.Read(take))
+
     def _tell_retry(self, text: str) -> None:
         def take() -> None:
             self.state.note = self.state.letters.inert(text)
@@ -136,7 +146,8 @@ class Top(App[int]):
             self.post_message(self.Read(lambda: self.state.note_trouble(why)))
         else:
             rows = rows_of(snapshot, self.state.letters)
-            self.post_message(self.Read(lambda: self.state.take(snapshot, rows)))
+            every_s = self._queue.every_s
+            self.post_message(self.Read(lambda: self.state.take(snapshot, rows, every_s)))
 
     def _read_failures(self) -> None:
         if self._failures is None:

@@ -69,10 +69,6 @@ class FailureReader:
             self._due_s = self._read_at_s + max(_EVERY_S, _PAUSE_FACTOR * (self._read_at_s - begun))
         return Failures(self._read_at_s, self._groups, *looked_into, *samples)
 
-    def expire(self) -> None:
-        """Read the counts anew the next time, since a retry has changed them."""
-        self._due_s = float("-inf")
-
     def pause_s(self) -> float:
         """Return the seconds until the next read."""
         return max(min(self._due_s - time.monotonic(), _EVERY_S), 1.0) if self._due_s > 0 else _EVERY_S

@@ -44,7 +44,7 @@ def _queue(state: State, width: int) -> list[Line]:
     if snapshot is None:
         return [Line.of("" if state.trouble else "reading the queue ...")]
     reading = snapshot.reading
-    oldest = "-" if reading.oldest_age_s is None else since(reading.oldest_age_s)
+    oldest = since(reading.oldest_age_s) if reading.waiting and reading.oldest_age_s is not None else "-"
     chunks = [
         (f"waiting {reading.waiting:<9,}", "bold"),
         (f"in flight {reading.in_flight:<6,}", ""),
@@ -101,20 +101,22 @@ def _work(state: State, width: int) -> list[Line]:
         (f"queries {number(recent.queries * 60)}/min", ""),
     ]
     return [
-        *flow("Rate", _speed(snapshot, state, width), width),
+        *flow("Rate", _speed(snapshot, width), width),
         *flow("Jobs/min", jobs, width),
         *flow("Latency", latency, width),
         *flow("Stages", stages, width),
     ]
 
 
-def _speed(snapshot: Snapshot, state: State, width: int) -> list[tuple[str, str]]:
+def _speed(snapshot: Snapshot, width: int) -> list[tuple[str, str]]:
     now = "now" if snapshot.recent.is_recent else "since the workers started"
     speed = [(f"{number(snapshot.images):>6} images/s {now}", "bold")]
     shown = snapshot.bars[-max(width - 60, 20) :]
     if shown:
-        bars = state.letters.own(sparkline(shown, len(shown)))
-        speed += [(bars, "good"), (f"{since(len(shown) * BAR_S)}, most {number(max(shown))}", "")]
+        speed += [
+            (sparkline(shown, len(shown)), "good"),
+            (f"{since(len(shown) * BAR_S)}, most {number(max(shown))}", ""),
+        ]
     return speed
 
 

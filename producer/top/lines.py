@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from producer.top.text import fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,10 @@ class Line:
     def text(self) -> str:
         """The line without styles."""
         return "".join(text for text, _ in self.parts)
+
+    def map(self, change: Callable[[str], str]) -> Line:
+        """Return the line with other texts of the same width."""
+        return Line(tuple((change(text), style) for text, style in self.parts))
 
     def within(self, width: int) -> Line:
         """Return the line with exactly `width` cells; its last style fills it up."""

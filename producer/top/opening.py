@@ -38,7 +38,7 @@ def open_top(redis_url: str, mongodb_uri: str | None, collection: str, every_s: 
     letters = Letters(ascii_only=terminal.is_ascii_only(os.environ))
     with ExitStack() as opened:
         broker = opened.enter_context(closing(Broker(redis_url, _TIMEOUT_S)))
-        state = State(letters.inert(broker.host), every_s, letters)
+        state = State(letters.inert(broker.host), every_s, letters, terminal.has_colours(os.environ))
         if mongodb_uri is None:
             state.mongodb_problem = "MONGODB_URI is not set"
             yield Top(state, broker)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from producer.top.figures import draw_figures
 from producer.top.lines import Line, keys_line
-from producer.top.tables import Column, Cursor, Table, heading, merged, row_line
+from producer.top.tables import Column, Cursor, Table, heading, longest, merged, row_line
 from producer.top.text import fit, number, since
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 _WORKERS = Table(
     (
-        Column("WORKER", 12, "~", grows=True),
-        Column("MODEL", 11, "~", grows=True),
-        Column("DEVICE", 6, grows=True, is_spared=True),
+        Column("WORKER", 12, "~"),
+        Column("MODEL", 11, "~"),
+        Column("DEVICE", 6, is_spared=True),
         Column("PREC", 4, is_spared=True),
         Column("JOBS", 7, ">"),
         Column("IMG/S", 6, ">"),
@@ -32,12 +32,12 @@ _WORKERS = Table(
 )
 _CODES = Table(
     (
-        Column("ERROR", 20, grows=True),
+        Column("ERROR", 20),
         Column("STAGE", 6, is_spared=True),
         Column("IMAGES", 9, ">"),
         Column("/MIN", 5, ">"),
         Column("NEWEST", 6, ">"),
-        Column("ITS MESSAGE", 12, grows=True),
+        Column("ITS MESSAGE", 12),
     )
 )
 # Figures that mean nothing while a worker has no MongoDB. This is then in their place.
@@ -66,7 +66,7 @@ class Overview:
     def draw(self, state: State, width: int, height: int) -> list[Line]:
         """Return the lines of the screen."""
         note = [Line.of((state.note, "warn"))] if state.note else []
-        foot = [*self._sample(state), *note, keys_line(list(map(state.letters.own, _KEYS)), width)]
+        foot = [*self._sample(state), *note, keys_line(_KEYS, width)]
         # Each table has two lines above its own. On a low screen, the last of the figures make room for them.
         top = draw_figures(state, width)[: max(height - len(foot) - 6, 2)]
         room = max(height - len(top) - len(foot) - 4, 0)
@@ -93,22 +93,28 @@ class Overview:
 
     def _workers(self, state: State, width: int, height: int) -> list[Line]:
         same = _same_for_all(state.rows)
-        rows = [_cells(row) for row in state.rows]
-        fitting = _WORKERS.without(same).fitting(rows, width)
+        fitting = _WORKERS.without(same).fitting(_longest(state.rows), width)
         away = merged(fitting, _RATES, _AWAY)
         shown = self.worker.window(height, _keys_of_workers(state))
         lines = [_title("Workers", _count_workers(state, shown, same)), heading(fitting)]
         for index in shown:
             is_chosen, is_away = index == self.worker.index and not self.on_errors, state.rows[index].store_away
             lines.append(
-                row_line(rows[index], away if is_away else fitting, "bad" if is_away else "", is_chosen=is_chosen)
+                row_line(
+                    _cells(state.rows[index]),
+                    away if is_away else fitting,
+                    "bad" if is_away else "",
+                    is_chosen=is_chosen,
+                )
             )
         return lines + [Line()] * (height - len(shown))
 
     def _codes(self, state: State, width: int, height: int) -> list[Line]:
         now = datetime.now(UTC)
         rows = [_code_cells(code, now) for code in state.codes]
-        fitting = _CODES.fitting(rows, width)
+        fitting = _CODES.fitting(
+            {title: longest(row[title] for row in rows) for title in ("ERROR", "ITS MESSAGE")}, width
+        )
         shown = self.code.window(height, _keys_of_codes(state))
         chosen = self.code.index if self.on_errors else None
         lines = [_title("Errors", _count_errors(state, shown)), heading(fitting)]
@@ -178,6 +184,14 @@ def _same_for_all(rows: list[Row]) -> dict[str, str]:
     facts = {"MODEL": {row.model for row in rows}, "DEVICE": {row.device for row in rows}}
     facts["PREC"] = {row.precision for row in rows}
     return {title: found.pop() for title, found in facts.items() if len(found) == 1}
+
+
+def _longest(rows: list[Row]) -> dict[str, int]:
+    return {
+        "WORKER": longest(row.node.removeprefix(_USUAL) for row in rows),
+        "MODEL": longest(row.model for row in rows),
+        "DEVICE": longest(row.device for row in rows),
+    }
 
 
 def _cells(row: Row) -> dict[str, str]:

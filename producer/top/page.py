@@ -16,6 +16,8 @@ from producer.top.lines import Line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from producer.top.text import Letters
+
 # Of the terminal's own colours. What matters also has an attribute that a terminal without colours has.
 STYLES = {
     "": Style(),
@@ -31,12 +33,23 @@ STYLES = {
 
 
 class Lines(Widget):
-    """Shows lines. A refresh sends only those that have changed, since a line over ssh may be slow."""
+    """Shows lines.
+
+    Args:
+        letters: The characters that the terminal can show.
+        has_colours: Whether it has colours.
+
+    Attributes:
+        draws: How often lines were given to it.
+    """
 
     DEFAULT_CSS = "Lines { width: 100%; height: 100%; }"
 
-    def __init__(self) -> None:
+    def __init__(self, letters: Letters, *, has_colours: bool) -> None:
         super().__init__()
+        self.draws = 0
+        self._letters = letters
+        self._styles = STYLES if has_colours else {name: style.without_color for name, style in STYLES.items()}
         self._lines: list[Line] = []
 
     @property
@@ -44,10 +57,16 @@ class Lines(Widget):
         """All lines without styles."""
         return "\n".join(line.text.rstrip() for line in self._lines)
 
+    @property
+    def full(self) -> list[str]:
+        """The lines without styles, as wide as the screen."""
+        return [line.text for line in self._lines]
+
     def show(self, lines: Sequence[Line]) -> None:
         """Show these lines, cut to the widget's size."""
+        self.draws += 1
         width, height = self.size
-        new = [line.within(width) for line in lines[:height]]
+        new = [line.within(width).map(self._letters.own) for line in lines[:height]]
         new += [Line(((" " * width, ""),))] * (height - len(new))
         old, self._lines = self._lines, new
         if len(old) != len(new):
@@ -60,7 +79,7 @@ class Lines(Widget):
     def render_line(self, y: int) -> Strip:
         """Return line `y` for Textual."""
         line = self._lines[y] if y < len(self._lines) else Line()
-        strip = Strip([Segment(text, STYLES[style]) for text, style in line.parts])
+        strip = Strip([Segment(text, self._styles[style]) for text, style in line.parts])
         return strip.adjust_cell_length(self.size.width)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 
 from producer.top.lines import Line, keys_line
-from producer.top.tables import Column, Cursor, Table, heading, row_line
+from producer.top.tables import Column, Cursor, Table, heading, longest, row_line
 from producer.top.text import fit, since, wrap
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from producer.top.state import Code, State
     from producer.top.workers import Row
 
-_FAILURES = Table((Column("FAILED AT (UTC)", 19), Column("IMAGE", 20, grows=True), Column("MESSAGE", 12, grows=True)))
+_FAILURES = Table((Column("FAILED AT (UTC)", 19), Column("IMAGE", 20), Column("MESSAGE", 12)))
 _LABEL = 9
 _FAILURE_KEYS = ("Esc back", "r retry this image", "R retry all", "? help", "q quit", "↑↓ choose")
 _BACK_KEYS = ("Esc back", "? help", "q quit")
@@ -54,14 +54,14 @@ def draw_failures(state: State, code: Code, cursor: Cursor, width: int, height: 
         {"FAILED AT (UTC)": _at(sample.failed_at), "IMAGE": inert(sample.image_id), "MESSAGE": inert(sample.message)}
         for sample in samples
     ]
-    fitting = _FAILURES.fitting(rows, width)
+    fitting = _FAILURES.fitting({title: longest(row[title] for row in rows) for title in ("IMAGE", "MESSAGE")}, width)
     keys = [sample.document_id for sample in samples]
     cursor.window(1, keys)
     chosen = samples[cursor.index] if samples else None
     details = _details(state, code, chosen, width) if chosen else []
     foot = [
         *([Line.of((state.note, "warn"))] if state.note else []),
-        keys_line(list(map(state.letters.own, _FAILURE_KEYS)), width),
+        keys_line(_FAILURE_KEYS, width),
     ]
     shown = cursor.window(max(height - len(details) - len(foot) - 3, 1), keys)
     lines = [Line.of((fit(f" {_title(state, code, len(samples))}", width), "bar")), heading(fitting)]
@@ -97,12 +97,11 @@ def draw_worker(row: Row, width: int, height: int, *, is_alive: bool) -> list[Li
     return _with_foot(lines, _BACK_KEYS, width, height)
 
 
-def draw_help(state: State, width: int, height: int, first: int) -> list[Line]:
+def draw_help(width: int, height: int, first: int) -> list[Line]:
     """Return the lines of the help from line `first` on."""
-    own = state.letters.own
-    wrapped = [part for line in HELP.splitlines() for part in wrap(own(line), width)]
+    wrapped = [part for line in HELP.splitlines() for part in wrap(line, width)]
     lines = [Line.of((fit(" Help", width), "bar")), *map(Line.of, wrapped[first:])]
-    return _with_foot(lines, ("Esc back", own("↑↓ more"), "q quit"), width, height)
+    return _with_foot(lines, ("Esc back", "↑↓ more", "q quit"), width, height)
 
 
 def help_lines(width: int) -> int:

@@ -16,17 +16,25 @@ class Repeated:
 
     Args:
         name: The name of the thread.
-        act: What to call. It may raise nothing.
+        act: What to call.
         pause_s: Returns the seconds until the next call.
+        fail: Called with what `act` raises. It is not called again then.
 
     Attributes:
         is_paused: Whether it calls nothing until it is woken.
     """
 
-    def __init__(self, name: str, act: Callable[[], object], pause_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        name: str,
+        act: Callable[[], object],
+        pause_s: Callable[[], float],
+        fail: Callable[[Exception], object],
+    ) -> None:
         self.is_paused = False
         self._act = act
         self._pause_s = pause_s
+        self._fail = fail
         self._woken = threading.Event()
         self._is_closed = False
         # A daemon: the program ends even while a server does not answer.
@@ -48,6 +56,11 @@ class Repeated:
 
     def _run(self) -> None:
         while not self._is_closed:
-            self._act()
+            try:
+                self._act()
+            except Exception as exc:  # noqa: BLE001  (the thread's edge)
+                if not self._is_closed:  # else its connection was closed while it waited for an answer
+                    self._fail(exc)
+                return
             self._woken.wait(None if self.is_paused else self._pause_s())
             self._woken.clear()

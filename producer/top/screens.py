@@ -45,7 +45,7 @@ class LinesScreen(Screen[Any]):
     def __init__(self, state: State) -> None:
         super().__init__()
         self.state = state
-        self.lines = Lines()
+        self.lines = Lines(state.letters, has_colours=state.has_colours)
 
     @property
     def top(self) -> Top:
@@ -216,7 +216,7 @@ class HelpScreen(LinesScreen):
     def drawn(self, width: int, height: int) -> Sequence[Line]:
         """Return the lines."""
         self._first = max(min(self._first, help_lines(width) - height + 2), 0)
-        return draw_help(self.state, width, height, self._first)
+        return draw_help(width, height, self._first)
 
     def action_move(self, by: int) -> None:
         """Show other lines."""

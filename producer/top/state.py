@@ -62,6 +62,7 @@ class State:
         host: What messages call the Redis server.
         every_s: Seconds between two readings.
         letters: The characters that the terminal can show.
+        has_colours: Whether it has colours.
         mongodb_problem: Why no failures can be read at all, such as a missing setting.
         snapshot: The last snapshot of the queue; None before the first.
         trouble: Redis does not answer.
@@ -77,6 +78,7 @@ class State:
     host: str
     every_s: float
     letters: Letters = field(default_factory=Letters)
+    has_colours: bool = True
     mongodb_problem: str = ""
     snapshot: Snapshot | None = None
     trouble: Trouble | None = None
@@ -88,9 +90,9 @@ class State:
     rows: list[Row] = field(default_factory=list)
     codes: list[Code] = field(default_factory=list)
 
-    def take(self, snapshot: Snapshot, rows: list[Row]) -> None:
-        """Take a snapshot of the queue, and its workers as lines."""
-        self.snapshot, self.trouble = snapshot, None
+    def take(self, snapshot: Snapshot, rows: list[Row], every_s: float) -> None:
+        """Take a snapshot of the queue, and its workers as lines; the next one comes in `every_s` seconds."""
+        self.snapshot, self.every_s, self.trouble = snapshot, every_s, None
         self.rows = sort_rows(rows, self.sort)
         self._list_codes()
 

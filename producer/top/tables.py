@@ -11,7 +11,7 @@ from producer.top.lines import Line
 from producer.top.text import fit, fit_ends
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,12 @@ class Column:
         least: Its width on a narrow screen.
         align: `<` or `>`; `~` is on the left, and a text that is too long loses its middle.
         is_spared: The screen of 60 cells has no room for it.
-        grows: It is given the width that is left, up to its longest text.
     """
 
     title: str
     least: int
     align: str = "<"
     is_spared: bool = False
-    grows: bool = False
 
     def shown(self, text: str, width: int) -> str:
         """Return a text with the width of the column."""
@@ -84,19 +82,28 @@ class Table:
         """Return the table without some columns."""
         return Table([column for column in self.columns if column.title not in titles])
 
-    def fitting(self, rows: Sequence[Mapping[str, str]], width: int) -> Fitting:
-        """Return the columns that fit. Those that grow take what is left, up to their longest text."""
+    def fitting(self, longest: Mapping[str, int], width: int) -> Fitting:
+        """Return the columns that fit.
+
+        Args:
+            longest: The cells of the longest text in each column that grows. They take what is left, up to that.
+            width: The cells of the screen.
+        """
         columns = list(self.columns)
         while _width(columns) > width and any(column.is_spared for column in columns):
             columns.remove(next(column for column in reversed(columns) if column.is_spared))
         left = max(width - _width(columns), 0)
         fitting = []
         for column in columns:
-            longest = max((cell_len(row[column.title]) for row in rows), default=0) if column.grows else 0
-            more = max(min(longest - column.least, left), 0)
+            more = max(min(longest.get(column.title, 0) - column.least, left), 0)
             left -= more
             fitting.append((column, column.least + more))
         return fitting
+
+
+def longest(texts: Iterable[str]) -> int:
+    """Return the cells of the longest text."""
+    return max(map(cell_len, texts), default=0)
 
 
 def heading(fitting: Fitting) -> Line:

@@ -39,6 +39,8 @@ class Letters:
 
         Characters without a width are replaced, since terminals differ in what they do with them.
         """
+        if text.isascii() and text.isprintable() and len(text) <= max_chars:  # most are, and this is faster
+            return text
         shown = printable(unicodedata.normalize("NFC", text[: max_chars + 1]), max_chars)
         shown = "".join(char if cell_len(char) else "\N{REPLACEMENT CHARACTER}" for char in shown)
         return shown.encode("ascii", "replace").decode() if self.ascii_only else shown

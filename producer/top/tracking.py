@@ -79,7 +79,7 @@ class Tracker:
         images = sum(map(images_of, paces.values()))
         self._add_bar(reading.at_s, images, is_known=any(pace.is_recent for pace in paces.values()))
         growth = self._grown(reading)
-        return Snapshot(reading, datetime.now(UTC), recent, paces, images, growth, tuple(self._bars), delays)
+        return Snapshot(reading, datetime.now(UTC), recent, paces, images, growth, self._shown_bars(), delays)
 
     def _known(self) -> list[tuple[Key, deque[WorkerHeartbeat]]]:
         return list(self._heartbeats.items())
@@ -100,9 +100,13 @@ class Tracker:
         return (reading.jobs - before) / (reading.at_s - since_s) if reading.at_s > since_s else None
 
     def _add_bar(self, now_s: float, images: float, *, is_known: bool) -> None:
-        if is_known:
-            self._bar.append(images)
         if self._bar_since_s is None or now_s - self._bar_since_s >= BAR_S:
             if self._bar:
                 self._bars.append(sum(self._bar) / len(self._bar))
             self._bar, self._bar_since_s = [], now_s
+        if is_known:
+            self._bar.append(images)
+
+    def _shown_bars(self) -> tuple[float, ...]:
+        """Return the bars, with the one that is not yet full."""
+        return (*self._bars, sum(self._bar) / len(self._bar)) if self._bar else tuple(self._bars)
