@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from producer.documents.failures import FailureGroup, Sample, find_failures, find_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pymongo.collection import Collection
 
@@ -43,14 +43,16 @@ class FailureReader:
 
     Args:
         documents: The collection.
+        clock: Seconds.
 
     Attributes:
         looked_into: A list with the code that is looked into, as it is in the documents, or an empty list.
     """
 
-    def __init__(self, documents: Collection[dict[str, Any]]) -> None:
+    def __init__(self, documents: Collection[dict[str, Any]], clock: Callable[[], float] = time.monotonic) -> None:
         self.looked_into: list[Any] = []
         self._documents = documents
+        self._clock = clock
         self._groups: Sequence[FailureGroup] = ()
         self._read_at_s = self._due_s = float("-inf")
 
@@ -62,13 +64,13 @@ class FailureReader:
         """
         looked_into = list(self.looked_into)
         samples = [find_samples(self._documents, code, MAX_SAMPLES) for code in looked_into]
-        begun = time.monotonic()
+        begun = self._clock()
         if begun >= self._due_s:
             self._groups = find_failures(self._documents, None, 1, MAX_CODES)
-            self._read_at_s = time.monotonic()
+            self._read_at_s = self._clock()
             self._due_s = self._read_at_s + max(_EVERY_S, _PAUSE_FACTOR * (self._read_at_s - begun))
         return Failures(self._read_at_s, self._groups, *looked_into, *samples)
 
     def pause_s(self) -> float:
         """Return the seconds until the next read."""
-        return max(min(self._due_s - time.monotonic(), _EVERY_S), 1.0) if self._due_s > 0 else _EVERY_S
+        return max(min(self._due_s - self._clock(), _EVERY_S), 1.0) if self._due_s > 0 else _EVERY_S

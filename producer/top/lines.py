@@ -40,7 +40,7 @@ class Line:
             shown = text if cell_len(text) <= left else fit(text, left)
             parts.append((shown, style))
             left -= cell_len(shown)
-        style = self.parts[-1][1] if self.parts and self.parts[-1][1] in {"bar", "chosen"} else ""
+        style = self.parts[-1][1] if self.parts and self.parts[-1][1] in {"bar", "chosen", "heading"} else ""
         return Line((*parts, (" " * left, style))) if left > 0 else Line(tuple(parts))
 
 

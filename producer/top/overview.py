@@ -107,7 +107,7 @@ class Overview:
                     is_chosen=is_chosen,
                 )
             )
-        return lines + [Line()] * (height - len(shown))
+        return [*lines, Line()] if height > len(shown) else lines
 
     def _codes(self, state: State, width: int, height: int) -> list[Line]:
         now = datetime.now(UTC)

@@ -129,7 +129,8 @@ class State:
                     images=group.count,
                     a_minute=a_minute.pop(group.raw_code, 0.0) if isinstance(group.raw_code, str) else 0.0,
                     newest=group.newest,
-                    message=inert(sample.message) if sample else "",
+                    # Many begin with the URL, which would leave no room for what happened.
+                    message=inert(sample.message.removeprefix(sample.url).lstrip(" :")) if sample else "",
                     sample=inert(f"{sample.image_id}  {sample.url}") if sample else "",
                 )
             )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from producer.top.app import Top
 
 OUTPUT = Path(__file__).parents[2] / "docs" / "top.png"
-_COLUMNS, _ROWS = 90, 26
+_COLUMNS, _ROWS = 90, 20
 _WORKERS = 2
 _IMAGES = 20_000  # more than the workers embed meanwhile
 _EVERY_S = 2
