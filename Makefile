@@ -57,6 +57,7 @@ docs: $(NODE_INSTALLED) ## Regenerate the generated parts of docs: settings, dia
 	@$(BIN)/python -m tests.support.draw_flow
 	@$(BIN)/python -m tests.support.record_demo
 	@$(BIN)/python -m tests.support.draw_page
+	@$(BIN)/python -m tests.support.draw_top
 	@$(BIN)/python -m tests.support.runtimes
 	@$(BIN)/python -m tests.bench.results
 

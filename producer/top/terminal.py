@@ -27,6 +27,7 @@ _COLOURS = 8
 # What Textual's driver has switched on, in the order in which it switches it off: bracketed paste, line wrap, keys,
 # the other screen, the cursor, the focus.
 _RESTORE = b"\x1b[?2004l\x1b[?7h\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?1004l\x1b[0m"
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _PATIENCE_S = 2.0
 _CHECK_S = 1.0
 # What Python puts there itself if the locale is C (PEP 538), although the terminal may know only ASCII.
@@ -68,18 +69,19 @@ def run(app: App[int]) -> int:
 
 async def _run(app: App[int], rescue: _Rescue) -> int:
     loop = asyncio.get_running_loop()
-    if sys.platform != "win32":
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            loop.add_signal_handler(number, _stop, app, rescue, number)
+
+    def stop(number: int, _: object) -> None:
+        rescue.begin(128 + number)
+        loop.call_soon_threadsafe(app.exit)
+
+    # Not those of the loop, which cannot call them while it waits for the terminal.
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, stop)
     _check_terminal(loop, rescue)
     code = await app.run_async(mouse=False)
     rescue.is_over = True
     return rescue.exit_code or app.return_code or code or 0
-
-
-def _stop(app: App[int], rescue: _Rescue, number: int) -> None:
-    rescue.begin(128 + number)
-    app.exit()
 
 
 def _check_terminal(loop: asyncio.AbstractEventLoop, rescue: _Rescue) -> None:

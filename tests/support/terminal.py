@@ -103,6 +103,13 @@ class Terminal:
         self._set_size(columns, rows)
         self.process.send_signal(signal.SIGWINCH)
 
+    def is_full_after_a_resize(self) -> bool:
+        """Give the terminal another size, and return whether the command can write nothing more, as nothing is read."""
+        rows, columns = struct.unpack("HHHH", fcntl.ioctl(self._slave, termios.TIOCGWINSZ, b"\0" * 8))[:2]
+        self._set_size(columns - 1, rows)
+        self.process.send_signal(signal.SIGWINCH)
+        return not select.select([], [self._slave], [], 0)[1]
+
     def close(self) -> None:
         """Close the terminal, as when the window or the ssh connection is closed."""
         os.close(self._slave)

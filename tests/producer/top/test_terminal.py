@@ -11,6 +11,7 @@ import pytest
 from tests.producer.top.conftest import UTF_8, Document, Program, failure, write_figures
 from tests.support.commands import COMMAND, invoke
 from tests.support.terminal import Terminal
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     import redis
@@ -83,6 +84,16 @@ def test_it_ends_when_the_terminal_is_closed(program: Program, queue: redis.Redi
         terminal.wait_for("no worker is alive")
         terminal.close()
         assert terminal.process.wait(60) == 128 + signal.SIGHUP
+
+
+def test_sigterm_ends_it_while_the_terminal_takes_no_more_characters(program: Program, queue: redis.Redis) -> None:
+    with open_terminal(program, 200, 60) as terminal:
+        terminal.wait_for("no worker is alive")
+        # Each new size draws all of the screen, and nothing is read: the terminal is soon full.
+        wait_for(terminal.is_full_after_a_resize, "the terminal to be full")
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.process.wait(60) == 128 + signal.SIGTERM
+        assert terminal.modes() == terminal.modes_before
 
 
 def test_without_a_terminal_the_figures_are_printed_once(program: Program, queue: redis.Redis) -> None:
