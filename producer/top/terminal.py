@@ -16,11 +16,9 @@ if TYPE_CHECKING:
     from textual.app import App
 
 # Windows has neither; its terminals are all alike.
-try:
+if sys.platform != "win32":
     import curses
     import termios
-except ImportError:
-    curses, termios = None, None  # type: ignore[assignment]
 
 _DUMB = {"", "dumb", "unknown"}
 _COLOURS = 8
@@ -30,6 +28,7 @@ _RESTORE = b"\x1b[?2004l\x1b[?7h\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?1004l\x1b[0m"
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _PATIENCE_S = 2.0
 _CHECK_S = 1.0
+_GONE = 129  # as after a SIGHUP
 # What Python puts there itself if the locale is C (PEP 538), although the terminal may know only ASCII.
 _COERCED = "C.UTF-8"
 
@@ -87,7 +86,7 @@ async def _run(app: App[int], rescue: _Rescue) -> int:
 def _check_terminal(loop: asyncio.AbstractEventLoop, rescue: _Rescue) -> None:
     """End the program if the terminal is gone. Without a SIGHUP, as under nohup, it would run on for nobody."""
     if rescue.is_gone():
-        os._exit(128 + signal.SIGHUP)
+        os._exit(_GONE)
     loop.call_later(_CHECK_S, _check_terminal, loop, rescue)
 
 
@@ -106,7 +105,7 @@ class _Rescue:
 
     def is_gone(self) -> bool:
         """Return whether the terminal is gone."""
-        if self._before is None:
+        if sys.platform == "win32" or self._before is None:
             return False
         try:
             termios.tcgetattr(0)
@@ -125,7 +124,7 @@ class _Rescue:
 
     def restore(self) -> None:
         """Set the terminal's modes as they were."""
-        if self._before is not None:
+        if sys.platform != "win32" and self._before is not None:
             with suppress(termios.error, OSError):
                 termios.tcsetattr(0, termios.TCSANOW, self._before)
 
@@ -133,25 +132,32 @@ class _Rescue:
         if self.is_over:
             return
         self.restore()
-        with suppress(OSError):
-            os.set_blocking(2, False)
-            os.write(2, _RESTORE)
-            os.set_blocking(2, True)
+        if sys.platform != "win32":
+            with suppress(OSError):
+                os.set_blocking(2, False)
+                os.write(2, _RESTORE)
+                os.set_blocking(2, True)
         os._exit(self.exit_code)
 
 
 @contextmanager
 def _kept_terminal() -> Iterator[_Rescue]:
-    rescue = _Rescue(termios.tcgetattr(0) if termios is not None and os.isatty(0) else None)
+    rescue = _Rescue(_read_modes())
     try:
         yield rescue
     finally:
         rescue.restore()
 
 
+def _read_modes() -> Any:
+    if sys.platform == "win32" or not os.isatty(0):
+        return None
+    return termios.tcgetattr(0)
+
+
 def _capability(name: str, capability: str) -> bool | None:
     """Return whether the terminal has colours (`colors`) or a cursor to move (`cup`); None if nobody knows it here."""
-    if curses is None:
+    if sys.platform == "win32":
         return None
     try:
         curses.setupterm(name)

@@ -92,9 +92,9 @@ class Terminal:
 
     def wait(self) -> int:
         """Wait until the command has ended, and return its exit code."""
-        wait_for(lambda: self._read() is None and self.process.poll() is not None, "the command to end")
+        wait_for(lambda: bool(self.text) and self.process.poll() is not None, "the command to end")
         self._read()
-        return self.process.returncode
+        return int(self.process.returncode)
 
     def resize(self, columns: int, rows: int) -> None:
         """Give the terminal another size, and tell the command."""

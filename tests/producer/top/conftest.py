@@ -136,7 +136,7 @@ def write_figures(queue: redis.Redis, node: str, images: int, **stats: Any) -> N
 
     It started a day ago, and has taken 0.9 s of the model's time for each 100 images, in batches of 16 of 32.
     """
-    fields = {
+    fields: dict[str, Any] = {
         "batch_size": 32,
         "model_threads": 1,
         "started_at": _STARTED_MS,

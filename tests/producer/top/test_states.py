@@ -99,7 +99,7 @@ def test_redis_may_go_away_and_come_back(program: Program, queue: redis.Redis) -
             queue.lpush("images", "x")
             await driver.until("waiting 1")
             relay.target = 1  # nothing listens there
-            queue.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            queue.client_kill_filter(_type="normal", skipme=True)
             shown = await driver.until("these figures are of")
             assert "waiting 1" in shown  # the last figures stay
             assert f"Redis at 127.0.0.1:{relay.port}" in shown
@@ -114,7 +114,11 @@ def test_redis_may_go_away_and_come_back(program: Program, queue: redis.Redis) -
 
 def test_servers_that_hang_do_not_hold_up_the_keys(program: Program) -> None:
     over = threading.Event()
-    with SocketServer(lambda _: over.wait(60) and None) as silent:
+
+    def hang(_: socket.socket) -> None:
+        over.wait(60)
+
+    with SocketServer(hang) as silent:
         program.redis_url = f"redis://127.0.0.1:{silent.port}/0"
         program.mongodb_uri = f"mongodb://127.0.0.1:{silent.port}/clipqueue"
 
@@ -211,7 +215,8 @@ def test_in_a_locale_without_utf_8_all_is_ascii(
 
 def test_thousands_of_workers_are_counted_and_scrolled(program: Program, queue: redis.Redis) -> None:
     write_figures(queue, "w-0000", 0)
-    heartbeat, (at, _) = queue.get("clipqueue:worker:w-0000"), queue.time()
+    heartbeat: Any = queue.get("clipqueue:worker:w-0000")
+    at, _ = queue.time()
     content = {
         f"clipqueue:worker:w-{number:04}": heartbeat.replace(b"w-0000", b"w-%04d" % number) for number in range(3000)
     }

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
 
 
-def environment(program: Program, **env: str) -> dict[str, str]:
+def environment(program: Program, env: dict[str, str]) -> dict[str, str]:
     bare = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLORTERM", "LC_CTYPE")}
     servers = {"REDIS_URL": program.redis_url, "MONGODB_URI": program.mongodb_uri or ""}
     return {**bare, **UTF_8, "TERM": "xterm-256color", **servers, "CLIPQUEUE_COLLECTION": program.collection, **env}
 
 
-def open_terminal(program: Program, columns: int = 80, rows: int = 24, **env: str) -> Terminal:
-    return Terminal([*COMMAND, "top", "--every", "1"], environment(program, **env), columns, rows)
+def open_terminal(program: Program, columns: int = 80, rows: int = 24, env: dict[str, str] | None = None) -> Terminal:
+    return Terminal([*COMMAND, "top", "--every", "1"], environment(program, env or {}), columns, rows)
 
 
 def is_restored(terminal: Terminal) -> bool:
@@ -68,7 +68,7 @@ def test_without_colours_all_can_be_read_and_signals_leave_the_terminal_as_befor
     program: Program, queue: redis.Redis, images: Collection[Document], env: dict[str, str], ending: signal.Signals
 ) -> None:
     images.insert_one(failure("photo-1"))
-    with open_terminal(program, **env) as terminal:
+    with open_terminal(program, env=env) as terminal:
         terminal.wait_for("http_404")
         terminal.press("\t")
         assert ">http_404" in terminal.wait_for("newest: photo-1")
@@ -106,7 +106,7 @@ def test_without_a_terminal_the_figures_are_printed_once(program: Program, queue
 
 
 def test_in_a_dumb_terminal_the_figures_are_printed_once(program: Program, queue: redis.Redis) -> None:
-    with open_terminal(program, TERM="dumb") as terminal:
+    with open_terminal(program, env={"TERM": "dumb"}) as terminal:
         assert terminal.wait() == 0
         assert "TERM=dumb cannot move its cursor" in terminal.text.replace("\n", "")
         assert "waiting     0" in terminal.text
