@@ -34,10 +34,14 @@ class WorkerApp(Celery):
     Attributes:
         state: Shared by the consumer and the tasks.
         runtime: Set in a worker process before it consumes its first message, and nowhere else.
+        tells_all: Whether each job sends its events to Flower.
+        tells_failures: Whether jobs that fail or are retried do.
     """
 
     state: ProcessState
     runtime: Runtime
+    tells_all: bool
+    tells_failures: bool
 
 
 def create_app(settings: Settings) -> WorkerApp:
@@ -56,6 +60,7 @@ def create_app(settings: Settings) -> WorkerApp:
     connection = celery_settings(parse_redis_url(settings.redis_url))
     celery = WorkerApp("clipqueue", broker=connection["broker_url"], include=["worker.tasks"], set_as_current=False)
     celery.state = ProcessState(settings.drain_s, serves_images=settings.serves_images)
+    celery.tells_all, celery.tells_failures = settings.events == "all", settings.events != "off"
     celery.conf.broker_use_ssl = connection["broker_use_ssl"]
     celery.conf.update(
         task_queues=[Queue(IMAGE_QUEUE)],  # type: ignore[no-untyped-call]
@@ -70,6 +75,7 @@ def create_app(settings: Settings) -> WorkerApp:
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
+        # Of the tasks, `embed_image` decides. With False, `enable_events` of remote control would still change a worker.
         worker_send_task_events=True,
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
@@ -128,6 +134,7 @@ def _start(sender: Any, **_: Any) -> None:
     try:
         check_libraries("python", "requests", "urllib3", "dnspython", "pillow", "pillow-heif")
         # Imported here because Flower imports this module too, without torch and motor installed.
+        from worker.lifecycle import remote_control  # noqa: F401, PLC0415  (registers its command)
         from worker.lifecycle.events import EVENT_HEARTBEAT_S  # noqa: PLC0415
         from worker.wiring import build_runtime  # noqa: PLC0415
 
@@ -135,6 +142,9 @@ def _start(sender: Any, **_: Any) -> None:
         sender.concurrency = min(sender.concurrency, app.runtime.concurrency)
         if sender.options.get("heartbeat_interval") is None:
             sender.options["heartbeat_interval"] = EVENT_HEARTBEAT_S
+        # Without them, no worker reads the heartbeats of all others, which is the square of their number, and none waits
+        # a second at its start for what the others have revoked.
+        sender.options.update(without_gossip=True, without_mingle=True)
         app.runtime.start()
         # The model and its libraries are half a million long-lived objects. Collecting garbage among them would stop
         # every thread for a fifth of a second now and then.

@@ -166,6 +166,9 @@ class ConsumerState:
     deliveries: Deliveries = field(default_factory=Deliveries)
     process: str = field(default_factory=new_process_name)
 
+    def __repr__(self) -> str:
+        return f"the state of {self.process}"  # `celery inspect conf` and `report` show the transport options
+
     @property
     def processing_key(self) -> str:
         """The key of the list of messages that Redis has handed to this process, and that it has not taken yet."""
