@@ -42,6 +42,7 @@ from worker.selftest.guard import check_guard
 from worker.settings import parse_ports
 from worker.store.mongo import MongoStore
 from worker.store.outage import ResilientStore
+from worker.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +82,7 @@ class Runtime:
     quarantine: Quarantine
     parking: Parking
     watchdog: Watchdog
+    telemetry: Telemetry
     concurrency: int
     lane: QueryLane | None = None
     notes_ends: bool = False
@@ -179,6 +181,7 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
             hang_s=2 * settings.encode_s,
             on_exit=decoder.close,
         ),
+        telemetry=Telemetry(),
         concurrency=load.concurrency if settings.serves_images else 1,
         lane=lane,
         notes_ends=bool(settings.webhook_url),
