@@ -66,8 +66,8 @@ if "FLOWER_ENABLE_EVENTS" not in os.environ:
     # Every five seconds, Flower would tell all workers to send events, which they do anyway.
     enable_events = False
 if "FLOWER_TASKS_COLUMNS" not in os.environ:
-    # The name is the same for all tasks. The arguments begin with the image id.
-    tasks_columns = "kwargs,state,exception,received,runtime,retries,worker,uuid"
+    # The name is the same for all tasks. The UUID is the link to a task, and the arguments begin with the image id.
+    tasks_columns = "uuid,kwargs,state,exception,received,runtime,retries,worker"
 if "FLOWER_DB" not in os.environ:
     db = "flower-state"
 if "FLOWER_PERSISTENT" not in os.environ:

@@ -101,8 +101,8 @@ def _codes_of(owners: Iterable[Any]) -> Iterator[CodeType]:
 def _codes_in(value: Any) -> Iterator[CodeType]:
     """Yield the code of a function, a method or a property, and of the functions inside it."""
     for one in (value, *(getattr(value, name, None) for name in ("__func__", "fget", "fset", "func"))):
-        if isinstance(one, FunctionType):
-            yield from _nested(inspect.unwrap(one).__code__)
+        if isinstance(one, FunctionType) and isinstance(bare := inspect.unwrap(one), FunctionType):
+            yield from _nested(bare.__code__)
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:
