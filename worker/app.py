@@ -34,12 +34,14 @@ class WorkerApp(Celery):
     Attributes:
         state: Shared by the consumer and the tasks.
         runtime: Set in a worker process before it consumes its first message, and nowhere else.
+        redis_shown: What may be told of where Redis is.
         tells_all: Whether each job sends its events to Flower.
         tells_failures: Whether jobs that fail or are retried do.
     """
 
     state: ProcessState
     runtime: Runtime
+    redis_shown: str
     tells_all: bool
     tells_failures: bool
 
@@ -57,9 +59,11 @@ def create_app(settings: Settings) -> WorkerApp:
     from worker.lifecycle.loop import LoopTicks  # noqa: PLC0415
 
     install()
-    connection = celery_settings(parse_redis_url(settings.redis_url))
+    url = parse_redis_url(settings.redis_url)
+    connection = celery_settings(url)
     celery = WorkerApp("clipqueue", broker=connection["broker_url"], include=["worker.tasks"], set_as_current=False)
     celery.state = ProcessState(settings.drain_s, serves_images=settings.serves_images)
+    celery.redis_shown = url.shown
     celery.tells_all, celery.tells_failures = settings.events == "all", settings.events != "off"
     celery.conf.broker_use_ssl = connection["broker_use_ssl"]
     celery.conf.update(

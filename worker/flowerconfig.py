@@ -54,7 +54,7 @@ if not _is_protected():
 
 if "FLOWER_READ_ONLY" not in os.environ:
     read_only = True
-# Flower's own limits, 100,000 tasks and 5,000 workers, take 0.9 GB with URLs of usual length, and 3 GB with the longest.
+# Flower's own limits, 100,000 tasks and 5000 workers, would take five times as much memory.
 if "FLOWER_MAX_TASKS" not in os.environ:
     max_tasks = 20_000
 if "FLOWER_MAX_WORKERS" not in os.environ:

@@ -101,7 +101,9 @@ class Fleet:
     def wait_until_ended(self, *image_ids: str) -> None:
         """Wait until these images have a result."""
         ids = list(image_ids)
-        wait_for(lambda: self.documents.count_documents({"_id": {"$in": ids}, **ENDED}) == len(ids), f"results of {ids}")
+        wait_for(
+            lambda: self.documents.count_documents({"_id": {"$in": ids}, **ENDED}) == len(ids), f"results of {ids}"
+        )
 
 
 @pytest.fixture
@@ -119,7 +121,9 @@ def test_flower_shows_every_job_of_several_workers_on_one_host_and_finds_it_by_i
     blocked = own_dir / "blocked"
     drain = dict.fromkeys(("FETCH_TOTAL", "DECODE", "ENCODE", "STORE"), "4") | {"DRAIN": "5"}
     workers = [
-        fleet.start(f"all-{number}", **{f"CLIPQUEUE_{key}_S": s for key, s in drain.items()}, **{BLOCKED_BY: str(blocked)})
+        fleet.start(
+            f"all-{number}", **{f"CLIPQUEUE_{key}_S": s for key, s in drain.items()}, **{BLOCKED_BY: str(blocked)}
+        )
         for number in range(2)
     ]
     wait_for(lambda: sum(flower.is_online().values()) == 2, "Flower to show both workers")
@@ -179,7 +183,9 @@ def test_with_failures_only_flower_shows_these_by_their_image_and_the_success_of
     served.add("/busy.jpg", Answer(b"", 503), Answer(small_jpeg()))
     with fleet.running("failures", flower, CLIPQUEUE_EVENTS="failures"):
         # As Flower does with its option `enable_events`.
-        answers = Celery(broker=own.redis_url, set_as_current=False).control.enable_events(reply=True, timeout=5.0, limit=1)
+        answers = Celery(broker=own.redis_url, set_as_current=False).control.enable_events(
+            reply=True, timeout=5.0, limit=1
+        )
         assert [list(answer.values()) for answer in answers] == [[{"ok": "task events already enabled"}]]
         quiet = fleet.enqueue("f-photo", "/photo.jpg")
         failed, retried = fleet.enqueue("f-lost", "/gone.jpg"), fleet.enqueue("f-busy", "/busy.jpg")

@@ -10,8 +10,6 @@ from typing import Any
 
 from celery.worker.control import inspect_command
 
-_SHOWN = ("transport", "hostname", "port", "virtual_host", "connect_timeout")
-
 
 # A second command of the same name replaces Celery's.
 @inspect_command()
@@ -20,5 +18,5 @@ def stats(state: Any, **_: Any) -> dict[str, Any]:
     answer: dict[str, Any] = state.consumer.controller.stats()
     broker = answer.get("broker")
     if isinstance(broker, dict):  # text until the worker is connected
-        answer["broker"] = {name: broker[name] for name in _SHOWN if name in broker}
+        answer["broker"] = {"transport": broker.get("transport"), "address": state.app.redis_shown}
     return answer

@@ -86,7 +86,9 @@ PARTS = (
     # worker.app and worker.lifecycle.
     Parts("celery", "celery.bootsteps:StartStopStep", overridden="requires start stop"),
     Parts("celery", "celery.worker.consumer.consumer:Consumer", used="event_dispatcher hub"),
-    Parts("celery", "celery.events.dispatcher:EventDispatcher", used="buffer_limit enabled flush on_send_buffered send"),
+    Parts(
+        "celery", "celery.events.dispatcher:EventDispatcher", used="buffer_limit enabled flush on_send_buffered send"
+    ),
     # What Flower is told of each job.
     Parts(
         "celery",
