@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Two heartbeats of a worker, the later one second. Without an earlier one, the worker's start counts.
 Pair = tuple["WorkerHeartbeat | None", "WorkerHeartbeat"]
+_MAX_SIZE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class _Span:
         seconds = (after["at"] - since_ms) / 1e3
         if seconds <= 0:
             return None
-        sizes = (max(after.get("batch_size", 0), 0), max(after.get("model_threads", 0), 0))
+        sizes = (min(max(size, 0), _MAX_SIZE) for size in (after.get("batch_size", 0), after.get("model_threads", 0)))
         return cls(before is not None, seconds, sums.since(earlier), *sizes)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +103,7 @@ class Sums:
 
 
 def _number(value: Any) -> float:
-    is_number = type(value) in (int, float) and math.isfinite(value) and 0 <= value <= _MAX_VALUE
+    is_number = type(value) in (int, float) and 0 <= value <= _MAX_VALUE  # NaN is not
     return float(value) if is_number else 0.0
 
 
