@@ -79,7 +79,7 @@ def create_app(settings: Settings) -> WorkerApp:
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
-        # Of the tasks, `embed_image` decides. With False, `enable_events` of remote control would still change a worker.
+        # `embed_image` decides of which jobs. With False, remote control (`enable_events`) would change a worker.
         worker_send_task_events=True,
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
@@ -146,8 +146,8 @@ def _start(sender: Any, **_: Any) -> None:
         sender.concurrency = min(sender.concurrency, app.runtime.concurrency)
         if sender.options.get("heartbeat_interval") is None:
             sender.options["heartbeat_interval"] = EVENT_HEARTBEAT_S
-        # Without them, no worker reads the heartbeats of all others, which is the square of their number, and none waits
-        # a second at its start for what the others have revoked.
+        # Otherwise each worker reads the heartbeats of all others, and asks all at its start what they have revoked,
+        # which takes a second.
         sender.options.update(without_gossip=True, without_mingle=True)
         app.runtime.start()
         # The model and its libraries are half a million long-lived objects. Collecting garbage among them would stop

@@ -1,5 +1,4 @@
-"""Flower's configuration: it asks for a password, can change nothing, remembers so many tasks and workers, keeps them in
-a file, and listens on the platform's PORT.
+"""Flower's configuration: a password, no changes, bounded memory, a file for the tasks, and the platform's PORT.
 
     celery -A worker.app flower --conf=worker/flowerconfig.py
 

@@ -192,8 +192,8 @@ class Settings(BaseSettings):
     )
     events: Literal["all", "failures", "off"] = Field(
         "all",
-        description="What the worker tells [Flower](flower.md#turn-the-events-down): of each job, of failures and retries "
-        "only, or of no job. Its own heartbeat is sent always.",
+        description="What the worker tells [Flower](flower.md#turn-the-events-down): of each job, of failures and "
+        "retries only, or of no job. Its own heartbeat is sent always.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The log level of the worker.")
 

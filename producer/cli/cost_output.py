@@ -51,8 +51,10 @@ def cost_as_text(cost: Cost, prices: Mapping[str, float]) -> str:
 
 def _heading(cost: Cost) -> Iterator[str]:
     since = f"in the last {duration(cost.span_s)}" if cost.is_recent else "on average since the workers started"
-    rate = f"at {cost.images_per_s:.1f} images/s {since}" if cost.images_per_s else f"no image got a vector {since}"
-    yield f"{IMAGES:,} images, {rate}"
+    if cost.images_per_s:
+        yield f"{IMAGES:,} images, at {cost.images_per_s:.1f} images/s {since}"
+    else:
+        yield f"{IMAGES:,} images: unknown, because no worker has embedded one {since.removeprefix('on average ')}"
 
 
 def _lines(cost: Cost, prices: Mapping[str, float]) -> Iterator[str]:
@@ -75,8 +77,8 @@ def _lines(cost: Cost, prices: Mapping[str, float]) -> Iterator[str]:
 
 def _totals(cost: Cost, prices: Mapping[str, float]) -> Iterator[str]:
     once = [_priced(cost, name, prices) for name in prices if name != _MONTHLY]
-    if once:
-        known = [price for price in once if price is not None]
+    known = [price for price in once if price is not None]
+    if known:
         known_only = "" if len(known) == len(once) else ", as far as known"
         yield f"{'together':<12}{'at these prices' + known_only:<42}{_money(sum(known))}"
 

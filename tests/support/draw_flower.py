@@ -57,7 +57,9 @@ def _enqueue(client: EmbeddingClient, flower: Flower, images: ImageServer, block
     busy, page = images.add("/busy.jpg", Answer(b"", 503)), images.add("/page.html", Answer(b"<html>", 200))
     urls = [photo, photo, gone, photo, busy, photo, photo, page, photo, photo]
     client.enqueue_many([(f"photo-{number:03}", urls[number % 10]) for number in range(490)])
-    wait_for(lambda: _count(flower)["SUCCESS"] == _STATES["SUCCESS"] and sum(_count(flower).values()) == 490, "490 jobs")
+    wait_for(
+        lambda: _count(flower)["SUCCESS"] == _STATES["SUCCESS"] and sum(_count(flower).values()) == 490, "490 jobs"
+    )
     blocked.touch()
     client.enqueue_many([(f"photo-{number:03}", photo) for number in range(490, 500)])
     wait_for(lambda: _count(flower) == _STATES, "500 jobs")

@@ -1,4 +1,4 @@
-"""Several workers on one host: each has a name of its own, on Redis and in Celery; test_flower.py sees them in Flower."""
+"""Several workers on one host: each has a name of its own, on Redis and in Celery. test_flower.py looks at Flower."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from worker.lifecycle.node_name import unique_node_name
 
 if TYPE_CHECKING:
     import subprocess
+
     import redis
 
     from producer.local.stack import Stack

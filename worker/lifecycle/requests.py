@@ -23,7 +23,7 @@ class JobRequest(Request):
             self.eventer.send(type, uuid=self.id, **self._describe(), **fields)
 
     def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: ARG002, FBT001, FBT002  (Celery's signature)
-        """Return what `celery inspect` and Flower show of a running job: the described arguments, never the real ones."""
+        """Return what `celery inspect` and Flower show of a running job: its arguments without the URL's query."""
         shown: dict[str, Any] = super().info(safe=True)
         return shown
 

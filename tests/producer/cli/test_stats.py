@@ -194,6 +194,15 @@ def test_cost_of_idle_workers_is_an_average_and_has_no_part_of_the_servers(redis
     assert lines[-1].startswith("What Redis and MongoDB do is measured while images are embedded")
 
 
+def test_cost_without_a_worker_is_unknown(redis_url: str, queue: redis.Redis) -> None:
+    done = invoke("stats", "--cost", "1", "--price", "cpu-hour=0.03", REDIS_URL=redis_url)
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[0] == "1,000 images: unknown, because no worker has embedded one since the workers started"
+    assert [line.split()[1] for line in lines[1:9]] == ["unknown"] * 8
+    assert "together" not in done.stdout
+
+
 def test_cost_for_a_program(redis_url: str, queue: redis.Redis) -> None:
     write_busy_worker(queue)
     done = invoke("stats", "--json", "--cost", "1", "--price", "cpu-hour=2", REDIS_URL=redis_url)
