@@ -84,7 +84,7 @@ _TAIL = """## Rules between settings
 | Variable | Meaning |
 |---|---|
 | `HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE` | The model hub: address, cache, token, offline mode. |
-| `FLOWER_BASIC_AUTH`, `FLOWER_DB`, `FLOWER_MAX_TASKS`, `PORT` | [Flower](flower.md#start-it): login, the file of its tasks, how many it remembers, and the port. |
+| `FLOWER_BASIC_AUTH`, `FLOWER_DB`, `FLOWER_MAX_TASKS`, `PORT` | [Flower](flower.md#start-it): login, tasks and port. |
 | `CUDA_VISIBLE_DEVICES` | The GPUs that PyTorch sees. |
 """
 

@@ -171,6 +171,11 @@ def test_flower_shows_every_job_of_several_workers_on_one_host_and_finds_it_by_i
     wait_for(lambda: not any(flower.is_online().values()), "both to be offline")
 
 
+def clients_of(broker: redis.Redis) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = broker.client_list()  # type: ignore[assignment]
+    return found
+
+
 def active_jobs(answers: dict[str, list[dict[str, Any]]] | None) -> str:
     """Return what workers tell of their running jobs as text; nothing if these are less than four."""
     jobs = [job for of_worker in (answers or {}).values() for job in of_worker]
@@ -212,6 +217,9 @@ def test_without_events_flower_still_shows_that_the_worker_is_alive(fleet: Fleet
         assert flower.is_online()[name]
         told = json.loads(flower.get("/api/workers", refresh=1, workername=name))[name]
         assert told["stats"]["total"] == {"clipqueue.embed_image": 2}
+        # It listens to remote control alone, and not to the heartbeats of other workers.
+        listening = [one for one in clients_of(fleet.redis) if one["name"] == "clipqueue-worker" and one["psub"] != "0"]
+        assert len(listening) == 1
     wait_for(lambda: not flower.is_online()[name], "the worker to be offline, and its last events to be there")
     assert flower.states() == known
 

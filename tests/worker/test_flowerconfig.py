@@ -1,4 +1,4 @@
-"""Flower's configuration, which the Procfile and the image use: a password, limits, the file of the tasks and the port."""
+"""Flower's configuration, which the Procfile and the image use: a password, limits, the tasks' file and the port."""
 
 from __future__ import annotations
 
