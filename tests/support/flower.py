@@ -60,6 +60,12 @@ class Flower:
         """Return the state of each task by its id."""
         return {task_id: task["state"] for task_id, task in self.tasks().items()}
 
+    def total_of(self, worker: str) -> int:
+        """Return how many jobs a worker has run, as it tells when Flower asks; 0 if it does not answer in a second."""
+        told = json.loads(self.get("/api/workers", refresh=1, workername=worker))
+        total: dict[str, int] = told.get(worker, {}).get("stats", {}).get("total", {})
+        return sum(total.values())
+
     def is_online(self) -> dict[str, bool]:
         """Return for each worker that the page of workers has whether it is online."""
         rows = json.loads(self.get("/workers", json=1))["data"]
