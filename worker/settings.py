@@ -1,6 +1,7 @@
 """The worker's settings, read from the environment once at startup.
 
-No other module reads the environment, except for `worker.health`, which must be quick.
+No other module reads the environment, except for `worker.health`, which must be quick, and
+`producer.telemetry.settings`, which is the same for all programs.
 """
 
 from __future__ import annotations
@@ -196,6 +197,16 @@ class Settings(BaseSettings):
         "retries only, or of no job. Its own heartbeat is sent always.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The log level of the worker.")
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto",
+        description="The form of the [log](logs.md): text for people, JSON for programs; `auto` is text on a terminal. "
+        "For the API, `sweep --every` and `notify` too.",
+    )
+    log_jobs: Literal["auto", "all", "failed"] = Field(
+        "auto",
+        description="Which jobs have a [line of their own](logs.md#lines-about-jobs) in the log; `auto` writes at most "
+        "50 a second, and more for failures.",
+    )
 
     @property
     def serves_images(self) -> bool:
@@ -206,6 +217,12 @@ class Settings(BaseSettings):
     def serves_queries(self) -> bool:
         """Whether the worker answers queries."""
         return "queries" in self.serve
+
+    @property
+    def longest_job_s(self) -> float:
+        """How long a job may run, without its waits for MongoDB, in seconds."""
+        # The store is called up to three times: check, save, and save a failure.
+        return self.fetch_total_s + self.decode_s + self.encode_s + 3 * self.store_s + _WAITS_S
 
     @property
     def header_lines(self) -> tuple[HeaderLine, ...]:
@@ -275,13 +292,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_visibility_timeout(self) -> Self:
-        # A job that still runs at the visibility timeout is redelivered to a second worker (celery#5935). The store is
-        # called up to three times: check, save, and save a failure.
-        longest = self.fetch_total_s + self.decode_s + self.encode_s + 3 * self.store_s + _WAITS_S
-        if longest >= self.visibility_timeout_s:
+        # A job that still runs at the visibility timeout is redelivered to a second worker (celery#5935).
+        if self.longest_job_s >= self.visibility_timeout_s:
             raise ValueError(
                 "CLIPQUEUE_FETCH_TOTAL_S + CLIPQUEUE_DECODE_S + CLIPQUEUE_ENCODE_S + 3 x CLIPQUEUE_STORE_S + "
-                f"{_WAITS_S:g} is {longest:g} s, which must stay below "
+                f"{_WAITS_S:g} is {self.longest_job_s:g} s, which must stay below "
                 f"CLIPQUEUE_VISIBILITY_TIMEOUT_S ({self.visibility_timeout_s} s)"
             )
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ from worker.lifecycle.garbage import nothing_is_garbage
 from worker.lifecycle.heartbeat import Heartbeat
 from worker.lifecycle.pulse import Pulse
 from worker.lifecycle.watchdog import Watchdog
+from worker.lifecycle.watched import Watched
 from worker.pipeline import Pipeline, StageLimits
 from worker.queries.inbox import WAIT_S, Inbox
 from worker.queries.lane import QueryLane
@@ -42,6 +44,9 @@ from worker.selftest.guard import check_guard
 from worker.settings import parse_ports
 from worker.store.mongo import MongoStore
 from worker.store.outage import ResilientStore
+from worker.telemetry.figures import Figures
+from worker.telemetry.job_log import JobLog
+from worker.telemetry.readings import Readings
 from worker.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -103,6 +108,7 @@ class Runtime:
         self.decoder.close()
         self.quarantine.close()
         self.store.close()
+        self.telemetry.close()
 
 
 def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime:
@@ -125,11 +131,17 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         check_guard(strict.fetch)
     # Before the model, because it only takes a moment to reject an invalid URI. Importing torch and loading the model
     # take longer.
-    mongo = MongoStore(settings.mongodb_uri, settings.collection, call_s=settings.store_s, upsert=settings.upsert)
+    mongo = MongoStore(
+        settings.mongodb_uri,
+        settings.collection,
+        call_s=settings.store_s,
+        upsert=settings.upsert,
+        contact=state.mongo,
+    )
     log_target(settings, mongo.database)
     broker = Broker(settings.redis_url)
     refuse_cluster(broker)
-    pulse = Pulse(node, settings.health_file)
+    pulse, figures = Pulse(node, settings.health_file), Figures()
     with nothing_is_garbage():
         model = _load_model(settings) if settings.serves_images else _load_texts(settings)
     encoder, load = model.encoder, model.load
@@ -141,8 +153,10 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         timeout_s=settings.encode_s,
         threads=encoder.threads,
         slack=model.slack,
+        note_call=figures.model_called,
     )
-    store, fetcher = ResilientStore(mongo, state.outage, state.drain), build_fetcher(settings)
+    store = ResilientStore(mongo, state.outage, state.drain, state.mongo)
+    fetcher = build_fetcher(settings, figures.fetched)
     pipeline = Pipeline(
         fetcher=fetcher,
         decoder=decoder,
@@ -152,10 +166,25 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         drain=state.drain,
         limits=StageLimits(settings.decode_s, settings.encode_s, settings.store_s),
     )
-    lane = _build_lane(settings, state, model, PictureStages(fetcher, decoder, batcher, store, model.prepare))
+    stages = PictureStages(fetcher, decoder, batcher, store, model.prepare)
+    lane = _build_lane(settings, state, model, stages, figures)
     template = _describe(settings, node, model, mongo.database)
+    telemetry = Telemetry(figures, _build_readings(state, decoder), template, JobLog(settings.log_jobs))
+    is_answering: Callable[[], bool] = (lambda: lane.is_answering) if lane else lambda: False
     heartbeat = Heartbeat(
-        broker, state.consumption, state.outage, template, (lambda: lane.is_answering) if lane else lambda: False
+        broker, state.consumption, state.outage, template, is_answering=is_answering, stats=telemetry.stats
+    )
+    watched = Watched(
+        state,
+        batcher,
+        decoder,
+        mongo,
+        store,
+        lane,
+        decode_s=settings.decode_s,
+        encode_s=settings.encode_s,
+        job_s=settings.longest_job_s,
+        visibility_timeout_s=settings.visibility_timeout_s,
     )
     jobs_broker = Broker(settings.redis_url)  # not the heartbeat's, so that no job delays it
     if settings.serves_images:
@@ -172,20 +201,26 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         decoder=decoder,
         quarantine=Quarantine(jobs_broker, state.isolation, state.drain.raise_if_draining),
         parking=Parking(jobs_broker),
-        # A job waits at most `encode_s` for its vector. Twice that leaves a margin.
         watchdog=Watchdog(
             heartbeat,
-            [batcher, lane] if lane else [batcher],
+            watched.parts(),
             pulse,
-            state.loop,
-            hang_s=2 * settings.encode_s,
-            on_exit=decoder.close,
+            state.condition,
+            state.redis,
+            describe_jobs=lambda: _describe_jobs(settings, state),
+            on_exit=partial(_leave, telemetry, decoder),
         ),
-        telemetry=Telemetry(),
+        telemetry=telemetry,
         concurrency=load.concurrency if settings.serves_images else 1,
         lane=lane,
         notes_ends=bool(settings.webhook_url),
     )
+
+
+def _leave(telemetry: Telemetry, decoder: DecodePool) -> None:
+    """Do what the end of the process would not do."""
+    telemetry.close()
+    decoder.close()
 
 
 def log_target(settings: Settings, database: str) -> None:
@@ -265,14 +300,27 @@ def _load_texts(settings: Settings) -> _Model:
     return _Model(encoder, later, texts, Load.of(settings), Slack(), later.load)
 
 
-def _build_lane(settings: Settings, state: ProcessState, model: _Model, stages: PictureStages) -> QueryLane | None:
+def _build_readings(state: ProcessState, decoder: DecodePool) -> Readings:
+    deliveries = state.consumption.deliveries
+    return Readings(
+        in_flight=lambda: deliveries.running_count,
+        redelivered=lambda: deliveries.redelivered,
+        decode_pids=lambda: decoder.pids,
+        decode_lost=lambda: decoder.lost,
+        is_store_away=lambda: state.outage.is_active,
+    )
+
+
+def _build_lane(
+    settings: Settings, state: ProcessState, model: _Model, stages: PictureStages, figures: Figures
+) -> QueryLane | None:
     if model.texts is None:
         return None
     model_id = model.encoder.model_id
     broker = Broker(settings.redis_url, 2 * WAIT_S)
-    inbox = Inbox(broker, model_id, state.consumption.process, lambda: state.drain.is_draining)
+    inbox = Inbox(broker, model_id, state.consumption.process, lambda: state.drain.is_draining, figures.query_ended)
     texts, pictures = TextAnswers(model.texts, model_id), PictureAnswers(inbox, stages, model_id)
-    return QueryLane(inbox, texts, pictures, model=model_id, slack=model.slack, drain=state.drain)
+    return QueryLane(inbox, texts, pictures, model=model_id, slack=model.slack, drain=state.drain, redis=state.redis)
 
 
 def fit_load(settings: Settings, encoder: OpenClipEncoder, per_image_s: float) -> Load:
@@ -310,14 +358,22 @@ def _describe(settings: Settings, node: str, model: _Model, database: str) -> Wo
         "images": settings.serves_images,
         "queries": model.texts is not None,
         "dim": encoder.dim,
+        "batch_size": model.load.batch_size,
+        "model_threads": encoder.threads,
     }
     if model.texts is not None:
         heartbeat["context_length"] = model.texts.context_length
     return heartbeat
 
 
-def build_fetcher(settings: Settings) -> HttpFetcher:
-    """Return the fetcher for these settings."""
+def _describe_jobs(settings: Settings, state: ProcessState) -> str:
+    """Return what happens to the jobs of this process if it ends now."""
+    count, within_s = state.consumption.deliveries.held, settings.visibility_timeout_s + settings.restore_interval_s
+    return f"the {count} jobs that it holds are redelivered within {within_s} s" if count else "it holds no job"
+
+
+def build_fetcher(settings: Settings, note_bytes: Callable[[int], object] = lambda _: None) -> HttpFetcher:
+    """Return the fetcher for these settings. `note_bytes` counts what it downloads."""
     rules = FetchRules(
         total_s=settings.fetch_total_s,
         connect_s=settings.fetch_connect_s,
@@ -329,7 +385,7 @@ def build_fetcher(settings: Settings) -> HttpFetcher:
     guard = Guard(parse_ports(settings.fetch_ports), settings.fetch_allow_networks, _build_resolver(settings))
     adapter = GuardedAdapter(guard, settings.concurrency, settings.fetch_proxy)
     limits, headers = HostLimits(settings.fetch_per_host, _WAIT_S), HostHeaders(settings.header_lines)
-    return HttpFetcher(adapter, limits, rules, headers)
+    return HttpFetcher(adapter, limits, rules, headers, note_bytes)
 
 
 def build_strict_fetcher(settings: Settings) -> HttpFetcher:

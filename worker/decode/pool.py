@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
@@ -86,6 +87,11 @@ class DecodePool:
         limits: Limits on the image file.
         process_limits: Limits on decoding one image.
         processes: Maximum number of processes, which is the maximum number of images decoded at once.
+
+    Attributes:
+        answers: The number of images that the processes have answered, also with an error.
+        is_awaited: Whether an image was to be decoded after the last answer.
+        lost: How many processes ended while they decoded an image, or had to be ended.
     """
 
     def __init__(
@@ -100,6 +106,11 @@ class DecodePool:
             "memory_bytes": process_limits.memory_bytes,
         }
         self.processes = processes
+        self.answers = 0
+        self.is_awaited = False
+        self.lost = 0
+        self._lock = threading.Lock()
+        self._running: set[_Child] = set()
         # Last in, first out: the most recently used process is reused, so that others start only when they are needed.
         self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
         for _ in range(self.processes):
@@ -119,6 +130,11 @@ class DecodePool:
                 f"{self._limits.memory_bytes} may be too low"
             ) from None
 
+    def try_out(self) -> None:
+        """Decode an image of one pixel. If that works, `is_awaited` becomes false."""
+        with suppress(errors.JobError, errors.Requeue):
+            self._decode(_ONE_PIXEL_GIF, self._limits.wall_s)
+
     def decode(self, content: bytes) -> DecodedImage:
         """Decode an image file as `worker.decode.pillow.PillowDecoder` does.
 
@@ -131,15 +147,22 @@ class DecodePool:
         """
         return self._decode(content, self._limits.wall_s)
 
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the processes that run."""
+        with self._lock:
+            return [child.pid for child in self._running]
+
     def close(self) -> None:
         """Stop every idle process. Busy ones stop when this process exits."""
         with suppress(queue.Empty):
             while True:
                 if child := self._idle.get_nowait():
-                    child.stop()
+                    self._stop(child)
 
     def _decode(self, content: bytes, timeout_s: float) -> DecodedImage:
         deadline = time.monotonic() + timeout_s
+        self.is_awaited = True
         try:
             child = self._idle.get(timeout=timeout_s * _WAIT_SHARE)
         except queue.Empty:
@@ -148,28 +171,58 @@ class DecodePool:
             ) from None
         try:
             if child is None:
-                child = _Child(self._config)
-            return child.decode(content, deadline, self._pixel_shape)
+                child = self._start()
+            return self._answered(child, content, deadline)
         except _PROCESS_LOST as exc:
             lost, child = child, None
+            self.is_awaited = True
             raise self._stop_lost(lost, exc) from None
         finally:
             self._idle.put(child)
+
+    def _answered(self, child: _Child, content: bytes, deadline: float) -> DecodedImage:
+        """Return the answer of a process, and note that it came. Raises as `_Child.decode` does."""
+        try:
+            image = child.decode(content, deadline, self._pixel_shape)
+        except errors.JobError:
+            self._note_answer()
+            raise
+        self._note_answer()
+        return image
+
+    def _note_answer(self) -> None:
+        self.answers += 1
+        self.is_awaited = False
+
+    def _start(self) -> _Child:
+        child = _Child(self._config)
+        with self._lock:
+            self._running.add(child)
+        return child
+
+    def _stop(self, child: _Child) -> int:
+        status = child.stop()
+        with self._lock:
+            self._running.discard(child)
+        return status
 
     def _stop_lost(self, child: _Child | None, exc: Exception) -> Exception:
         """Stop a process that did not answer properly, and return the error to raise."""
         if child is None:
             return errors.DecodersBusy(f"no decoding process can be started: {type(exc).__name__}")
-        status = child.stop()
+        status = self._stop(child)
+        with self._lock:
+            self.lost += 1
         if isinstance(exc, TimeoutError):
             return errors.DecodeTimeout(
                 f"the image was not decoded within {self._limits.wall_s:g} s (CLIPQUEUE_DECODE_S)"
             )
         if status == -signal.SIGXCPU:
+            self._note_answer()  # it has worked all the time
             return errors.DecodeTooCostly(
                 f"decoding the image needs more than {self._limits.cpu_s} s of CPU time (CLIPQUEUE_DECODE_CPU_S)"
             )
-        logger.error("decoding process ended unexpectedly (exit status %s)", status)
+        logger.warning("a decoding process ended unexpectedly (exit status %s); another one takes its place", status)
         return errors.DecoderCrashed(f"the process that decoded the image ended unexpectedly (exit status {status})")
 
 
@@ -192,6 +245,11 @@ class _Child:
                 start_new_session=True,
             )
             on_failure.pop_all()
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
 
     def decode(self, content: bytes, deadline: float, pixel_shape: tuple[int, int, int]) -> DecodedImage:
         """Send one file and wait for the answer.

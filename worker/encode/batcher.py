@@ -22,6 +22,8 @@ from worker.encode.slack import Slack
 from worker.errors import BadVector, EncodeFailed, EncoderBroken, OutOfMemory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
@@ -66,10 +68,13 @@ class Batcher:
         timeout_s: Seconds that one image may wait for its vector.
         threads: The number of model threads, and so of calls of the encoder at the same time.
         slack: Limits the batches of images in flight while queries arrive.
+        note_call: Called after each call of the encoder with the number of its images and its seconds; the number is 0
+            if it failed.
 
     Attributes:
         is_broken: Whether the encoder failed for good. Then no image gets a vector from this process any more.
         running_calls: The serial numbers of the encoder calls in progress.
+        batches: The number of batches that were taken.
     """
 
     def __init__(  # noqa: PLR0913  (limits)
@@ -81,15 +86,18 @@ class Batcher:
         timeout_s: float,
         threads: int = 1,
         slack: Slack | None = None,
+        note_call: Callable[[int, float], object] = lambda _images, _seconds: None,
     ) -> None:
         self.is_broken = False
         self.running_calls: set[int] = set()
+        self.batches = 0
         self._call_numbers = itertools.count()
         self._encoder = encoder
         self._batch_size = BatchSize(max_batch_size)
         self._timeout_s = timeout_s
         self._max_waiting = max_waiting
         self._slack = slack or Slack()
+        self._note_call = note_call
         self._waiting: deque[_Request] = deque()
         self._first: deque[_Request] = deque()
         self._busy_threads: set[int] = set()
@@ -100,6 +108,16 @@ class Batcher:
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def dead_threads(self) -> int:
+        """The number of model threads that have ended although the batcher is open."""
+        return 0 if self._is_closing else sum(not thread.is_alive() for thread in self._threads)
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether images wait for a model thread."""
+        return bool(self._waiting or self._first)
 
     def embed(self, pixels: NDArray[np.uint8], *, first: bool = False) -> Embedded:
         """Wait for the vector of one image.
@@ -166,6 +184,7 @@ class Batcher:
                 size, source = self._slack.limit(size), self._waiting
             batch = [source.popleft() for _ in range(min(len(source), size))]
             self._busy_threads.add(index)
+            self.batches += 1
             self._changed.notify_all()
         return batch
 
@@ -187,12 +206,15 @@ class Batcher:
     def _call(self, batch: list[_Request]) -> NDArray[np.float32]:
         number = next(self._call_numbers)
         self.running_calls.add(number)
+        images, start = 0, time.perf_counter()
         try:
             vectors = self._encoder.encode(np.stack([request.pixels for request in batch]))
+            if len(vectors) != len(batch):
+                raise ValueError(f"{len(vectors)} vectors for {len(batch)} images")
+            images = len(batch)
         finally:
             self.running_calls.remove(number)
-        if len(vectors) != len(batch):
-            raise ValueError(f"{len(vectors)} vectors for {len(batch)} images")
+            self._note_call(images, time.perf_counter() - start)
         return vectors
 
     def _encode_halves(self, batch: list[_Request], exc: OutOfMemory | MemoryError) -> None:

@@ -71,6 +71,12 @@ class PictureAnswers:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="query-picture")
         self._lock = threading.Lock()
         self._running: set[Future[None]] = set()
+        self._taken: dict[str, Taken] = {}  # those that a thread works on, without those that wait for the model
+
+    @property
+    def late(self) -> list[str]:
+        """The ids of the pictures that are still being embedded although their askers have given up."""
+        return [taken.id for taken in self._taken.copy().values() if taken.left_s <= 0]
 
     def start(self, taken: Taken, request: Request) -> None:
         """Answer a picture in another thread."""
@@ -91,22 +97,26 @@ class PictureAnswers:
             self._running.discard(future)
 
     def _answer(self, taken: Taken, request: Request) -> None:
+        self._taken[taken.id] = taken
         try:
             if reply := self._reply(taken, request):
-                self._inbox.answer([reply])
+                self._inbox.answer([(taken, reply)])
         except BrokerUnavailable as exc:
             logger.warning("query=%s is not answered: %s", request.id, exc)
+        finally:
+            self._taken.pop(taken.id, None)
 
     def _reply(self, taken: Taken, request: Request) -> Reply | None:
         try:
             return self._embed(taken, request)
         except _GivenUp:
             logger.info("query=%s dropped: its asker has given up", request.id)
+            self._inbox.drop(taken, request.query.kind, "late")
             return None
         except JobError as exc:
             return with_error(request, exc)
         except StoreUnavailable as exc:
-            return with_code(request.id, request.reply, "store_unavailable", "save", str(exc))
+            return with_code(request, "store_unavailable", "save", str(exc))
         except BrokerUnavailable:
             raise
         except Exception as exc:  # noqa: BLE001  (the asker must learn of it)
@@ -118,14 +128,17 @@ class PictureAnswers:
             content = self._uploaded(taken)
         else:
             content = _retry_while_busy(taken, lambda: stages.fetcher.fetch(query.url or ""))
+        self._taken.pop(taken.id, None)  # loading the model may take minutes
         stages.prepare()
+        self._taken[taken.id] = taken
         image = _retry_while_busy(taken, lambda: stages.decoder.decode(content))
         _check_in_time(taken)
         vector = stages.batcher.embed(image.pixels, first=True).vector
         facts = ImageFacts(hashlib.sha256(content).hexdigest(), image.width, image.height, image.format)
         saved = self._save(query.save, Result(vector, self._model, **vars(facts))) if query.save else None
-        took_ms = 1e3 * (time.perf_counter() - start)
-        logger.info("query=%s picture %.1fms url=%s", request.id, took_ms, redact_url(query.url or "") or "(uploaded)")
+        took_ms, url = round(1e3 * (time.perf_counter() - start), 1), redact_url(query.url or "") or "(uploaded)"
+        said = {"query": request.id, "total_ms": took_ms, "url": url}
+        logger.info("query=%s picture %.1fms url=%s", *said.values(), extra=said)
         return with_answer(request, Answer(self._model, len(vector), 0, packed(vector), image=facts, saved=saved))
 
     def _uploaded(self, taken: Taken) -> bytes:

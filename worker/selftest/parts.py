@@ -56,6 +56,7 @@ PARTS = (
         overridden="QoS _brpop_read _brpop_start _connparams _create_client _get_client _on_connection_disconnect"
         " _queue_bind close from_transport_options",
     ),
+    Parts("kombu", "kombu.transport.redis:Channel", overridden="basic_qos", callers=("kombu.messaging",)),
     Parts(
         "kombu",
         "kombu.transport.redis:QoS",
@@ -102,8 +103,10 @@ PARTS = (
         callers=("celery.worker.request", "celery.worker.control"),
     ),
     Parts("celery", "celery.worker.strategy:default", used="Request send_events"),
+    Parts("celery", "celery.app.amqp:Queues", used="consume_from"),
     Parts("celery", "celery.worker.consumer.events", used="Events"),
     Parts("celery", "celery.worker.worker:WorkController", used="concurrency hostname options"),
+    Parts("celery", "celery.apps.worker:Worker", used="quiet"),
     # worker.fetch: the address guard opens every connection.
     Parts("requests", "requests.adapters:HTTPAdapter", used="poolmanager proxy_headers proxy_manager send"),
     Parts(
