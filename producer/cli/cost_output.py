@@ -34,8 +34,8 @@ class Price(click.ParamType):
         except ValueError:
             price = math.nan
         if name not in _NAMES or not 0 <= price <= _MAX_PRICE:
-            names = ", ".join(_NAMES)
-            self.fail(f"{value!r} is no price: give one of {names}, and a number, as cpu-hour=0.03", param, ctx)
+            problem = f"{value!r} is no price: give one of {', '.join(_NAMES)}, and a number, as cpu-hour=0.03"
+            raise click.BadParameter(problem, ctx=ctx, param=param)
         return name, price
 
 
