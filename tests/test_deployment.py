@@ -404,4 +404,6 @@ def test_the_procfile_runs_a_worker_and_flower_shows_its_tasks(
     finally:
         honcho.send_signal(signal.SIGTERM)
         honcho.wait(60)
-    assert " INFO celery.apps.worker worker@" in log.read_text(), "people read it, although no process has a terminal"
+    shown = log.read_text()
+    for logger in ("celery.apps.worker", "flower.command"):
+        assert f" INFO {logger} " in shown, "people read it, although no process has a terminal"

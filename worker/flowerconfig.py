@@ -22,6 +22,21 @@ _OPEN_TO_ALL = (
 )
 
 
+def _use_our_log() -> None:
+    """Replace the handler that Tornado has set up: it writes to standard error, which platforms show as errors."""
+    from logging import INFO, getLogger  # noqa: PLC0415  (`logging` is one of Flower's options)
+
+    from tornado.log import LogFormatter  # noqa: PLC0415
+
+    from producer.telemetry.logs import start_log  # noqa: PLC0415
+
+    root = getLogger()
+    if theirs := [handler for handler in root.handlers if isinstance(handler.formatter, LogFormatter)]:
+        for handler in theirs:
+            root.removeHandler(handler)
+        start_log({"flower": INFO})
+
+
 def _is_protected() -> bool:
     """Return whether Flower asks who one is, by a password or by OAuth, or is said to need neither."""
     passwords = [pair.partition(":") for pair in options.basic_auth or ()]
@@ -51,6 +66,7 @@ def _can_keep(file: Path) -> bool:
 if not _is_protected():
     sys.exit(_OPEN_TO_ALL)
 
+_use_our_log()
 if "FLOWER_READ_ONLY" not in os.environ:
     read_only = True
 # Flower's own limits, 100,000 tasks and 5000 workers, would take five times as much memory.
