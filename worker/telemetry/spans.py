@@ -20,16 +20,15 @@ from worker.telemetry.never_raises import never_raises
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
 
     from worker.telemetry.job_end import JobEnd
 
 _API = "opentelemetry.trace"
 
 
-def stage_span(name: str) -> AbstractContextManager[None] | None:
-    """Return a context manager that is the span of a stage; None if the job has no span."""
-    return None if _recording_span() is None else _stage_span(name)
+def is_traced() -> bool:
+    """Return whether the job has a span that is recorded."""
+    return _recording_span() is not None
 
 
 @never_raises
@@ -76,7 +75,8 @@ def _recording_span() -> Any:
 
 
 @contextmanager
-def _stage_span(name: str) -> Iterator[None]:
+def stage_span(name: str) -> Iterator[None]:
+    """Trace a stage of a job that is traced."""
     tracer = sys.modules[_API].get_tracer("clipqueue")
     # The error is set below: by default, its message and traceback would be recorded, which may hold a URL's query.
     with tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False) as span:
