@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from producer.operations.stats.sums import STAGES
 from producer.top.lines import Line, flow
-from producer.top.text import fit, number, since, size, span, sparkline
+from producer.top.text import fit, number, since, size, span, sparkline, wrap
 from producer.top.tracking import BAR_S
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from producer.top.state import State, Trouble
     from producer.top.tracking import Snapshot
 
+_REASON_LINES = 3
 _OUTCOMES = ("done", "skipped", "failed", "retried", "requeued")
 
 
@@ -23,20 +24,25 @@ def draw_figures(state: State, width: int) -> list[Line]:
     return [*_header(state, width), *_queue(state, width), *_work(state, width)]
 
 
+def reason(trouble: Trouble, width: int) -> list[Line]:
+    """Return why a server does not answer. Of a long reason, the first lines say what matters."""
+    return [Line.of((part, "bad")) for part in wrap(trouble.why, width)[:_REASON_LINES]]
+
+
 def _header(state: State, width: int) -> list[Line]:
     clock = f"{state.snapshot.at:%H:%M:%S} UTC" if state.snapshot else "no figures yet"
     right = f"{'paused at ' if state.is_paused else ''}{clock}  every {state.every_s:g} s "
     left = fit(f" clipqueue top  {state.host}", max(width - len(right), 0))
     lines = [Line.of((left + right, "bar"))]
     if state.trouble:
-        lines += _trouble(state, state.trouble)
+        lines += _trouble(state, state.trouble, width)
     return lines
 
 
-def _trouble(state: State, trouble: Trouble) -> list[Line]:
+def _trouble(state: State, trouble: Trouble, width: int) -> list[Line]:
     old = since(time.monotonic() - trouble.since_s)
     shown = f"these figures are of {state.snapshot.at:%H:%M:%S}" if state.snapshot else "there are no figures yet"
-    return [Line.of((f"{shown}; no answer for {old}", "bad")), Line.of((trouble.why, "bad"))]
+    return [Line.of((f"{shown}; no answer for {old}", "bad")), *reason(trouble, width)]
 
 
 def _queue(state: State, width: int) -> list[Line]:

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from producer.top.figures import draw_figures
+from producer.top.figures import draw_figures, reason
 from producer.top.lines import Line, keys_line
 from producer.top.tables import Column, Cursor, Table, heading, longest, merged, row_line
 from producer.top.text import fit, number, since
@@ -69,10 +69,11 @@ class Overview:
         foot = [*self._sample(state), *note, keys_line(_KEYS, width)]
         # Each table has two lines above its own. On a low screen, the last of the figures make room for them.
         top = draw_figures(state, width)[: max(height - len(foot) - 6, 2)]
-        room = max(height - len(top) - len(foot) - 4, 0)
+        why = reason(state.mongodb_trouble, width) if state.mongodb_trouble else []
+        room = max(height - len(top) - len(why) - len(foot) - 4, 0)
         # The errors get what the workers leave, and at least a third.
         errors = min(len(state.codes), max(room // 3, room - len(state.rows), 1))
-        tables = [*self._workers(state, width, max(room - errors, 0)), *self._codes(state, width, errors)]
+        tables = [*self._workers(state, width, max(room - errors, 0)), *self._codes(state, width, errors, why)]
         body = [*top, *tables][: max(height - len(foot), 0)]
         return [*body, *[Line()] * (height - len(foot) - len(body)), *foot][:height]
 
@@ -109,7 +110,7 @@ class Overview:
             )
         return [*lines, Line()] if height > len(shown) else lines
 
-    def _codes(self, state: State, width: int, height: int) -> list[Line]:
+    def _codes(self, state: State, width: int, height: int, why: list[Line]) -> list[Line]:
         now = datetime.now(UTC)
         rows = [_code_cells(code, now) for code in state.codes]
         fitting = _CODES.fitting(
@@ -117,7 +118,7 @@ class Overview:
         )
         shown = self.code.window(height, _keys_of_codes(state))
         chosen = self.code.index if self.on_errors else None
-        lines = [_title("Errors", _count_errors(state, shown)), heading(fitting)]
+        lines = [_title("Errors", _count_errors(state, shown)), *why, heading(fitting)]
         return [*lines, *(row_line(rows[index], fitting, is_chosen=index == chosen) for index in shown)]
 
     def _sample(self, state: State) -> list[Line]:
@@ -157,12 +158,7 @@ def _count_errors(state: State, shown: range) -> list[tuple[str, str]]:
     if state.mongodb_problem:
         parts.append((f"not counted: {state.mongodb_problem}", "warn"))
     elif state.mongodb_trouble:
-        parts.append(
-            (
-                f"no answer for {since(time.monotonic() - state.mongodb_trouble.since_s)}: {state.mongodb_trouble.why}",
-                "bad",
-            )
-        )
+        parts.append((f"no answer for {since(time.monotonic() - state.mongodb_trouble.since_s)}", "bad"))
     elif state.failures is None:
         parts.append(("reading the failed images ...", ""))
     elif not count:

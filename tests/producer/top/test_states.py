@@ -154,7 +154,7 @@ def test_mongodb_may_be_away(program: Program, stack: Stack, queue: redis.Redis,
             await driver.until("http_503")
             assert "MongoDB at" in await driver.press("tab", "enter")
 
-        program.run(use, width=120)
+        program.run(use)
 
 
 def test_without_mongodb_uri_the_errors_are_those_of_the_workers(program: Program, queue: redis.Redis) -> None:
