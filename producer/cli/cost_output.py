@@ -21,7 +21,7 @@ _MAX_PRICE = 1e6
 _HOUR_S = 3600
 
 
-class Price(click.ParamType):
+class Price(click.ParamType[tuple[str, float]]):
     """NAME=PRICE, such as cpu-hour=0.03."""
 
     name = "NAME=PRICE"
