@@ -21,7 +21,7 @@ _MAX_PRICE = 1e6
 _HOUR_S = 3600
 
 
-class Price(click.ParamType):
+class Price(click.ParamType[tuple[str, float]]):
     """NAME=PRICE, such as cpu-hour=0.03."""
 
     name = "NAME=PRICE"
@@ -66,7 +66,7 @@ def _lines(cost: Cost, prices: Mapping[str, float]) -> Iterator[str]:
         ("commands", commands, "redis-100k-commands"),
         ("Redis", _size(cost.redis_bytes), ""),
         ("MongoDB", _size(cost.mongo_bytes), ""),
-        ("network", _size(_sum(cost)), "network-gb"),
+        ("network", _network(cost), "network-gb"),
         ("stored", _size(cost.stored_bytes), _MONTHLY),
     )
     for label, amount, name in rows:
@@ -96,9 +96,13 @@ def _priced(cost: Cost, name: str, prices: Mapping[str, float]) -> float | None:
     return None if amount is None or name not in prices else amount * prices[name]
 
 
-def _sum(cost: Cost) -> float | None:
-    network = cost.amounts()["network-gb"]
-    return None if network is None else network * 1e9
+def _network(cost: Cost) -> str | None:
+    size = _size(_bytes(cost.amounts()["network-gb"]))
+    return f"{size}, of Redis alone" if size and cost.mongo_bytes is None else size
+
+
+def _bytes(gigabytes: float | None) -> float | None:
+    return None if gigabytes is None else gigabytes * 1e9
 
 
 def _size(count: float | None) -> str | None:

@@ -46,5 +46,5 @@ def network_bytes(images: Collection[Document]) -> int | None:
             network: Any = images.database.command("serverStatus").get("network")
         except OperationFailure:
             return None
-    counts = [network.get(name) for name in ("bytesIn", "bytesOut")] if isinstance(network, dict) else []
+    counts: list[Any] = [network.get(name) for name in ("bytesIn", "bytesOut")] if isinstance(network, dict) else []
     return sum(counts) if counts and all(type(count) is int for count in counts) else None

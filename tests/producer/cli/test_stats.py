@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from producer.cli.cost_output import cost_as_text
 from producer.contract.job import now_ms
+from producer.operations.cost import Cost
 from tests.support.commands import COMMAND, invoke, start
 from tests.support.doctor import write_heartbeat
 from tests.support.stats import fill, worker_stats
@@ -236,3 +238,10 @@ def test_cost_without_an_answer_is_3() -> None:
     done = invoke("stats", "--cost", "1", REDIS_URL="redis://127.0.0.1:9/0")
     assert done.returncode == 3
     assert "Redis at 127.0.0.1:9" in done.stderr
+
+
+def test_a_network_without_mongodb_is_said_to_be_of_redis_alone() -> None:
+    cost = Cost(10.0, 30.0, is_recent=True, redis_bytes=2.5 * (1 << 20))
+    lines = {line.split()[0]: line for line in cost_as_text(cost, {"network-gb": 1000.0}).splitlines() if line}
+    assert lines["network"].split()[1:] == ["2.5", "MiB,", "of", "Redis", "alone", "2.621440"]
+    assert lines["MongoDB"].split()[1:] == ["unknown"]

@@ -107,14 +107,14 @@ def test_all_meters_are_read_before_and_after(redis_url: str, queue: redis.Redis
 
 
 def test_a_redis_that_refuses_info_has_no_counters(own: Stack, own_broker: redis.Redis) -> None:
-    own_broker.execute_command("ACL", "SETUSER", "plain", "on", ">p", "~*", "+@all", "-info")
+    own_broker.execute_command("ACL", "SETUSER", "plain", "on", ">p", "~*", "+@all", "-info")  # type: ignore[no-untyped-call]
     url = own.redis_url.replace("://", "://plain:p@")
     with closing(Broker(url)) as broker:
         counters = redis_counters(broker)
     assert (counters.commands, counters.bytes) == (None, None)
     with closing(Broker(own.redis_url)) as broker:
         assert redis_counters(broker).commands
-    own_broker.execute_command("ACL", "DELUSER", "plain")
+    own_broker.execute_command("ACL", "DELUSER", "plain")  # type: ignore[no-untyped-call]
 
 
 def test_stored_bytes_are_those_of_the_vector_and_the_job(stack: Stack, new_id: str) -> None:
