@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import tempfile
-from logging import getLogger  # `logging` is one of the options' names
+from logging import INFO, getLogger  # `logging` is one of the options' names
 from pathlib import Path
 
 from tornado.options import options
@@ -24,8 +24,6 @@ _OPEN_TO_ALL = (
 
 def _use_our_log() -> None:
     """Replace the handler that Tornado has set up: it writes to standard error, which platforms show as errors."""
-    from logging import INFO, getLogger  # noqa: PLC0415  (`logging` is one of Flower's options)
-
     from tornado.log import LogFormatter  # noqa: PLC0415
 
     from producer.telemetry.logs import start_log  # noqa: PLC0415
