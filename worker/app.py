@@ -13,14 +13,17 @@ from celery import Celery
 from celery.signals import celeryd_init, setup_logging, worker_init, worker_shutdown, worker_shutting_down
 from kombu.entity import Queue
 
+from producer.contract.errors import ConfigurationError
 from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
 from producer.contract.redis_url import parse_redis_url
+from producer.telemetry.settings import TelemetrySettings
 from worker.errors import StartupError, StoreUnavailable, UnusableLibrary
 from worker.lifecycle.logs import configure_logging
 from worker.lifecycle.node_name import unique_node_name
 from worker.lifecycle.state import ProcessState
 from worker.selftest.libraries import check_libraries
 from worker.settings import Settings, SettingsError, load_settings
+from worker.telemetry.serving import Serving
 
 if TYPE_CHECKING:
     from worker.wiring import Runtime
@@ -34,10 +37,12 @@ class WorkerApp(Celery):
     Attributes:
         state: Shared by the consumer and the tasks.
         runtime: Set in a worker process before it consumes its first message, and nowhere else.
+        serving: The process's metrics and health over HTTP.
     """
 
     state: ProcessState
     runtime: Runtime
+    serving: Serving
 
 
 def create_app(settings: Settings) -> WorkerApp:
@@ -55,6 +60,7 @@ def create_app(settings: Settings) -> WorkerApp:
     install()
     connection = celery_settings(parse_redis_url(settings.redis_url))
     celery = WorkerApp("clipqueue", broker=connection["broker_url"], include=["worker.tasks"], set_as_current=False)
+    celery.serving = Serving()
     celery.state = ProcessState(settings.drain_s, serves_images=settings.serves_images)
     celery.conf.broker_use_ssl = connection["broker_use_ssl"]
     celery.conf.update(
@@ -131,15 +137,17 @@ def _start(sender: Any, **_: Any) -> None:
         from worker.lifecycle.events import EVENT_HEARTBEAT_S  # noqa: PLC0415
         from worker.wiring import build_runtime  # noqa: PLC0415
 
+        app.serving.start(TelemetrySettings.from_env())
         app.runtime = build_runtime(_settings, app.state, sender.hostname)
         sender.concurrency = min(sender.concurrency, app.runtime.concurrency)
         if sender.options.get("heartbeat_interval") is None:
             sender.options["heartbeat_interval"] = EVENT_HEARTBEAT_S
         app.runtime.start()
+        app.serving.show(app.runtime.telemetry)
         # The model and its libraries are half a million long-lived objects. Collecting garbage among them would stop
         # every thread for a fifth of a second now and then.
         gc.freeze()
-    except (StartupError, StoreUnavailable) as exc:
+    except (StartupError, StoreUnavailable, ConfigurationError) as exc:
         logger.critical(exc)
         sys.exit(1)
     except Exception:
@@ -159,3 +167,4 @@ def _drain(**_: Any) -> None:
 @worker_shutdown.connect
 def _stop(**_: Any) -> None:
     app.runtime.close()
+    app.serving.close()

@@ -1,6 +1,7 @@
 """The worker's settings, read from the environment once at startup.
 
-No other module reads the environment, except for `worker.health`, which must be quick.
+No other module reads the environment, except for `worker.health`, which must be quick, and
+`producer.telemetry.settings`, which is the same for all programs.
 """
 
 from __future__ import annotations

@@ -20,16 +20,17 @@ from worker.errors import (
     InternalError,
     JobError,
     PermanentError,
-    QueueUnavailable,
     Requeue,
     StoreRefused,
-    StoreUnavailable,
     TransientError,
 )
 from worker.store.results import Failure
+from worker.telemetry.job_end import Attempt
 
 if TYPE_CHECKING:
     from celery import Task
+
+    from worker.telemetry.job_end import JobEnd
 
 logger = logging.getLogger(__name__)
 
@@ -42,23 +43,36 @@ def embed_image(self: Task, /, **kwargs: object) -> None:
 
     The keyword arguments are those of `producer.contract.job.ImageJob`. In Flower, the task shows a failure too.
     """
+    with app.state.consumption.deliveries.running(_delivery_tag(self)):
+        end = _run(self, kwargs)
+    app.runtime.telemetry.job_ended(end)
+    _tell_celery(end)
+
+
+def _run(task: Task, kwargs: dict[str, Any]) -> JobEnd:
+    attempt, job = _read_job(task, kwargs)
     try:
-        with app.state.consumption.deliveries.running(_delivery_tag(self)):
-            _embed(self, _read_job(self, kwargs))
+        return _embed(task, attempt, job) if isinstance(job, ImageJob) else _fail(task, attempt, job)
     except Requeue as exc:
-        logger.log(_level(exc), "task=%s requeued: %s", self.request.id, exc)
-        app.state.drain.sleep(exc.delay_s)
-        raise Reject(str(exc), requeue=True) from None
+        return attempt.end("requeued", error=exc)
 
 
-def _read_job(task: Task, kwargs: dict[str, Any]) -> ImageJob:
+def _read_job(task: Task, kwargs: dict[str, Any]) -> tuple[Attempt, ImageJob | BadJob]:
+    job: ImageJob | BadJob
     try:
-        return ImageJob.from_kwargs(kwargs, task.request.id)
+        job = ImageJob.from_kwargs(kwargs, task.request.id)
+        image_id, url, enqueued_at_ms = job.image_id, job.url, job.enqueued_at_ms
     except InvalidJob as exc:
-        error = BadJob(str(exc))
-    image_id, enqueued_at_ms = parse_image_id(kwargs.get("image_id")), _enqueued_at(kwargs)
-    _save_failure(task, Failure(image_id, None, enqueued_at_ms, _attempts(task), error, task.request.id))
-    raise error
+        job = BadJob(str(exc))
+        image_id, url, enqueued_at_ms = parse_image_id(kwargs.get("image_id")), None, _enqueued_at(kwargs)
+    attempt = Attempt(
+        image_id=image_id,
+        url=url,
+        task_id=task.request.id,
+        enqueued_at_ms=enqueued_at_ms,
+        attempts=int(task.request.retries) + 1,
+    )
+    return attempt, job
 
 
 def _enqueued_at(kwargs: dict[str, Any]) -> int:
@@ -68,69 +82,68 @@ def _enqueued_at(kwargs: dict[str, Any]) -> int:
         return now_ms()
 
 
-def _embed(task: Task, job: ImageJob) -> None:
+def _embed(task: Task, attempt: Attempt, job: ImageJob) -> JobEnd:
     try:
         with app.runtime.quarantine.admit(task.request.id, task.request.get(LOST_HEADER, 0)):
-            is_stored = app.runtime.pipeline.run(job, _attempts(task))
-        if is_stored and app.runtime.notes_ends:
+            ran = app.runtime.pipeline.run(job, attempt.attempts, attempt.times)
+        if ran.is_stored and app.runtime.notes_ends:
             _note_end(task, describe_done(job, app.runtime.pipeline.model))
+        return attempt.end(
+            "done" if ran.verdict == "needed" else "skipped", batch_size=ran.batch_size, verdict=ran.verdict
+        )
     except TransientError as exc:
         if app.runtime.retries.allows(exc, task.request.retries, task.request.get(OWN_RETRIES_HEADER, 0)):
-            raise _retry(task, job, exc) from None
-        _save_failure(task, _failure(task, job, exc))
-        raise
+            return _retry(task, attempt, job, exc)
+        return _fail(task, attempt, exc)
     except PermanentError as exc:
-        _save_failure(task, _failure(task, job, exc))
-        raise
+        return _fail(task, attempt, exc)
     except Requeue:
         raise
     except Exception as exc:  # a job with an unexpected error must be recorded as failed, not lost
         logger.exception("job=%s unexpected error", job.image_id)
-        error = InternalError(f"{type(exc).__name__}; the worker's log has the traceback")
-        _save_failure(task, _failure(task, job, error))
-        raise error from exc
+        return _fail(task, attempt, InternalError(f"{type(exc).__name__}; the worker's log has the traceback"))
 
 
-def _retry(task: Task, job: ImageJob, error: TransientError) -> Retry:
+def _retry(task: Task, attempt: Attempt, job: ImageJob, error: TransientError) -> JobEnd:
     """Let the job wait on Redis. Celery shows this as a retry, and its ack of the old message is ignored.
 
     Celery's own retry would wait in this process, unacked.
     """
-    retries, wait_s = task.request.retries, round(app.runtime.retries.wait_s(task.request.retries, error), 1)
-    logger.info("job=%s runs again in %g s: retry %d (%s)", job.image_id, wait_s, retries + 1, error.code)
+    wait_s = round(app.runtime.retries.wait_s(task.request.retries, error), 1)
     message = retry_message(job, task.request, error)
     app.state.consumption.deliveries.defer_delay(_delivery_tag(task), message, wait_s)
-    return Retry(exc=error, when=wait_s)
+    return attempt.end("retried", error=error, retry_in_s=wait_s)
 
 
-def _save_failure(task: Task, failure: Failure) -> None:
-    error = failure.error
-    logger.warning("job=%s failed stage=%s code=%s", failure.image_id, error.stage, error.code)
+def _fail(task: Task, attempt: Attempt, error: JobError) -> JobEnd:
+    """Record the failure in the document; park the message if MongoDB refuses that."""
+    failure = Failure(attempt.image_id, attempt.url, attempt.enqueued_at_ms, attempt.attempts, error, attempt.task_id)
     try:
         is_recorded = app.runtime.store.save_failure(failure)
         if is_recorded and app.runtime.notes_ends:
             _note_end(task, describe_failed(failure))
     except StoreRefused as exc:
-        logger.error("job=%s cannot save its failure, so its message is parked: %s", failure.image_id, exc)  # noqa: TRY400
+        logger.error("job=%s cannot save its failure, so its message is parked: %s", attempt.image_id, exc)  # noqa: TRY400
         app.runtime.parking.park(_delivery_tag(task), f"{error.code}, and MongoDB refused to record this: {exc}")
+    return attempt.end("failed", error=error)
 
 
 def _note_end(task: Task, event: bytes) -> None:
     app.state.consumption.deliveries.ended(_delivery_tag(task), event)
 
 
-def _failure(task: Task, job: ImageJob, error: JobError) -> Failure:
-    return Failure(job.image_id, job.url, job.enqueued_at_ms, _attempts(task), error, job.task_id)
-
-
-def _level(exc: Requeue) -> int:
-    # A busy host or decoder is normal and may requeue dozens of jobs a second.
-    return logging.WARNING if isinstance(exc, StoreUnavailable | QueueUnavailable) else logging.DEBUG
+def _tell_celery(end: JobEnd) -> None:
+    """Let Celery ack the message of a job that has ended, and requeue it otherwise. Flower shows the same."""
+    match end.error:
+        case Requeue() as error:
+            app.state.drain.sleep(error.delay_s)
+            raise Reject(str(error), requeue=True)
+        case JobError() as error if end.outcome == "retried":
+            raise Retry(exc=error, when=end.retry_in_s)
+        case JobError() as error:
+            # The traceback so far holds the file and its pixels.
+            raise error.with_traceback(None)
 
 
 def _delivery_tag(task: Task) -> str:
     return str(task.request.properties["delivery_tag"])
-
-
-def _attempts(task: Task) -> int:
-    return int(task.request.retries) + 1

@@ -42,6 +42,9 @@ from worker.selftest.guard import check_guard
 from worker.settings import parse_ports
 from worker.store.mongo import MongoStore
 from worker.store.outage import ResilientStore
+from worker.telemetry.figures import Figures
+from worker.telemetry.readings import Readings
+from worker.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +84,7 @@ class Runtime:
     quarantine: Quarantine
     parking: Parking
     watchdog: Watchdog
+    telemetry: Telemetry
     concurrency: int
     lane: QueryLane | None = None
     notes_ends: bool = False
@@ -127,7 +131,7 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
     log_target(settings, mongo.database)
     broker = Broker(settings.redis_url)
     refuse_cluster(broker)
-    pulse = Pulse(node, settings.health_file)
+    pulse, figures = Pulse(node, settings.health_file), Figures()
     with nothing_is_garbage():
         model = _load_model(settings) if settings.serves_images else _load_texts(settings)
     encoder, load = model.encoder, model.load
@@ -139,8 +143,10 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         timeout_s=settings.encode_s,
         threads=encoder.threads,
         slack=model.slack,
+        note_call=figures.model_called,
     )
-    store, fetcher = ResilientStore(mongo, state.outage, state.drain), build_fetcher(settings)
+    store = ResilientStore(mongo, state.outage, state.drain)
+    fetcher = build_fetcher(settings, figures.fetched)
     pipeline = Pipeline(
         fetcher=fetcher,
         decoder=decoder,
@@ -150,10 +156,13 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         drain=state.drain,
         limits=StageLimits(settings.decode_s, settings.encode_s, settings.store_s),
     )
-    lane = _build_lane(settings, state, model, PictureStages(fetcher, decoder, batcher, store, model.prepare))
+    stages = PictureStages(fetcher, decoder, batcher, store, model.prepare)
+    lane = _build_lane(settings, state, model, stages, figures)
     template = _describe(settings, node, model, mongo.database)
+    telemetry = Telemetry(figures, _build_readings(state, decoder), template)
+    is_answering: Callable[[], bool] = (lambda: lane.is_answering) if lane else lambda: False
     heartbeat = Heartbeat(
-        broker, state.consumption, state.outage, template, (lambda: lane.is_answering) if lane else lambda: False
+        broker, state.consumption, state.outage, template, is_answering=is_answering, stats=telemetry.stats
     )
     jobs_broker = Broker(settings.redis_url)  # not the heartbeat's, so that no job delays it
     if settings.serves_images:
@@ -179,6 +188,7 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
             hang_s=2 * settings.encode_s,
             on_exit=decoder.close,
         ),
+        telemetry=telemetry,
         concurrency=load.concurrency if settings.serves_images else 1,
         lane=lane,
         notes_ends=bool(settings.webhook_url),
@@ -262,12 +272,25 @@ def _load_texts(settings: Settings) -> _Model:
     return _Model(encoder, later, texts, Load.of(settings), Slack(), later.load)
 
 
-def _build_lane(settings: Settings, state: ProcessState, model: _Model, stages: PictureStages) -> QueryLane | None:
+def _build_readings(state: ProcessState, decoder: DecodePool) -> Readings:
+    deliveries = state.consumption.deliveries
+    return Readings(
+        in_flight=lambda: deliveries.running_count,
+        redelivered=lambda: deliveries.redelivered,
+        decode_pids=lambda: decoder.pids,
+        decode_lost=lambda: decoder.lost,
+        is_store_away=lambda: state.outage.is_active,
+    )
+
+
+def _build_lane(
+    settings: Settings, state: ProcessState, model: _Model, stages: PictureStages, figures: Figures
+) -> QueryLane | None:
     if model.texts is None:
         return None
     model_id = model.encoder.model_id
     broker = Broker(settings.redis_url, 2 * WAIT_S)
-    inbox = Inbox(broker, model_id, state.consumption.process, lambda: state.drain.is_draining)
+    inbox = Inbox(broker, model_id, state.consumption.process, lambda: state.drain.is_draining, figures.query_ended)
     texts, pictures = TextAnswers(model.texts, model_id), PictureAnswers(inbox, stages, model_id)
     return QueryLane(inbox, texts, pictures, model=model_id, slack=model.slack, drain=state.drain)
 
@@ -307,14 +330,16 @@ def _describe(settings: Settings, node: str, model: _Model, database: str) -> Wo
         "images": settings.serves_images,
         "queries": model.texts is not None,
         "dim": encoder.dim,
+        "batch_size": model.load.batch_size,
+        "model_threads": encoder.threads,
     }
     if model.texts is not None:
         heartbeat["context_length"] = model.texts.context_length
     return heartbeat
 
 
-def build_fetcher(settings: Settings) -> HttpFetcher:
-    """Return the fetcher for these settings."""
+def build_fetcher(settings: Settings, note_bytes: Callable[[int], object] = lambda _: None) -> HttpFetcher:
+    """Return the fetcher for these settings. `note_bytes` counts what it downloads."""
     rules = FetchRules(
         total_s=settings.fetch_total_s,
         connect_s=settings.fetch_connect_s,
@@ -326,7 +351,7 @@ def build_fetcher(settings: Settings) -> HttpFetcher:
     guard = Guard(parse_ports(settings.fetch_ports), settings.fetch_allow_networks, _build_resolver(settings))
     adapter = GuardedAdapter(guard, settings.concurrency, settings.fetch_proxy)
     limits, headers = HostLimits(settings.fetch_per_host, _WAIT_S), HostHeaders(settings.header_lines)
-    return HttpFetcher(adapter, limits, rules, headers)
+    return HttpFetcher(adapter, limits, rules, headers, note_bytes)
 
 
 def build_strict_fetcher(settings: Settings) -> HttpFetcher:

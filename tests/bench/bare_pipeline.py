@@ -14,6 +14,7 @@ from producer.contract.job import ImageJob
 from tests.bench.lines import answer
 from worker.lifecycle.state import ProcessState
 from worker.settings import load_settings
+from worker.telemetry.stages import StageTimes
 from worker.wiring import build_runtime
 
 
@@ -28,7 +29,7 @@ def main() -> None:
             run = time.monotonic_ns()
             start = time.perf_counter()
             jobs = (ImageJob.new(f"bare-{run}-{n}", f"{base_url}/{n}/photo.jpg") for n in range(int(count)))
-            list(pool.map(lambda job: runtime.pipeline.run(job, 1), jobs))
+            list(pool.map(lambda job: runtime.pipeline.run(job, 1, StageTimes()), jobs))
             answer(wall_s=time.perf_counter() - start)
     runtime.batcher.close()
     runtime.decoder.close()

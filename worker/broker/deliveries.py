@@ -30,11 +30,13 @@ class Deliveries:
     Attributes:
         has_pending: Whether anything was deferred since the last `flush` started.
         due_times: When the retries are due that were sent.
+        redelivered: How many messages of lost workers this process has requeued.
     """
 
     def __init__(self) -> None:
         self.has_pending = False
         self.due_times = DueTimes()
+        self.redelivered = 0
         self._lock = threading.Lock()
         self._unacked: set[str] = set()
         self._running: set[str] = set()
@@ -67,6 +69,11 @@ class Deliveries:
             yield
         finally:
             self._running.discard(tag)
+
+    @property
+    def running_count(self) -> int:
+        """How many jobs run."""
+        return len(self._running)
 
     def is_running(self, tag: str) -> bool:
         """Return whether a thread runs the job of a delivery, so that its ack or requeue will follow."""

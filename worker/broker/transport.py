@@ -188,6 +188,7 @@ class Channel(kombu_redis.Channel):
             if not self._may_take() and not self._in_poll:  # nothing was handed over that will be taken soon
                 scripts.return_untaken(client, self.consumption.processing_key)
             if count := scripts.redeliver(client, self.consumption.process, self.visibility_timeout):
+                self.consumption.deliveries.redelivered += count
                 logger.warning("requeued %d messages of lost workers", count)
 
     def close(self) -> None:

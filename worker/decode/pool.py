@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
@@ -86,6 +87,9 @@ class DecodePool:
         limits: Limits on the image file.
         process_limits: Limits on decoding one image.
         processes: Maximum number of processes, which is the maximum number of images decoded at once.
+
+    Attributes:
+        lost: How many processes ended while they decoded an image, or had to be ended.
     """
 
     def __init__(
@@ -100,6 +104,9 @@ class DecodePool:
             "memory_bytes": process_limits.memory_bytes,
         }
         self.processes = processes
+        self.lost = 0
+        self._lock = threading.Lock()
+        self._running: set[_Child] = set()
         # Last in, first out: the most recently used process is reused, so that others start only when they are needed.
         self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
         for _ in range(self.processes):
@@ -131,12 +138,18 @@ class DecodePool:
         """
         return self._decode(content, self._limits.wall_s)
 
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the processes that run."""
+        with self._lock:
+            return [child.pid for child in self._running]
+
     def close(self) -> None:
         """Stop every idle process. Busy ones stop when this process exits."""
         with suppress(queue.Empty):
             while True:
                 if child := self._idle.get_nowait():
-                    child.stop()
+                    self._stop(child)
 
     def _decode(self, content: bytes, timeout_s: float) -> DecodedImage:
         deadline = time.monotonic() + timeout_s
@@ -148,7 +161,7 @@ class DecodePool:
             ) from None
         try:
             if child is None:
-                child = _Child(self._config)
+                child = self._start()
             return child.decode(content, deadline, self._pixel_shape)
         except _PROCESS_LOST as exc:
             lost, child = child, None
@@ -156,11 +169,25 @@ class DecodePool:
         finally:
             self._idle.put(child)
 
+    def _start(self) -> _Child:
+        child = _Child(self._config)
+        with self._lock:
+            self._running.add(child)
+        return child
+
+    def _stop(self, child: _Child) -> int:
+        status = child.stop()
+        with self._lock:
+            self._running.discard(child)
+        return status
+
     def _stop_lost(self, child: _Child | None, exc: Exception) -> Exception:
         """Stop a process that did not answer properly, and return the error to raise."""
         if child is None:
             return errors.DecodersBusy(f"no decoding process can be started: {type(exc).__name__}")
-        status = child.stop()
+        status = self._stop(child)
+        with self._lock:
+            self.lost += 1
         if isinstance(exc, TimeoutError):
             return errors.DecodeTimeout(
                 f"the image was not decoded within {self._limits.wall_s:g} s (CLIPQUEUE_DECODE_S)"
@@ -192,6 +219,11 @@ class _Child:
                 start_new_session=True,
             )
             on_failure.pop_all()
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
 
     def decode(self, content: bytes, deadline: float, pixel_shape: tuple[int, int, int]) -> DecodedImage:
         """Send one file and wait for the answer.

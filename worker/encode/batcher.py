@@ -22,6 +22,8 @@ from worker.encode.slack import Slack
 from worker.errors import BadVector, EncodeFailed, EncoderBroken, OutOfMemory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
@@ -66,6 +68,8 @@ class Batcher:
         timeout_s: Seconds that one image may wait for its vector.
         threads: The number of model threads, and so of calls of the encoder at the same time.
         slack: Limits the batches of images in flight while queries arrive.
+        note_call: Called after each call of the encoder with the number of its images and its seconds; the number is 0
+            if it failed.
 
     Attributes:
         is_broken: Whether the encoder failed for good. Then no image gets a vector from this process any more.
@@ -81,6 +85,7 @@ class Batcher:
         timeout_s: float,
         threads: int = 1,
         slack: Slack | None = None,
+        note_call: Callable[[int, float], object] = lambda _images, _seconds: None,
     ) -> None:
         self.is_broken = False
         self.running_calls: set[int] = set()
@@ -90,6 +95,7 @@ class Batcher:
         self._timeout_s = timeout_s
         self._max_waiting = max_waiting
         self._slack = slack or Slack()
+        self._note_call = note_call
         self._waiting: deque[_Request] = deque()
         self._first: deque[_Request] = deque()
         self._busy_threads: set[int] = set()
@@ -187,12 +193,15 @@ class Batcher:
     def _call(self, batch: list[_Request]) -> NDArray[np.float32]:
         number = next(self._call_numbers)
         self.running_calls.add(number)
+        images, start = 0, time.perf_counter()
         try:
             vectors = self._encoder.encode(np.stack([request.pixels for request in batch]))
+            if len(vectors) != len(batch):
+                raise ValueError(f"{len(vectors)} vectors for {len(batch)} images")
+            images = len(batch)
         finally:
             self.running_calls.remove(number)
-        if len(vectors) != len(batch):
-            raise ValueError(f"{len(vectors)} vectors for {len(batch)} images")
+            self._note_call(images, time.perf_counter() - start)
         return vectors
 
     def _encode_halves(self, batch: list[_Request], exc: OutOfMemory | MemoryError) -> None:

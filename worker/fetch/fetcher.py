@@ -27,7 +27,7 @@ from worker.fetch.status import check_status
 from worker.fetch.target import parse_target, resolve_location
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from worker.fetch.host_headers import HostHeaders
     from worker.fetch.host_limits import HostLimits
@@ -72,10 +72,23 @@ class FetchRules:
 
 
 class HttpFetcher:
-    """Downloads over http and https with pooled connections. Safe to share between threads."""
+    """Downloads over http and https with pooled connections. Safe to share between threads.
+
+    Args:
+        adapter: Sends the requests.
+        host_limits: Limits the downloads from one host.
+        rules: Limits and options of each download.
+        host_headers: The operator's headers for some hosts.
+        note_bytes: Called with the number of bytes of each body as far as it was read, compressed if it came so.
+    """
 
     def __init__(
-        self, adapter: GuardedAdapter, host_limits: HostLimits, rules: FetchRules, host_headers: HostHeaders
+        self,
+        adapter: GuardedAdapter,
+        host_limits: HostLimits,
+        rules: FetchRules,
+        host_headers: HostHeaders,
+        note_bytes: Callable[[int], object] = lambda _: None,
     ) -> None:
         # An adapter instead of a Session, because a Session reads the whole body of a redirect even when it does
         # not follow it (a 302 with 300 MB costs 900 MB of memory), keeps cookies, and reads .netrc and proxy variables.
@@ -83,6 +96,7 @@ class HttpFetcher:
         self._host_limits = host_limits
         self._rules = rules
         self._host_headers = host_headers
+        self._note_bytes = note_bytes
         self._headers = {**_HEADERS, "User-Agent": rules.user_agent}
         self._watchdog = DownloadWatchdog()
 
@@ -124,6 +138,7 @@ class HttpFetcher:
                     previous = target
                     url, target = self._redirect(url, target, response.headers["Location"])
                 finally:
+                    self._note_bytes(response.raw.tell())
                     response.close()  # also closes the connection if the body was not read to its end
             if (target.scheme, target.server) != (previous.scheme, previous.server):
                 private = {}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from producer.client.broker import Broker
-    from producer.contract.fields import WorkerHeartbeat
+    from producer.contract.fields import WorkerHeartbeat, WorkerStats
     from worker.broker.deliveries import ConsumerState
     from worker.store.outage import Outage
 
@@ -37,23 +37,27 @@ class Heartbeat:
         broker: Redis.
         consumption: What the process holds.
         outage: Whether MongoDB is unavailable.
-        template: The heartbeat to write; `at`, `store_away` and `queries` are replaced at each write.
+        template: The heartbeat to write; `at`, `store_away`, `queries` and `stats` are replaced at each write.
         is_answering: Whether the process takes queries.
+        stats: Returns what the process has done; None if that is not known.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (what it tells)
         self,
         broker: Broker,
         consumption: ConsumerState,
         outage: Outage,
         template: WorkerHeartbeat,
+        *,
         is_answering: Callable[[], bool] = lambda: False,
+        stats: Callable[[], WorkerStats | None] = lambda: None,
     ) -> None:
         self._broker = broker
         self._consumption = consumption
         self._outage = outage
         self._template = template
         self._is_answering = is_answering
+        self._stats = stats
         self._is_registered = False
         # Not the node name alone, which an operator may give to several workers.
         name = f"{template['node']}:{uuid.uuid4().hex[:8]}"
@@ -108,6 +112,8 @@ class Heartbeat:
             "store_away": self._outage.is_active,
             "queries": answers,
         }
+        if stats := self._stats():
+            heartbeat["stats"] = stats
         with self._broker.commands(_NO_ANSWER) as redis:
             query_worker = self._query_worker if answers else ""
             scripts.write_heartbeat(redis, self._key, json.dumps(heartbeat), HEARTBEAT_TTL_S, query_worker)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from producer.contract.names import ANSWERS_TTL_MS, IMAGE_SUFFIX, QUERIES, QUERY_KEY
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from producer.client.broker import Broker
+    from worker.queries.replies import Reply
+    from worker.telemetry.figures import QueryKind, QueryOutcome
 
 logger = logging.getLogger(__name__)
 
@@ -32,16 +34,22 @@ _NO_ANSWER = "did not answer"
 
 @dataclass(frozen=True)
 class Taken:
-    """A query that this process must answer by `deadline`, in seconds of `time.monotonic`."""
+    """A query that this process must answer by `deadline`. Times are seconds of `time.monotonic`."""
 
     id: str
     raw: bytes
     deadline: float
+    taken_at: float = field(default_factory=time.monotonic)
 
     @property
     def left_s(self) -> float:
         """The seconds until the asker gives up."""
         return self.deadline - time.monotonic()
+
+    @property
+    def age_s(self) -> float:
+        """The seconds since it was taken."""
+        return time.monotonic() - self.taken_at
 
 
 class Inbox:
@@ -52,13 +60,22 @@ class Inbox:
         model: The model that answers.
         process: A name of this process that no other has.
         is_stopping: Whether no more queries may be taken.
+        note_end: Called at the end of each query with its kind, its outcome and the seconds since it was taken.
     """
 
-    def __init__(self, broker: Broker, model: str, process: str, is_stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        model: str,
+        process: str,
+        is_stopping: Callable[[], bool],
+        note_end: Callable[[QueryKind, QueryOutcome, float], object] = lambda _kind, _outcome, _seconds: None,
+    ) -> None:
         self._broker = broker
         self._lists = (f"{QUERIES}:{model}", QUERIES)
         self._stop_key = _STOP_KEY + process
         self._is_stopping = is_stopping
+        self._note_end = note_end
         # The wait must end before the connection's timeout, which the URL may set.
         self._wait_s = min(WAIT_S, float(broker.url.options.get("socket_timeout", 2 * WAIT_S)) / 2)
 
@@ -82,7 +99,7 @@ class Inbox:
             if more_ids := [*(more or ()), *(others or ())]:
                 self._take_each(more_ids, pipeline)
                 found += _execute(pipeline)
-        return _taken([query_id, *more_ids], found)
+        return self._taken([query_id, *more_ids], found)
 
     def take_picture(self, query_id: str) -> bytes | None:
         """Return the uploaded picture of a query; None if its asker has given up."""
@@ -90,17 +107,21 @@ class Inbox:
             picture: Any = redis.getdel(QUERY_KEY + query_id + IMAGE_SUFFIX)
         return picture if isinstance(picture, bytes) else None
 
-    def answer(self, answers: Sequence[tuple[str, bytes]]) -> None:
-        """Send answers: pairs of the list that is answered to, and the answer."""
-        if not answers:
-            return
-        with self._broker.commands("did not accept the answer") as redis:
-            pipeline = redis.pipeline(transaction=False)
-            for reply, body in answers:
-                pipeline.rpush(reply, body)
-            for reply in {reply for reply, _ in answers}:
-                pipeline.pexpire(reply, ANSWERS_TTL_MS)
-            pipeline.execute()
+    def answer(self, answers: Sequence[tuple[Taken, Reply]]) -> None:
+        """Send answers. The queries have failed if that raises."""
+        is_sent = False
+        try:
+            if answers:
+                self._send([reply for _, reply in answers])
+            is_sent = True
+        finally:
+            for taken, reply in answers:
+                is_answered = is_sent and reply.has_vector
+                self.drop(taken, reply.kind, "late" if taken.left_s <= 0 else "answered" if is_answered else "failed")
+
+    def drop(self, taken: Taken, kind: QueryKind, outcome: QueryOutcome) -> None:
+        """Note the end of a query without sending anything."""
+        self._note_end(kind, outcome, taken.age_s)
 
     def end_wait(self) -> None:
         """Make `take` return at once."""
@@ -113,6 +134,28 @@ class Inbox:
     def close(self) -> None:
         """Close the connections."""
         self._broker.close()
+
+    def _send(self, replies: Sequence[Reply]) -> None:
+        with self._broker.commands("did not accept the answer") as redis:
+            pipeline = redis.pipeline(transaction=False)
+            for reply in replies:
+                pipeline.rpush(reply.to, reply.body)
+            for name in {reply.to for reply in replies}:
+                pipeline.pexpire(name, ANSWERS_TTL_MS)
+            pipeline.execute()
+
+    def _taken(self, ids: Sequence[bytes], found: Sequence[Any]) -> list[Taken]:
+        now = time.monotonic()
+        taken = []
+        for raw_id, ttl_ms, raw in zip(ids, found[::2], found[1::2], strict=True):
+            query_id = raw_id.decode(errors="replace")
+            if not is_query_id(query_id):
+                logger.warning("ignored a query whose id is not 16 to 64 hex digits: %s", printable(query_id))
+            elif raw is None:
+                self._note_end("unknown", "late", 0.0)  # its asker has given up
+            else:
+                taken.append(Taken(query_id, raw, now + (ttl_ms if ttl_ms >= 0 else _DEFAULT_TTL_MS) / 1e3))
+        return taken
 
     @staticmethod
     def _take_each(ids: Iterable[bytes], pipeline: Any) -> None:
@@ -128,15 +171,3 @@ def _execute(pipeline: Any) -> list[Any]:
         if isinstance(answer, Exception) and not str(answer).startswith(_WRONG_TYPE):
             raise answer
     return [None if isinstance(answer, Exception) else answer for answer in answers]
-
-
-def _taken(ids: Sequence[bytes], found: Sequence[Any]) -> list[Taken]:
-    now = time.monotonic()
-    taken = []
-    for raw_id, ttl_ms, raw in zip(ids, found[::2], found[1::2], strict=True):
-        query_id = raw_id.decode(errors="replace")
-        if not is_query_id(query_id):
-            logger.warning("ignored a query whose id is not 16 to 64 hex digits: %s", printable(query_id))
-        elif raw is not None:  # otherwise its asker has given up
-            taken.append(Taken(query_id, raw, now + (ttl_ms if ttl_ms >= 0 else _DEFAULT_TTL_MS) / 1e3))
-    return taken

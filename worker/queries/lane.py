@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from producer.contract.errors import BrokerUnavailable
 from producer.contract.queries import BadRequest, Request, read_request
-from worker.queries.replies import with_code
+from worker.queries.replies import to_unreadable, with_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -122,7 +122,9 @@ class QueryLane:
                 texts.append(request)
             else:
                 self._pictures.start(one, request)
-        self._inbox.answer(replies + self._texts.answer(texts))
+        by_id = {one.id: one for one in taken}
+        replies += self._texts.answer(texts)
+        self._inbox.answer([(by_id[reply.query_id], reply) for reply in replies])
 
     def _read(self, taken: Sequence[Taken], replies: list[Reply]) -> Iterator[tuple[Taken, Request]]:
         """Yield the valid queries for this model. Add the replies to the others."""
@@ -132,12 +134,13 @@ class QueryLane:
             except BadRequest as exc:
                 if exc.reply is None:
                     logger.warning("query=%s dropped, because it names no list to answer to: %s", one.id, exc)
+                    self._inbox.drop(one, "unknown", "failed")
                 else:
-                    replies.append(with_code(one.id, exc.reply, "invalid_query", "receive", str(exc)))
+                    replies.append(to_unreadable(one.id, exc.reply, str(exc)))
                 continue
             wanted = request.query.model
             if wanted in (None, self._model):
                 yield one, request
             else:
                 message = f"this worker runs {self._model}, not {wanted}"
-                replies.append(with_code(request.id, request.reply, "wrong_model", "receive", message))
+                replies.append(with_code(request, "wrong_model", "receive", message))

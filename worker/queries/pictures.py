@@ -93,7 +93,7 @@ class PictureAnswers:
     def _answer(self, taken: Taken, request: Request) -> None:
         try:
             if reply := self._reply(taken, request):
-                self._inbox.answer([reply])
+                self._inbox.answer([(taken, reply)])
         except BrokerUnavailable as exc:
             logger.warning("query=%s is not answered: %s", request.id, exc)
 
@@ -102,11 +102,12 @@ class PictureAnswers:
             return self._embed(taken, request)
         except _GivenUp:
             logger.info("query=%s dropped: its asker has given up", request.id)
+            self._inbox.drop(taken, request.query.kind, "late")
             return None
         except JobError as exc:
             return with_error(request, exc)
         except StoreUnavailable as exc:
-            return with_code(request.id, request.reply, "store_unavailable", "save", str(exc))
+            return with_code(request, "store_unavailable", "save", str(exc))
         except BrokerUnavailable:
             raise
         except Exception as exc:  # noqa: BLE001  (the asker must learn of it)

@@ -57,7 +57,7 @@ class TextAnswers:
                 continue
             if tokens.truncated and not request.query.truncate:
                 message = f"the text has more than the model's {self._encoder.context_length} tokens"
-                replies.append(with_code(request.id, request.reply, "text_too_long", "receive", message))
+                replies.append(with_code(request, "text_too_long", "receive", message))
             else:
                 texts.append((request, tokens))
         return replies + (self._embed(texts) if texts else [])

@@ -92,7 +92,7 @@ class Worker:
         self.lane = QueryLane(self.inbox, self.answers, pictures, model=model, slack=slack, drain=self.drain)
         template: Any = {"node": "a", "model": model, "dim": 48, "context_length": 16, "visibility_timeout_s": 60}
         self.heartbeat = Heartbeat(
-            Broker(redis_url), ConsumerState(), Outage(), template, lambda: self.lane.is_answering
+            Broker(redis_url), ConsumerState(), Outage(), template, is_answering=lambda: self.lane.is_answering
         )
         self._on_exit.callback(self.heartbeat.close)
         self._on_exit.callback(self.lane.close)
