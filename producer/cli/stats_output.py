@@ -58,6 +58,7 @@ def as_json(reading: Reading, rates: Rates, growth: float | None) -> dict[str, A
             "since": "heartbeat" if rates.is_recent else "start",
             "span_s": _rounded(rates.span_s),
             "workers": rates.workers,
+            **{name: round(getattr(rates.sums, name)) for name in _RATES},
             **{f"{name}_per_s": _rounded(getattr(rates, name)) for name in (*_RATES, "queries", "fetched_bytes")},
             "cpus": _rounded(rates.cpus),
             "latency_s": _rounded(rates.latency_s),
@@ -106,8 +107,10 @@ def _worker_lines(reading: Reading, rates: Rates) -> Iterator[tuple[str, str]]:
 def _rate_lines(rates: Rates) -> Iterator[tuple[str, str]]:
     if not rates.workers:
         return
-    since = f"the last {duration(rates.span_s)}" if rates.is_recent else "on average since the workers started"
-    yield "jobs", ", ".join(f"{name} {getattr(rates, name):,.1f}/s" for name in _RATES) + f" ({since})"
+    start = f"the workers started, the first {duration(rates.span_s)} ago"
+    yield "since", f"{duration(rates.span_s)} ago" if rates.is_recent else start
+    for name in _RATES:
+        yield name, f"{getattr(rates.sums, name):,.0f} ({getattr(rates, name):,.1f}/s)"
     if rates.queries:
         yield "queries", f"{rates.queries:,.1f}/s"
     if rates.latency_s is not None:
