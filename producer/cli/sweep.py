@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -15,13 +15,22 @@ from producer.cli.output import fail
 from producer.client.broker import Broker
 from producer.client.environment import redis_url_from_env
 from producer.contract.errors import ClipqueueError
+from producer.telemetry.serving import serving
+from producer.telemetry.settings import TelemetrySettings
 
 if TYPE_CHECKING:
-    from producer.operations.requeue.sweep import SweepResult
+    from collections.abc import Iterator
+
+    from prometheus_client import CollectorRegistry
+
+    from producer.contract.redis_url import RedisUrl
+    from producer.operations.requeue.sweep import Sweeper, SweepResult
 
 _DEFAULT_FIELD = "url"
 _MAX_PROBLEMS = 5
 _SLOW_S = 10.0
+# Redis' answer to a scrape has to come within three seconds.
+_SCRAPE_S = 2.0
 
 
 @click.command()
@@ -73,7 +82,8 @@ def sweep(  # noqa: PLR0913  (one for each option)
     """Enqueue lost jobs again: recorded jobs that have no result.
 
     A job can be lost when a Redis without persistence restarts. Of each collection, only one sweep runs at a time. With
-    --adopt or a URL field, documents that nobody has enqueued are enqueued too.
+    --adopt or a URL field, documents that nobody has enqueued are enqueued too. With --every and
+    CLIPQUEUE_METRICS_PORT, it serves metrics and its health over HTTP.
     """
     adopt_field = url_field or (_DEFAULT_FIELD if adopt else None)
     try:
@@ -88,9 +98,26 @@ def sweep(  # noqa: PLR0913  (one for each option)
                 _print_result(sweeper.sweep())
             else:
                 _exit_on_signals()
-                sweeper.sweep_forever(every_s, _print_result, _print_outage)
+                with _serving(sweeper, broker.url):
+                    sweeper.sweep_forever(every_s, _print_result, _print_outage)
     except ClipqueueError as exc:
         fail(str(exc))
+
+
+@contextmanager
+def _serving(sweeper: Sweeper, redis_url: RedisUrl) -> Iterator[None]:
+    """Serve the metrics of the sweeps and of the whole queue, and the health, for a block."""
+    record = sweeper.record
+    with closing(Broker(redis_url, _SCRAPE_S)) as broker:
+
+        def registries() -> dict[str, CollectorRegistry]:
+            from producer.operations.requeue.sweep_metrics import sweep_registry  # noqa: PLC0415  (needs the extra)
+            from producer.operations.stats.collector import PATH, queue_registry  # noqa: PLC0415
+
+            return {"/metrics": sweep_registry(record), PATH: queue_registry(broker)}
+
+        with serving(TelemetrySettings.from_env(), registries, record.movement.live, record.movement.ready):
+            yield
 
 
 def _exit_on_signals() -> None:

@@ -14,6 +14,7 @@ from producer.contract.errors import BrokerUnavailable, ClipqueueError
 from producer.contract.names import MAX_ENDED
 from producer.webhooks.message import Webhook
 from producer.webhooks.receiver import Answer, Fate
+from producer.webhooks.record import NotifyRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +65,9 @@ class Notifier:
         stop: Ends the loop.
         say: Prints a line.
         delays: How long the loop waits.
+
+    Attributes:
+        record: What became of the webhooks.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class Notifier:
         self._stop = stop
         self._say = say
         self._delays = delays or Delays()
+        self.record = NotifyRecord()
         self._sent = 0
         self._failures = 0  # in a row
         self._refused = ("", 0)  # the event that was refused, and how often
@@ -103,16 +108,20 @@ class Notifier:
             self._say(f"stopped; sent: {self._sent}")
 
     def _step_if_redis_answers(self) -> None:
+        self.record.step()
         try:
             self._step()
         except UnsupportedRedis:
             raise
         except BrokerUnavailable as exc:
+            self.record.movement.failed(str(exc))
             self._say_once("away", f"{exc}; waiting until it answers")
             self._stop.sleep(self._delays.redis_s)
 
     def _step(self) -> None:
         event = self._stream.next()
+        if event is None:
+            self.record.idle()
         if not self._stream.is_ours:
             self._say_once("spare", "another clipqueue notify sends; this one waits, and takes over when it ends")
             self._stop.sleep(self._delays.spare_s)
@@ -153,6 +162,7 @@ class Notifier:
 
     def _finish(self, event: Event) -> None:
         self._stream.finish(event)
+        self.record.delivered()
         if self._failures:
             self._say(f"{self._receiver.shown} answers again, after {self._failures} failed attempts")
         self._sent += 1
@@ -169,10 +179,12 @@ class Notifier:
 
     def _retry(self, webhook: Webhook, answer: Answer, delay_s: float) -> None:
         self._due_at = time.monotonic() + delay_s
+        self.record.retried(f"{self._receiver.shown}: {answer.reason}")
         self._say(f"{self._receiver.shown}: {answer.reason}; webhook {webhook.id} is sent again in {delay_s:.0f} s")
 
     def _drop(self, event: Event, reason: str) -> None:
         self._stream.finish(event, is_refused=True)
+        self.record.dropped()
         self._refused = ("", 0)
         self._say(f"event {event.id} is dropped: {reason}")
 
