@@ -61,7 +61,7 @@ ROWS: dict[str, list[Panel]] = {
         _stat("Waiting", "clipqueue_queue_waiting"),
         _stat("Oldest waiting job", "clipqueue_queue_oldest_age_seconds", "s"),
         _stat("Jobs per second", _ENDED_PER_S, "ops"),
-        _stat("Empty in", f"clipqueue_queue_waiting / {_ENDED_PER_S}", "s", "If nothing more is enqueued."),
+        _stat("Empty in", f"max(clipqueue_queue_waiting) / {_ENDED_PER_S}", "s", "If nothing more is enqueued."),
         _stat("Workers", "sum(clipqueue_workers)"),
         _stat(
             "Failed for good",

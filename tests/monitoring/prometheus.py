@@ -88,8 +88,7 @@ def running_prometheus(folder: Path, targets: Mapping[str, Sequence[str]], inter
     prometheus = Prometheus(f"http://127.0.0.1:{port}", interval_s)
     config = folder / "prometheus.yml"
     config.write_text(yaml.safe_dump(configuration(targets, interval_s)))
-    rules = (FOLDER / "clipqueue.rules.yml").read_text().replace("interval: 15s", f"interval: {interval_s}s")
-    (folder / "clipqueue.rules.yml").write_text(rules)
+    shutil.copy(FOLDER / "clipqueue.rules.yml", folder)
     command = [str(PROGRAM), f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}"]
     command += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
     process = ManagedProcess("prometheus", lambda: command, folder, is_ready=lambda _: prometheus.is_ready(), env={})
