@@ -24,7 +24,7 @@ from tests.monitoring.fleet import Fleet, Load
 from tests.monitoring.prometheus import running_prometheus
 
 if TYPE_CHECKING:
-    from tests.monitoring.faults import Truth
+    from tests.monitoring.faults import Fault, Truth
     from tests.monitoring.prometheus import Prometheus
 
 LIMIT_S = 120.0
@@ -62,7 +62,8 @@ def main() -> int:
         fleet.start_all(3)
         with running_prometheus(folder, fleet.targets) as prometheus, Load(fleet, _RATE):
             _print(f"Prometheus is at {prometheus.url}; logs are in {folder}")
-            before, truth, seen = run(fleet, prometheus, kind, chance, ends_early=options.judge)
+            quiet_s = chance.uniform(*_QUIET_S)
+            before, truth, seen = run(fleet, prometheus, FAULTS[kind], chance, quiet_s, ends_early=options.judge)
     verdict = judge(before, truth, seen)
     told = {"seed": options.seed, "kind": kind, "what": truth.what, **asdict(verdict)}
     (folder / "truth.json").write_text(json.dumps(told, indent=2) + "\n")
@@ -74,19 +75,20 @@ Seen = list[tuple[dict[str, str], float]]
 
 
 def run(
-    fleet: Fleet, prometheus: Prometheus, kind: str, chance: random.Random, *, ends_early: bool
+    fleet: Fleet, prometheus: Prometheus, fault: Fault, chance: random.Random, quiet_s: float, *, ends_early: bool
 ) -> tuple[Seen, Truth, Seen]:
     """Wait, make the fault, and watch the alerts; return what fired before, what was done, and what fired then.
 
     Args:
         fleet: What runs.
         prometheus: It scrapes the fleet.
-        kind: The kind of fault.
-        chance: It chooses the time and the rest.
+        fault: What is broken.
+        chance: It chooses how.
+        quiet_s: Seconds until then.
         ends_early: End once an alert names the place.
     """
-    before = _watch(prometheus, chance.uniform(*_QUIET_S), None)
-    truth = FAULTS[kind](fleet, chance)
+    before = _watch(prometheus, quiet_s, None)
+    truth = fault(fleet, chance)
     return before, truth, _watch(prometheus, LIMIT_S, truth if ends_early else None)
 
 

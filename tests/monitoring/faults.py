@@ -7,7 +7,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import psutil
 
@@ -97,7 +97,8 @@ def _decoders(fleet: Fleet, random: random.Random) -> Truth:
     return Truth(f"decoding processes of {worker.name} are killed", alerts, fleet.target_of(worker))
 
 
-FAULTS: dict[str, Callable[[Fleet, random.Random], Truth]] = {
+Fault: TypeAlias = "Callable[[Fleet, random.Random], Truth]"
+FAULTS: dict[str, Fault] = {
     "slow-host": _slow_host,
     "mongo": _mongo,
     "hanging-worker": _hanging_worker,
