@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     import uvicorn
 
+    from producer.api.telemetry import ApiTelemetry
+
 KEY = "both-0123456789abcdef"
 SEARCH_KEY = "search-0123456789abcdef"
 ENQUEUE_KEY = "enqueue-0123456789abcdef"
@@ -52,12 +54,11 @@ class Api:
 
 
 @contextmanager
-def running_api(**settings: Any) -> Iterator[Api]:
+def running_api(telemetry: ApiTelemetry | None = None, **settings: Any) -> Iterator[Api]:
     """Run the API for a block, with these environment variables as `ApiSettings` names them."""
     urls: list[str] = []
-    server = make_server(
-        ApiSettings(**{"CLIPQUEUE_API_PORT": 0, "api_keys": KEYS, "api_host": "127.0.0.1", **settings}), urls.append
-    )
+    chosen = ApiSettings(**{"CLIPQUEUE_API_PORT": 0, "api_keys": KEYS, "api_host": "127.0.0.1", **settings})
+    server = make_server(chosen, urls.append, telemetry)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

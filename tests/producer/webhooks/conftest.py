@@ -38,6 +38,7 @@ class Notify:
         self._stop = Stop()
         self._receiver = Receiver(WebhookSettings(hook, parse_secrets(SECRET)), timeout_s=timeout_s)
         self._notifier = Notifier(EventStream(self.broker, 0.1), self._receiver, self._stop, self.lines.append, delays)
+        self.record = self._notifier.record
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
