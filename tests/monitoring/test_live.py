@@ -1,4 +1,4 @@
-"""A real Prometheus asks a loaded system: every query of the dashboard has an answer, and a fault wakes the operator."""
+"""A real Prometheus and a loaded system: every query of the dashboard has an answer, and a fault wakes somebody."""
 
 from __future__ import annotations
 
