@@ -195,6 +195,14 @@ def test_compose_opens_ports_on_this_machine_only() -> None:
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
+def test_grafana_and_prometheus_run_only_with_their_profile_and_the_password_is_a_variable() -> None:
+    assert not {"grafana", "prometheus"} & render("docker-compose.yml").keys()
+    services = render("docker-compose.yml", COMPOSE_PROFILES="monitoring", GRAFANA_PASSWORD="chosen")
+    assert services["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"] == "chosen"
+    assert re.fullmatch(r"prom/prometheus:v3\.\d+\.\d+", services["prometheus"]["image"])
+    assert re.fullmatch(r"grafana/grafana:\d+\.\d+", services["grafana"]["image"])
+
+
 def test_compose_persists_the_queue_and_starts_services_in_order() -> None:
     services = compose()
     always = {name for name, service in services.items() if "profiles" not in service}

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.monitoring.ask import ask
-from tests.monitoring.draw import show
+from tests.monitoring.picture import show
 from tests.monitoring.prometheus import Prometheus
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from tests.monitoring.metrics import described
 from tests.monitoring.prometheus import FOLDER, configuration
 from tests.test_deployment import compose
 from tests.test_docs_commands import complaint
+from worker.telemetry.figures import Figures
 
 RULES = FOLDER / "clipqueue.rules.yml"
 TESTS = FOLDER / "clipqueue.rules.test.yml"
@@ -95,6 +96,12 @@ def test_every_query_of_the_dashboard_and_the_rules_names_what_the_code_has() ->
     named = {name: set(SERIES.findall(expression)) for name, expression in expressions.items()}
     assert all(named.values()), "each names something"
     assert {name: series - known for name, series in named.items() if series - known} == {}
+
+
+def test_the_buckets_that_rules_name_exist() -> None:
+    bounds = {str(float(bound)) for bound in Figures().stages["fetch"].bounds}
+    named = {bound for rule in rules() for bound in re.findall(r'le="([^"]+)"', rule["expr"])}
+    assert named <= bounds
 
 
 def test_every_metric_of_the_code_is_used() -> None:
