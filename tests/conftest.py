@@ -52,6 +52,8 @@ def pytest_collection() -> Iterator[None]:
     """Import torch and all tests, without garbage collection: nothing of that is garbage, now or later."""
     # For the processes that tests start; in this one, a test may import it later.
     os.environ["PYTHONPATH"] = os.pathsep.join([str(HIDDEN), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    # The tests read the logs of their processes, and count the lines of jobs.
+    os.environ |= {"CLIPQUEUE_LOG_FORMAT": "text", "CLIPQUEUE_LOG_JOBS": "all"}
     sys.modules["transformers"] = None  # type: ignore[assignment]
     gc.disable()
     yield

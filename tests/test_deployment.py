@@ -310,6 +310,7 @@ def test_the_images_set_what_their_programs_rely_on() -> None:
     assert f"\nENV FLOWER_CONF={folder}/flowerconfig.py\n" in stages["flower"], "else it starts without a password"
     assert "worker/flowerconfig.py" in copied_by(stages["flower"])
     assert "\nENV CLIPQUEUE_API_HOST=0.0.0.0\n" in stages["api"], "else nobody outside of the container reaches it"
+    assert "\nENV CLIPQUEUE_METRICS_HOST=0.0.0.0\n" in stages["base"]
     before, pull, after = stages["worker"].partition("clipqueue model pull\n")
     assert pull
     # The user of the image writes the weights there, and a start reads them there without a network.

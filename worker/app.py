@@ -16,13 +16,14 @@ from kombu.entity import Queue
 from producer.contract.errors import ConfigurationError
 from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
 from producer.contract.redis_url import parse_redis_url
+from producer.telemetry.logs import exit_with
 from producer.telemetry.settings import TelemetrySettings
 from worker.errors import StartupError, StoreUnavailable, UnusableLibrary
-from worker.lifecycle.logs import configure_logging
 from worker.lifecycle.node_name import unique_node_name
 from worker.lifecycle.state import ProcessState
 from worker.selftest.libraries import check_libraries
 from worker.settings import Settings, SettingsError, load_settings
+from worker.telemetry.logs import configure_logging, log_start, quiet_celery
 from worker.telemetry.serving import Serving
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def create_app(settings: Settings) -> WorkerApp:
     install()
     connection = celery_settings(parse_redis_url(settings.redis_url))
     celery = WorkerApp("clipqueue", broker=connection["broker_url"], include=["worker.tasks"], set_as_current=False)
-    celery.serving = Serving()
     celery.state = ProcessState(settings.drain_s, serves_images=settings.serves_images)
+    celery.serving = Serving(celery.state.condition.live, celery.state.condition.ready)
     celery.conf.broker_use_ssl = connection["broker_use_ssl"]
     celery.conf.update(
         task_queues=[Queue(IMAGE_QUEUE)],  # type: ignore[no-untyped-call]
@@ -101,7 +102,7 @@ def _start_app() -> tuple[Settings, WorkerApp]:
         settings = load_settings()
         return settings, create_app(settings)
     except (SettingsError, UnusableLibrary) as exc:
-        sys.exit(str(exc))
+        exit_with(str(exc))
 
 
 _settings, app = _start_app()
@@ -112,17 +113,19 @@ def _configure_logging(**_: Any) -> None:
     configure_logging(_settings.log_level)
 
 
-# Sent when a worker has its node name and no other part has read it yet.
+# Sent when a worker has its node name and no other part has read it yet, and before Celery writes anything.
 @celeryd_init.connect
 def _name_node(instance: Any, **_: Any) -> None:
+    configure_logging(_settings.log_level)
+    quiet_celery(instance)
     instance.hostname = unique_node_name(instance.hostname)
+    log_start(_settings, instance.hostname)
 
 
 # Not worker_process_init, which the threads pool never sends. worker_init is sent before the worker connects to Redis,
 # so the model is warm before the first message is consumed.
 @worker_init.connect
 def _start(sender: Any, **_: Any) -> None:
-    configure_logging(_settings.log_level)
     if sys.platform == "win32":
         logger.critical("the worker runs on Linux and macOS; on Windows, run it in WSL 2 or in Docker")
         sys.exit(1)
@@ -133,11 +136,11 @@ def _start(sender: Any, **_: Any) -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "50000")
     try:
         check_libraries("python", "requests", "urllib3", "dnspython", "pillow", "pillow-heif")
+        app.serving.start(TelemetrySettings.from_env())
         # Imported here because Flower imports this module too, without torch and motor installed.
         from worker.lifecycle.events import EVENT_HEARTBEAT_S  # noqa: PLC0415
         from worker.wiring import build_runtime  # noqa: PLC0415
 
-        app.serving.start(TelemetrySettings.from_env())
         app.runtime = build_runtime(_settings, app.state, sender.hostname)
         sender.concurrency = min(sender.concurrency, app.runtime.concurrency)
         if sender.options.get("heartbeat_interval") is None:
@@ -158,7 +161,8 @@ def _start(sender: Any, **_: Any) -> None:
 
 
 @worker_shutting_down.connect
-def _drain(**_: Any) -> None:
+def _drain(sig: str, **_: Any) -> None:
+    logger.info("%s: the worker finishes or requeues its jobs within %g s", sig, _settings.drain_s)
     if app.state.drain.is_draining:
         app.runtime.watchdog.requeue_and_exit()
     app.state.drain.start()

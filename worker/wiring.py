@@ -33,6 +33,7 @@ from worker.lifecycle.garbage import nothing_is_garbage
 from worker.lifecycle.heartbeat import Heartbeat
 from worker.lifecycle.pulse import Pulse
 from worker.lifecycle.watchdog import Watchdog
+from worker.lifecycle.watched import Watched
 from worker.pipeline import Pipeline, StageLimits
 from worker.queries.inbox import WAIT_S, Inbox
 from worker.queries.lane import QueryLane
@@ -43,6 +44,7 @@ from worker.settings import parse_ports
 from worker.store.mongo import MongoStore
 from worker.store.outage import ResilientStore
 from worker.telemetry.figures import Figures
+from worker.telemetry.job_log import JobLog
 from worker.telemetry.readings import Readings
 from worker.telemetry.telemetry import Telemetry
 
@@ -105,6 +107,7 @@ class Runtime:
         self.decoder.close()
         self.quarantine.close()
         self.store.close()
+        self.telemetry.close()
 
 
 def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime:
@@ -127,7 +130,13 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         check_guard(strict.fetch)
     # Before the model, because it only takes a moment to reject an invalid URI. Importing torch and loading the model
     # take longer.
-    mongo = MongoStore(settings.mongodb_uri, settings.collection, call_s=settings.store_s, upsert=settings.upsert)
+    mongo = MongoStore(
+        settings.mongodb_uri,
+        settings.collection,
+        call_s=settings.store_s,
+        upsert=settings.upsert,
+        contact=state.mongo,
+    )
     log_target(settings, mongo.database)
     broker = Broker(settings.redis_url)
     refuse_cluster(broker)
@@ -145,7 +154,7 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         slack=model.slack,
         note_call=figures.model_called,
     )
-    store = ResilientStore(mongo, state.outage, state.drain)
+    store = ResilientStore(mongo, state.outage, state.drain, state.mongo)
     fetcher = build_fetcher(settings, figures.fetched)
     pipeline = Pipeline(
         fetcher=fetcher,
@@ -159,10 +168,13 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
     stages = PictureStages(fetcher, decoder, batcher, store, model.prepare)
     lane = _build_lane(settings, state, model, stages, figures)
     template = _describe(settings, node, model, mongo.database)
-    telemetry = Telemetry(figures, _build_readings(state, decoder), template)
+    telemetry = Telemetry(figures, _build_readings(state, decoder), template, JobLog(settings.log_jobs))
     is_answering: Callable[[], bool] = (lambda: lane.is_answering) if lane else lambda: False
     heartbeat = Heartbeat(
         broker, state.consumption, state.outage, template, is_answering=is_answering, stats=telemetry.stats
+    )
+    watched = Watched(
+        state, batcher, decoder, mongo, store, lane, encode_s=settings.encode_s, job_s=settings.visibility_timeout_s
     )
     jobs_broker = Broker(settings.redis_url)  # not the heartbeat's, so that no job delays it
     if settings.serves_images:
@@ -179,13 +191,13 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         decoder=decoder,
         quarantine=Quarantine(jobs_broker, state.isolation, state.drain.raise_if_draining),
         parking=Parking(jobs_broker),
-        # A job waits at most `encode_s` for its vector. Twice that leaves a margin.
         watchdog=Watchdog(
             heartbeat,
-            [batcher, lane] if lane else [batcher],
+            watched.parts(),
             pulse,
-            state.loop,
-            hang_s=2 * settings.encode_s,
+            state.condition,
+            state.redis,
+            describe_jobs=lambda: _describe_jobs(settings, state),
             on_exit=decoder.close,
         ),
         telemetry=telemetry,
@@ -292,7 +304,7 @@ def _build_lane(
     broker = Broker(settings.redis_url, 2 * WAIT_S)
     inbox = Inbox(broker, model_id, state.consumption.process, lambda: state.drain.is_draining, figures.query_ended)
     texts, pictures = TextAnswers(model.texts, model_id), PictureAnswers(inbox, stages, model_id)
-    return QueryLane(inbox, texts, pictures, model=model_id, slack=model.slack, drain=state.drain)
+    return QueryLane(inbox, texts, pictures, model=model_id, slack=model.slack, drain=state.drain, redis=state.redis)
 
 
 def fit_load(settings: Settings, encoder: OpenClipEncoder, per_image_s: float) -> Load:
@@ -336,6 +348,12 @@ def _describe(settings: Settings, node: str, model: _Model, database: str) -> Wo
     if model.texts is not None:
         heartbeat["context_length"] = model.texts.context_length
     return heartbeat
+
+
+def _describe_jobs(settings: Settings, state: ProcessState) -> str:
+    """Return what happens to the jobs of this process if it ends now."""
+    count, within_s = state.consumption.deliveries.held, settings.visibility_timeout_s + settings.restore_interval_s
+    return f"the {count} jobs that it holds are redelivered within {within_s} s" if count else "it holds no job"
 
 
 def build_fetcher(settings: Settings, note_bytes: Callable[[int], object] = lambda _: None) -> HttpFetcher:

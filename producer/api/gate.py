@@ -58,7 +58,19 @@ class _Visit:
         method = printable(self.method, 16)
         is_routine = self.path in _HEALTH and self.status == 200  # noqa: PLR2004  (platforms ask every few seconds)
         level = logging.DEBUG if is_routine else logging.INFO
-        _LOG.log(level, "%s %s %s %d ms key=%s request=%s", method, path, self.status, took_ms, self.key, request_id)
+        _LOG.log(
+            level,
+            "%s %s %s %d ms key=%s request=%s",
+            *(method, path, self.status, took_ms, self.key, request_id),
+            extra={
+                "method": method,
+                "path": path,
+                "status": self.status,
+                "total_ms": took_ms,
+                "key": self.key,
+                "request": request_id,
+            },
+        )
 
 
 class Gate:

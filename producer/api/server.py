@@ -13,6 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from producer.api.app import create_app
 from producer.api.libraries import check_libraries
 from producer.api.telemetry import serving_api_telemetry
+from producer.telemetry.logs import start_log
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from producer.api.settings import ApiSettings
     from producer.api.telemetry import ApiTelemetry
+
+_LOG = logging.getLogger("clipqueue.api")
 
 _HEAD_S = 15.0
 _WRITE_S = 15.0
@@ -117,7 +120,7 @@ def make_server(
     return _Server(config, started)
 
 
-def serve(settings: ApiSettings, started: Callable[[str], None]) -> bool:
+def serve(settings: ApiSettings) -> bool:
     """Answer requests until SIGTERM or SIGINT, then finish those in progress for at most ten seconds.
 
     With CLIPQUEUE_METRICS_PORT, metrics and health are served there meanwhile, and never on the API's own port.
@@ -126,12 +129,12 @@ def serve(settings: ApiSettings, started: Callable[[str], None]) -> bool:
         False if the server could not start, such as on a port that is in use.
 
     Raises:
-        ConfigurationError: The metrics cannot be served there, or a setting cannot be used.
+        ConfigurationError: CLIPQUEUE_LOG_FORMAT has an unknown value, or the metrics cannot be served there.
+        OSError: The address cannot be listened on.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("clipqueue.api").setLevel(logging.INFO)
     with serving_api_telemetry(settings) as telemetry:
-        server = make_server(settings, started, telemetry)
+        server = make_server(settings, lambda url: _LOG.info("answering at %s", url), telemetry)
+        start_log({_LOG.name: logging.INFO})
         with suppress(SystemExit):  # uvicorn's way to say that it could not start; its log has the reason
             server.run(_open_sockets(settings))
     return server.started

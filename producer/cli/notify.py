@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
-from producer.cli.output import fail, fail_without_extra
+from producer.cli.output import fail_service, fail_without_extra
 from producer.client.broker import Broker
 from producer.client.environment import redis_url_from_env
 from producer.client.stop import Stop
 from producer.contract.errors import ClipqueueError
+from producer.telemetry.logs import start_log
 from producer.telemetry.serving import serving
 from producer.telemetry.settings import TelemetrySettings
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from producer.webhooks.notifier import Notifier
+
+_LOG = logging.getLogger("clipqueue.notify")
 
 # How long one command waits for an event on Redis.
 _WAIT_S = 10.0
@@ -50,11 +54,13 @@ def notify() -> None:
             closing(Receiver(WebhookSettings.from_env())) as receiver,
             closing(Broker(redis_url_from_env(), 2 * _WAIT_S)) as broker,
         ):
-            notifier = Notifier(EventStream(broker, _WAIT_S), receiver, stop, lambda line: click.echo(line, err=True))
+            start_log({_LOG.name: logging.INFO})
+            stream = EventStream(broker, _WAIT_S)
+            notifier = Notifier(stream, receiver, stop, lambda level, line: _LOG.log(level, "%s", line))
             with _serving(notifier):
                 notifier.run()
     except ClipqueueError as exc:
-        fail(str(exc))
+        fail_service(str(exc))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from contextlib import closing, contextmanager
@@ -11,10 +12,11 @@ import click
 
 from producer.cli.collection import collection_option, open_documents_for
 from producer.cli.numbers import Number
-from producer.cli.output import fail
+from producer.cli.output import fail, fail_service
 from producer.client.broker import Broker
 from producer.client.environment import redis_url_from_env
 from producer.contract.errors import ClipqueueError
+from producer.telemetry.logs import start_log
 from producer.telemetry.serving import serving
 from producer.telemetry.settings import TelemetrySettings
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from producer.contract.redis_url import RedisUrl
     from producer.operations.requeue.sweep import Sweeper, SweepResult
 
+_LOG = logging.getLogger("clipqueue.sweep")
 _DEFAULT_FIELD = "url"
 _MAX_PROBLEMS = 5
 _SLOW_S = 10.0
@@ -98,9 +101,12 @@ def sweep(  # noqa: PLR0913  (one for each option)
                 _print_result(sweeper.sweep())
             else:
                 _exit_on_signals()
+                start_log({_LOG.name: logging.INFO})
                 with _serving(sweeper, broker.url):
-                    sweeper.sweep_forever(every_s, _print_result, _print_outage)
+                    sweeper.sweep_forever(every_s, _log_result, _log_outage)
     except ClipqueueError as exc:
+        if every_s is not None:
+            fail_service(str(exc))
         fail(str(exc))
 
 
@@ -125,27 +131,35 @@ def _exit_on_signals() -> None:
         signal.signal(number, lambda *_: sys.exit(0))
 
 
-def _print_outage(exc: ClipqueueError) -> None:
-    click.echo(f"{exc}; the next sweep tries again", err=True)
+def _log_outage(exc: ClipqueueError) -> None:
+    _LOG.warning("%s; the next sweep tries again", exc)
+
+
+def _log_result(result: SweepResult | None) -> None:
+    for level, line in _described(result):
+        _LOG.log(level, "%s", line)
 
 
 def _print_result(result: SweepResult | None) -> None:
+    for level, line in _described(result):
+        click.echo(line, err=level > logging.INFO)
+
+
+def _described(result: SweepResult | None) -> Iterator[tuple[int, str]]:
+    """Yield lines with their levels."""
     if result is None:
-        click.echo("another sweep of this collection is running")
+        yield logging.INFO, "another sweep of this collection is running"
         return
     if result.slowest_s >= _SLOW_S:
-        click.echo(
-            f"MongoDB is slow: it needed {result.slowest_s:.0f} s for one page. clipqueue index create makes the "
-            "indexes that sweeps need",
-            err=True,
-        )
+        slow = f"MongoDB is slow: it needed {result.slowest_s:.0f} s for one page."
+        yield logging.WARNING, f"{slow} clipqueue index create makes the indexes that sweeps need"
     if result.is_full and not result.queued:
-        click.echo("queued again: 0, because the queue is full; a later sweep tries again")
+        yield logging.INFO, "queued again: 0, because the queue is full; a later sweep tries again"
         return
     for problem in result.problems[:_MAX_PROBLEMS]:
-        click.echo(problem, err=True)
+        yield logging.WARNING, problem
     if more := result.problems[_MAX_PROBLEMS:]:
-        click.echo(f"and {len(more)} more", err=True)
+        yield logging.WARNING, f"and {len(more)} more"
     delayed = f", waiting for a retry: {result.delayed}" if result.delayed else ""
     counts = f"queued again: {result.queued}, not due yet: {result.not_due}{delayed}, unusable: {result.unusable}"
-    click.echo(counts + ("; the queue is full, a later sweep continues" if result.is_full else ""))
+    yield logging.INFO, counts + ("; the queue is full, a later sweep continues" if result.is_full else "")

@@ -6,6 +6,7 @@ import random
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from logging import ERROR, INFO, WARNING
 from typing import TYPE_CHECKING
 
 from producer.client.broker import UnsupportedRedis
@@ -63,7 +64,7 @@ class Notifier:
         stream: The events.
         receiver: Where they are sent.
         stop: Ends the loop.
-        say: Prints a line.
+        say: Called with the level and the text of each line for the log.
         delays: How long the loop waits.
 
     Attributes:
@@ -75,7 +76,7 @@ class Notifier:
         stream: EventStream,
         receiver: Receiver,
         stop: Stop,
-        say: Callable[[str], object],
+        say: Callable[[int, str], object],
         delays: Delays | None = None,
     ) -> None:
         self._stream = stream
@@ -105,7 +106,7 @@ class Notifier:
         finally:
             with suppress(BrokerUnavailable):
                 self._stream.release()
-            self._say(f"stopped; sent: {self._sent}")
+            self._say(INFO, f"stopped; sent: {self._sent}")
 
     def _step_if_redis_answers(self) -> None:
         self.record.step()
@@ -115,7 +116,7 @@ class Notifier:
             raise
         except BrokerUnavailable as exc:
             self.record.movement.failed(str(exc))
-            self._say_once("away", f"{exc}; waiting until it answers")
+            self._say_once("away", WARNING, f"{exc}; waiting until it answers")
             self._stop.sleep(self._delays.redis_s)
 
     def _step(self) -> None:
@@ -123,11 +124,11 @@ class Notifier:
         if event is None:
             self.record.idle()
         if not self._stream.is_ours:
-            self._say_once("spare", "another clipqueue notify sends; this one waits, and takes over when it ends")
+            self._say_once("spare", INFO, "another clipqueue notify sends; this one waits, and takes over when it ends")
             self._stop.sleep(self._delays.spare_s)
             return
         if self._state != "sends":
-            self._say_once("sends", self._describe_backlog())
+            self._say_once("sends", INFO, self._describe_backlog())
         if event is None:
             with self._stop.waiting():
                 self._stream.wait()
@@ -164,7 +165,7 @@ class Notifier:
         self._stream.finish(event)
         self.record.delivered()
         if self._failures:
-            self._say(f"{self._receiver.shown} answers again, after {self._failures} failed attempts")
+            self._say(INFO, f"{self._receiver.shown} answers again, after {self._failures} failed attempts")
         self._sent += 1
         self._failures, self._refused = 0, ("", 0)
 
@@ -180,13 +181,14 @@ class Notifier:
     def _retry(self, webhook: Webhook, answer: Answer, delay_s: float) -> None:
         self._due_at = time.monotonic() + delay_s
         self.record.retried(f"{self._receiver.shown}: {answer.reason}")
-        self._say(f"{self._receiver.shown}: {answer.reason}; webhook {webhook.id} is sent again in {delay_s:.0f} s")
+        again = f"webhook {webhook.id} is sent again in {delay_s:.0f} s"
+        self._say(WARNING, f"{self._receiver.shown}: {answer.reason}; {again}")
 
     def _drop(self, event: Event, reason: str) -> None:
         self._stream.finish(event, is_refused=True)
         self.record.dropped()
         self._refused = ("", 0)
-        self._say(f"event {event.id} is dropped: {reason}")
+        self._say(ERROR, f"event {event.id} is dropped: {reason}")
 
     def _describe_backlog(self) -> str:
         counts = self._stream.counts()
@@ -194,7 +196,7 @@ class Notifier:
         refused = f", refused before: {counts.refused}" if counts.refused else ""
         return f"sending webhooks to {self._receiver.shown}; waiting: {counts.waiting}{lost}{refused}"
 
-    def _say_once(self, state: str, line: str) -> None:
+    def _say_once(self, state: str, level: int, line: str) -> None:
         if state != self._state:
-            self._say(line)
+            self._say(level, line)
         self._state = state

@@ -34,7 +34,7 @@ GROUPS = {
         *("visibility_timeout_s", "restore_interval_s", "drain_s"),
     ),
     "Webhooks": ("webhook_url",),
-    "Log and health": ("log_level", "health_file"),
+    "Log and health": ("log_level", "log_format", "log_jobs", "health_file"),
 }
 
 # The others are the connections, which mean the same for all programs.
@@ -78,6 +78,20 @@ _TAIL = """## Rules between settings
 | `CLIPQUEUE_FILTER_FIELDS` | | Fields that [searches](search.md#filters) may filter by and return, with commas. |
 | `CLIPQUEUE_SEARCH_INDEX` | `clipqueue` | The name of MongoDB's vector search index. |
 | `CLIPQUEUE_SCAN_MAX` | `200000` | The most vectors of one model that a search keeps in memory. More need an index. |
+
+## Metrics and health
+
+Workers, `clipqueue serve`, `clipqueue notify` and a `clipqueue sweep` that repeats read these alike. It needs the extra
+`metrics`, which `worker` and `api` include. On one machine, each process needs a port of its own. If the port is from
+`PORT` and cannot be used, the process logs a warning and continues without metrics.
+
+| Variable | Default | Meaning |
+|---|---|---|
+| `CLIPQUEUE_METRICS_PORT` | | The port of `/metrics`, `/livez` and `/readyz`; `0` is none. |
+| `PORT` | | Instead, where a platform sets it; not for the API, which answers requests there. |
+| `CLIPQUEUE_METRICS_HOST` | `127.0.0.1` | Their address; `::` is all. Keep it private, since there is no login. |
+
+The images have `CLIPQUEUE_METRICS_HOST=0.0.0.0`.
 
 ## Read by libraries
 

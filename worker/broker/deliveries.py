@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from worker.broker import scripts
 from worker.broker.due import DueTimes
+from worker.telemetry.contact import Contact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -39,7 +40,7 @@ class Deliveries:
         self.redelivered = 0
         self._lock = threading.Lock()
         self._unacked: set[str] = set()
-        self._running: set[str] = set()
+        self._running: dict[str, int] = {}  # with their threads
         self._events: dict[str, bytes] = {}  # of jobs that have ended and are not acked yet
         self._acks: dict[str, bytes] = {}  # in the order of the acks, with their events
         self._delays: dict[str, scripts.Delay] = {}
@@ -51,6 +52,17 @@ class Deliveries:
         """The tags of jobs that have not ended."""
         with self._lock:
             return list(self._unacked)
+
+    @property
+    def running_jobs(self) -> dict[str, int]:
+        """The tags of the jobs that run, with the ids of their threads."""
+        return self._running.copy()
+
+    @property
+    def held(self) -> int:
+        """The number of jobs that this process holds or runs."""
+        # Without the lock: who watches for threads that hang must not wait for one.
+        return len(self._unacked.copy() | self._running.copy().keys())
 
     def __contains__(self, tag: str) -> bool:
         with self._lock:
@@ -64,11 +76,11 @@ class Deliveries:
     @contextmanager
     def running(self, tag: str) -> Iterator[None]:
         """Show that a thread runs the job of a delivery."""
-        self._running.add(tag)
+        self._running[tag] = threading.get_ident()
         try:
             yield
         finally:
-            self._running.discard(tag)
+            self._running.pop(tag, None)
 
     @property
     def running_count(self) -> int:
@@ -160,17 +172,34 @@ class Deliveries:
             self.discard(scripts.extend_visibility(redis, tags))
 
 
+@dataclass
+class Asking:
+    """What the consumer does to get messages.
+
+    Attributes:
+        count: How often it has asked Redis for messages.
+        slots: How many it may hold unacked, as Celery has told it last.
+    """
+
+    count: int = 0
+    slots: int = 0
+
+
 @dataclass(frozen=True, repr=False)
 class ConsumerState:
     """State that the channels of one process share; kombu creates a new channel at each reconnect.
 
     Attributes:
         is_paused: Returns whether consumption is paused.
+        asking: What the consumer does to get messages.
+        redis: Notes when Redis answers the consumer.
         process: The name of this process on Redis.
     """
 
     is_paused: Callable[[], bool] = lambda: False
     deliveries: Deliveries = field(default_factory=Deliveries)
+    asking: Asking = field(default_factory=Asking)
+    redis: Contact = field(default_factory=Contact)
     process: str = field(default_factory=new_process_name)
 
     @property

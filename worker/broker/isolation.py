@@ -21,12 +21,16 @@ class Isolation:
 
     A job that wants to be alone goes first: no other job starts meanwhile. `check` is called now and then while a job
     waits; what it raises ends the wait.
+
+    Attributes:
+        waiting: The ids of the threads whose jobs wait for their turn.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._running = 0
         self._exclusive = 0
+        self.waiting: set[int] = set()
 
     @property
     def is_wanted(self) -> bool:
@@ -63,12 +67,16 @@ class Isolation:
 
     def _wait(self, may_start: Callable[[], bool], check: Callable[[], None], max_checks: float = math.inf) -> None:
         checks = 0
-        while not may_start():
-            check()
-            checks += 1
-            if checks > max_checks:
-                raise IsolationBusy("other jobs are still running")
-            self._changed.wait(_CHECK_INTERVAL_S)
+        self.waiting.add(threading.get_ident())
+        try:
+            while not may_start():
+                check()
+                checks += 1
+                if checks > max_checks:
+                    raise IsolationBusy("other jobs are still running")
+                self._changed.wait(_CHECK_INTERVAL_S)
+        finally:
+            self.waiting.discard(threading.get_ident())
 
     def _leave(self, exclusive: int) -> None:
         with self._changed:

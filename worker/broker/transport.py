@@ -77,7 +77,10 @@ class Channel(kombu_redis.Channel):
         if not self._consumes_jobs:
             super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
             return
-        if time.monotonic() < self._paused_until or not self._sign_on():
+        if time.monotonic() < self._paused_until:
+            return
+        self.consumption.asking.count += 1
+        if not self._sign_on():
             return
         self._take_waiting()
         if self.qos.can_consume() and not self._may_be_waiting:
@@ -114,6 +117,7 @@ class Channel(kombu_redis.Channel):
         connection = self.client.connection
         try:
             self._may_be_waiting = self.client.parse_response(connection, "BLMOVE", **options) is not None
+            self.consumption.redis.note()
         except self.connection_errors:
             connection.disconnect()
             raise
@@ -146,6 +150,7 @@ class Channel(kombu_redis.Channel):
         try:
             with self.conn_or_acquire() as client:
                 messages, self._may_be_waiting = take(client, self.consumption, count)
+            self.consumption.redis.note()
         except ResponseError as exc:
             self.back_off(exc)
             return []
@@ -190,6 +195,11 @@ class Channel(kombu_redis.Channel):
             if count := scripts.redeliver(client, self.consumption.process, self.visibility_timeout):
                 self.consumption.deliveries.redelivered += count
                 logger.warning("requeued %d messages of lost workers", count)
+
+    def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> None:  # noqa: FBT001, FBT002  (kombu's signature)
+        """Note how many messages this process may hold."""
+        super().basic_qos(prefetch_size, prefetch_count, apply_global)  # type: ignore[no-untyped-call]
+        self.consumption.asking.slots = prefetch_count
 
     def close(self) -> None:
         """Requeue what the channel holds, and send the deferred acks."""

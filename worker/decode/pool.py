@@ -89,6 +89,8 @@ class DecodePool:
         processes: Maximum number of processes, which is the maximum number of images decoded at once.
 
     Attributes:
+        answers: The number of images that the processes have answered, also with an error.
+        is_awaited: Whether an image was to be decoded after the last answer.
         lost: How many processes ended while they decoded an image, or had to be ended.
     """
 
@@ -104,6 +106,8 @@ class DecodePool:
             "memory_bytes": process_limits.memory_bytes,
         }
         self.processes = processes
+        self.answers = 0
+        self.is_awaited = False
         self.lost = 0
         self._lock = threading.Lock()
         self._running: set[_Child] = set()
@@ -125,6 +129,11 @@ class DecodePool:
                 f"the decoding process does not start ({exc}); CLIPQUEUE_DECODE_MEMORY_BYTES="
                 f"{self._limits.memory_bytes} may be too low"
             ) from None
+
+    def try_out(self) -> None:
+        """Decode an image of one pixel. If that works, `is_awaited` becomes false."""
+        with suppress(errors.JobError, errors.Requeue):
+            self._decode(_ONE_PIXEL_GIF, self._limits.wall_s)
 
     def decode(self, content: bytes) -> DecodedImage:
         """Decode an image file as `worker.decode.pillow.PillowDecoder` does.
@@ -153,6 +162,7 @@ class DecodePool:
 
     def _decode(self, content: bytes, timeout_s: float) -> DecodedImage:
         deadline = time.monotonic() + timeout_s
+        self.is_awaited = True
         try:
             child = self._idle.get(timeout=timeout_s * _WAIT_SHARE)
         except queue.Empty:
@@ -162,12 +172,27 @@ class DecodePool:
         try:
             if child is None:
                 child = self._start()
-            return child.decode(content, deadline, self._pixel_shape)
+            return self._answered(child, content, deadline)
         except _PROCESS_LOST as exc:
             lost, child = child, None
+            self.is_awaited = True
             raise self._stop_lost(lost, exc) from None
         finally:
             self._idle.put(child)
+
+    def _answered(self, child: _Child, content: bytes, deadline: float) -> DecodedImage:
+        """Return the answer of a process, and note that it came. Raises as `_Child.decode` does."""
+        try:
+            image = child.decode(content, deadline, self._pixel_shape)
+        except errors.JobError:
+            self._note_answer()
+            raise
+        self._note_answer()
+        return image
+
+    def _note_answer(self) -> None:
+        self.answers += 1
+        self.is_awaited = False
 
     def _start(self) -> _Child:
         child = _Child(self._config)
@@ -193,6 +218,7 @@ class DecodePool:
                 f"the image was not decoded within {self._limits.wall_s:g} s (CLIPQUEUE_DECODE_S)"
             )
         if status == -signal.SIGXCPU:
+            self._note_answer()  # it has worked all the time
             return errors.DecodeTooCostly(
                 f"decoding the image needs more than {self._limits.cpu_s} s of CPU time (CLIPQUEUE_DECODE_CPU_S)"
             )

@@ -74,6 +74,7 @@ class Batcher:
     Attributes:
         is_broken: Whether the encoder failed for good. Then no image gets a vector from this process any more.
         running_calls: The serial numbers of the encoder calls in progress.
+        batches: The number of batches that were taken.
     """
 
     def __init__(  # noqa: PLR0913  (limits)
@@ -89,6 +90,7 @@ class Batcher:
     ) -> None:
         self.is_broken = False
         self.running_calls: set[int] = set()
+        self.batches = 0
         self._call_numbers = itertools.count()
         self._encoder = encoder
         self._batch_size = BatchSize(max_batch_size)
@@ -106,6 +108,16 @@ class Batcher:
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def dead_threads(self) -> int:
+        """The number of model threads that have ended although the batcher is open."""
+        return 0 if self._is_closing else sum(not thread.is_alive() for thread in self._threads)
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether images wait for a model thread."""
+        return bool(self._waiting or self._first)
 
     def embed(self, pixels: NDArray[np.uint8], *, first: bool = False) -> Embedded:
         """Wait for the vector of one image.
@@ -172,6 +184,7 @@ class Batcher:
                 size, source = self._slack.limit(size), self._waiting
             batch = [source.popleft() for _ in range(min(len(source), size))]
             self._busy_threads.add(index)
+            self.batches += 1
             self._changed.notify_all()
         return batch
 

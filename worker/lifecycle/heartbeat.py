@@ -117,6 +117,7 @@ class Heartbeat:
         with self._broker.commands(_NO_ANSWER) as redis:
             query_worker = self._query_worker if answers else ""
             scripts.write_heartbeat(redis, self._key, json.dumps(heartbeat), HEARTBEAT_TTL_S, query_worker)
+        self._consumption.redis.note()
         self._is_registered |= answers
 
     def _sign_off(self) -> None:

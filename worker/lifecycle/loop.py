@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
 from celery.worker.consumer.events import Events
+
+from producer.contract.names import IMAGE_QUEUE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _INTERVAL_S = 1.0
 
@@ -16,11 +21,14 @@ class EventLoop:
     Attributes:
         ticks: Rises every second while the loop runs.
         is_running: Whether it should run: not while the consumer connects to Redis, and not during a drain.
+        consumes_images: Whether it should ask for jobs. An operator may tell it not to: `celery control
+            cancel_consumer images`.
     """
 
     def __init__(self) -> None:
         self.ticks = 0
         self.is_running = False
+        self.consumes_images: Callable[[], bool] = lambda: False
 
     def tick(self) -> None:
         """Note that the loop runs."""
@@ -37,6 +45,8 @@ class LoopTicks(bootsteps.StartStopStep):
         """Start the timer. Celery calls this each time that the worker has connected to Redis."""
         loop = parent.app.state.loop
         self._timer = parent.hub.call_repeatedly(_INTERVAL_S, loop.tick)
+        queues = parent.app.amqp.queues
+        loop.consumes_images = lambda: IMAGE_QUEUE in queues.consume_from
         loop.is_running = True
 
     def stop(self, parent: Any) -> None:

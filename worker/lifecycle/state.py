@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from worker.broker.deliveries import ConsumerState
 from worker.broker.isolation import Isolation
+from worker.lifecycle.condition import Condition
 from worker.lifecycle.drain import Drain
 from worker.lifecycle.loop import EventLoop
 from worker.store.outage import Outage
+from worker.telemetry.contact import Contact
 
 
 class ProcessState:
@@ -26,7 +28,9 @@ class ProcessState:
         self.outage = Outage()
         self.isolation = Isolation()
         self.loop = EventLoop()
-        self.consumption = ConsumerState(is_paused=self.is_paused)
+        self.redis, self.mongo = Contact(), Contact()
+        self.condition = Condition(self.drain, self.outage, self.redis, self.mongo, needs_mongo=serves_images)
+        self.consumption = ConsumerState(is_paused=self.is_paused, redis=self.redis)
 
     def is_paused(self) -> bool:
         """Return whether consumption is paused.

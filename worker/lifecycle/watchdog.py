@@ -1,47 +1,35 @@
-"""Watches a worker process: writes its health file, sends its heartbeat, and ends it if its model hangs or is broken.
+"""Watches a worker process: writes its health file, sends its heartbeat, and ends it if a part of it hangs or is lost.
 
 There are two threads, because a call to Redis may wait for seconds, and for a minute while no name server answers. The
-health file must not wait with it: without Redis, no worker may look frozen.
+health file must not wait with it: without Redis, no worker may look frozen. Each of the two watches the other.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from producer.contract.errors import BrokerUnavailable
+from worker.lifecycle.ending import BROKEN, end_process
+from worker.lifecycle.stillness import Part, Problem, Stillness
+from worker.lifecycle.watched import END_S, RED_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Sequence
 
+    from worker.lifecycle.condition import Condition
     from worker.lifecycle.heartbeat import Heartbeat
-    from worker.lifecycle.loop import EventLoop
     from worker.lifecycle.pulse import Pulse
+    from worker.telemetry.contact import Contact
 
 logger = logging.getLogger(__name__)
 
 _TICK_S = 1.0
-# Celery's event loop hangs if it does not turn while so many heartbeats in a row reach Redis. Without Redis, the loop
-# may wait just as long.
-_MAX_SILENT_BEATS = 60
-# EX_SOFTWARE in sysexits.h. A supervisor restarts the process.
-_EXIT_CODE = 70
-
-
-class ModelCalls(Protocol):
-    """A part that calls the model."""
-
-    @property
-    def is_broken(self) -> bool:
-        """Whether this process can no longer run the model."""
-        ...
-
-    @property
-    def running_calls(self) -> set[int]:
-        """The serial numbers of the calls in progress."""
-        ...
+# A name lookup for Redis may take a minute, and there may be a few.
+_HEARTBEAT_END_S = 180.0
+# Red and end: a thread that has ended never comes back.
+_DEAD_S = (1.0, 5.0)
 
 
 class Watchdog:
@@ -49,38 +37,43 @@ class Watchdog:
 
     Args:
         heartbeat: Called once in each tick.
-        callers: The parts whose forward passes are watched.
+        parts: What is watched besides the two threads.
         pulse: The health file.
-        loop: Celery's event loop.
-        hang_s: Seconds that one forward pass may take.
+        condition: Learns what was found.
+        redis: When Redis last answered any part of the process.
+        describe_jobs: Returns what happens to the jobs if the process ends.
         on_exit: Called before the process exits.
     """
 
-    def __init__(  # noqa: PLR0913  (the parts that it watches)
+    def __init__(  # noqa: PLR0913  (what it tells, and whom)
         self,
         heartbeat: Heartbeat,
-        callers: Sequence[ModelCalls],
+        parts: Sequence[Part],
         pulse: Pulse,
-        loop: EventLoop,
+        condition: Condition,
+        redis: Contact,
         *,
-        hang_s: float,
+        describe_jobs: Callable[[], str],
         on_exit: Callable[[], None],
     ) -> None:
         self._heartbeat = heartbeat
-        self._callers = callers
         self._pulse = pulse
-        self._loop = loop
-        self._hang_s = hang_s
+        self._condition = condition
+        self._redis = redis
+        self._describe_jobs = describe_jobs
         self._on_exit = on_exit
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._must_exit = False
-        self._ticks: dict[tuple[int, int], int] = {}
-        self._silent_beats = self._loop_ticks = 0
-        self._threads = [
-            threading.Thread(target=self._run_watchdog, name="watchdog", daemon=True),
-            threading.Thread(target=self._run_heartbeat, name="heartbeat", daemon=True),
-        ]
+        self._looks = self._beats = 0
+        watchdog = threading.Thread(target=self._run_watchdog, name="watchdog", daemon=True)
+        heartbeat_thread = threading.Thread(target=self._run_heartbeat, name="heartbeat", daemon=True)
+        self._threads = [heartbeat_thread, watchdog]
+        dead = Part("the heartbeat's thread has been dead", self._dead_heartbeat, *_DEAD_S)
+        hangs = Part("the heartbeat hangs: it has told Redis nothing", self._due_beat, RED_S, _HEARTBEAT_END_S)
+        self._parts = Stillness([*parts, dead, hangs], _TICK_S)
+        looks = Part("the watchdog hangs: it has not looked", lambda: [self._looks], RED_S, END_S)
+        self._watchdog = Stillness([looks], _TICK_S)
 
     def start(self) -> None:
         """Start the threads."""
@@ -103,51 +96,46 @@ class Watchdog:
 
     def _run_watchdog(self) -> None:
         while not self._closing.is_set():
+            self._looks += 1
             try:
-                self._check_model()
-                self._pulse.beat(self._find_problem())
+                self._look()
             except Exception:  # other parts depend on this thread, so no error may end it
                 logger.exception("unexpected error in the watchdog; it continues")
             self._closing.wait(_TICK_S)
+
+    def _look(self) -> None:
+        problem = self._parts.tick()
+        if problem and problem.text and not self._condition.problem:
+            logger.error("unhealthy: %s", problem.text)
+        self._condition.note(problem.text if problem else "")
+        try:
+            self._pulse.beat(self._condition.problem)
+        finally:
+            if problem and problem.is_final:
+                self._end(problem)
 
     def _run_heartbeat(self) -> None:
         while not self._closing.is_set():
             if self._must_exit:
                 self._requeue_and_exit()
             try:
-                self._heartbeat.beat(extend=self._silent_beats < _MAX_SILENT_BEATS)
-                self._count_beat()
+                self._heartbeat.beat(extend=not self._condition.problem)
             except BrokerUnavailable:
-                self._silent_beats = 0  # Celery logs it and reconnects
+                pass  # Celery logs it and reconnects
             except Exception:  # as above
                 logger.exception("unexpected error in the heartbeat; it continues")
+            self._beats += 1
+            if (problem := self._watchdog.tick()) and problem.is_final:
+                self._end(problem)
             self._wake.wait(_TICK_S)
             self._wake.clear()
 
-    def _count_beat(self) -> None:
-        """Count the beats since the event loop has last turned. A frozen process counts nothing."""
-        ticks = self._loop.ticks
-        self._silent_beats = self._silent_beats + 1 if self._loop.is_running and ticks == self._loop_ticks else 0
-        self._loop_ticks = ticks
+    def _dead_heartbeat(self) -> Iterable[Hashable]:
+        return [] if self._threads[0].is_alive() or self._closing.is_set() else ["dead"]
 
-    def _find_problem(self) -> str:
-        if self._silent_beats < _MAX_SILENT_BEATS:
-            return ""
-        return f"Celery's event loop hangs: it has not turned for {self._silent_beats * _TICK_S:.0f} s"
-
-    def _check_model(self) -> None:
-        """Exit if the model is broken or hangs, so that the jobs are redelivered to another worker.
-
-        Counts ticks, because the clock keeps running while the process is suspended (SIGSTOP, a frozen container).
-        """
-        if any(caller.is_broken for caller in self._callers):
-            self._exit(_EXIT_CODE)
-        calls = [(index, call) for index, caller in enumerate(self._callers) for call in tuple(caller.running_calls)]
-        self._ticks = {call: self._ticks.get(call, -1) + 1 for call in calls}
-        longest_s = max(self._ticks.values(), default=0) * _TICK_S
-        if longest_s > self._hang_s:
-            logger.critical("a forward pass has run for %.0f s; exiting, so that its jobs are redelivered", longest_s)
-            self._exit(_EXIT_CODE)
+    def _due_beat(self) -> Iterable[Hashable]:
+        """While Redis answers the others, the heartbeat does not wait for it either."""
+        return [self._beats] if self._redis.is_fresh else []
 
     def _requeue_and_exit(self) -> None:
         try:
@@ -159,9 +147,10 @@ class Watchdog:
                 exc,
             )
         finally:
-            self._exit(0)
+            end_process(0, "", self._on_exit)
 
-    def _exit(self, code: int) -> None:
-        self._on_exit()
-        logging.shutdown()
-        os._exit(code)
+    def _end(self, problem: Problem) -> None:
+        advice = f"; {problem.advice}" if problem.advice else ""
+        end_process(
+            BROKEN, f"{problem.text}; exiting with code {BROKEN}: {self._describe_jobs()}{advice}", self._on_exit
+        )

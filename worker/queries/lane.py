@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from producer.contract.errors import BrokerUnavailable
 from producer.contract.queries import BadRequest, Request, read_request
 from worker.queries.replies import to_unreadable, with_code
+from worker.telemetry.contact import Contact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
 
     from worker.encode.slack import Slack
     from worker.lifecycle.drain import Drain
@@ -40,6 +41,7 @@ class QueryLane:
         model: The model's name.
         slack: Learns of each query.
         drain: While it lasts, no query is taken.
+        redis: Notes when Redis answers.
     """
 
     def __init__(  # noqa: PLR0913  (the parts that it connects)
@@ -51,6 +53,7 @@ class QueryLane:
         model: str,
         slack: Slack,
         drain: Drain,
+        redis: Contact | None = None,
     ) -> None:
         self._inbox = inbox
         self._texts = texts
@@ -58,8 +61,10 @@ class QueryLane:
         self._model = model
         self._slack = slack
         self._drain = drain
+        self._redis = redis or Contact()
         self._closing = threading.Event()
         self._is_away = False
+        self._turns = 0
         self._thread = threading.Thread(target=self._run, name="queries", daemon=True)
 
     @property
@@ -71,6 +76,21 @@ class QueryLane:
     def running_calls(self) -> set[int]:
         """The serial numbers of the text encoder's calls in progress."""
         return self._texts.running_calls
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the thread has ended although it should take queries."""
+        return self.is_answering and not self.is_broken and not self._thread.is_alive()
+
+    @property
+    def standing(self) -> Iterable[Hashable]:
+        """What changes while the thread moves; empty if it need not."""
+        return [(self._turns, *self.running_calls)] if self.is_answering and not self.is_broken else []
+
+    @property
+    def late_pictures(self) -> list[str]:
+        """The ids of the pictures that are still being embedded although their askers have given up."""
+        return self._pictures.late
 
     @property
     def is_answering(self) -> bool:
@@ -93,8 +113,11 @@ class QueryLane:
 
     def _run(self) -> None:
         while self.is_answering and not self.is_broken:
+            self._turns += 1
             try:
-                self._answer(self._inbox.take())
+                taken = self._inbox.take()
+                self._redis.note()
+                self._answer(taken)
                 self._note(None)
             except BrokerUnavailable as exc:
                 self._note(exc)

@@ -71,6 +71,12 @@ class PictureAnswers:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="query-picture")
         self._lock = threading.Lock()
         self._running: set[Future[None]] = set()
+        self._taken: dict[str, Taken] = {}  # those that a thread works on, without those that wait for the model
+
+    @property
+    def late(self) -> list[str]:
+        """The ids of the pictures that are still being embedded although their askers have given up."""
+        return [taken.id for taken in self._taken.copy().values() if taken.left_s <= 0]
 
     def start(self, taken: Taken, request: Request) -> None:
         """Answer a picture in another thread."""
@@ -91,11 +97,14 @@ class PictureAnswers:
             self._running.discard(future)
 
     def _answer(self, taken: Taken, request: Request) -> None:
+        self._taken[taken.id] = taken
         try:
             if reply := self._reply(taken, request):
                 self._inbox.answer([(taken, reply)])
         except BrokerUnavailable as exc:
             logger.warning("query=%s is not answered: %s", request.id, exc)
+        finally:
+            self._taken.pop(taken.id, None)
 
     def _reply(self, taken: Taken, request: Request) -> Reply | None:
         try:
@@ -119,7 +128,9 @@ class PictureAnswers:
             content = self._uploaded(taken)
         else:
             content = _retry_while_busy(taken, lambda: stages.fetcher.fetch(query.url or ""))
+        self._taken.pop(taken.id, None)  # loading the model may take minutes
         stages.prepare()
+        self._taken[taken.id] = taken
         image = _retry_while_busy(taken, lambda: stages.decoder.decode(content))
         _check_in_time(taken)
         vector = stages.batcher.embed(image.pixels, first=True).vector

@@ -56,6 +56,7 @@ PARTS = (
         overridden="QoS _brpop_read _brpop_start _connparams _create_client _get_client _on_connection_disconnect"
         " _queue_bind close from_transport_options",
     ),
+    Parts("kombu", "kombu.transport.redis:Channel", overridden="basic_qos", callers=("kombu.messaging",)),
     Parts(
         "kombu",
         "kombu.transport.redis:QoS",
@@ -86,9 +87,11 @@ PARTS = (
     # worker.app and worker.lifecycle.
     Parts("celery", "celery.bootsteps:StartStopStep", overridden="requires start stop"),
     Parts("celery", "celery.worker.consumer.consumer:Consumer", used="_flush_events event_dispatcher hub"),
+    Parts("celery", "celery.app.amqp:Queues", used="consume_from"),
     Parts("celery", "celery.events.dispatcher:EventDispatcher", used="buffer_limit on_send_buffered"),
     Parts("celery", "celery.worker.consumer.events", used="Events"),
     Parts("celery", "celery.worker.worker:WorkController", used="concurrency hostname options"),
+    Parts("celery", "celery.apps.worker:Worker", used="quiet"),
     # worker.fetch: the address guard opens every connection.
     Parts("requests", "requests.adapters:HTTPAdapter", used="poolmanager proxy_headers proxy_manager send"),
     Parts(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.errors import InvalidName, PyMongoError
+from pymongo.monitoring import ServerHeartbeatListener
 
 from producer.contract.mongodb import (
     READ_CONCERN,
@@ -18,18 +19,28 @@ from producer.contract.mongodb import (
     client_options,
     describe_failed_request,
     describe_unusable_uri,
+    uri_options,
 )
 from producer.contract.names import DEFAULT_DATABASE
 from worker.errors import StoreRefused, StoreUnavailable
+from worker.telemetry.contact import FRESH_S, Contact
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from motor.motor_asyncio import AsyncIOMotorCollection
+    from pymongo.monitoring import (
+        ServerHeartbeatFailedEvent,
+        ServerHeartbeatStartedEvent,
+        ServerHeartbeatSucceededEvent,
+    )
 
     from producer.contract.records import Document
 
 T = TypeVar("T")
+
+_TURN_S = 1.0
+_MARGIN_S = 5.0
 
 
 class MongoConnection:
@@ -40,25 +51,31 @@ class MongoConnection:
         collection: The collection's name.
         call_s: Seconds that `run` waits.
         timeout_s: Maximum seconds to find the server; a separate limit of the same length applies to connecting.
+        contact: Notes when MongoDB answers.
 
     Attributes:
         collection: The collection. Use it on the event loop only.
         loop: The event loop.
+        turns: Rises every second while the event loop runs.
 
     Raises:
         StoreUnavailable: The URI or the collection's name cannot be used.
     """
 
-    def __init__(self, uri: str, collection: str, *, call_s: float, timeout_s: float) -> None:
+    def __init__(
+        self, uri: str, collection: str, *, call_s: float, timeout_s: float, contact: Contact | None = None
+    ) -> None:
         self._call_s = call_s
+        self.turns = 0
         self.loop = asyncio.new_event_loop()
         try:
-            self.collection = _connect(uri, collection, self.loop, timeout_s)
+            self.collection = _connect(uri, collection, self.loop, timeout_s, _Listener(uri, contact or Contact()))
         except StoreUnavailable:
             self.loop.close()
             raise
         self._thread = threading.Thread(target=self.loop.run_forever, name="store", daemon=True)
         self._thread.start()
+        self.loop.call_soon_threadsafe(self._turn)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the event loop and return its result.
@@ -92,6 +109,10 @@ class MongoConnection:
         self._thread.join(self._call_s)
         self.loop.close()
 
+    def _turn(self) -> None:
+        self.turns += 1
+        self.loop.call_later(_TURN_S, self._turn)
+
     async def _end(self) -> None:
         """Cancel what still runs, such as a bulk request that nobody waits for any more, and stop the event loop."""
         running = asyncio.all_tasks() - {asyncio.current_task()}
@@ -105,12 +126,35 @@ class MongoConnection:
         await self.collection.database.client.admin.command("ping")
 
 
+class _Listener(ServerHeartbeatListener):
+    """Notes each sign of life of a server that accepts writes. The driver asks every few seconds, also without jobs.
+
+    https://pymongo.readthedocs.io/en/stable/api/pymongo/monitoring.html
+    """
+
+    def __init__(self, uri: str, contact: Contact) -> None:
+        self._contact = contact
+        interval_ms = uri_options(uri).get("heartbeatfrequencyms", "0")
+        if interval_ms.isdigit():
+            contact.fresh_s = max(FRESH_S, int(interval_ms) / 1e3 + _MARGIN_S)
+
+    def started(self, event: ServerHeartbeatStartedEvent) -> None:
+        pass
+
+    def succeeded(self, event: ServerHeartbeatSucceededEvent) -> None:
+        if event.reply.is_writable:
+            self._contact.note()
+
+    def failed(self, event: ServerHeartbeatFailedEvent) -> None:
+        pass
+
+
 def _connect(
-    uri: str, collection: str, loop: asyncio.AbstractEventLoop, timeout_s: float
+    uri: str, collection: str, loop: asyncio.AbstractEventLoop, timeout_s: float, listener: _Listener
 ) -> AsyncIOMotorCollection[Document]:
     try:
         client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
-            uri, io_loop=loop, **client_options(uri, "clipqueue-worker", timeout_s)
+            uri, io_loop=loop, event_listeners=[listener], **client_options(uri, "clipqueue-worker", timeout_s)
         )
     except (PyMongoError, ValueError, OSError) as exc:  # OSError: a certificate's file
         raise StoreUnavailable(describe_unusable_uri(uri, exc)) from None

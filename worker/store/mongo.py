@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from producer.contract.queries import Save
     from worker.store.results import Failure, Result
     from worker.store.updates import Update
+    from worker.telemetry.contact import Contact
 
 
 class Store(Protocol):
@@ -80,6 +81,7 @@ class MongoStore:
         call_s: Seconds that each call may take.
         upsert: Create documents that do not exist. If false, a job without a document changes nothing.
         timeout_s: Maximum seconds to find the server; a separate limit of the same length applies to connecting.
+        contact: Notes when MongoDB answers.
 
     Attributes:
         database: The database's name.
@@ -88,15 +90,27 @@ class MongoStore:
         StoreUnavailable: The URI or the collection's name cannot be used.
     """
 
-    def __init__(
-        self, uri: str, collection: str, *, call_s: float, upsert: bool = True, timeout_s: float = 5.0
+    def __init__(  # noqa: PLR0913  (limits)
+        self,
+        uri: str,
+        collection: str,
+        *,
+        call_s: float,
+        upsert: bool = True,
+        timeout_s: float = 5.0,
+        contact: Contact | None = None,
     ) -> None:
         self._upsert = upsert
-        self._connection = MongoConnection(uri, collection, call_s=call_s, timeout_s=timeout_s)
+        self._connection = MongoConnection(uri, collection, call_s=call_s, timeout_s=timeout_s, contact=contact)
         self._collection, loop = self._connection.collection, self._connection.loop
         self.database = self._collection.database.name
         self._reader = BulkReader(self._collection, loop, "embedding_job")
         self._writer = BulkWriter(self._collection, loop, upsert=upsert)
+
+    @property
+    def turns(self) -> int:
+        """A number that rises every second while the event loop runs."""
+        return self._connection.turns
 
     def check(self, job: ImageJob, model: str) -> JobCheck:
         """Return whether the job needs to run. If the stored vector is current, record when the job was enqueued."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from worker.errors import DocumentDelayed, StoreRefused, StoreUnavailable
 from worker.store.delayed import DelayedDocuments
+from worker.telemetry.contact import Contact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,12 +69,18 @@ class ResilientStore:
         store: The store that is called.
         outage: Active while MongoDB is unavailable. Other parts of the process read it.
         drain: Calls stop waiting when the drain starts.
+        mongo: Notes when MongoDB answers.
+
+    Attributes:
+        waiting: The ids of the threads whose calls wait for MongoDB, as long as that takes.
     """
 
-    def __init__(self, store: Store, outage: Outage, drain: Drain) -> None:
+    def __init__(self, store: Store, outage: Outage, drain: Drain, mongo: Contact | None = None) -> None:
         self._store = store
         self._outage = outage
         self._drain = drain
+        self._mongo = mongo or Contact()
+        self.waiting: set[int] = set()
         self._delayed = DelayedDocuments()
         self._lock = threading.Lock()
         self._first_probe_s = _PROBE_INTERVAL_S
@@ -83,6 +90,7 @@ class ResilientStore:
         """Check MongoDB once, without waiting; an outage starts if it does not answer."""
         try:
             self._store.ping()
+            self._mongo.note()
         except StoreUnavailable as exc:
             self._start_outage(exc)
 
@@ -124,19 +132,26 @@ class ResilientStore:
         while True:
             tries += 1
             try:
-                return call()
+                answer = call()
             except StoreUnavailable as exc:
                 pause_s = self._delayed.add(image_id, exc) if isinstance(exc, DocumentDelayed) else None
                 if tries == _TRIES or not self._wait_after(exc, pause_s):
                     raise
+            else:
+                self._mongo.note()
+                return answer
 
     def _wait_after(self, exc: StoreUnavailable, pause_s: float | None) -> bool:
         """Wait before the next attempt; return False if the worker drains."""
-        if pause_s is None:
-            self._start_outage(exc)
-            return self._wait_until_over()
-        self._drain.sleep(pause_s)
-        return not self._drain.is_draining
+        self.waiting.add(threading.get_ident())
+        try:
+            if pause_s is None:
+                self._start_outage(exc)
+                return self._wait_until_over()
+            self._drain.sleep(pause_s)
+            return not self._drain.is_draining
+        finally:
+            self.waiting.discard(threading.get_ident())
 
     def _wait_until_over(self) -> bool:
         """Wait for the end of the outage; return False if the worker drains."""
@@ -176,6 +191,7 @@ class ResilientStore:
             self._store.ping()
         except StoreUnavailable:
             return False
+        self._mongo.note()
         return True
 
     def _log(self, *line: object) -> None:

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 class Serving:
     """The process's server for `/metrics`, `/livez` and `/readyz`.
 
-    Attributes:
+    Args:
         live: Returns why the process has to be restarted; an empty text if it need not be.
-        ready: Returns why the process takes no jobs now; an empty text if it does.
+        ready: Returns why the process does not work now; an empty text if it does.
     """
 
-    def __init__(self) -> None:
-        self.live: Callable[[], str] = lambda: ""
-        self.ready: Callable[[], str] = lambda: "the model is loading"
+    def __init__(self, live: Callable[[], str], ready: Callable[[], str]) -> None:
+        self._live = live
+        self._ready = ready
         self._registry: CollectorRegistry | None = None
         self._server: TelemetryServer | None = None
 
@@ -47,14 +47,13 @@ class Serving:
             settings.host,
             settings.port,
             registries={"/metrics": self._registry},
-            live=lambda: self.live(),  # noqa: PLW0108  (it is replaced later)
-            ready=lambda: self.ready(),  # noqa: PLW0108
+            live=self._live,
+            ready=self._ready,
         )
         settings.start(self._server)
 
     def show(self, telemetry: Telemetry) -> None:
-        """Serve the metrics of a worker that has started, and call it ready."""
-        self.ready = lambda: ""
+        """Serve the metrics of a worker that has started."""
         if self._registry:
             from worker.telemetry.metrics import WorkerMetrics  # noqa: PLC0415
 

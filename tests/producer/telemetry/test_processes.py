@@ -16,7 +16,7 @@ from ephemeral_port_reserve import reserve
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from tests.support.api import KEY
-from tests.support.commands import COMMAND, invoke, start
+from tests.support.commands import COMMAND, run, start
 from tests.support.receiver import WebhookReceiver
 from tests.support.stats import fill
 from tests.support.telemetry import Got, check_metrics, get, read_answer, send
@@ -44,11 +44,11 @@ class Fleet:
         self.ports: dict[str, int] = {}
         self.processes: dict[str, subprocess.Popen[str]] = {}
         self.api_url = ""
-        self._hook = {"CLIPQUEUE_WEBHOOK_URL": hook, "CLIPQUEUE_WEBHOOK_SECRET": WEBHOOK_SECRET}
+        self.hook = {"CLIPQUEUE_WEBHOOK_URL": hook, "CLIPQUEUE_WEBHOOK_SECRET": WEBHOOK_SECRET}
 
     def start(self, name: str, *arguments: str, port_variable: str = "CLIPQUEUE_METRICS_PORT", **env: str) -> None:
         self.ports[name] = reserve("127.0.0.1")
-        settings = {**self.stack.environment(), **self._hook, **env, port_variable: str(self.ports[name])}
+        settings = {**self.stack.environment(), **self.hook, **env, port_variable: str(self.ports[name])}
         self.processes[name] = start([*COMMAND, *arguments], {**os.environ, **settings})
 
     def get(self, name: str, path: str) -> Got:
@@ -147,17 +147,14 @@ def test_redis_hangs(fleet: Fleet, own_broker: redis.Redis) -> None:
         wait_for(lambda name=name: fleet.answers(name, "/readyz"), f"{name} to be ready again")  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(("name", "arguments"), [("serve", ()), ("sweep", ("--every", "1")), ("notify", ())])
-def test_a_port_in_use_is_a_clear_error(fleet: Fleet, name: str, arguments: tuple[str, ...]) -> None:
-    env = {**fleet.stack.environment(), **fleet._hook, **API_KEYS}
-    done = invoke(name, *arguments, **env, CLIPQUEUE_METRICS_PORT=str(fleet.ports["api 1"]))
+@pytest.mark.parametrize("command", ["serve", "sweep --every 1", "notify"])
+def test_a_port_in_use_is_a_clear_error(fleet: Fleet, command: str) -> None:
+    env = {**fleet.stack.environment(), **fleet.hook, **API_KEYS}
+    done = run(*command.split(), **env, CLIPQUEUE_METRICS_PORT=str(fleet.ports["api 1"]))
     assert done.returncode == 1
-    assert (
-        f"CLIPQUEUE_METRICS_PORT: metrics cannot be served on '127.0.0.1', port {fleet.ports['api 1']}" in done.stderr
-    )
-    assert "free port" in done.stderr
-    wrong = invoke(name, *arguments, **env, CLIPQUEUE_METRICS_PORT="http")
-    assert (wrong.returncode, "must be a number from 0 to 65535" in wrong.stderr) == (1, True)
+    where = f"CLIPQUEUE_METRICS_PORT: metrics cannot be served on '127.0.0.1', port {fleet.ports['api 1']}"
+    assert where in done.stdout + done.stderr
+    assert "choose a free port" in done.stdout + done.stderr
 
 
 def test_they_end_well(fleet: Fleet) -> None:
@@ -165,6 +162,6 @@ def test_they_end_well(fleet: Fleet) -> None:
     for process in fleet.processes.values():
         process.send_signal(signal.SIGTERM)
     for name, process in fleet.processes.items():
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode in ({0, -signal.SIGTERM} if "api" in name else {0}), errors
-        assert "Traceback" not in errors
+        log = "".join(process.communicate(timeout=60))
+        assert process.returncode in ({0, -signal.SIGTERM} if "api" in name else {0}), log
+        assert "Traceback" not in log

@@ -1,4 +1,4 @@
-"""The watchdog writes the health file whatever Redis does, and notices an event loop that hangs."""
+"""The watchdog writes the health file whatever Redis does, and ends the process if a part of it is lost."""
 
 from __future__ import annotations
 
@@ -9,28 +9,31 @@ import pytest
 
 from producer.contract.errors import BrokerUnavailable
 from tests.support.waiting import wait_for
-from worker.lifecycle.loop import EventLoop
-from worker.lifecycle.watchdog import _MAX_SILENT_BEATS, Watchdog
+from worker.lifecycle import watchdog as watchdogs
+from worker.lifecycle.state import ProcessState
+from worker.lifecycle.stillness import Part
+from worker.lifecycle.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
+
+TICK_S = 0.002
 
 
-class Beats:
-    """Stands for the heartbeat, the batcher and the health file; notes what it is told."""
+class Told:
+    """Stands for the heartbeat, the health file and the end of the process; notes what it is told."""
 
-    is_broken = False
-    running_calls: frozenset[int] = frozenset()
-
-    def __init__(self, answer: Callable[[], None]) -> None:
+    def __init__(self, answer: Callable[[], object] = lambda: None) -> None:
         self.answer = answer
+        self.state = ProcessState(40)
         self.problems: list[str] = []
-        self.count = 0
+        self.beats = 0
         self.extends = True
+        self.end: tuple[int, str] | None = None
 
     def beat(self, problem: str | None = None, *, extend: bool = True) -> None:
         if problem is None:
-            self.count += 1
+            self.beats += 1
             self.extends = extend
             self.answer()
         else:
@@ -39,57 +42,118 @@ class Beats:
     def close(self) -> None:
         pass
 
+    def end_process(self, code: int, reason: str, on_exit: Callable[[], object]) -> None:
+        self.end = self.end or (code, reason)
+
 
 @pytest.fixture
-def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[], None], EventLoop], Beats]]:
-    """A function that starts a watchdog whose ticks take no time."""
-    monkeypatch.setattr("worker.lifecycle.watchdog._TICK_S", 0.001)
-    watchdogs = []
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Told]]:
+    """A function that starts a watchdog whose ticks take no time, and does not end this process."""
+    monkeypatch.setattr(watchdogs, "_TICK_S", TICK_S)
+    running = []
 
-    def start(answer: Callable[[], None], loop: EventLoop) -> Beats:
-        parts: Any = Beats(answer)
-        watchdogs.append(Watchdog(parts, [parts], parts, loop, hang_s=60, on_exit=parts.close))
-        watchdogs[-1].start()
-        return parts  # type: ignore[no-any-return]
+    def start(told: Told, *parts: Part) -> Told:
+        monkeypatch.setattr(watchdogs, "end_process", told.end_process)
+        parts_of_told: Any = told
+        watchdog = Watchdog(
+            parts_of_told,
+            parts,
+            parts_of_told,
+            told.state.condition,
+            told.state.redis,
+            describe_jobs=lambda: "its jobs are fine",
+            on_exit=told.close,
+        )
+        watchdog.start()
+        running.append(watchdog)
+        return told
 
     yield start
-    for watchdog in watchdogs:
+    for watchdog in running:
         watchdog.close()
 
 
-def test_a_redis_that_does_not_answer_does_not_delay_the_health_file(make: Callable[..., Beats]) -> None:
+def test_a_redis_that_does_not_answer_delays_neither_the_health_file_nor_is_it_a_problem(
+    start: Callable[..., Told],
+) -> None:
     gate = threading.Event()
-    parts = make(gate.wait, EventLoop())
-    wait_for(lambda: parts.count == 1 and len(parts.problems) > 50, "the health file to be written again and again")
-    assert parts.count == 1, "the heartbeat still waits"
-    assert set(parts.problems) == {""}
+    told = start(Told(gate.wait))
+    wait_for(lambda: told.beats == 1 and len(told.problems) > 50, "the health file to be written again and again")
+    assert told.beats == 1, "the heartbeat still waits"
+    assert set(told.problems) == {""}
+    assert told.state.condition.live() == ""
     gate.set()
 
 
-def test_an_event_loop_that_hangs_is_a_problem_until_it_turns(make: Callable[..., Beats]) -> None:
-    loop = EventLoop()
-    loop.is_running = True
-    parts = make(lambda: None, loop)
-    wait_for(lambda: "Celery's event loop hangs" in parts.problems[-1:][0], "the problem to be noticed")
-    assert parts.count >= _MAX_SILENT_BEATS
-    wait_for(lambda: not parts.extends, "its jobs to be left to other workers")
-    parts.answer = loop.tick
-    wait_for(lambda: not parts.problems[-1], "the problem to be over")
+def test_what_stands_still_turns_the_health_red_until_it_moves(start: Callable[..., Told]) -> None:
+    standing: list[Hashable] = ["here"]
+    told = start(Told(), Part("it has not turned", lambda: standing, 20 * TICK_S, 1e9))
+    wait_for(lambda: told.problems[-1:] and told.problems[-1].startswith("it has not turned for"), "the problem")
+    wait_for(lambda: not told.extends, "its jobs to be left to other workers")
+    assert told.state.condition.live().startswith("it has not turned for")
+    assert told.state.condition.ready().startswith("it has not turned for")
+    standing.clear()
+    wait_for(lambda: not told.problems[-1] and told.extends, "the problem to be over")
+    assert told.state.condition.live() == ""
+    assert told.end is None
 
 
-@pytest.mark.parametrize("reason", ["it turns", "no connection", "no Redis"])
-def test_an_event_loop_that_turns_or_has_a_reason_to_wait_is_no_problem(
-    reason: str, make: Callable[..., Beats]
+def test_what_stands_still_for_too_long_ends_the_process(start: Callable[..., Told]) -> None:
+    told = start(Told(), Part("it has not turned", lambda: [1], 0, 10 * TICK_S, advice="buy memory"))
+    code, reason = wait_for(lambda: told.end, "the end")
+    assert code == 70
+    assert reason.startswith("it has not turned for ")
+    assert reason.endswith("; exiting with code 70: its jobs are fine; buy memory")
+
+
+def test_a_heartbeat_that_hangs_is_a_problem_only_while_redis_answers_others(
+    start: Callable[..., Told], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loop = EventLoop()
-    loop.is_running = reason != "no connection"
+    monkeypatch.setattr(watchdogs, "RED_S", 20 * TICK_S)
+    monkeypatch.setattr(watchdogs, "_HEARTBEAT_END_S", 1e9)
+    gate = threading.Event()
+    told = start(Told(gate.wait))
+    wait_for(lambda: len(told.problems) > 100, "many ticks")
+    assert set(told.problems) == {""}
+    told.state.redis.note()
+    wait_for(lambda: told.problems[-1].startswith("the heartbeat hangs"), "the problem")
+    gate.set()
 
-    def answer() -> None:
-        if reason == "it turns":
-            loop.tick()
-        if reason == "no Redis" and parts.count % (_MAX_SILENT_BEATS - 1) == 0:
-            raise BrokerUnavailable("Redis did not answer")
 
-    parts = make(answer, loop)
-    wait_for(lambda: parts.count > 3 * _MAX_SILENT_BEATS, "more beats than a loop may be silent")
-    assert set(parts.problems) == {""}
+def test_a_heartbeat_without_redis_beats_on(start: Callable[..., Told]) -> None:
+    def fail() -> None:
+        raise BrokerUnavailable("Redis did not answer")
+
+    told = start(Told(fail))
+    told.state.redis.note()
+    wait_for(lambda: told.beats > 50, "many beats")
+    assert told.end is None
+
+
+def test_the_heartbeat_ends_a_process_whose_watchdog_hangs(
+    start: Callable[..., Told], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdogs, "RED_S", 10 * TICK_S)
+    monkeypatch.setattr(watchdogs, "END_S", 20 * TICK_S)
+    gate = threading.Event()
+
+    def hang() -> list[Hashable]:
+        gate.wait()
+        return []
+
+    told = start(Told(), Part("it hangs", hang, 0, 0))
+    assert wait_for(lambda: told.end, "the end")[1].startswith("the watchdog hangs: it has not looked for")
+    gate.set()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_the_watchdog_ends_a_process_whose_heartbeat_is_dead(
+    start: Callable[..., Told], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdogs, "_DEAD_S", (0.0, 5 * TICK_S))
+
+    def end_thread() -> None:
+        raise SystemExit
+
+    told = start(Told(end_thread))
+    assert wait_for(lambda: told.end, "the end")[1].startswith("the heartbeat's thread has been dead")

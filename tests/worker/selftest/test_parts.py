@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 LISTED = {name for parts in PARTS for name in (*parts.used.split(), *parts.overridden.split())}
 PRIVATE_MODULES = {name for parts in PARTS for name in re.split("[.:]", parts.owner) if name.startswith("_")}
-# Documented attributes that are made to be set: of rich, the standard library, FastAPI, requests, and the
-# convertors of Starlette.
+# Documented attributes that are made to be set: of rich, the standard library, FastAPI, requests, the convertors of
+# Starlette, and the listeners of pymongo.
 DOCUMENTED = {
     "padding",
     "pad_edge",
@@ -39,6 +39,12 @@ DOCUMENTED = {
     "mount",
     "get_redirect_target",
     "daemon",
+    "_exit",
+    "started",
+    "succeeded",
+    "failed",
+    "excepthook",
+    "__stdout__",
 }
 # The API does not need the worker, and has a list and a check of its own.
 OF_THE_API = {name for names in API_PARTS.values() for name in names.split()} | {MAX_SIZE}

@@ -1,0 +1,89 @@
+"""`celery -A tests.support.breaking_app worker`: a worker with the fake encoder that breaks on SIGUSR1.
+
+The variable `BREAKS` names the part that breaks. All parts may stand still for a few seconds only, so that the watchdog
+is soon done.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from celery.signals import worker_ready
+
+from tests.support.fake_encoder_app import app
+from worker.broker import transport
+from worker.lifecycle import watched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["app"]
+
+BREAKS = "BREAKING_APP_BREAKS"
+
+watched.RED_S, watched.END_S, watched._MARGIN_S = 4.0, 7.0, 2.0
+transport._WAIT_S = 1
+
+
+class _EndOfThread(BaseException):
+    """What no code of a model thread catches."""
+
+
+def _hang_loop() -> None:
+    time.sleep(600)
+
+
+def _stop_asking() -> None:
+    """What Celery's issue 8030 looks like from inside: the loop turns, remote control works, no message is taken."""
+    transport.Channel._brpop_start = lambda *_: None  # type: ignore[method-assign]
+
+
+def _end_model_thread() -> None:
+    def fail(_: Any) -> None:
+        raise _EndOfThread
+
+    app.runtime.batcher._encode = fail  # type: ignore[method-assign]
+
+
+def _stop_store() -> None:
+    loop = app.runtime.store._store._connection.loop  # type: ignore[attr-defined]
+    loop.call_soon_threadsafe(loop.stop)
+
+
+def _start_no_process() -> None:
+    sys.executable = "/nonexistent/python"
+    app.runtime.decoder.close()
+    for _ in range(app.runtime.decoder.processes):
+        app.runtime.decoder._idle.put(None)
+
+
+def _hang_jobs() -> None:
+    app.runtime.fetcher.fetch = lambda _: threading.Event().wait()  # type: ignore[assignment, method-assign, return-value]
+
+
+def _end_lane() -> None:
+    def fail() -> Any:
+        raise _EndOfThread
+
+    app.runtime.lane._inbox.take = fail  # type: ignore[union-attr, method-assign]
+
+
+_BREAKS: dict[str, Callable[[], None]] = {
+    "loop": _hang_loop,
+    "consumer": _stop_asking,
+    "model thread": _end_model_thread,
+    "store": _stop_store,
+    "decoder": _start_no_process,
+    "jobs": _hang_jobs,
+    "lane": _end_lane,
+}
+
+
+@worker_ready.connect
+def _listen(**_: Any) -> None:
+    signal.signal(signal.SIGUSR1, lambda *_: _BREAKS[os.environ[BREAKS]]())  # Celery has set its own handler before
