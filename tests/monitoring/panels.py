@@ -194,7 +194,7 @@ ROWS: dict[str, list[Panel]] = {
         Panel(
             "Decoding processes",
             {"{{instance}}": f"clipqueue_decode_processes{{{_ONE}}}"},
-            about="0 of a worker for images: it can decode nothing.",
+            about="They start when images come. 0 while images are downloaded: none can be decoded.",
         ),
         Panel(
             "Lost",
