@@ -54,9 +54,10 @@ class Api:
 
 
 @contextmanager
-def running_api(telemetry: ApiTelemetry | None = None, **settings: Any) -> Iterator[Api]:
-    """Run the API for a block, with these environment variables as `ApiSettings` names them."""
+def running_api(**settings: Any) -> Iterator[Api]:
+    """Run the API for a block, with these environment variables as `ApiSettings` names them, and with `telemetry`."""
     urls: list[str] = []
+    telemetry: ApiTelemetry | None = settings.pop("telemetry", None)
     chosen = ApiSettings(**{"CLIPQUEUE_API_PORT": 0, "api_keys": KEYS, "api_host": "127.0.0.1", **settings})
     server = make_server(chosen, urls.append, telemetry)
     thread = threading.Thread(target=server.run)

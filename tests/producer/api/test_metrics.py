@@ -34,7 +34,7 @@ def telemetry() -> ApiTelemetry:
 def counted_api(stack: Stack, telemetry: ApiTelemetry) -> Iterator[Api]:
     """An API with metrics, on a Redis database without a worker."""
     redis_url = stack.redis_url.removesuffix("0") + "6"
-    with running_api(telemetry, REDIS_URL=redis_url, MONGODB_URI=stack.mongodb_uri) as api:
+    with running_api(telemetry=telemetry, REDIS_URL=redis_url, MONGODB_URI=stack.mongodb_uri) as api:
         yield api
 
 
@@ -102,7 +102,7 @@ def test_an_event_loop_that_hangs_is_neither(stack: Stack) -> None:
     clock = Clock(0.0)
     telemetry = ApiTelemetry(ApiMetrics(route_paths()), Pulse(clock))
     assert telemetry.pulse.ready() == "the API is starting or stopping"
-    with running_api(telemetry, REDIS_URL=stack.redis_url, MONGODB_URI=stack.mongodb_uri):
+    with running_api(telemetry=telemetry, REDIS_URL=stack.redis_url, MONGODB_URI=stack.mongodb_uri):
         loop, hangs, is_over = telemetry.pulse._loop, threading.Event(), threading.Event()
         assert loop
         loop.call_soon_threadsafe(hangs.set)
@@ -122,6 +122,6 @@ def test_what_does_not_answer_is_named() -> None:
         "REDIS_URL": "redis://:secret@127.0.0.1:1",
         "MONGODB_URI": "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=50",
     }
-    with running_api(telemetry, **gone):
+    with running_api(telemetry=telemetry, **gone):
         assert telemetry.pulse.ready() == "no answer from Redis and MongoDB"
         assert telemetry.pulse.live() == ""

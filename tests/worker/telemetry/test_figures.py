@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from producer.client.broker import Broker
 from producer.client.workers import read_workers
+from producer.operations.stats.sums import Sums
 from tests.support.scraping import Samples, read_samples
 from worker import errors
 from worker.broker.deliveries import ConsumerState
@@ -134,6 +135,11 @@ def test_the_heartbeat_has_the_figures_of_the_metrics(telemetry: Telemetry, queu
     assert found['clipqueue_fetch_duration_seconds_bucket{le="0.25"}'] == 0
     assert stats["cpu_s"] > 0
     assert stats["rss_bytes"] > 1e6
+    sums = Sums.of(written)
+    assert sums, "`clipqueue stats` reads them"
+    assert (sums.done, sums.failed, sums.batches, sums.images, sums.errors) == (3, 1, 1, 2, {"corrupt_image": 1})
+    assert [times.count for times in sums.stages.values()] == [3] * 5
+    assert sums.latency.count == stats["latency"][0]
 
 
 class Encoder:
