@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -24,8 +25,9 @@ def look(prometheus: Prometheus) -> Iterator[str]:
         yield f"       {texts['action']}"
     now = time.time()
     for answer in ask(prometheus, now, now, 1):
-        values = sorted(zip(answer.names(), answer.series, strict=True), key=lambda one: -float(one[1]["values"][0][1]))
-        shown = [f"{name} {show(float(one['values'][0][1]), answer.unit)}" for name, one in values[:_MAX_SERIES]]
+        numbers = [(name, float(one["values"][0][1])) for name, one in zip(answer.names(), answer.series, strict=True)]
+        largest = sorted((one for one in numbers if math.isfinite(one[1])), key=lambda one: -one[1])[:_MAX_SERIES]
+        shown = [f"{name} {show(number, answer.unit)}" for name, number in largest]
         yield f"{answer.row}, {answer.panel}: {', '.join(shown) or 'no data'}"
 
 
