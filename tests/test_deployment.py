@@ -102,12 +102,15 @@ def compose(name: str = "docker-compose.yml") -> dict[str, Any]:
     return services
 
 
+OURS = ("TORCH_INDEX_URL", "HF_TOKEN", "CLIPQUEUE_LOG_FORMAT")
+
+
 def render(*names: str, **variables: str) -> dict[str, Any]:
     """Return the services that Docker Compose itself makes of these files; needs no Docker engine."""
     if not (BIN / "docker-compose").exists():
         pytest.skip("Docker Compose has no build for this machine")
     files = [option for name in names for option in ("--file", name)]
-    env = {name: value for name, value in os.environ.items() if name not in ("TORCH_INDEX_URL", "HF_TOKEN")}
+    env = {name: value for name, value in os.environ.items() if name not in OURS}
     command = [str(BIN / "docker-compose"), *files, "--env-file", os.devnull, "config", "--format", "json"]
     done = subprocess.run(command, cwd=ROOT, env={**env, **variables}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -187,6 +190,14 @@ def test_compose_gives_a_token_to_the_build_and_to_no_container() -> None:
     user = re.findall(r"^USER (\S+)$", stage, re.MULTILINE)
     # The file belongs to root otherwise, and the user could not read it.
     assert pull.startswith(f"--mount=type=secret,id=hf_token,uid={user[-1]} HF_TOKEN_PATH=/run/secrets/hf_token ")
+
+
+def test_compose_shows_text_unless_asked_for_json() -> None:
+    """People read `docker compose up`; nothing is a terminal there."""
+    for form, shell in (("text", {}), ("json", {"CLIPQUEUE_LOG_FORMAT": "json"})):
+        services = render("docker-compose.yml", **shell)
+        forms = {name: one.get("environment", {}).get("CLIPQUEUE_LOG_FORMAT") for name, one in services.items()}
+        assert {name for name, value in forms.items() if value == form} >= {"worker", "query", "api", "sweep"}
 
 
 def test_compose_opens_ports_on_this_machine_only() -> None:
@@ -354,6 +365,7 @@ def test_the_procfile_runs_a_worker_and_flower_shows_its_tasks(
         "FLOWER_ADDRESS": "127.0.0.1",
     }
     password = "Basic " + base64.b64encode(b"admin:made-up").decode()
+    del env["CLIPQUEUE_LOG_FORMAT"]
     # honcho adds 100 to the port for each process type. The worker ignores its port; Flower gets `port`.
     command = [str(BIN / "honcho"), "start", "--no-prefix", "-p", str(port - 100), "worker", "flower"]
     log = tmp_path / "honcho.log"
@@ -396,3 +408,4 @@ def test_the_procfile_runs_a_worker_and_flower_shows_its_tasks(
     finally:
         honcho.send_signal(signal.SIGTERM)
         honcho.wait(60)
+    assert " INFO celery.apps.worker worker@" in log.read_text(), "people read it, although no process has a terminal"

@@ -24,6 +24,7 @@ from worker.lifecycle.state import ProcessState
 from worker.selftest.libraries import check_libraries
 from worker.settings import Settings, SettingsError, load_settings
 from worker.telemetry.logs import configure_logging, log_start, quiet_celery
+from worker.telemetry.sentry import hide_queries
 from worker.telemetry.serving import Serving
 
 if TYPE_CHECKING:
@@ -109,14 +110,14 @@ _settings, app = _start_app()
 
 
 @setup_logging.connect
-def _configure_logging(**_: Any) -> None:
-    configure_logging(_settings.log_level)
+def _leave_logging_alone(**_: Any) -> None:
+    """Keep Celery from setting up the log again."""
 
 
 # Sent when a worker has its node name and no other part has read it yet, and before Celery writes anything.
 @celeryd_init.connect
 def _name_node(instance: Any, **_: Any) -> None:
-    configure_logging(_settings.log_level)
+    configure_logging(_settings)
     quiet_celery(instance)
     instance.hostname = unique_node_name(instance.hostname)
     log_start(_settings, instance.hostname)
@@ -126,6 +127,7 @@ def _name_node(instance: Any, **_: Any) -> None:
 # so the model is warm before the first message is consumed.
 @worker_init.connect
 def _start(sender: Any, **_: Any) -> None:
+    hide_queries()
     if sys.platform == "win32":
         logger.critical("the worker runs on Linux and macOS; on Windows, run it in WSL 2 or in Docker")
         sys.exit(1)

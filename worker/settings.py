@@ -214,6 +214,12 @@ class Settings(BaseSettings):
         return "queries" in self.serve
 
     @property
+    def longest_job_s(self) -> float:
+        """How long a job may run, without its waits for MongoDB, in seconds."""
+        # The store is called up to three times: check, save, and save a failure.
+        return self.fetch_total_s + self.decode_s + self.encode_s + 3 * self.store_s + _WAITS_S
+
+    @property
     def header_lines(self) -> tuple[HeaderLine, ...]:
         """The request headers by host, from the variable or from its file."""
         if self.fetch_headers_file:
@@ -281,13 +287,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_visibility_timeout(self) -> Self:
-        # A job that still runs at the visibility timeout is redelivered to a second worker (celery#5935). The store is
-        # called up to three times: check, save, and save a failure.
-        longest = self.fetch_total_s + self.decode_s + self.encode_s + 3 * self.store_s + _WAITS_S
-        if longest >= self.visibility_timeout_s:
+        # A job that still runs at the visibility timeout is redelivered to a second worker (celery#5935).
+        if self.longest_job_s >= self.visibility_timeout_s:
             raise ValueError(
                 "CLIPQUEUE_FETCH_TOTAL_S + CLIPQUEUE_DECODE_S + CLIPQUEUE_ENCODE_S + 3 x CLIPQUEUE_STORE_S + "
-                f"{_WAITS_S:g} is {longest:g} s, which must stay below "
+                f"{_WAITS_S:g} is {self.longest_job_s:g} s, which must stay below "
                 f"CLIPQUEUE_VISIBILITY_TIMEOUT_S ({self.visibility_timeout_s} s)"
             )
         return self

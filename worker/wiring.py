@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -174,7 +175,16 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
         broker, state.consumption, state.outage, template, is_answering=is_answering, stats=telemetry.stats
     )
     watched = Watched(
-        state, batcher, decoder, mongo, store, lane, encode_s=settings.encode_s, job_s=settings.visibility_timeout_s
+        state,
+        batcher,
+        decoder,
+        mongo,
+        store,
+        lane,
+        decode_s=settings.decode_s,
+        encode_s=settings.encode_s,
+        job_s=settings.longest_job_s,
+        visibility_timeout_s=settings.visibility_timeout_s,
     )
     jobs_broker = Broker(settings.redis_url)  # not the heartbeat's, so that no job delays it
     if settings.serves_images:
@@ -198,13 +208,19 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
             state.condition,
             state.redis,
             describe_jobs=lambda: _describe_jobs(settings, state),
-            on_exit=decoder.close,
+            on_exit=partial(_leave, telemetry, decoder),
         ),
         telemetry=telemetry,
         concurrency=load.concurrency if settings.serves_images else 1,
         lane=lane,
         notes_ends=bool(settings.webhook_url),
     )
+
+
+def _leave(telemetry: Telemetry, decoder: DecodePool) -> None:
+    """Do what the end of the process would not do."""
+    telemetry.close()
+    decoder.close()
 
 
 def log_target(settings: Settings, database: str) -> None:

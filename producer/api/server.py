@@ -13,6 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from producer.api.app import create_app
 from producer.api.libraries import check_libraries
 from producer.api.telemetry import serving_api_telemetry
+from producer.telemetry.log_rate import RoutineLines
 from producer.telemetry.logs import start_log
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _READ_BYTES = 16 * 1024
 _MAX_HEAD_BYTES = 32 * 1024
 _STOP_S = 10
 _BACKLOG = 512
+_LINES_PER_S = 200.0
 
 
 class _TimedProtocol(H11Protocol):
@@ -135,6 +137,7 @@ def serve(settings: ApiSettings) -> bool:
     with serving_api_telemetry(settings) as telemetry:
         server = make_server(settings, lambda url: _LOG.info("answering at %s", url), telemetry)
         start_log({_LOG.name: logging.INFO})
+        _LOG.addFilter(RoutineLines(_LINES_PER_S))
         with suppress(SystemExit):  # uvicorn's way to say that it could not start; its log has the reason
             server.run(_open_sockets(settings))
     return server.started

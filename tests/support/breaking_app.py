@@ -17,7 +17,8 @@ from celery.signals import worker_ready
 
 from tests.support.fake_encoder_app import app
 from worker.broker import transport
-from worker.lifecycle import watched
+from worker.lifecycle import heartbeat, watched
+from worker.queries import inbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,9 @@ __all__ = ["app"]
 BREAKS = "BREAKING_APP_BREAKS"
 
 watched.RED_S, watched.END_S, watched._MARGIN_S = 4.0, 7.0, 2.0
-transport._WAIT_S = 1
+# What shows that a part moves has to come more often.
+transport._WAIT_S, inbox.WAIT_S, heartbeat._HEARTBEAT_INTERVAL_S = 1, 1.0, 1.0
+app.state.redis.fresh_s = 3.0
 
 
 class _EndOfThread(BaseException):
@@ -86,4 +89,5 @@ _BREAKS: dict[str, Callable[[], None]] = {
 
 @worker_ready.connect
 def _listen(**_: Any) -> None:
-    signal.signal(signal.SIGUSR1, lambda *_: _BREAKS[os.environ[BREAKS]]())  # Celery has set its own handler before
+    if part := _BREAKS.get(os.environ.get(BREAKS, "")):
+        signal.signal(signal.SIGUSR1, lambda *_: part())  # Celery has set its own handler before

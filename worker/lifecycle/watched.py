@@ -26,7 +26,7 @@ END_S = 75.0
 # A thread that has ended never comes back.
 _DEAD_RED_S = 1.0
 _DEAD_END_S = 5.0
-# Beyond the time that all stages of a job may take together.
+# At least, beyond the time that all stages of a job may take together.
 _MARGIN_S = 15.0
 _NO_PROCESS = (
     "if it ends again and again, this host has too little memory, or too few processes or open files, for decoding "
@@ -59,8 +59,10 @@ class Watched:
         mongo: Its event loop must turn.
         store: Knows which jobs wait for MongoDB.
         lane: Its threads must take queries; None without queries.
+        decode_s: Seconds that an image may take to be decoded. A process that takes longer is replaced.
         encode_s: Seconds that a job waits for its vector at most.
-        job_s: Seconds that a job may run: the visibility timeout, which is longer than all its stages together.
+        job_s: Seconds that all stages of a job may take together.
+        visibility_timeout_s: A job that runs for longer hangs.
     """
 
     state: ProcessState
@@ -69,8 +71,10 @@ class Watched:
     mongo: MongoStore
     store: ResilientStore
     lane: QueryLane | None
+    decode_s: float
     encode_s: float
     job_s: float
+    visibility_timeout_s: float
 
     def parts(self) -> list[Part]:
         """Return the parts, the most telling first."""
@@ -85,12 +89,12 @@ class Watched:
             Part(
                 "the decoder hangs: no process has started or answered",
                 self._decoder,
-                RED_S,
-                END_S,
+                max(RED_S, 3 * self.decode_s),
+                max(END_S, 5 * self.decode_s),
                 prod=self.decoder.try_out,
                 advice=_NO_PROCESS,
             ),
-            Part("a job hangs: it has run", self._jobs, self.job_s, self.job_s + _MARGIN_S),
+            Part("a job hangs: it has run", self._jobs, self.job_s, self._job_end_s),
             *(self._watch_lane(self.lane) if self.lane else ()),
         ]
 
@@ -101,10 +105,12 @@ class Watched:
         return [
             Part("the thread of queries has been dead", _flag(lambda: lane.is_dead), _DEAD_RED_S, _DEAD_END_S),
             Part("the thread of queries hangs: it has asked Redis for none", turns, RED_S, END_S),
-            Part(
-                "a query hangs: its asker has given up", lambda: lane.late_pictures, self.job_s, self.job_s + _MARGIN_S
-            ),
+            Part("a query hangs: its asker has given up", lambda: lane.late_pictures, self.job_s, self._job_end_s),
         ]
+
+    @property
+    def _job_end_s(self) -> float:
+        return max(self.visibility_timeout_s, self.job_s + _MARGIN_S)
 
     def _dead_model(self) -> Iterable[Hashable]:
         return ["dead"] if self.batcher.dead_threads else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import platform
+from contextlib import suppress
 from importlib.metadata import version
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -102,7 +103,27 @@ def _codes_in(value: Any) -> Iterator[CodeType]:
     """Yield the code of a function, a method or a property, and of the functions inside it."""
     for one in (value, *(getattr(value, name, None) for name in ("__func__", "fget", "fset", "func"))):
         if isinstance(one, FunctionType):
-            yield from _nested(inspect.unwrap(one).__code__)
+            for function in _wrapped(inspect.unwrap(one)):
+                yield from _nested(function.__code__)
+
+
+def _wrapped(function: FunctionType) -> Iterator[FunctionType]:
+    """Yield a function, and those of the same name in its closure, which it calls if it was put around them.
+
+    sentry-sdk and other libraries that trace replace functions of http.client so.
+    """
+    seen: list[Any] = []
+    while function not in seen:
+        seen.append(function)
+        yield function
+        inner = (one for one in _closure(function) if isinstance(one, FunctionType))
+        function = next((one for one in inner if one.__name__ == function.__name__), function)
+
+
+def _closure(function: FunctionType) -> Iterator[Any]:
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # an empty cell
+            yield cell.cell_contents
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:

@@ -27,6 +27,7 @@ class Attempt:
         attempts: 1 for the first attempt. A requeue uses none.
         taken_at_ms: When the task started, in milliseconds since the epoch.
         times: Its stages; they are added while it runs.
+        trace_id: The id of its trace, 32 hex digits; None if it has none.
     """
 
     image_id: ImageId
@@ -36,6 +37,7 @@ class Attempt:
     attempts: int
     taken_at_ms: int = field(default_factory=now_ms)
     times: StageTimes = field(default_factory=StageTimes)
+    trace_id: str | None = None
 
     def end(self, outcome: Outcome, **facts: Any) -> JobEnd:
         """Return how it ended. `facts` are the other fields of a `JobEnd`."""

@@ -64,5 +64,6 @@ def fields_of(end: JobEnd) -> dict[str, Any]:
         "queue_ms": waited_ms if end.attempts == 1 else None,
         "total_ms": max(0, now_ms() - end.enqueued_at_ms) if is_over else None,
         "url": redact_url(end.url) if end.url else None,
+        "trace_id": end.trace_id,
     }
     return {name: value for name, value in fields.items() if value is not None}

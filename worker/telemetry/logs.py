@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from producer.telemetry.log_rate import RoutineLines
 from producer.telemetry.logs import log_format, start_log
 
 if TYPE_CHECKING:
@@ -23,9 +24,18 @@ _LEVELS = {
 }
 
 
-def configure_logging(level: str) -> None:
-    """Log clipqueue and Celery at `level` and above, other libraries at WARNING and above. May be called twice."""
+# One line for each query that is answered.
+_QUERIES = ("worker.queries.texts", "worker.queries.pictures")
+_QUERIES_PER_S = 50.0
+
+
+def configure_logging(settings: Settings) -> None:
+    """Log clipqueue and Celery at the level of the settings, other libraries at WARNING and above. Call it once."""
+    level = settings.log_level
     start_log({"worker": level, "celery": level, **_LEVELS})
+    if settings.log_jobs == "auto":
+        for name in _QUERIES:
+            logging.getLogger(name).addFilter(RoutineLines(_QUERIES_PER_S))
 
 
 def quiet_celery(worker: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker.telemetry.never_raises import never_raises
+from worker.telemetry.spans import describe_run
 from worker.telemetry.stats import worker_stats
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Telemetry:
     def job_ended(self, end: JobEnd) -> None:
         """Tell how an attempt ended. Never raises: the job's result is stored, and must not fail because of this."""
         self.figures.job_ended(end)
+        describe_run(end)
         self._log(end)
 
     @never_raises

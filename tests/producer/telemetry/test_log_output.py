@@ -16,6 +16,7 @@ import pytest
 
 from producer.telemetry.log_lines import JsonFormatter, TextFormatter
 from producer.telemetry.log_output import LogOutput
+from producer.telemetry.log_rate import RoutineLines
 from producer.telemetry.logs import log_format
 
 if TYPE_CHECKING:
@@ -232,3 +233,25 @@ def test_a_terminal_gets_text() -> None:
     os.close(theirs)
     assert done.returncode == 1
     assert " CRITICAL producer.telemetry.logs an unexpected error ends the process\r\nTraceback" in shown
+
+
+def test_routine_lines_above_a_rate_are_left_out_and_counted_and_warnings_never(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "test.routine")
+    logger, now = logging.getLogger("test.routine"), [0.0]
+    logger.addFilter(RoutineLines(10, lambda: now[0]))
+    for number in range(100):
+        logger.info("request %d", number)
+    logger.warning("trouble")
+    now[0] = 0.1
+    logger.info("request %d", 100)
+    logger.info("request %d", 101)
+    now[0] = 0.2
+    logger.info("request %d", 102)
+    assert caplog.messages == [
+        *(f"request {number}" for number in range(10)),
+        "trouble",
+        "request 100 (lines left out before this one: 90)",
+        "request 102 (lines left out before this one: 1)",
+    ]

@@ -86,7 +86,9 @@ def state() -> ProcessState:
 @pytest.fixture
 def watched(batcher: Batcher, decoder: DecodePool, mongo: MongoStore, state: ProcessState) -> Watched:
     store = ResilientStore(mongo, state.outage, state.drain)
-    return Watched(state, batcher, decoder, mongo, store, None, encode_s=12, job_s=80)
+    return Watched(
+        state, batcher, decoder, mongo, store, None, decode_s=12, encode_s=12, job_s=57, visibility_timeout_s=80
+    )
 
 
 def stands(watched: Watched, problem: str) -> set[Any]:
@@ -105,6 +107,13 @@ def embed(batcher: Batcher) -> threading.Thread:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     return thread
+
+
+def test_all_limits_leave_time_and_turn_the_health_red_within_a_minute(watched: Watched) -> None:
+    limits = {part.problem: (part.red_s, part.end_s) for part in watched.parts()}
+    assert all(red_s <= 60 and red_s <= end_s <= 80 for red_s, end_s in limits.values()), limits
+    assert limits["a forward pass hangs: it has run"] == (18, 24), "a job waits at most 12 s for its vector"
+    assert limits["a job hangs: it has run"] == (57, 80)
 
 
 def test_a_forward_pass_stands_while_it_runs(watched: Watched, batcher: Batcher, encoder: GatedEncoder) -> None:

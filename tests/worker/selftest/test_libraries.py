@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from http.client import HTTPConnection
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -92,3 +93,20 @@ def test_a_worker_with_a_changed_library_exits_and_consumes_nothing(
     assert requirement(package) in line
     assert "Traceback" not in output
     assert own_broker.lrange("images", 0, -1) == [message.encode()]
+
+
+def test_a_function_that_another_library_has_wrapped_counts_as_the_one_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """sentry-sdk replaces some of http.client so, and a worker of its users must start."""
+    original = HTTPConnection.getresponse
+
+    def getresponse(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return original(self, *args, **kwargs)
+
+    def other(self: Any) -> Any:
+        return original(self)
+
+    monkeypatch.setattr(HTTPConnection, "getresponse", getresponse)
+    check_libraries("python")
+    monkeypatch.setattr(HTTPConnection, "getresponse", other)
+    with pytest.raises(UnusableLibrary, match="does not use"):
+        check_libraries("python")

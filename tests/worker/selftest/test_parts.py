@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LISTED = {name for parts in PARTS for name in (*parts.used.split(), *parts.overridden.split())}
 PRIVATE_MODULES = {name for parts in PARTS for name in re.split("[.:]", parts.owner) if name.startswith("_")}
 # Documented attributes that are made to be set: of rich, the standard library, FastAPI, requests, the convertors of
-# Starlette, and the listeners of pymongo.
+# Starlette, the listeners of pymongo, and the collectors of prometheus_client.
 DOCUMENTED = {
     "padding",
     "pad_edge",
@@ -44,7 +44,9 @@ DOCUMENTED = {
     "succeeded",
     "failed",
     "excepthook",
+    "msg",
     "__stdout__",
+    "collect",
 }
 # The API does not need the worker, and has a list and a check of its own.
 OF_THE_API = {name for names in API_PARTS.values() for name in names.split()} | {MAX_SIZE}
