@@ -60,7 +60,7 @@ def main() -> int:
     kind = options.kind or chance.choice(list(FAULTS))
     with Fleet(folder) as fleet:
         fleet.start_all(3)
-        with running_prometheus(folder, fleet.targets) as prometheus, Load(fleet, _RATE):
+        with running_prometheus(folder, fleet.targets, options.interval) as prometheus, Load(fleet, _RATE):
             _print(f"Prometheus is at {prometheus.url}; logs are in {folder}")
             quiet_s = chance.uniform(*_QUIET_S)
             before, truth, seen = run(fleet, prometheus, FAULTS[kind], chance, quiet_s, ends_early=options.judge)
@@ -118,6 +118,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.monitoring.drill", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same fault at the same time")
     parser.add_argument("--kind", choices=FAULTS, help="the kind of fault; by default the seed chooses")
+    parser.add_argument("--interval", type=int, default=5, help="seconds between two scrapes; in production 15")
     parser.add_argument("--judge", action="store_true", help="look at the alerts, and print the truth and what fired")
     return parser.parse_args()
 
