@@ -56,12 +56,15 @@ CMD ["clipqueue", "serve"]
 
 
 FROM sources AS flower
-RUN pip install -c requirements.lock --no-build-isolation ".[flower]" && rm -rf build
+RUN pip install -c requirements.lock --no-build-isolation ".[flower]" && rm -rf build && \
+    install -d -o clipqueue /data
 WORKDIR /app
 COPY producer/api/healthcheck.py worker/flowerconfig.py ./
 USER 10001
-# It asks for a password and turns on the read-only mode.
+# It asks for a password, turns on the read-only mode, and keeps the tasks in the file. With a volume there, a new
+# container has them.
 ENV FLOWER_CONF=/app/flowerconfig.py
+ENV FLOWER_DB=/data/flower
 EXPOSE 5555
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "-I", "-S", "healthcheck.py", "/healthcheck", "FLOWER_PORT", "PORT", "5555"]

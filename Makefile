@@ -12,7 +12,7 @@ NODE_INSTALLED := $(VENV)/node/done
 TIED := $(BIN)/python producer/local/tied.py
 # Most tests wait for other processes, so more run at the same time than there are cores; see tests/support/scheduling.py.
 PYTEST := $(TIED) $(BIN)/pytest
-PACKAGES := broker fetch decode encode store queries lifecycle telemetry selftest contract client documents operations search webhooks api cli local js
+PACKAGES := broker fetch decode encode store queries lifecycle telemetry selftest contract client documents operations search webhooks api cli local top js
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test check lint chaos soak bench fuzz docs image-check lock canary clean $(PACKAGES)
@@ -57,6 +57,7 @@ docs: $(NODE_INSTALLED) ## Regenerate the generated parts of docs: settings, dia
 	@$(BIN)/python -m tests.support.draw_flow
 	@$(BIN)/python -m tests.support.record_demo
 	@$(BIN)/python -m tests.support.draw_page
+	@$(BIN)/python -m tests.support.draw_top
 	@$(BIN)/python -m tests.support.runtimes
 	@$(BIN)/python -m tests.monitoring.dashboard
 	@$(BIN)/python -m tests.monitoring.page

@@ -320,6 +320,11 @@ def test_the_images_set_what_their_programs_rely_on() -> None:
     folder = re.findall(r"^WORKDIR (\S+)$", stages["flower"], re.MULTILINE)[-1]
     assert f"\nENV FLOWER_CONF={folder}/flowerconfig.py\n" in stages["flower"], "else it starts without a password"
     assert "worker/flowerconfig.py" in copied_by(stages["flower"])
+    # Its user writes there, in compose to a volume. Railway refuses an image with the instruction VOLUME.
+    (kept,) = re.findall(r"^ENV .*\bFLOWER_DB=(\S+)/[^/\s]+$", stages["flower"], re.MULTILINE)
+    assert f"install -d -o clipqueue {kept}\n" in stages["flower"]
+    assert compose()["flower"]["volumes"] == [f"flower-data:{kept}"]
+    assert "VOLUME" not in "".join(stages.values())
     assert "\nENV CLIPQUEUE_API_HOST=0.0.0.0\n" in stages["api"], "else nobody outside of the container reaches it"
     assert "\nENV CLIPQUEUE_METRICS_HOST=0.0.0.0\n" in stages["base"]
     before, pull, after = stages["worker"].partition("clipqueue model pull\n")
@@ -363,6 +368,7 @@ def test_the_procfile_runs_a_worker_and_flower_shows_its_tasks(
         "PYTHONPATH": FAKE_ENV["PYTHONPATH"],  # the model is not the subject
         "FLOWER_BASIC_AUTH": "admin:made-up",
         "FLOWER_ADDRESS": "127.0.0.1",
+        "FLOWER_DB": str(tmp_path / "flower"),
     }
     password = "Basic " + base64.b64encode(b"admin:made-up").decode()
     del env["CLIPQUEUE_LOG_FORMAT"]
@@ -408,4 +414,6 @@ def test_the_procfile_runs_a_worker_and_flower_shows_its_tasks(
     finally:
         honcho.send_signal(signal.SIGTERM)
         honcho.wait(60)
-    assert " INFO celery.apps.worker worker@" in log.read_text(), "people read it, although no process has a terminal"
+    shown = log.read_text()
+    for logger in ("celery.apps.worker", "flower.command"):
+        assert f" INFO {logger} " in shown, "people read it, although no process has a terminal"

@@ -33,7 +33,7 @@ EXTRAS = {
     "api": (["api"], ["producer.api", "producer.search"]),
     "sweep": (
         ["mongo", "webhooks", "metrics", "top"],
-        ["producer.documents", "producer.operations", "producer.webhooks", "producer.telemetry"],
+        ["producer.documents", "producer.operations", "producer.webhooks", "producer.telemetry", "producer.top"],
     ),
 }
 

@@ -64,6 +64,7 @@ def test_all_commands_but_up_and_demo_run_without_what_windows_lacks(
         ["enqueue", "https://example.com/1.jpg", "--id", "win-1", "--record"],
         ["enqueue", "--from", str(rows)],
         ["status", "win-1"],
+        ["top"],
         ["stats"],
         ["doctor"],
         ["sweep"],

@@ -39,11 +39,17 @@ class WorkerApp(Celery):
     Attributes:
         state: Shared by the consumer and the tasks.
         runtime: Set in a worker process before it consumes its first message, and nowhere else.
+        redis_shown: What may be told of where Redis is.
+        tells_all: Whether each job sends its events to Flower.
+        tells_failures: Whether jobs that fail or are retried do.
         serving: The process's metrics and health over HTTP.
     """
 
     state: ProcessState
     runtime: Runtime
+    redis_shown: str
+    tells_all: bool
+    tells_failures: bool
     serving: Serving
 
 
@@ -60,9 +66,12 @@ def create_app(settings: Settings) -> WorkerApp:
     from worker.lifecycle.loop import LoopTicks  # noqa: PLC0415
 
     install()
-    connection = celery_settings(parse_redis_url(settings.redis_url))
+    url = parse_redis_url(settings.redis_url)
+    connection = celery_settings(url)
     celery = WorkerApp("clipqueue", broker=connection["broker_url"], include=["worker.tasks"], set_as_current=False)
     celery.state = ProcessState(settings.drain_s, serves_images=settings.serves_images)
+    celery.redis_shown = url.shown
+    celery.tells_all, celery.tells_failures = settings.events == "all", settings.events != "off"
     celery.serving = Serving(celery.state.condition.live, celery.state.condition.ready)
     celery.conf.broker_use_ssl = connection["broker_use_ssl"]
     celery.conf.update(
@@ -78,6 +87,7 @@ def create_app(settings: Settings) -> WorkerApp:
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
+        # `embed_image` decides of which jobs. With False, remote control (`enable_events`) would change a worker.
         worker_send_task_events=True,
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
@@ -140,6 +150,7 @@ def _start(sender: Any, **_: Any) -> None:
         check_libraries("python", "requests", "urllib3", "dnspython", "pillow", "pillow-heif")
         app.serving.start(TelemetrySettings.from_env())
         # Imported here because Flower imports this module too, without torch and motor installed.
+        from worker.lifecycle import remote_control  # noqa: F401, PLC0415  (registers its command)
         from worker.lifecycle.events import EVENT_HEARTBEAT_S  # noqa: PLC0415
         from worker.wiring import build_runtime  # noqa: PLC0415
 
@@ -147,6 +158,9 @@ def _start(sender: Any, **_: Any) -> None:
         sender.concurrency = min(sender.concurrency, app.runtime.concurrency)
         if sender.options.get("heartbeat_interval") is None:
             sender.options["heartbeat_interval"] = EVENT_HEARTBEAT_S
+        # Otherwise each worker reads the heartbeats of all others, and asks all at its start what they have revoked,
+        # which takes a second.
+        sender.options.update(without_gossip=True, without_mingle=True)
         app.runtime.start()
         app.serving.show(app.runtime.telemetry)
         # The model and its libraries are half a million long-lived objects. Collecting garbage among them would stop

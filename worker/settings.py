@@ -191,6 +191,11 @@ class Settings(BaseSettings):
         description="The URL that `clipqueue notify` sends [webhooks](webhooks.md) to. Workers that have it leave an "
         "event on Redis for each job that ends.",
     )
+    events: Literal["all", "failures", "off"] = Field(
+        "all",
+        description="What the worker tells [Flower](flower.md#turn-the-events-down): of each job, of failures and "
+        "retries only, or of no job. Its own heartbeat is sent always.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The log level of the worker.")
     log_format: Literal["auto", "text", "json"] = Field(
         "auto",

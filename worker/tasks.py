@@ -39,7 +39,13 @@ logger = logging.getLogger(__name__)
 
 # `throws`: Celery logs a failed job without a traceback. `kwargs` holds only arguments of the job contract, because
 # `worker.broker.validation` has removed all others.
-@app.task(bind=True, name=IMAGE_TASK, throws=(JobError,))
+@app.task(
+    bind=True,
+    name=IMAGE_TASK,
+    throws=(JobError,),
+    Request="worker.lifecycle.requests:JobRequest",
+    send_events=app.tells_all,
+)
 def embed_image(self: Task, /, **kwargs: object) -> None:
     """Embed one image and write the vector or the failure into its document.
 

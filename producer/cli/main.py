@@ -32,6 +32,7 @@ from producer.cli.serve import serve
 from producer.cli.stats import stats
 from producer.cli.status import status
 from producer.cli.sweep import sweep
+from producer.cli.top import top
 from producer.cli.up import up
 
 # A full disk or quota, and a terminal or disk that is gone. Windows has no quota.
@@ -52,6 +53,7 @@ for _command in (
     enqueue,
     status,
     stats,
+    top,
     search,
     duplicates,
     index,

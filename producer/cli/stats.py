@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import click
 
+from producer.cli.collection import collection_option
+from producer.cli.cost import show_cost
+from producer.cli.cost_output import Price
 from producer.cli.numbers import Number
 from producer.cli.output import CANNOT_TELL, fail
 from producer.cli.stats_output import as_block, as_json, as_line
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
 # Workers write their figures every ten seconds.
 _EVERY_S = 10.0
+_COST_S = 30.0
 
 
 @click.command()
@@ -39,15 +44,49 @@ _EVERY_S = 10.0
     metavar="[SECONDS]",
     help="Read again after each pause, of 10 seconds unless you give another, until Ctrl-C or SIGTERM.",
 )
-def stats(*, is_json: bool, every_s: float | None) -> None:
+@click.option(
+    "--cost",
+    "cost_s",
+    type=Number(min=1),
+    is_flag=False,
+    flag_value=_COST_S,
+    metavar="[SECONDS]",
+    help="Measure for 30 seconds, or as long as you say, and show what 1,000 images take: processors, memory, commands "
+    "and bytes.",
+)
+@click.option(
+    "--price",
+    "prices",
+    type=Price(),
+    multiple=True,
+    help="With --cost: a price, such as cpu-hour=0.03. Others are memory-gb-hour, redis-100k-commands, network-gb and "
+    "storage-gb-month.",
+)
+@collection_option
+def stats(
+    *,
+    is_json: bool,
+    every_s: float | None,
+    cost_s: float | None,
+    prices: tuple[tuple[str, float], ...],
+    collection: str,
+) -> None:
     """Show the jobs, the workers, their rates, latency, stage times, batches and errors.
 
     One reading shows what the workers did on average since they started. With --watch it is what they did between
     their last two heartbeats, ten seconds apart; in a pipe, each reading is one line.
 
     The exit code is 0 if no job waits, is in flight or is delayed, 1 if there are any, and 3 if Redis does not answer.
-    With --watch it is 0, and 3 if Redis does not answer at the start.
+    With --watch it is 0, and 3 if Redis does not answer at the start. With --cost it is 0, and 3 if Redis or MongoDB
+    does not answer.
     """
+    if cost_s is not None and every_s is not None:
+        fail("--cost measures once: leave out --watch", 2)
+    if prices and cost_s is None:
+        fail("--price needs --cost", 2)
+    if cost_s is not None:
+        _show_cost(cost_s, collection, dict(prices), is_json=is_json)
+        return
     stop = Stop()
     if every_s is not None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -61,6 +100,13 @@ def stats(*, is_json: bool, every_s: float | None) -> None:
     except ClipqueueError as exc:
         fail(str(exc), CANNOT_TELL)
     sys.exit(1 if reading.jobs and every_s is None else 0)
+
+
+def _show_cost(seconds: float, collection: str, prices: dict[str, float], *, is_json: bool) -> None:
+    try:
+        show_cost(collection, prices, lambda: time.sleep(seconds), is_json=is_json)
+    except ClipqueueError as exc:
+        fail(str(exc), CANNOT_TELL)
 
 
 class _View:

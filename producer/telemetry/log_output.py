@@ -86,9 +86,7 @@ class LogOutput(logging.Handler):
         try:
             return os.write(self._descriptor, content)
         except BlockingIOError:  # another process has made the pipe that it shares non-blocking
-            poll = select.poll()
-            poll.register(self._descriptor, select.POLLOUT)
-            poll.poll()
+            select.select([], [self._descriptor], [])
             return 0
 
     def _tell_dropped(self) -> None:

@@ -34,7 +34,7 @@ GROUPS = {
         *("visibility_timeout_s", "restore_interval_s", "drain_s"),
     ),
     "Webhooks": ("webhook_url",),
-    "Log and health": ("log_level", "log_format", "log_jobs", "health_file"),
+    "Log, health and Flower": ("log_level", "log_format", "log_jobs", "health_file", "events"),
 }
 
 # The others are the connections, which mean the same for all programs.
@@ -98,7 +98,7 @@ The images have `CLIPQUEUE_METRICS_HOST=0.0.0.0`.
 | Variable | Meaning |
 |---|---|
 | `HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE` | The model hub: address, cache, token, offline mode. |
-| `FLOWER_BASIC_AUTH`, `FLOWER_READ_ONLY`, `PORT` | Flower: login, read-only mode, and the port. |
+| `FLOWER_BASIC_AUTH`, `FLOWER_DB`, `FLOWER_MAX_TASKS`, `PORT` | [Flower](flower.md#start-it): login, tasks and port. |
 | `CUDA_VISIBLE_DEVICES` | The GPUs that PyTorch sees. |
 """
 

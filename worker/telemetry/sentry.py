@@ -1,8 +1,8 @@
-"""Keeps the queries of signed URLs out of what a user's sentry-sdk sends, unless its `send_default_pii` is on.
+"""Keeps the queries of signed URLs out of what a user's sentry-sdk sends, unless it shall send the arguments of tasks.
 
-Sentry's own integrations send no arguments of a task without that option. But an event also has the local variables of
-each frame, the texts of exceptions, and the requests of http.client with their queries (sentry-sdk 2.75,
-sentry_sdk/integrations/stdlib.py).
+Its options `data_collection` and `send_default_pii` say so. Without them, its integration for Celery sends no
+arguments. But an event also has the local variables of each frame, the texts of exceptions, and the requests of
+http.client with their queries (sentry-sdk 2.75, sentry_sdk/integrations/stdlib.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def hide_queries() -> None:
     sdk: Any = sys.modules.get("sentry_sdk")
     if sdk is not None:
         sdk.get_global_scope().add_event_processor(
-            lambda event, _: event if _sends_pii(sdk) else without_queries(event)
+            lambda event, _: event if _sends_arguments(sdk) else without_queries(event)
         )
 
 
@@ -42,5 +42,7 @@ def without_queries(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def _sends_pii(sdk: Any) -> bool:
-    return bool(sdk.get_client().should_send_default_pii())
+def _sends_arguments(sdk: Any) -> bool:
+    options = sdk.get_client().options
+    # Versions that know `data_collection` derive it from the older option, if the user has set only that one.
+    return bool((options.get("data_collection") or {}).get("queues", options.get("send_default_pii")))

@@ -178,3 +178,61 @@ def read_until(terminal: int, text: str) -> str:
         assert time.monotonic() < deadline, seen
         seen += os.read(terminal, 65_536).decode()
     return seen
+
+
+def test_cost_of_idle_workers_is_an_average_and_has_no_part_of_the_servers(redis_url: str, queue: redis.Redis) -> None:
+    write_busy_worker(queue)
+    prices = ("--price", "cpu-hour=0.03", "--price", "redis-100k-commands=0.2")
+    done = invoke("stats", "--cost", "1", *prices, REDIS_URL=redis_url)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    assert lines[0] == "1,000 images, at 10.0 images/s on average since the workers started"
+    # 5400 s of processors in an hour at ten images a second.
+    assert lines[1].split() == ["processors", "150.0", "s", "0.001250"]
+    assert lines[4].split() == ["commands", "unknown"]
+    assert lines[9].split() == ["together", "at", "these", "prices,", "as", "far", "as", "known", "0.001250"]
+    assert lines[-1].startswith("What Redis and MongoDB do is measured while images are embedded")
+
+
+def test_cost_without_a_worker_is_unknown(redis_url: str, queue: redis.Redis) -> None:
+    done = invoke("stats", "--cost", "1", "--price", "cpu-hour=0.03", REDIS_URL=redis_url)
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[0] == "1,000 images: unknown, because no worker has embedded one since the workers started"
+    assert [line.split()[1] for line in lines[1:9]] == ["unknown"] * 8
+    assert "together" not in done.stdout
+
+
+def test_cost_for_a_program(redis_url: str, queue: redis.Redis) -> None:
+    write_busy_worker(queue)
+    done = invoke("stats", "--json", "--cost", "1", "--price", "cpu-hour=2", REDIS_URL=redis_url)
+    told = json.loads(done.stdout)
+    page = (PAGE.parent / "cost.md").read_text()
+    assert [name for name in told if f"`{name}`" not in page] == []
+    assert told["images"] == 1000
+    assert not told["is_recent"]
+    assert told["prices"]["cpu-hour"] == pytest.approx(2 * told["cpu_hours"]) == pytest.approx(2 * 150 / 3600)
+    assert told["redis_commands"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("--cost", "--watch"), "--cost measures once: leave out --watch"),
+        (("--price", "cpu-hour=1"), "--price needs --cost"),
+        (("--cost", "--price", "cpu=1"), "'cpu=1' is no price: give one of cpu-hour, memory-gb-hour,"),
+        (("--cost", "--price", "cpu-hour=-1"), "'cpu-hour=-1' is no price"),
+        (("--cost", "--price", "cpu-hour=nan"), "'cpu-hour=nan' is no price"),
+        (("--cost", "--price", "cpu-hour"), "'cpu-hour' is no price"),
+    ],
+)
+def test_options_of_cost_that_make_no_sense_are_refused(arguments: tuple[str, ...], problem: str) -> None:
+    done = invoke("stats", *arguments)
+    assert done.returncode == 2
+    assert problem in done.stderr
+
+
+def test_cost_without_an_answer_is_3() -> None:
+    done = invoke("stats", "--cost", "1", REDIS_URL="redis://127.0.0.1:9/0")
+    assert done.returncode == 3
+    assert "Redis at 127.0.0.1:9" in done.stderr

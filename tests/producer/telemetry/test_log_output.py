@@ -71,7 +71,12 @@ def test_lines_keep_their_order_and_are_written_before_a_flush_returns(pipe: tup
 
 def test_no_thread_waits_for_a_pipe_that_nobody_reads_and_the_lost_lines_are_counted(pipe: tuple[int, int]) -> None:
     logger, output = logger_to(pipe[1])
-    threads = [threading.Thread(target=lambda: [logger.info("a") for _ in range(LINES // 4)]) for _ in range(4)]
+
+    def log_lines() -> None:
+        for _ in range(LINES // 4):
+            logger.info("a")
+
+    threads = [threading.Thread(target=log_lines) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -102,7 +102,7 @@ def test_what_counts_as_a_use(source: str, names: set[str]) -> None:
     ("file", "names"),
     [
         ("worker/fetch/http.py", {"_new_conn", "_dns_host", "_new_pool", "init_poolmanager", "proxy_manager", "send"}),
-        ("worker/lifecycle/events.py", {"_flush_events", "requires", "start", "stop"}),
+        ("worker/lifecycle/events.py", {"buffer_limit", "requires", "start", "stop"}),
         ("worker/decode/pillow.py", {"MAX_IMAGE_PIXELS", "LOAD_TRUNCATED_IMAGES"}),
         ("producer/local/servers.py", {"_binary"}),
     ],

@@ -230,7 +230,12 @@ def test_the_summary_comes_although_no_more_jobs_end(caplog: pytest.LogCaptureFi
 def test_no_job_is_counted_twice_or_forgotten(caplog: pytest.LogCaptureFixture) -> None:
     """Many threads end jobs while summaries are written."""
     log = JobLog("auto", summary_s=0.01)
-    threads = [threading.Thread(target=lambda: [log.job_ended(DONE) for _ in range(500)]) for _ in range(8)]
+
+    def end_jobs() -> None:
+        for _ in range(500):
+            log.job_ended(DONE)
+
+    threads = [threading.Thread(target=end_jobs) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
