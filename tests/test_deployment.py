@@ -202,14 +202,24 @@ def test_compose_shows_text_unless_asked_for_json() -> None:
 
 def test_compose_opens_ports_on_this_machine_only() -> None:
     ports = [port for service in compose().values() for port in service.get("ports", [])]
-    assert len(ports) == 4
+    assert len(ports) == 6
     assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_grafana_and_prometheus_run_only_with_their_profile_and_the_password_is_a_variable() -> None:
+    assert not {"grafana", "prometheus"} & render("docker-compose.yml").keys()
+    services = render("docker-compose.yml", COMPOSE_PROFILES="monitoring", GRAFANA_PASSWORD="chosen")
+    assert services["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"] == "chosen"
+    assert re.fullmatch(r"prom/prometheus:v3\.\d+\.\d+", services["prometheus"]["image"])
+    assert re.fullmatch(r"grafana/grafana:\d+\.\d+", services["grafana"]["image"])
 
 
 def test_compose_persists_the_queue_and_starts_services_in_order() -> None:
     services = compose()
-    assert set(services) == {"redis", "mongo", "worker", "query", "api", "sweep", "notify", "flower"}
-    assert [name for name, service in services.items() if "profiles" in service] == ["notify"], "it needs a URL"
+    always = {name for name, service in services.items() if "profiles" not in service}
+    assert always == {"redis", "mongo", "worker", "query", "api", "sweep", "flower"}
+    # Notify needs a URL.
+    assert services.keys() - always == {"notify", "prometheus", "grafana"}
     assert "--appendonly yes --maxmemory-policy noeviction" in " ".join(services["redis"]["command"])
     assert services["redis"]["volumes"]
     assert services["mongo"]["volumes"]
