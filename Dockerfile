@@ -14,6 +14,8 @@ ENV PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
+# Metrics are off without CLIPQUEUE_METRICS_PORT, or PORT. With it, other containers have to reach them.
+ENV CLIPQUEUE_METRICS_HOST=0.0.0.0
 RUN useradd --create-home --uid 10001 clipqueue
 # The sources are in another folder than the one that programs start in. There, Python would import them instead of the
 # installed package.
@@ -30,9 +32,10 @@ COPY producer ./producer
 COPY worker ./worker
 
 
-# Runs every command that needs Redis and MongoDB alone: sweep, backfill, retry, doctor, purge, notify and others.
+# Runs every command that needs Redis and MongoDB alone: sweep, backfill, retry, doctor, purge, notify, stats, top and
+# others.
 FROM sources AS sweep
-RUN pip install -c requirements.lock --no-build-isolation ".[mongo,webhooks]" && rm -rf build
+RUN pip install -c requirements.lock --no-build-isolation ".[mongo,webhooks,metrics,top]" && rm -rf build
 WORKDIR /app
 USER 10001
 # No HEALTHCHECK: these commands answer no requests, and what ends is started again.
@@ -53,12 +56,15 @@ CMD ["clipqueue", "serve"]
 
 
 FROM sources AS flower
-RUN pip install -c requirements.lock --no-build-isolation ".[flower]" && rm -rf build
+RUN pip install -c requirements.lock --no-build-isolation ".[flower]" && rm -rf build && \
+    install -d -o clipqueue /data
 WORKDIR /app
 COPY producer/api/healthcheck.py worker/flowerconfig.py ./
 USER 10001
-# It asks for a password and turns on the read-only mode.
+# It asks for a password, turns on the read-only mode, and keeps the tasks in the file. With a volume there, a new
+# container has them.
 ENV FLOWER_CONF=/app/flowerconfig.py
+ENV FLOWER_DB=/data/flower
 EXPOSE 5555
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "-I", "-S", "healthcheck.py", "/healthcheck", "FLOWER_PORT", "PORT", "5555"]

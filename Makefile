@@ -12,7 +12,7 @@ NODE_INSTALLED := $(VENV)/node/done
 TIED := $(BIN)/python producer/local/tied.py
 # Most tests wait for other processes, so more run at the same time than there are cores; see tests/support/scheduling.py.
 PYTEST := $(TIED) $(BIN)/pytest
-PACKAGES := broker fetch decode encode store queries lifecycle telemetry selftest contract client documents operations search webhooks api cli local js
+PACKAGES := broker fetch decode encode store queries lifecycle telemetry selftest contract client documents operations search webhooks api cli local top js
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test check lint chaos soak bench fuzz docs image-check lock canary clean $(PACKAGES)
@@ -52,12 +52,15 @@ bench: $(DEV_INSTALLED) ## Measure speed and memory side by side with references
 fuzz: $(DEV_INSTALLED) ## Fuzz the code that parses untrusted input: SECONDS (60) for each of four targets
 	@$(TIED) $(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)
 
-docs: $(NODE_INSTALLED) ## Regenerate the generated parts of docs: settings, diagram, demo, pages, benchmark table
+docs: $(NODE_INSTALLED) ## Regenerate the generated parts of docs: settings, diagram, demo, pages, dashboard, tables
 	@$(BIN)/python -m tests.support.settings_page
 	@$(BIN)/python -m tests.support.draw_flow
 	@$(BIN)/python -m tests.support.record_demo
 	@$(BIN)/python -m tests.support.draw_page
+	@$(BIN)/python -m tests.support.draw_top
 	@$(BIN)/python -m tests.support.runtimes
+	@$(BIN)/python -m tests.monitoring.dashboard
+	@$(BIN)/python -m tests.monitoring.page
 	@$(BIN)/python -m tests.bench.results
 
 image-check: $(DEV_INSTALLED) ## Build the images with a Docker engine, look into them and run them; ONLY=sweep takes one

@@ -21,7 +21,7 @@ from producer.local.stack import Stack
 from tests.support.scheduling import FileScheduling
 from tests.support.servers import ImageServer
 from tests.support.waiting import wait_for
-from tests.support.workers import FAST_RETRIES, FakeWorker, start_fake_worker
+from tests.support.workers import EVERY_LINE, FAST_RETRIES, FakeWorker, start_fake_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
 
 # The settings of a worker with the bundled small model, which imports torch. Most tests need none: see `worker_log`.
-WORKER_ENV = {**SMALL_MODEL, **FAST_RETRIES, "CLIPQUEUE_PRECISION": "fp32"}
+WORKER_ENV = {**SMALL_MODEL, **FAST_RETRIES, **EVERY_LINE, "CLIPQUEUE_PRECISION": "fp32"}
 
 # In this folder, packages are missing that open_clip would import in every worker although no worker needs them.
 HIDDEN = Path(__file__).parent / "support" / "hidden"
@@ -52,6 +52,7 @@ def pytest_collection() -> Iterator[None]:
     """Import torch and all tests, without garbage collection: nothing of that is garbage, now or later."""
     # For the processes that tests start; in this one, a test may import it later.
     os.environ["PYTHONPATH"] = os.pathsep.join([str(HIDDEN), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    os.environ["CLIPQUEUE_LOG_FORMAT"] = "text"  # most tests read logs as people do
     sys.modules["transformers"] = None  # type: ignore[assignment]
     gc.disable()
     yield

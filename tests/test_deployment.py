@@ -102,12 +102,15 @@ def compose(name: str = "docker-compose.yml") -> dict[str, Any]:
     return services
 
 
+OURS = ("TORCH_INDEX_URL", "HF_TOKEN", "CLIPQUEUE_LOG_FORMAT")
+
+
 def render(*names: str, **variables: str) -> dict[str, Any]:
     """Return the services that Docker Compose itself makes of these files; needs no Docker engine."""
     if not (BIN / "docker-compose").exists():
         pytest.skip("Docker Compose has no build for this machine")
     files = [option for name in names for option in ("--file", name)]
-    env = {name: value for name, value in os.environ.items() if name not in ("TORCH_INDEX_URL", "HF_TOKEN")}
+    env = {name: value for name, value in os.environ.items() if name not in OURS}
     command = [str(BIN / "docker-compose"), *files, "--env-file", os.devnull, "config", "--format", "json"]
     done = subprocess.run(command, cwd=ROOT, env={**env, **variables}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -189,16 +192,34 @@ def test_compose_gives_a_token_to_the_build_and_to_no_container() -> None:
     assert pull.startswith(f"--mount=type=secret,id=hf_token,uid={user[-1]} HF_TOKEN_PATH=/run/secrets/hf_token ")
 
 
+def test_compose_shows_text_unless_asked_for_json() -> None:
+    """People read `docker compose up`; nothing is a terminal there."""
+    for form, shell in (("text", {}), ("json", {"CLIPQUEUE_LOG_FORMAT": "json"})):
+        services = render("docker-compose.yml", **shell)
+        forms = {name: one.get("environment", {}).get("CLIPQUEUE_LOG_FORMAT") for name, one in services.items()}
+        assert {name for name, value in forms.items() if value == form} >= {"worker", "query", "api", "sweep"}
+
+
 def test_compose_opens_ports_on_this_machine_only() -> None:
     ports = [port for service in compose().values() for port in service.get("ports", [])]
-    assert len(ports) == 4
+    assert len(ports) == 6
     assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_grafana_and_prometheus_run_only_with_their_profile_and_the_password_is_a_variable() -> None:
+    assert not {"grafana", "prometheus"} & render("docker-compose.yml").keys()
+    services = render("docker-compose.yml", COMPOSE_PROFILES="monitoring", GRAFANA_PASSWORD="chosen")
+    assert services["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"] == "chosen"
+    assert re.fullmatch(r"prom/prometheus:v3\.\d+\.\d+", services["prometheus"]["image"])
+    assert re.fullmatch(r"grafana/grafana:\d+\.\d+", services["grafana"]["image"])
 
 
 def test_compose_persists_the_queue_and_starts_services_in_order() -> None:
     services = compose()
-    assert set(services) == {"redis", "mongo", "worker", "query", "api", "sweep", "notify", "flower"}
-    assert [name for name, service in services.items() if "profiles" in service] == ["notify"], "it needs a URL"
+    always = {name for name, service in services.items() if "profiles" not in service}
+    assert always == {"redis", "mongo", "worker", "query", "api", "sweep", "flower"}
+    # Notify needs a URL.
+    assert services.keys() - always == {"notify", "prometheus", "grafana"}
     assert "--appendonly yes --maxmemory-policy noeviction" in " ".join(services["redis"]["command"])
     assert services["redis"]["volumes"]
     assert services["mongo"]["volumes"]
@@ -260,7 +281,10 @@ def test_railway_s_health_paths_are_those_of_the_images() -> None:
     for name, image in RAILWAY.items():
         path = railway(name)["deploy"].get("healthcheckPath")
         checks = re.findall(r'CMD \["python", "-I", "-S", "healthcheck.py", "(\S+)", .*"PORT"', read_stages()[image])
-        assert checks == ([path] if path else [])
+        if image == "worker":  # its HEALTHCHECK reads a file, which needs no port
+            assert (path, checks) == ("/readyz", [])
+        else:
+            assert checks == ([path] if path else [])
 
 
 def test_the_dockerfile_passes_hadolint() -> None:
@@ -299,7 +323,13 @@ def test_the_images_set_what_their_programs_rely_on() -> None:
     folder = re.findall(r"^WORKDIR (\S+)$", stages["flower"], re.MULTILINE)[-1]
     assert f"\nENV FLOWER_CONF={folder}/flowerconfig.py\n" in stages["flower"], "else it starts without a password"
     assert "worker/flowerconfig.py" in copied_by(stages["flower"])
+    # Its user writes there, in compose to a volume. Railway refuses an image with the instruction VOLUME.
+    (kept,) = re.findall(r"^ENV .*\bFLOWER_DB=(\S+)/[^/\s]+$", stages["flower"], re.MULTILINE)
+    assert f"install -d -o clipqueue {kept}\n" in stages["flower"]
+    assert compose()["flower"]["volumes"] == [f"flower-data:{kept}"]
+    assert "VOLUME" not in "".join(stages.values())
     assert "\nENV CLIPQUEUE_API_HOST=0.0.0.0\n" in stages["api"], "else nobody outside of the container reaches it"
+    assert "\nENV CLIPQUEUE_METRICS_HOST=0.0.0.0\n" in stages["base"]
     before, pull, after = stages["worker"].partition("clipqueue model pull\n")
     assert pull
     # The user of the image writes the weights there, and a start reads them there without a network.
@@ -341,8 +371,10 @@ def test_the_procfile_runs_a_worker_and_flower_shows_its_tasks(
         "PYTHONPATH": FAKE_ENV["PYTHONPATH"],  # the model is not the subject
         "FLOWER_BASIC_AUTH": "admin:made-up",
         "FLOWER_ADDRESS": "127.0.0.1",
+        "FLOWER_DB": str(tmp_path / "flower"),
     }
     password = "Basic " + base64.b64encode(b"admin:made-up").decode()
+    del env["CLIPQUEUE_LOG_FORMAT"]
     # honcho adds 100 to the port for each process type. The worker ignores its port; Flower gets `port`.
     command = [str(BIN / "honcho"), "start", "--no-prefix", "-p", str(port - 100), "worker", "flower"]
     log = tmp_path / "honcho.log"
@@ -385,3 +417,6 @@ def test_the_procfile_runs_a_worker_and_flower_shows_its_tasks(
     finally:
         honcho.send_signal(signal.SIGTERM)
         honcho.wait(60)
+    shown = log.read_text()
+    for logger in ("celery.apps.worker", "flower.command"):
+        assert f" INFO {logger} " in shown, "people read it, although no process has a terminal"

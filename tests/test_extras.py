@@ -31,7 +31,10 @@ for name in modules:
 EXTRAS = {
     "flower": (["flower"], ["worker.app", "flower.command", "flower.app"]),
     "api": (["api"], ["producer.api", "producer.search"]),
-    "sweep": (["mongo", "webhooks"], ["producer.documents", "producer.operations", "producer.webhooks"]),
+    "sweep": (
+        ["mongo", "webhooks", "metrics", "top"],
+        ["producer.documents", "producer.operations", "producer.webhooks", "producer.telemetry", "producer.top"],
+    ),
 }
 
 
@@ -58,6 +61,6 @@ def test_an_image_imports_only_what_its_extras_install(image: str) -> None:
 
 
 def test_a_package_that_no_extra_installs_is_found() -> None:
-    done = import_with(["mongo"], ["producer.webhooks"])
+    done = import_with(["mongo", "metrics"], ["producer.webhooks"])
     assert done.returncode == 1
     assert "No module named 'requests'" in done.stderr

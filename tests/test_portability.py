@@ -64,6 +64,8 @@ def test_all_commands_but_up_and_demo_run_without_what_windows_lacks(
         ["enqueue", "https://example.com/1.jpg", "--id", "win-1", "--record"],
         ["enqueue", "--from", str(rows)],
         ["status", "win-1"],
+        ["top"],
+        ["stats"],
         ["doctor"],
         ["sweep"],
         ["failed"],
@@ -87,6 +89,7 @@ def test_all_commands_but_up_and_demo_run_without_what_windows_lacks(
         assert exception in ("None", f"SystemExit({exit_code})"), (command, output, exception)
     assert runs["enqueue"][0] == 0
     assert "win-1" in runs["status"][1]
+    assert "waiting     2" in runs["stats"][1]
     assert "deleted 2 waiting messages" in runs["purge"][1]
     assert "CLIPQUEUE_API_KEYS" in runs["serve"][1]
     assert "CLIPQUEUE_WEBHOOK_URL" in runs["notify"][1]

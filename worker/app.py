@@ -16,13 +16,15 @@ from kombu.entity import Queue
 from producer.contract.errors import ConfigurationError
 from producer.contract.names import IMAGE_QUEUE, IMAGE_TASK
 from producer.contract.redis_url import parse_redis_url
+from producer.telemetry.logs import exit_with
 from producer.telemetry.settings import TelemetrySettings
 from worker.errors import StartupError, StoreUnavailable, UnusableLibrary
-from worker.lifecycle.logs import configure_logging
 from worker.lifecycle.node_name import unique_node_name
 from worker.lifecycle.state import ProcessState
 from worker.selftest.libraries import check_libraries
 from worker.settings import Settings, SettingsError, load_settings
+from worker.telemetry.logs import configure_logging, log_start, quiet_celery
+from worker.telemetry.sentry import hide_queries
 from worker.telemetry.serving import Serving
 
 if TYPE_CHECKING:
@@ -37,11 +39,17 @@ class WorkerApp(Celery):
     Attributes:
         state: Shared by the consumer and the tasks.
         runtime: Set in a worker process before it consumes its first message, and nowhere else.
+        redis_shown: What may be told of where Redis is.
+        tells_all: Whether each job sends its events to Flower.
+        tells_failures: Whether jobs that fail or are retried do.
         serving: The process's metrics and health over HTTP.
     """
 
     state: ProcessState
     runtime: Runtime
+    redis_shown: str
+    tells_all: bool
+    tells_failures: bool
     serving: Serving
 
 
@@ -58,9 +66,12 @@ def create_app(settings: Settings) -> WorkerApp:
     from worker.lifecycle.loop import LoopTicks  # noqa: PLC0415
 
     install()
-    connection = celery_settings(parse_redis_url(settings.redis_url))
+    url = parse_redis_url(settings.redis_url)
+    connection = celery_settings(url)
     celery = WorkerApp("clipqueue", broker=connection["broker_url"], include=["worker.tasks"], set_as_current=False)
     celery.state = ProcessState(settings.drain_s, serves_images=settings.serves_images)
+    celery.redis_shown = url.shown
+    celery.tells_all, celery.tells_failures = settings.events == "all", settings.events != "off"
     celery.serving = Serving(celery.state.condition.live, celery.state.condition.ready)
     celery.conf.broker_use_ssl = connection["broker_use_ssl"]
     celery.conf.update(
@@ -76,6 +87,7 @@ def create_app(settings: Settings) -> WorkerApp:
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
+        # `embed_image` decides of which jobs. With False, remote control (`enable_events`) would change a worker.
         worker_send_task_events=True,
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
@@ -101,28 +113,31 @@ def _start_app() -> tuple[Settings, WorkerApp]:
         settings = load_settings()
         return settings, create_app(settings)
     except (SettingsError, UnusableLibrary) as exc:
-        sys.exit(str(exc))
+        exit_with(str(exc))
 
 
 _settings, app = _start_app()
 
 
 @setup_logging.connect
-def _configure_logging(**_: Any) -> None:
-    configure_logging(_settings.log_level)
+def _leave_logging_alone(**_: Any) -> None:
+    """Keep Celery from setting up the log again."""
 
 
-# Sent when a worker has its node name and no other part has read it yet.
+# Sent when a worker has its node name and no other part has read it yet, and before Celery writes anything.
 @celeryd_init.connect
 def _name_node(instance: Any, **_: Any) -> None:
+    configure_logging(_settings)
+    quiet_celery(instance)
     instance.hostname = unique_node_name(instance.hostname)
+    log_start(_settings, instance.hostname)
 
 
 # Not worker_process_init, which the threads pool never sends. worker_init is sent before the worker connects to Redis,
 # so the model is warm before the first message is consumed.
 @worker_init.connect
 def _start(sender: Any, **_: Any) -> None:
-    configure_logging(_settings.log_level)
+    hide_queries()
     if sys.platform == "win32":
         logger.critical("the worker runs on Linux and macOS; on Windows, run it in WSL 2 or in Docker")
         sys.exit(1)
@@ -133,15 +148,19 @@ def _start(sender: Any, **_: Any) -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "50000")
     try:
         check_libraries("python", "requests", "urllib3", "dnspython", "pillow", "pillow-heif")
+        app.serving.start(TelemetrySettings.from_env())
         # Imported here because Flower imports this module too, without torch and motor installed.
+        from worker.lifecycle import remote_control  # noqa: F401, PLC0415  (registers its command)
         from worker.lifecycle.events import EVENT_HEARTBEAT_S  # noqa: PLC0415
         from worker.wiring import build_runtime  # noqa: PLC0415
 
-        app.serving.start(TelemetrySettings.from_env())
         app.runtime = build_runtime(_settings, app.state, sender.hostname)
         sender.concurrency = min(sender.concurrency, app.runtime.concurrency)
         if sender.options.get("heartbeat_interval") is None:
             sender.options["heartbeat_interval"] = EVENT_HEARTBEAT_S
+        # Otherwise each worker reads the heartbeats of all others, and asks all at its start what they have revoked,
+        # which takes a second.
+        sender.options.update(without_gossip=True, without_mingle=True)
         app.runtime.start()
         app.serving.show(app.runtime.telemetry)
         # The model and its libraries are half a million long-lived objects. Collecting garbage among them would stop
@@ -158,7 +177,8 @@ def _start(sender: Any, **_: Any) -> None:
 
 
 @worker_shutting_down.connect
-def _drain(**_: Any) -> None:
+def _drain(sig: str, **_: Any) -> None:
+    logger.info("%s: the worker finishes or requeues its jobs within %g s", sig, _settings.drain_s)
     if app.state.drain.is_draining:
         app.runtime.watchdog.requeue_and_exit()
     app.state.drain.start()

@@ -191,7 +191,22 @@ class Settings(BaseSettings):
         description="The URL that `clipqueue notify` sends [webhooks](webhooks.md) to. Workers that have it leave an "
         "event on Redis for each job that ends.",
     )
+    events: Literal["all", "failures", "off"] = Field(
+        "all",
+        description="What the worker tells [Flower](flower.md#turn-the-events-down): of each job, of failures and "
+        "retries only, or of no job. Its own heartbeat is sent always.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The log level of the worker.")
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto",
+        description="The form of the [log](logs.md): text for people, JSON for programs; `auto` is text on a terminal. "
+        "For the API, `sweep --every` and `notify` too.",
+    )
+    log_jobs: Literal["auto", "all", "failed"] = Field(
+        "auto",
+        description="Which jobs have a [line of their own](logs.md#lines-about-jobs) in the log; `auto` writes at most "
+        "50 a second, and more for failures.",
+    )
 
     @property
     def serves_images(self) -> bool:

@@ -11,6 +11,7 @@ from producer.contract.errors import InvalidJob
 from producer.contract.ids import parse_image_id
 from producer.contract.job import ImageJob, now_ms, read_enqueued_at
 from producer.contract.names import IMAGE_TASK
+from producer.contract.trace import TRACE_HEADERS
 from worker.app import app
 from worker.broker.ended import describe_done, describe_failed
 from worker.broker.retries import OWN_RETRIES_HEADER, retry_message
@@ -26,6 +27,7 @@ from worker.errors import (
 )
 from worker.store.results import Failure
 from worker.telemetry.job_end import Attempt
+from worker.telemetry.spans import current_trace_id
 
 if TYPE_CHECKING:
     from celery import Task
@@ -37,7 +39,13 @@ logger = logging.getLogger(__name__)
 
 # `throws`: Celery logs a failed job without a traceback. `kwargs` holds only arguments of the job contract, because
 # `worker.broker.validation` has removed all others.
-@app.task(bind=True, name=IMAGE_TASK, throws=(JobError,))
+@app.task(
+    bind=True,
+    name=IMAGE_TASK,
+    throws=(JobError,),
+    Request="worker.lifecycle.requests:JobRequest",
+    send_events=app.tells_all,
+)
 def embed_image(self: Task, /, **kwargs: object) -> None:
     """Embed one image and write the vector or the failure into its document.
 
@@ -59,8 +67,10 @@ def _run(task: Task, kwargs: dict[str, Any]) -> JobEnd:
 
 def _read_job(task: Task, kwargs: dict[str, Any]) -> tuple[Attempt, ImageJob | BadJob]:
     job: ImageJob | BadJob
+    # `worker.broker.validation` has left only valid ones.
+    trace = {name: value for name in TRACE_HEADERS if (value := task.request.get(name))}
     try:
-        job = ImageJob.from_kwargs(kwargs, task.request.id)
+        job = ImageJob.from_kwargs(kwargs, task.request.id, trace)
         image_id, url, enqueued_at_ms = job.image_id, job.url, job.enqueued_at_ms
     except InvalidJob as exc:
         job = BadJob(str(exc))
@@ -71,6 +81,7 @@ def _read_job(task: Task, kwargs: dict[str, Any]) -> tuple[Attempt, ImageJob | B
         task_id=task.request.id,
         enqueued_at_ms=enqueued_at_ms,
         attempts=int(task.request.retries) + 1,
+        trace_id=current_trace_id(trace),
     )
     return attempt, job
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ from worker.settings import parse_ports
 from worker.store.mongo import MongoStore
 from worker.store.outage import ResilientStore
 from worker.telemetry.figures import Figures
+from worker.telemetry.job_log import JobLog
 from worker.telemetry.readings import Readings
 from worker.telemetry.telemetry import Telemetry
 
@@ -106,6 +108,7 @@ class Runtime:
         self.decoder.close()
         self.quarantine.close()
         self.store.close()
+        self.telemetry.close()
 
 
 def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime:
@@ -166,7 +169,7 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
     stages = PictureStages(fetcher, decoder, batcher, store, model.prepare)
     lane = _build_lane(settings, state, model, stages, figures)
     template = _describe(settings, node, model, mongo.database)
-    telemetry = Telemetry(figures, _build_readings(state, decoder), template)
+    telemetry = Telemetry(figures, _build_readings(state, decoder), template, JobLog(settings.log_jobs))
     is_answering: Callable[[], bool] = (lambda: lane.is_answering) if lane else lambda: False
     heartbeat = Heartbeat(
         broker, state.consumption, state.outage, template, is_answering=is_answering, stats=telemetry.stats
@@ -205,13 +208,19 @@ def build_runtime(settings: Settings, state: ProcessState, node: str) -> Runtime
             state.condition,
             state.redis,
             describe_jobs=lambda: _describe_jobs(settings, state),
-            on_exit=decoder.close,
+            on_exit=partial(_leave, telemetry, decoder),
         ),
         telemetry=telemetry,
         concurrency=load.concurrency if settings.serves_images else 1,
         lane=lane,
         notes_ends=bool(settings.webhook_url),
     )
+
+
+def _leave(telemetry: Telemetry, decoder: DecodePool) -> None:
+    """Do what the end of the process would not do."""
+    telemetry.close()
+    decoder.close()
 
 
 def log_target(settings: Settings, database: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from starlette.responses import JSONResponse
     from starlette.types import ASGIApp
 
+    from producer.api.pulse import Pulse
     from producer.api.settings import ApiSettings
+    from producer.api.telemetry import ApiTelemetry
 
 _CODES = {404: "unknown_path", 405: "method_not_allowed"}
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
@@ -36,15 +38,21 @@ _ROUTERS = (
     *(openai.router, images.router, search.router, overview.router),
     *(huggingface.router, tei.router, health.router, pages.router),
 )
+_FOLDERS = {"/docs/assets": pages.docs_files, "/assets": pages.page_files}
 
 
-def create_app(settings: ApiSettings) -> ASGIApp:
+def create_app(settings: ApiSettings, telemetry: ApiTelemetry | None = None) -> ASGIApp:
     """Return the ASGI application. It connects on first use, and closes its connections when it stops.
+
+    Args:
+        settings: The API's settings.
+        telemetry: Counts the requests, and watches the event loop; None for neither.
 
     Raises:
         ConfigurationError: A URL, the collection's name or a setting of the search cannot be used.
     """
-    gate = Gate(create_routes(settings), settings, Bodies(settings.api_uploads))
+    pulse, metrics = (telemetry.pulse, telemetry.metrics) if telemetry else (None, None)
+    gate = Gate(create_routes(settings, pulse), settings, Bodies(settings.api_uploads), metrics)
     if not settings.api_cors_origins:
         return gate
     return CORSMiddleware(
@@ -56,12 +64,19 @@ def create_app(settings: ApiSettings) -> ASGIApp:
     )
 
 
-def create_routes(settings: ApiSettings) -> FastAPI:
+def route_paths() -> list[str]:
+    """Return the paths of all routes; one that ends with `/` has all below it."""
+    paths = [getattr(route, "path", "") for router in _ROUTERS for route in router.routes]
+    return [*paths, "/openapi.json", *(f"{folder}/" for folder in _FOLDERS)]
+
+
+def create_routes(settings: ApiSettings, pulse: Pulse | None = None) -> FastAPI:
     """Return the routes, without the gate that checks keys and sizes."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with pulse.beating(app.state.services.checks) if pulse else nullcontext():
+            yield
         app.state.services.close()
 
     app = FastAPI(
@@ -77,8 +92,8 @@ def create_routes(settings: ApiSettings) -> FastAPI:
     app.state.services = open_services(settings)
     for router in _ROUTERS:
         app.include_router(router)
-    app.mount("/docs/assets", pages.docs_files())
-    app.mount("/assets", pages.page_files())
+    for folder, files in _FOLDERS.items():
+        app.mount(folder, files())
     for kind, answer in _ANSWERS.items():
         app.add_exception_handler(kind, answer)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]

@@ -19,6 +19,7 @@ from producer.contract.text import printable
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from producer.api.metrics import ApiMetrics
     from producer.api.settings import ApiSettings
 
 _LOG = logging.getLogger("clipqueue.api")
@@ -57,7 +58,19 @@ class _Visit:
         method = printable(self.method, 16)
         is_routine = self.path in _HEALTH and self.status == 200  # noqa: PLR2004  (platforms ask every few seconds)
         level = logging.DEBUG if is_routine else logging.INFO
-        _LOG.log(level, "%s %s %s %d ms key=%s request=%s", method, path, self.status, took_ms, self.key, request_id)
+        _LOG.log(
+            level,
+            "%s %s %s %d ms key=%s request=%s",
+            *(method, path, self.status, took_ms, self.key, request_id),
+            extra={
+                "method": method,
+                "path": path,
+                "status": self.status,
+                "total_ms": took_ms,
+                "key": self.key,
+                "request": request_id,
+            },
+        )
 
 
 class Gate:
@@ -67,12 +80,14 @@ class Gate:
         app: What answers the requests that pass.
         settings: The API's settings.
         bodies: Reads the bodies.
+        metrics: Counts the requests; None counts none.
     """
 
-    def __init__(self, app: ASGIApp, settings: ApiSettings, bodies: Bodies) -> None:
+    def __init__(self, app: ASGIApp, settings: ApiSettings, bodies: Bodies, metrics: ApiMetrics | None = None) -> None:
         self._app = app
         self._doors = Doors(settings)
         self._bodies = bodies
+        self._metrics = metrics
         self._requests = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,6 +109,8 @@ class Gate:
         finally:
             self._requests -= 1
             visit.log()
+            if self._metrics:
+                self._metrics.observe(visit.method, visit.path, visit.status, time.monotonic() - visit.started)
 
     async def _answer(self, visit: _Visit, scope: Scope, receive: Receive, send: Send) -> None:
         incoming = Incoming(receive)

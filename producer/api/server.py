@@ -12,12 +12,18 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from producer.api.app import create_app
 from producer.api.libraries import check_libraries
+from producer.api.telemetry import serving_api_telemetry
+from producer.telemetry.log_rate import RoutineLines
+from producer.telemetry.logs import start_log
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
     from producer.api.settings import ApiSettings
+    from producer.api.telemetry import ApiTelemetry
+
+_LOG = logging.getLogger("clipqueue.api")
 
 _HEAD_S = 15.0
 _WRITE_S = 15.0
@@ -28,6 +34,7 @@ _READ_BYTES = 16 * 1024
 _MAX_HEAD_BYTES = 32 * 1024
 _STOP_S = 10
 _BACKLOG = 512
+_LINES_PER_S = 200.0
 
 
 class _TimedProtocol(H11Protocol):
@@ -85,16 +92,19 @@ class _Server(uvicorn.Server):
             self._on_start(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
 
-def make_server(settings: ApiSettings, started: Callable[[str], None]) -> uvicorn.Server:
+def make_server(
+    settings: ApiSettings, started: Callable[[str], None], telemetry: ApiTelemetry | None = None
+) -> uvicorn.Server:
     """Return a server for the application; `run()` answers requests until `should_exit` is set.
 
     Args:
         settings: The API's settings.
         started: Called with the URL as soon as requests are answered.
+        telemetry: Counts the requests, and watches the event loop; None for neither.
     """
     check_libraries()
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, telemetry),
         host=settings.host,
         port=settings.api_port,
         http=_TimedProtocol,
@@ -112,17 +122,24 @@ def make_server(settings: ApiSettings, started: Callable[[str], None]) -> uvicor
     return _Server(config, started)
 
 
-def serve(settings: ApiSettings, started: Callable[[str], None]) -> bool:
+def serve(settings: ApiSettings) -> bool:
     """Answer requests until SIGTERM or SIGINT, then finish those in progress for at most ten seconds.
+
+    With CLIPQUEUE_METRICS_PORT, metrics and health are served there meanwhile, and never on the API's own port.
 
     Returns:
         False if the server could not start, such as on a port that is in use.
+
+    Raises:
+        ConfigurationError: CLIPQUEUE_LOG_FORMAT has an unknown value, or the metrics cannot be served there.
+        OSError: The address cannot be listened on.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("clipqueue.api").setLevel(logging.INFO)
-    server = make_server(settings, started)
-    with suppress(SystemExit):  # uvicorn's way to say that it could not start; its log has the reason
-        server.run(_open_sockets(settings))
+    with serving_api_telemetry(settings) as telemetry:
+        server = make_server(settings, lambda url: _LOG.info("answering at %s", url), telemetry)
+        start_log({_LOG.name: logging.INFO})
+        _LOG.addFilter(RoutineLines(_LINES_PER_S))
+        with suppress(SystemExit):  # uvicorn's way to say that it could not start; its log has the reason
+            server.run(_open_sockets(settings))
     return server.started
 
 

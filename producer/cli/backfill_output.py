@@ -8,14 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
-from bson import json_util
 from tqdm import tqdm
 
 from producer.contract.urls import redact_text
 from producer.operations.requeue.backfill import UNUSABLE, WITHOUT_URL, count_by_state
 from producer.operations.requeue.model import choose_model
 from producer.operations.requeue.patience import Patience
-from producer.operations.requeue.run import BackfillRun
+from producer.operations.requeue.run import BackfillRun, identity_of
 from producer.operations.requeue.selection import CURRENT, FAILED, MISSING, STALE
 from producer.operations.requeue.throttle import Throttle
 from producer.operations.requeue.watch import DONE
@@ -48,14 +47,12 @@ def run_backfill(
         broker: The Redis of the queue.
         options: Which documents to enqueue.
         shared: The shared options.
-        identity: The command and the options that identify the backfill, without the model. A run with the same ones
-            resumes the earlier run.
+        identity: The command and those of its options that identify the backfill; see `identity_of`.
     """
     if shared.dry_run:
         _print_states(documents, broker, options)
         return 0
-    command, *others = identity
-    key = (command, documents.database, documents.name, json_util.dumps(options.query), *others)
+    key = identity_of(documents, options, identity)
     throttle = Throttle(broker, shared.max_queued, shared.rate)
     patience = Patience(broker, documents, _note)
     run = BackfillRun(broker, documents, key, throttle, options, _TerminalReporter(), patience)

@@ -53,7 +53,7 @@ class Sender:
         self._client = client
         self._stop = stop
         self._id_type = id_type
-        self._options = {"force": force, "record": record}
+        self._force, self._record = force, record
         self._is_warned = id_type is not None
         self._waiting: list[tuple[Row, ImageId]] = []
         self._url_chars = 0
@@ -114,7 +114,7 @@ class Sender:
         if not self._waiting:
             return
         self.enqueued += self._client.enqueue_many(
-            ((image_id, row.url) for row, image_id in self._waiting), **self._options
+            ((image_id, row.url) for row, image_id in self._waiting), force=self._force, record=self._record
         )
         self._last = self._waiting[-1][0].source
         _print("\n".join(str(image_id) for _, image_id in self._waiting), sys.stdout)

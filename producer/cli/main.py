@@ -1,7 +1,7 @@
 """The command `clipqueue` with all its subcommands.
 
 Exit codes: 0 success, 1 something failed, 2 the command line is wrong. Where 1 is the answer to a question (`status`,
-`search`, `index show`), 3 means that the question could not be answered.
+`stats`, `search`, `index show`), 3 means that the question could not be answered.
 """
 
 from __future__ import annotations
@@ -29,13 +29,15 @@ from producer.cli.purge import purge
 from producer.cli.retry import retry
 from producer.cli.search import search
 from producer.cli.serve import serve
+from producer.cli.stats import stats
 from producer.cli.status import status
 from producer.cli.sweep import sweep
+from producer.cli.top import top
 from producer.cli.up import up
 
 # A full disk or quota, and a terminal or disk that is gone. Windows has no quota.
 _OUTPUT_ERRORS = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EIO") if hasattr(errno, name)}
-_QUESTIONS = {"status", "search", "index"}
+_QUESTIONS = {"status", "stats", "search", "index"}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -50,6 +52,8 @@ def cli() -> None:
 for _command in (
     enqueue,
     status,
+    stats,
+    top,
     search,
     duplicates,
     index,

@@ -7,6 +7,8 @@ from typing import NoReturn
 
 import click
 
+from producer.telemetry.logs import exit_with
+
 # The exit code of a command that answers a question by 0 or 1, and could not find out.
 CANNOT_TELL = 3
 
@@ -15,6 +17,11 @@ def fail(message: str, exit_code: int = 1) -> NoReturn:
     """Print the message to standard error and exit."""
     click.echo(f"clipqueue: {message}", err=True)
     sys.exit(exit_code)
+
+
+def fail_service(message: str) -> NoReturn:
+    """End a command that runs until it is stopped, with the message in the form of its log."""
+    exit_with(f"clipqueue: {message}")
 
 
 def fail_without_extra(command: str, extra: str, exit_code: int = 1) -> NoReturn:

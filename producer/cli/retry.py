@@ -26,11 +26,7 @@ def retry(code: str | None, **shared: Any) -> None:
             from producer.cli.backfill_output import run_backfill  # noqa: PLC0415  (needs tqdm and bson)
         except ImportError:
             fail_without_extra("clipqueue retry", "mongo")
-        from producer.operations.requeue.backfill import BackfillOptions  # noqa: PLC0415  (needs bson)
-        from producer.operations.requeue.parts import both  # noqa: PLC0415  (needs bson)
-        from producer.operations.requeue.selection import FAILED, RECORDED_URL, Selection  # noqa: PLC0415  (needs bson)
+        from producer.operations.requeue.retry import retry_options  # noqa: PLC0415  (needs bson)
 
-        has_code = {} if code is None else {"embedding_job.error.code": code}
-        selection = Selection(RECORDED_URL, FAILED)
-        options = BackfillOptions(selection, both(query, has_code), given.limit, given.watch)
+        options = retry_options(query, code, given.limit, watch=given.watch)
         sys.exit(run_backfill(documents, broker, options, given, ("retry", code)))

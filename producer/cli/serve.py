@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from producer.cli.output import fail, fail_without_extra
+from producer.cli.output import fail_service, fail_without_extra
 from producer.contract.errors import ClipqueueError
 
 
@@ -23,9 +23,8 @@ def serve() -> None:
     except ImportError:
         fail_without_extra("clipqueue serve", "api")
     try:
-        settings = load_api_settings()
-        is_started = run(settings, lambda url: click.echo(f"answering at {url}", err=True))
+        is_started = run(load_api_settings())
     except (ClipqueueError, OSError) as exc:
-        fail(str(exc))
+        fail_service(str(exc))
     if not is_started:
         sys.exit(1)

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from producer.cli.collection import collection_option, open_documents_for
 from producer.cli.numbers import Number
-from producer.cli.output import fail
+from producer.cli.output import fail, fail_service
 from producer.client.broker import Broker
 from producer.client.environment import redis_url_from_env
 from producer.contract.errors import ClipqueueError
+from producer.telemetry.logs import start_log
+from producer.telemetry.serving import serving
+from producer.telemetry.settings import TelemetrySettings
 
 if TYPE_CHECKING:
-    from producer.operations.requeue.sweep import SweepResult
+    from collections.abc import Iterator
 
+    from prometheus_client import CollectorRegistry
+
+    from producer.contract.redis_url import RedisUrl
+    from producer.operations.requeue.sweep import Sweeper, SweepResult
+
+_LOG = logging.getLogger("clipqueue.sweep")
 _DEFAULT_FIELD = "url"
 _MAX_PROBLEMS = 5
 _SLOW_S = 10.0
+# Redis' answer to a scrape has to come within three seconds.
+_SCRAPE_S = 2.0
 
 
 @click.command()
@@ -73,7 +85,8 @@ def sweep(  # noqa: PLR0913  (one for each option)
     """Enqueue lost jobs again: recorded jobs that have no result.
 
     A job can be lost when a Redis without persistence restarts. Of each collection, only one sweep runs at a time. With
-    --adopt or a URL field, documents that nobody has enqueued are enqueued too.
+    --adopt or a URL field, documents that nobody has enqueued are enqueued too. With --every and
+    CLIPQUEUE_METRICS_PORT, it serves metrics and its health over HTTP.
     """
     adopt_field = url_field or (_DEFAULT_FIELD if adopt else None)
     try:
@@ -88,9 +101,29 @@ def sweep(  # noqa: PLR0913  (one for each option)
                 _print_result(sweeper.sweep())
             else:
                 _exit_on_signals()
-                sweeper.sweep_forever(every_s, _print_result, _print_outage)
+                start_log({_LOG.name: logging.INFO})
+                with _serving(sweeper, broker.url):
+                    sweeper.sweep_forever(every_s, _log_result, _log_outage)
     except ClipqueueError as exc:
+        if every_s is not None:
+            fail_service(str(exc))
         fail(str(exc))
+
+
+@contextmanager
+def _serving(sweeper: Sweeper, redis_url: RedisUrl) -> Iterator[None]:
+    """Serve the metrics of the sweeps and of the whole queue, and the health, for a block."""
+    record = sweeper.record
+    with closing(Broker(redis_url, _SCRAPE_S)) as broker:
+
+        def registries() -> dict[str, CollectorRegistry]:
+            from producer.operations.requeue.sweep_metrics import sweep_registry  # noqa: PLC0415  (needs the extra)
+            from producer.operations.stats.collector import PATH, queue_registry  # noqa: PLC0415
+
+            return {"/metrics": sweep_registry(record), PATH: queue_registry(broker)}
+
+        with serving(TelemetrySettings.from_env(), registries, record.movement.live, record.movement.ready):
+            yield
 
 
 def _exit_on_signals() -> None:
@@ -98,27 +131,35 @@ def _exit_on_signals() -> None:
         signal.signal(number, lambda *_: sys.exit(0))
 
 
-def _print_outage(exc: ClipqueueError) -> None:
-    click.echo(f"{exc}; the next sweep tries again", err=True)
+def _log_outage(exc: ClipqueueError) -> None:
+    _LOG.warning("%s; the next sweep tries again", exc)
+
+
+def _log_result(result: SweepResult | None) -> None:
+    for level, line in _described(result):
+        _LOG.log(level, "%s", line)
 
 
 def _print_result(result: SweepResult | None) -> None:
+    for level, line in _described(result):
+        click.echo(line, err=level > logging.INFO)
+
+
+def _described(result: SweepResult | None) -> Iterator[tuple[int, str]]:
+    """Yield lines with their levels."""
     if result is None:
-        click.echo("another sweep of this collection is running")
+        yield logging.INFO, "another sweep of this collection is running"
         return
     if result.slowest_s >= _SLOW_S:
-        click.echo(
-            f"MongoDB is slow: it needed {result.slowest_s:.0f} s for one page. clipqueue index create makes the "
-            "indexes that sweeps need",
-            err=True,
-        )
+        slow = f"MongoDB is slow: it needed {result.slowest_s:.0f} s for one page."
+        yield logging.WARNING, f"{slow} clipqueue index create makes the indexes that sweeps need"
     if result.is_full and not result.queued:
-        click.echo("queued again: 0, because the queue is full; a later sweep tries again")
+        yield logging.INFO, "queued again: 0, because the queue is full; a later sweep tries again"
         return
     for problem in result.problems[:_MAX_PROBLEMS]:
-        click.echo(problem, err=True)
+        yield logging.WARNING, problem
     if more := result.problems[_MAX_PROBLEMS:]:
-        click.echo(f"and {len(more)} more", err=True)
+        yield logging.WARNING, f"and {len(more)} more"
     delayed = f", waiting for a retry: {result.delayed}" if result.delayed else ""
     counts = f"queued again: {result.queued}, not due yet: {result.not_due}{delayed}, unusable: {result.unusable}"
-    click.echo(counts + ("; the queue is full, a later sweep continues" if result.is_full else ""))
+    yield logging.INFO, counts + ("; the queue is full, a later sweep continues" if result.is_full else "")

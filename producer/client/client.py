@@ -14,15 +14,18 @@ from ..contract.job import ImageJob
 from ..contract.names import DEFAULT_COLLECTION
 from ..contract.redis_options import TIMEOUTS
 from ..contract.redis_url import parse_redis_url
+from ..contract.trace import checked_trace
 from .broker import Broker
 from .environment import collection_name, mongodb_uri, redis_url_from_env
 from .queue import chunked, push
+from .tracing import current_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from types import TracebackType
 
     from ..contract.queries import Query
+    from ..contract.trace import Trace
     from ..documents.recording import JobRecorder
     from .queries import QueryClient
 
@@ -81,7 +84,15 @@ class EmbeddingClient:
         """
         return cls(redis_url_from_env(), mongodb_uri=mongodb_uri(), collection=collection_name())
 
-    def enqueue(self, image_id: object, url: str, *, force: bool = False, record: bool = False) -> str:
+    def enqueue(
+        self,
+        image_id: object,
+        url: str,
+        *,
+        force: bool = False,
+        record: bool = False,
+        trace: Mapping[str, str] | None = None,
+    ) -> str:
         """Enqueue one image and return the task's id.
 
         Args:
@@ -92,18 +103,27 @@ class EmbeddingClient:
             record: Before the job is enqueued, record it as pending in the document, which is created if it does not
                 exist. If Redis loses the job, `clipqueue sweep` finds the record and enqueues the job again. Needs
                 MongoDB and the extra `mongo`.
+            trace: The headers of the trace that the job belongs to: `traceparent`, `tracestate`, `sentry-trace`,
+                `baggage`. By default those of the current span, if OpenTelemetry or Sentry traces the program.
 
         Raises:
-            InvalidJob: The id or the URL cannot be used. Nothing was enqueued.
+            InvalidJob: The id, the URL or the trace cannot be used. Nothing was enqueued.
             BrokerUnavailable: Redis could not be reached or refused the message.
             ConfigurationError: `record` is true, but a MongoDB setting or the extra `mongo` is missing or unusable.
             StoreUnavailable: MongoDB did not record the job. Nothing was enqueued.
         """
-        job = ImageJob.new(image_id, url, force=force)
+        job = ImageJob.new(image_id, url, force=force, trace=_trace(trace))
         self._send([job], record=record, bulk=False)
         return str(job.task_id)
 
-    def enqueue_many(self, jobs: Iterable[tuple[Any, str]], *, force: bool = False, record: bool = False) -> int:
+    def enqueue_many(
+        self,
+        jobs: Iterable[tuple[Any, str]],
+        *,
+        force: bool = False,
+        record: bool = False,
+        trace: Mapping[str, str] | None = None,
+    ) -> int:
         """Enqueue many images, in chunks of at most 500, and return how many.
 
         Args:
@@ -111,6 +131,7 @@ class EmbeddingClient:
                 several pairs have the same id, the last one wins.
             force: As for `enqueue`, for all jobs.
             record: As for `enqueue`, for all jobs. Each chunk costs two round trips to MongoDB.
+            trace: As for `enqueue`, for all jobs.
 
         Raises:
             InvalidJob: The id or the URL of a pair cannot be used. Earlier chunks were enqueued, its own chunk was not.
@@ -118,8 +139,8 @@ class EmbeddingClient:
             ConfigurationError: As for `enqueue`.
             StoreUnavailable: MongoDB did not record a chunk. Earlier chunks were enqueued.
         """
-        count = 0
-        checked = (ImageJob.new(image_id, url, force=force) for image_id, url in jobs)
+        count, one = 0, _trace(trace)
+        checked = (ImageJob.new(image_id, url, force=force, trace=one) for image_id, url in jobs)
         for chunk in chunked(checked):
             self._send(chunk, record=record, bulk=True)
             count += len(chunk)
@@ -234,13 +255,29 @@ class AsyncEmbeddingClient:
         """Return a client with the settings of the environment, as `EmbeddingClient.from_env` does."""
         return cls(redis_url_from_env(), mongodb_uri=mongodb_uri(), collection=collection_name())
 
-    async def enqueue(self, image_id: object, url: str, *, force: bool = False, record: bool = False) -> str:
+    # `to_thread` runs the call in the context of this one, so the current span is the same.
+    async def enqueue(
+        self,
+        image_id: object,
+        url: str,
+        *,
+        force: bool = False,
+        record: bool = False,
+        trace: Mapping[str, str] | None = None,
+    ) -> str:
         """Enqueue one image and return the task's id."""
-        return await asyncio.to_thread(self._client.enqueue, image_id, url, force=force, record=record)
+        return await asyncio.to_thread(self._client.enqueue, image_id, url, force=force, record=record, trace=trace)
 
-    async def enqueue_many(self, jobs: Iterable[tuple[Any, str]], *, force: bool = False, record: bool = False) -> int:
+    async def enqueue_many(
+        self,
+        jobs: Iterable[tuple[Any, str]],
+        *,
+        force: bool = False,
+        record: bool = False,
+        trace: Mapping[str, str] | None = None,
+    ) -> int:
         """Enqueue many images, in chunks of at most 500, and return how many. A thread iterates over `jobs`."""
-        return await asyncio.to_thread(self._client.enqueue_many, jobs, force=force, record=record)
+        return await asyncio.to_thread(self._client.enqueue_many, jobs, force=force, record=record, trace=trace)
 
     async def embed_text(self, text: str, *, timeout_s: float = 2.0, model: str | None = None) -> list[float]:
         """Return the unit vector of a search text."""
@@ -265,6 +302,10 @@ class AsyncEmbeddingClient:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _trace(given: Mapping[str, str] | None) -> Trace:
+    return current_trace() if given is None else checked_trace(given)
 
 
 def _text(text: str, model: str | None) -> Query:

@@ -81,7 +81,7 @@ def chunked(jobs: Iterable[ImageJob]) -> Iterator[list[ImageJob]]:
     url_chars = 0
     for job in jobs:
         chunk.append(job)
-        url_chars += len(job.url)
+        url_chars += len(job.url) + sum(map(len, job.trace.values()))
         if is_full_chunk(len(chunk), url_chars):
             yield chunk
             chunk, url_chars = [], 0

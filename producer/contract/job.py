@@ -12,10 +12,13 @@ from .clock import EnqueueClock
 from .errors import InvalidJob
 from .ids import ImageId, check_image_id, parse_image_id, wire_id
 from .text import readable_json
+from .trace import NO_TRACE
 from .urls import check_url, redact_text, redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from .trace import Trace
 
 # The last millisecond that both a BSON date and Python's datetime can hold (9999-12-31).
 MAX_TIME_MS = 253_402_300_799_999
@@ -37,6 +40,7 @@ class ImageJob:
             once, the last enqueue wins.
         force: Embed again even if the document already has this model's vector for this URL.
         task_id: The id of the message (`headers.id`). It is not part of the keyword arguments.
+        trace: The headers of the trace that the job belongs to. They are in the message's headers too.
 
     Raises:
         InvalidJob: A field has the wrong type or an invalid value.
@@ -47,6 +51,7 @@ class ImageJob:
     enqueued_at_ms: int
     force: bool = False
     task_id: str | None = field(default=None, compare=False)
+    trace: Trace = field(default_factory=lambda: NO_TRACE, compare=False)
 
     def __post_init__(self) -> None:
         check_image_id(self.image_id)
@@ -55,14 +60,14 @@ class ImageJob:
             raise InvalidJob("enqueued_at must be milliseconds since the epoch")
 
     @classmethod
-    def new(cls, image_id: object, url: str, *, force: bool = False) -> ImageJob:
+    def new(cls, image_id: object, url: str, *, force: bool = False, trace: Trace = NO_TRACE) -> ImageJob:
         """Return a job that is enqueued now, with a new task id.
 
         It wins over every earlier job of this process for the same image. `image_id` may be any value that
         `parse_image_id` accepts.
         """
         parsed = parse_image_id(image_id)
-        return cls(parsed, url, next_enqueue_ms(parsed), force, str(uuid.uuid4()))
+        return cls(parsed, url, next_enqueue_ms(parsed), force, str(uuid.uuid4()), trace)
 
     def to_kwargs(self) -> dict[str, Any]:
         """Return the task's keyword arguments, ready for JSON."""
@@ -76,7 +81,7 @@ class ImageJob:
         return kwargs
 
     @classmethod
-    def from_kwargs(cls, kwargs: Mapping[str, Any], task_id: str | None = None) -> ImageJob:
+    def from_kwargs(cls, kwargs: Mapping[str, Any], task_id: str | None = None, trace: Trace = NO_TRACE) -> ImageJob:
         """Read a job from a message's keyword arguments, which any program may have written.
 
         Unknown keys are ignored. An `enqueued_at` more than 10 minutes ahead is replaced by the current time: otherwise
@@ -91,7 +96,7 @@ class ImageJob:
         force = kwargs.get("force", False)
         if not isinstance(force, bool):
             raise InvalidJob(f"force must be true or false, not {type(force).__name__}")
-        return cls(parse_image_id(kwargs["image_id"]), kwargs["url"], read_enqueued_at(kwargs), force, task_id)
+        return cls(parse_image_id(kwargs["image_id"]), kwargs["url"], read_enqueued_at(kwargs), force, task_id, trace)
 
     def describe(self) -> str:
         """Return the keyword arguments for Flower and logs, without the URL's query and fragment."""

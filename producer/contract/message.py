@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from .job import describe_kwargs
 from .names import IMAGE_QUEUE, IMAGE_TASK
 from .text import compact_json
+from .trace import NO_TRACE, trace_json
 
 if TYPE_CHECKING:
     from .job import ImageJob
+    from .trace import Trace
 
 # The third part of the body, which Celery calls "embed".
 _NO_CALLBACKS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
@@ -25,10 +27,12 @@ _NO_CALLBACKS = {"callbacks": None, "errbacks": None, "chain": None, "chord": No
 
 def image_message(job: ImageJob, task_id: str) -> bytes:
     """Return the message for a job, as bytes to LPUSH on the queue."""
-    return message_bytes(job.to_kwargs(), task_id, _new_tag(), _origin(os.getpid()))
+    return message_bytes(job.to_kwargs(), task_id, _new_tag(), _origin(os.getpid()), job.trace)
 
 
-def message_bytes(kwargs: dict[str, Any], task_id: str, delivery_tag: str, origin: str) -> bytes:
+def message_bytes(
+    kwargs: dict[str, Any], task_id: str, delivery_tag: str, origin: str, trace: Trace = NO_TRACE
+) -> bytes:
     """Return the message for keyword arguments: compact JSON in ASCII, the same bytes as in the JavaScript package.
 
     Args:
@@ -36,12 +40,14 @@ def message_bytes(kwargs: dict[str, Any], task_id: str, delivery_tag: str, origi
         task_id: The task's id.
         delivery_tag: kombu's id of the message; no other message may have it.
         origin: Who made the message; Flower shows it.
+        trace: Valid headers of a trace. They come last, and are the only headers of which a message may have none.
     """
     message = _template(origin) % {
         "body": _body(kwargs, _NO_CALLBACKS),
         "task_id": task_id,
         "kwargsrepr": compact_json(describe_kwargs(kwargs)),
         "delivery_tag": delivery_tag,
+        "trace": trace_json(trace),
     }
     return message.encode()
 
@@ -57,7 +63,8 @@ def _template(origin: str) -> str:
     message["headers"]["kwargsrepr"] = "%(kwargsrepr)s"
     message["headers"]["origin"] = origin.replace("%", "%%")
     message["properties"]["delivery_tag"] = "%(delivery_tag)s"
-    return compact_json(message).replace('"%(kwargsrepr)s"', "%(kwargsrepr)s")
+    text = compact_json(message).replace('"%(kwargsrepr)s"', "%(kwargsrepr)s")
+    return text.replace('"stamps":{}', '"stamps":{}%(trace)s')
 
 
 def task_message(kwargs: dict[str, Any], task_id: str, options: dict[str, Any]) -> dict[str, Any]:

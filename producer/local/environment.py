@@ -27,9 +27,12 @@ SHORT_RETRIES = {
 }
 
 _CONNECTIONS = ("REDIS_URL", "MONGODB_URI", "MONGO_URL")
-_SERVER_OF_THE_STACK = ("CLIPQUEUE_API_HOST", "CLIPQUEUE_API_PORT", "PORT")
+# The worker and the API would both take the port of metrics.
+_SERVER_OF_THE_STACK = ("CLIPQUEUE_API_HOST", "CLIPQUEUE_API_PORT", "PORT", "CLIPQUEUE_METRICS_PORT")
 # `up` starts one worker, which has to do everything, and its health file may belong to another worker.
 _ONE_WORKER = ("CLIPQUEUE_SERVE", "CLIPQUEUE_HEALTH_FILE")
+# People read its logs, whatever its output is connected to.
+LOG_FOR_PEOPLE = {"CLIPQUEUE_LOG_FORMAT": "text"}
 
 
 def demo_environment(shell: Mapping[str, str], model_env: Mapping[str, str]) -> dict[str, str]:
@@ -70,7 +73,8 @@ def notes_for_up(shell: Mapping[str, str], model_env: Mapping[str, str]) -> list
 
 
 def _is_overridden(name: str) -> bool:
-    return name in (*_CONNECTIONS, *_SERVER_OF_THE_STACK, *_ONE_WORKER) or name.startswith("CELERY_")
+    overridden = (*_CONNECTIONS, *_SERVER_OF_THE_STACK, *_ONE_WORKER, *LOG_FOR_PEOPLE)
+    return name in overridden or name.startswith("CELERY_")
 
 
 def _concerns_the_stack(name: str) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 from producer.local import servers
 from producer.local.claims import StackError, claim_port, lock_folder
-from producer.local.environment import up_environment
+from producer.local.environment import LOG_FOR_PEOPLE, up_environment
 from producer.local.guardian import guardian_runs, start_guarded
 from producer.local.logs import tail
 
@@ -162,7 +162,7 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """Return the variables that a worker of this stack needs, with those that it inherits."""
         own = {"REDIS_URL": self.redis_url, "MONGODB_URI": self.mongodb_uri}
-        return {**LOOPBACK_ALLOWED, **self._shell, **own}
+        return {**LOOPBACK_ALLOWED, **self._shell, **LOG_FOR_PEOPLE, **own}
 
     def check(self) -> None:
         """Check that all parts are running.

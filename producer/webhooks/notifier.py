@@ -6,6 +6,7 @@ import random
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from logging import ERROR, INFO, WARNING
 from typing import TYPE_CHECKING
 
 from producer.client.broker import UnsupportedRedis
@@ -14,6 +15,7 @@ from producer.contract.errors import BrokerUnavailable, ClipqueueError
 from producer.contract.names import MAX_ENDED
 from producer.webhooks.message import Webhook
 from producer.webhooks.receiver import Answer, Fate
+from producer.webhooks.record import NotifyRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,8 +64,11 @@ class Notifier:
         stream: The events.
         receiver: Where they are sent.
         stop: Ends the loop.
-        say: Prints a line.
+        say: Called with the level and the text of each line for the log.
         delays: How long the loop waits.
+
+    Attributes:
+        record: What became of the webhooks.
     """
 
     def __init__(
@@ -71,7 +76,7 @@ class Notifier:
         stream: EventStream,
         receiver: Receiver,
         stop: Stop,
-        say: Callable[[str], object],
+        say: Callable[[int, str], object],
         delays: Delays | None = None,
     ) -> None:
         self._stream = stream
@@ -79,6 +84,7 @@ class Notifier:
         self._stop = stop
         self._say = say
         self._delays = delays or Delays()
+        self.record = NotifyRecord()
         self._sent = 0
         self._failures = 0  # in a row
         self._refused = ("", 0)  # the event that was refused, and how often
@@ -100,25 +106,29 @@ class Notifier:
         finally:
             with suppress(BrokerUnavailable):
                 self._stream.release()
-            self._say(f"stopped; sent: {self._sent}")
+            self._say(INFO, f"stopped; sent: {self._sent}")
 
     def _step_if_redis_answers(self) -> None:
+        self.record.step()
         try:
             self._step()
         except UnsupportedRedis:
             raise
         except BrokerUnavailable as exc:
-            self._say_once("away", f"{exc}; waiting until it answers")
+            self.record.movement.failed(str(exc))
+            self._say_once("away", WARNING, f"{exc}; waiting until it answers")
             self._stop.sleep(self._delays.redis_s)
 
     def _step(self) -> None:
         event = self._stream.next()
+        if event is None:
+            self.record.idle()
         if not self._stream.is_ours:
-            self._say_once("spare", "another clipqueue notify sends; this one waits, and takes over when it ends")
+            self._say_once("spare", INFO, "another clipqueue notify sends; this one waits, and takes over when it ends")
             self._stop.sleep(self._delays.spare_s)
             return
         if self._state != "sends":
-            self._say_once("sends", self._describe_backlog())
+            self._say_once("sends", INFO, self._describe_backlog())
         if event is None:
             with self._stop.waiting():
                 self._stream.wait()
@@ -153,8 +163,9 @@ class Notifier:
 
     def _finish(self, event: Event) -> None:
         self._stream.finish(event)
+        self.record.delivered()
         if self._failures:
-            self._say(f"{self._receiver.shown} answers again, after {self._failures} failed attempts")
+            self._say(INFO, f"{self._receiver.shown} answers again, after {self._failures} failed attempts")
         self._sent += 1
         self._failures, self._refused = 0, ("", 0)
 
@@ -169,12 +180,15 @@ class Notifier:
 
     def _retry(self, webhook: Webhook, answer: Answer, delay_s: float) -> None:
         self._due_at = time.monotonic() + delay_s
-        self._say(f"{self._receiver.shown}: {answer.reason}; webhook {webhook.id} is sent again in {delay_s:.0f} s")
+        self.record.retried(f"{self._receiver.shown}: {answer.reason}")
+        again = f"webhook {webhook.id} is sent again in {delay_s:.0f} s"
+        self._say(WARNING, f"{self._receiver.shown}: {answer.reason}; {again}")
 
     def _drop(self, event: Event, reason: str) -> None:
         self._stream.finish(event, is_refused=True)
+        self.record.dropped()
         self._refused = ("", 0)
-        self._say(f"event {event.id} is dropped: {reason}")
+        self._say(ERROR, f"event {event.id} is dropped: {reason}")
 
     def _describe_backlog(self) -> str:
         counts = self._stream.counts()
@@ -182,7 +196,7 @@ class Notifier:
         refused = f", refused before: {counts.refused}" if counts.refused else ""
         return f"sending webhooks to {self._receiver.shown}; waiting: {counts.waiting}{lost}{refused}"
 
-    def _say_once(self, state: str, line: str) -> None:
+    def _say_once(self, state: str, level: int, line: str) -> None:
         if state != self._state:
-            self._say(line)
+            self._say(level, line)
         self._state = state

@@ -24,6 +24,7 @@ from tests.bench import (
     queries,
     searching,
     starting,
+    telemetry,
 )
 from tests.bench.bench import Bench
 from tests.bench.results import keep
@@ -40,6 +41,7 @@ BENCHMARKS = {
     "cold-start": cold_start,
     "javascript": javascript,
     "overhead": overhead,
+    "telemetry": telemetry,
     "latency": latency,
     "queries": queries,
     "memory": memory,

@@ -21,7 +21,7 @@ from producer.local.stack import Stack
 from tests.chaos.failover import Failover
 from tests.chaos.processes import ManagedProcess
 from tests.support.waiting import wait_for
-from tests.support.workers import FAKE_ENCODER_APP, worker_command
+from tests.support.workers import EVERY_LINE, FAKE_ENCODER_APP, worker_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +35,7 @@ MODELS = {REAL: SMALL_MODEL, FAKE: {"CLIP_MODEL": NEW_MODEL}}
 VISIBILITY_S = 12
 # Short limits, so that the jobs of a killed worker are redelivered soon; and enough retries to outlast every fault.
 WORKER_ENV = {
+    **EVERY_LINE,
     "CLIPQUEUE_PRECISION": "fp32",
     "CLIPQUEUE_FETCH_TOTAL_S": "2",
     "CLIPQUEUE_FETCH_READ_S": "2",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.chaos.pictures import COUNT
 
@@ -85,7 +85,7 @@ class Ledger:
         number = (int(image_id.rpartition("-")[2]) + shift) % COUNT
         return Expected(f"{self.cluster.images_url}/{number}/{image_id}.jpg{query}", number)
 
-    def _enqueue(self, expected: dict[str, Expected], options: dict[str, bool]) -> None:
+    def _enqueue(self, expected: dict[str, Expected], options: dict[str, Any]) -> None:
         # Before the enqueue: a job that Redis may have accepted must get its result too.
         self.expected |= expected
         self.cluster.known_ids |= set(expected)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 
 from producer.api import app, bodies, server
@@ -13,11 +12,6 @@ from producer.api.settings import load_api_settings
 HEAD_S, BODY_S, WRITE_S, DISCARD_S, KEEP_ALIVE_S = 1.0, 1.0, 1.0, 0.2, 1
 
 
-def _say(url: str) -> None:
-    sys.stderr.write(f"answering at {url}\n")
-    sys.stderr.flush()
-
-
 if __name__ == "__main__":
     server._HEAD_S = HEAD_S
     server._WRITE_S = WRITE_S
@@ -25,4 +19,4 @@ if __name__ == "__main__":
     bodies._DISCARD_S = DISCARD_S
     bodies._BYTES_PER_S = 10_000_000
     app.Bodies = partial(bodies.Bodies, grace_s=BODY_S)  # type: ignore[attr-defined,assignment]
-    server.serve(load_api_settings(), _say)
+    server.serve(load_api_settings())

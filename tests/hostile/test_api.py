@@ -72,7 +72,7 @@ API_ENV = {
 FLOOD, FLOOD_BYTES = 200, 1_000_000
 LARGE_FILE = "/docs/assets/swagger-ui-bundle.js"
 MIB = 1024**2
-LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d [\d:,]{12} (INFO|WARNING) (clipqueue\.api|uvicorn\.error): ")
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d [\d:,]{12} (INFO|WARNING) (clipqueue\.api|uvicorn\.error) ")
 
 
 @pytest.fixture(scope="module")

@@ -3,16 +3,17 @@
 import { createInterface } from "node:readline";
 import { parseImageId } from "clipqueue-source/contract/ids.ts";
 import { messageText } from "clipqueue-source/contract/message.ts";
+import { traceJson } from "clipqueue-source/contract/trace.ts";
 import { checkUrl, redactText, redactUrl } from "clipqueue-source/contract/urls.ts";
 
 const fixed = JSON.parse(process.argv[2]);
 
-function answer({ image_id, url, force }) {
+function answer({ image_id, url, force, trace }) {
   const shown = { url: redactUrl(url), text: redactText(url) };
   try {
     const imageId = parseImageId(image_id);
     checkUrl(url);
-    const job = { imageId, url, enqueuedAtMs: fixed.enqueued_at, force };
+    const job = { imageId, url, enqueuedAtMs: fixed.enqueued_at, force, trace: traceJson(trace) };
     return { message: messageText(job, fixed.task_id, fixed.delivery_tag, fixed.origin), shown };
   } catch (error) {
     if (error.name !== "InvalidJob") throw error;

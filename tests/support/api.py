@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     import uvicorn
 
+    from producer.api.telemetry import ApiTelemetry
+
 KEY = "both-0123456789abcdef"
 SEARCH_KEY = "search-0123456789abcdef"
 ENQUEUE_KEY = "enqueue-0123456789abcdef"
@@ -53,11 +55,11 @@ class Api:
 
 @contextmanager
 def running_api(**settings: Any) -> Iterator[Api]:
-    """Run the API for a block, with these environment variables as `ApiSettings` names them."""
+    """Run the API for a block, with these environment variables as `ApiSettings` names them, and with `telemetry`."""
     urls: list[str] = []
-    server = make_server(
-        ApiSettings(**{"CLIPQUEUE_API_PORT": 0, "api_keys": KEYS, "api_host": "127.0.0.1", **settings}), urls.append
-    )
+    telemetry: ApiTelemetry | None = settings.pop("telemetry", None)
+    chosen = ApiSettings(**{"CLIPQUEUE_API_PORT": 0, "api_keys": KEYS, "api_host": "127.0.0.1", **settings})
+    server = make_server(chosen, urls.append, telemetry)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

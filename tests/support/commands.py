@@ -47,9 +47,11 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     return complete([*COMMAND, *arguments], {**bare, **env})
 
 
-def run_worker(**env: str) -> subprocess.CompletedProcess[str]:
+def run_worker(**env: str) -> Completed:
     """Run a worker that cannot start, until it exits."""
-    return complete([sys.executable, "-m", "celery", "-A", "worker.app", "worker"], {**os.environ, **env})
+    command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker"]
+    done = complete(command, {**os.environ, **env})
+    return Completed(done.returncode, done.stdout, done.stderr, done.stdout + done.stderr)
 
 
 def complete(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:

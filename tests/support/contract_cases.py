@@ -13,6 +13,7 @@ from producer.contract.errors import InvalidJob
 from producer.contract.ids import parse_image_id
 from producer.contract.job import ImageJob
 from producer.contract.message import message_bytes
+from producer.contract.trace import checked_trace
 from producer.contract.urls import redact_text, redact_url
 from tests.support.js_package import bundle_source
 
@@ -27,9 +28,10 @@ _ANSWER = Path(__file__).parent / "answer_cases.mjs"
 
 
 def question(case: dict[str, Any]) -> dict[str, Any]:
-    """Return the id and the URL of a case, and whether it is forced."""
-    given = {**FILE["defaults"], "force": False, **case}
-    return {name: _expanded(given[name]) for name in ("image_id", "url", "force")}
+    """Return the id, the URL and the trace of a case, and whether it is forced."""
+    given = {**FILE["defaults"], "force": False, "trace": {}, **case}
+    asked = {name: _expanded(given[name]) for name in ("image_id", "url", "force")}
+    return {**asked, "trace": {name: _expanded(value) for name, value in given["trace"].items()}}
 
 
 def expected(case: dict[str, Any]) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def expected(case: dict[str, Any]) -> dict[str, Any]:
         return {name: case[name] for name in ("error", "sha256") if name in case}
     body = base64.b64encode(case["body"].encode()).decode()
     message = FILE["envelope"].replace("@body@", body).replace("@kwargsrepr@", json.dumps(case["kwargsrepr"]))
-    return {"message": message}
+    return {"message": message.replace('"stamps":{}', '"stamps":{}' + case.get("trace_json", ""))}
 
 
 def shortened(answer: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
@@ -54,9 +56,10 @@ def python_answer(asked: dict[str, Any]) -> dict[str, Any]:
     shown = {"url": redact_url(url), "text": redact_text(url)}
     try:
         job = ImageJob(parse_image_id(asked["image_id"]), url, FIXED["enqueued_at"], asked["force"])
+        trace = checked_trace(asked.get("trace", {}))
     except InvalidJob as exc:
         return {"error": str(exc), "shown": shown}
-    message = message_bytes(job.to_kwargs(), FIXED["task_id"], FIXED["delivery_tag"], FIXED["origin"])
+    message = message_bytes(job.to_kwargs(), FIXED["task_id"], FIXED["delivery_tag"], FIXED["origin"], trace)
     return {"message": message.decode("ascii"), "shown": shown}
 
 

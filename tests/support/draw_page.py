@@ -36,7 +36,7 @@ def main() -> int:
     with _demo_page() as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for name in _PICTURES:
-            _save(_screenshot(browser, url, name), DOCS / name)
+            save(_screenshot(browser, url, name), DOCS / name)
         browser.close()
     return 0
 
@@ -66,7 +66,7 @@ def _screenshot(browser: Browser, url: str, name: str) -> bytes:
     return page.screenshot()
 
 
-def _save(screenshot: bytes, path: Path) -> None:
+def save(screenshot: bytes, path: Path) -> None:
     """Save a PNG with few colours, which is a fraction of the size and looks the same."""
     Image.open(io.BytesIO(screenshot)).convert("RGB").quantize(_COLORS, dither=Image.Dither.NONE).save(
         path, optimize=True

@@ -51,7 +51,7 @@ ENV = {
     "CLIPQUEUE_FETCH_HEADERS": f"private.test: Authorization: Bearer {SECRET}",
 }
 
-_STAGES = re.compile(r"job=(\S+) (?:error after|done batch=\d+) (.*)")
+_STAGES = re.compile(r"job=(\S+) (?:failed .*? after|done batch=\d+) (.*)")
 _STAGE = re.compile(r"(\w+)=([\d.]+)ms")
 
 

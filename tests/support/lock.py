@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements.lock"
 COMMAND = "make lock"
-EXTRAS = ("worker", "flower", "api", "mongo", "webhooks")
+EXTRAS = ("worker", "flower", "api", "mongo", "webhooks", "metrics", "top")
 _PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # A CUDA build of PyTorch names the versions of these, and a CPU build needs none.
 _BY_PYTORCH = ("triton", "nvidia-", "cuda-")

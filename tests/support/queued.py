@@ -35,3 +35,12 @@ def accepted_jobs(broker: redis.Redis) -> list[dict[str, Any]]:
     messages: Any = broker.lrange("images", 0, -1)
     accepted = [validate_message(raw) for raw in reversed(messages)]
     return [json.loads(base64.b64decode(message["body"]))[1] for message in accepted]
+
+
+def has_ended(broker: redis.Redis) -> bool:
+    """Return whether no message is on the queue, handed over to a worker, unacked or delayed."""
+    script = """
+    local handed_over = #redis.call('KEYS', 'clipqueue:taken:*')
+    return handed_over + redis.call('EXISTS', 'images', 'unacked', 'clipqueue:delayed') == 0
+    """
+    return bool(broker.eval(script, 0))

@@ -34,7 +34,7 @@ GROUPS = {
         *("visibility_timeout_s", "restore_interval_s", "drain_s"),
     ),
     "Webhooks": ("webhook_url",),
-    "Log and health": ("log_level", "health_file"),
+    "Log, health and Flower": ("log_level", "log_format", "log_jobs", "health_file", "events"),
 }
 
 # The others are the connections, which mean the same for all programs.
@@ -79,12 +79,26 @@ _TAIL = """## Rules between settings
 | `CLIPQUEUE_SEARCH_INDEX` | `clipqueue` | The name of MongoDB's vector search index. |
 | `CLIPQUEUE_SCAN_MAX` | `200000` | The most vectors of one model that a search keeps in memory. More need an index. |
 
+## Metrics and health
+
+Workers, `clipqueue serve`, `clipqueue notify` and a `clipqueue sweep` that repeats read these alike. It needs the extra
+`metrics`, which `worker` and `api` include. On one machine, each process needs a port of its own. If the port is from
+`PORT` and cannot be used, the process logs a warning and continues without metrics.
+
+| Variable | Default | Meaning |
+|---|---|---|
+| `CLIPQUEUE_METRICS_PORT` | | The port of `/metrics`, `/livez` and `/readyz`; `0` is none. |
+| `PORT` | | Instead, where a platform sets it; not for the API, which answers requests there. |
+| `CLIPQUEUE_METRICS_HOST` | `127.0.0.1` | Their address; `::` is all. Keep it private, since there is no login. |
+
+The images have `CLIPQUEUE_METRICS_HOST=0.0.0.0`.
+
 ## Read by libraries
 
 | Variable | Meaning |
 |---|---|
 | `HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE` | The model hub: address, cache, token, offline mode. |
-| `FLOWER_BASIC_AUTH`, `FLOWER_READ_ONLY`, `PORT` | Flower: login, read-only mode, and the port. |
+| `FLOWER_BASIC_AUTH`, `FLOWER_DB`, `FLOWER_MAX_TASKS`, `PORT` | [Flower](flower.md#start-it): login, tasks and port. |
 | `CUDA_VISIBLE_DEVICES` | The GPUs that PyTorch sees. |
 """
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FAKE_ENCODER_APP = "tests.support.fake_encoder_app"
 FAKE_MODEL = {"CLIP_MODEL": "fake/model"}
 FAST_RETRIES = {"CLIPQUEUE_MAX_RETRIES": "2", "CLIPQUEUE_RETRY_BASE_S": "0.1", "CLIPQUEUE_RETRY_CAP_S": "0.2"}
+EVERY_LINE = {"CLIPQUEUE_LOG_JOBS": "all"}  # tests wait for the line of a job, or count lines
 # The messages of a killed worker are redelivered after 12 s, which all stages together must fit into.
 QUICK_REDELIVERY = {
     "CLIPQUEUE_FETCH_TOTAL_S": "2",
@@ -49,7 +50,12 @@ def worker_command(name: str, *options: str, app: str = FAKE_ENCODER_APP) -> lis
 
 
 def start_fake_worker(
-    stack: Stack, folder: Path, name: str, env: Mapping[str, str] | None = None, options: tuple[str, ...] = ()
+    stack: Stack,
+    folder: Path,
+    name: str,
+    env: Mapping[str, str] | None = None,
+    options: tuple[str, ...] = (),
+    app: str = FAKE_ENCODER_APP,
 ) -> FakeWorker:
     """Start a worker as a part of the stack, and wait until it consumes.
 
@@ -59,9 +65,10 @@ def start_fake_worker(
         name: The node name, and the name of the log file.
         env: Settings besides those of the stack.
         options: Options for Celery's command line.
+        app: The module of the Celery application.
     """
-    environment = {**stack.environment(), **FAKE_MODEL, **FAST_RETRIES, **(env or {})}
-    process = stack.start(name, worker_command(name, *options), env=environment)
+    environment = {**stack.environment(), **FAKE_MODEL, **FAST_RETRIES, **EVERY_LINE, **(env or {})}
+    process = stack.start(name, worker_command(name, *options, app=app), env=environment)
     worker = FakeWorker(process, folder / f"{name}.log")
     wait_for(lambda: _is_ready(worker), f"{name} to be ready")
     return worker

@@ -10,6 +10,7 @@ import pytest
 from producer.contract.names import ENDED
 from tests.support.messages import hand_made_message
 from tests.support.pictures import small_jpeg
+from tests.support.queued import has_ended
 from tests.support.servers import Answer, SocketServer
 from tests.support.waiting import wait_for
 from tests.support.workers import QUICK_REDELIVERY
@@ -28,12 +29,6 @@ Document = dict[str, Any]
 WEBHOOKS = {"CLIPQUEUE_WEBHOOK_URL": "http://127.0.0.1:9/hook", "CLIPQUEUE_UPSERT": "true"}
 
 
-# No message is on the queue, handed over to a worker, unacked or delayed.
-HAS_ENDED = """
-return redis.call('EXISTS', 'images', 'unacked', 'clipqueue:delayed') + #redis.call('KEYS', 'clipqueue:taken:*') == 0
-"""
-
-
 def ended(broker: redis.Redis) -> list[Document]:
     entries: Any = broker.xrange(ENDED)
     return [json.loads(fields[b"event"]) for _, fields in entries]
@@ -49,7 +44,7 @@ def run(own_broker: redis.Redis) -> Callable[..., list[Document]]:
             if task_ids:
                 message["headers"]["id"] = task_ids[number]
             own_broker.lpush("images", json.dumps(message))
-            wait_for(lambda: own_broker.eval(HAS_ENDED, 0), "the job to end")
+            wait_for(lambda: has_ended(own_broker), "the job to end")
         return ended(own_broker)
 
     return run
@@ -109,7 +104,7 @@ def test_a_worker_that_is_killed_between_its_write_and_its_ack_loses_no_event(
     assert ended(own_broker) == []
     assert own_broker.hlen("unacked") == 1
     start_worker(**WEBHOOKS, **QUICK_REDELIVERY)
-    wait_for(lambda: own_broker.eval(HAS_ENDED, 0), "the job to end")
+    wait_for(lambda: has_ended(own_broker), "the job to end")
     assert [(one["image_id"], one["status"]) for one in ended(own_broker)] == [("photo", "done")]
 
 

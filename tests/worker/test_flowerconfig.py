@@ -1,4 +1,4 @@
-"""Flower's configuration, which the Procfile and the image use: a password, the read-only mode and the port."""
+"""Flower's configuration, which the Procfile and the image use: a password, limits, the tasks' file and the port."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from flower import options as _define_the_options  # noqa: F401
+from flower.views.tasks import TASK_COLUMNS
 from tornado.options import options
 
 if TYPE_CHECKING:
     from producer.local.stack import Stack
 
 ROOT = Path(__file__).parents[2]
+# The options that the file sets, but for the port.
+SET = {
+    *("read_only", "max_tasks", "max_workers", "purge_offline_workers", "enable_events", "tasks_columns"),
+    *("db", "persistent", "state_save_interval"),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +33,10 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def read(monkeypatch: pytest.MonkeyPatch, basic_auth: list[str], auth: str = "", **env: str) -> dict[str, Any]:
-    """Return the options that the file sets, when Flower has read these from its variables and its command line."""
+    """Return the options that the file sets, when Flower has read these from its variables and its command line.
+
+    The file's file of the tasks is in the folder of the process, where nothing is written yet.
+    """
     monkeypatch.setattr(options.mockable(), "basic_auth", basic_auth)
     monkeypatch.setattr(options.mockable(), "auth", auth)
     for name, value in env.items():
@@ -63,13 +72,30 @@ def test_flower_starts_with_a_password_with_oauth_or_open_on_purpose(
 ) -> None:
     set_by_file = read(monkeypatch, basic_auth, auth, **env)
     assert (set_by_file["read_only"], set_by_file["purge_offline_workers"]) == (True, 3600)
+    assert (set_by_file["max_tasks"], set_by_file["max_workers"]) == (20_000, 1000)
+    assert (set_by_file["db"], set_by_file["persistent"]) == ("flower-state", True)
     assert "port" not in set_by_file
+    assert all(name in TASK_COLUMNS for name in set_by_file["tasks_columns"].split(","))
+    defined = {name.replace("-", "_") for name in options}
+    assert defined & set_by_file.keys() == SET, "each other name, such as `logging`, is an option of Flower's too"
 
 
 def test_the_platform_s_port_and_flower_s_own_variables_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read(monkeypatch, ["user:password"], PORT="8080")["port"] == 8080
-    own = {"FLOWER_PORT": "5555", "FLOWER_READ_ONLY": "false", "FLOWER_PURGE_OFFLINE_WORKERS": "60"}
-    assert not {"port", "read_only", "purge_offline_workers"} & read(monkeypatch, ["user:password"], **own).keys()
+    own = {f"FLOWER_{name.upper()}": "1" for name in (*SET, "port")}
+    assert not {*SET, "port"} & read(monkeypatch, ["user:password"], **own).keys()
+
+
+def test_a_folder_that_cannot_be_written_to_is_named_and_flower_starts_without_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on Railway with a volume, which belongs to root. The tests run as root too, hence a folder that is missing."""
+    missing = tmp_path / "missing"
+    found = read(monkeypatch, ["user:password"], FLOWER_DB=str(missing / "flower"))
+    assert found["persistent"] is False
+    assert "db" not in found
+    (line,) = caplog.messages
+    assert line == f"Flower forgets its tasks when it ends: it cannot write to {missing} (No such file or directory)"
 
 
 @pytest.mark.parametrize("port", ["http", "0", "-1", "65536", "99999", "8080 ", "\N{SUPERSCRIPT TWO}"])

@@ -73,8 +73,8 @@ def test_a_worker_with_a_file_of_its_own_is_checked_alone(own: Stack, tmp_path: 
     assert complaint(env).startswith("no worker of this user runs on this host")
     second = run_worker(**own.environment(), **alone)
     assert second.returncode == 1
-    assert f"another worker on this host has CLIPQUEUE_HEALTH_FILE={tmp_path / 'alone'}" in second.stderr
-    assert "Traceback" not in second.stderr
+    assert f"another worker on this host has CLIPQUEUE_HEALTH_FILE={tmp_path / 'alone'}" in second.output
+    assert "Traceback" not in second.output
     own.stop_one(worker)
     assert complaint(alone).endswith(f"no living process holds {tmp_path / 'alone'}")
     assert not list(tmp_path.glob("alone*")), "the worker has removed its file"
@@ -83,9 +83,9 @@ def test_a_worker_with_a_file_of_its_own_is_checked_alone(own: Stack, tmp_path: 
 def test_a_worker_names_a_health_file_that_it_cannot_write(own: Stack, tmp_path: Path) -> None:
     done = run_worker(**own.environment(), **FAKE_MODEL, CLIPQUEUE_HEALTH_FILE=str(tmp_path / "none" / "file"))
     assert done.returncode == 1
-    assert "the health file cannot be written: " in done.stderr
-    assert "set CLIPQUEUE_HEALTH_FILE to a path in a folder" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "the health file cannot be written: " in done.output
+    assert "set CLIPQUEUE_HEALTH_FILE to a path in a folder" in done.output
+    assert "Traceback" not in done.output
 
 
 def test_the_check_needs_no_package_and_imports_almost_nothing(tmp_path: Path) -> None:

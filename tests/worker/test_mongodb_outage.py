@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 from celery import Celery
+from ephemeral_port_reserve import reserve
 
 from producer.client.client import EmbeddingClient
 from producer.client.workers import read_workers
 from tests.support.pictures import small_jpeg
+from tests.support.scraping import scrape
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -52,12 +54,14 @@ def test_during_an_outage_a_worker_consumes_nothing_and_keeps_its_jobs(
     new_id: str,
 ) -> None:
     """No job is delivered to another worker, loses a retry or is downloaded again."""
-    worker = start_worker(**ENV)
+    port = reserve()
+    worker = start_worker(**ENV, CLIPQUEUE_METRICS_PORT=str(port))
     jobs = [(f"{new_id}-{n}", images.add(f"/{n}.jpg", small_jpeg(n))) for n in range(40)]
     with frozen_mongodb(own_dir):
         with EmbeddingClient(own.redis_url) as client:
             client.enqueue_many(jobs)
         wait_for(lambda: "MongoDB unavailable; consumption paused" in worker.log, "the worker to notice the outage")
+        assert scrape(port)["clipqueue_store_away"] == 1
         wait_for(lambda: heartbeat(own_broker)["store_away"], "the heartbeat to report the outage")
         unacked = set(own_broker.hkeys("unacked"))
         assert 8 <= len(unacked) <= 9, "one for each thread, and one that was on its way"
@@ -73,6 +77,9 @@ def test_during_an_outage_a_worker_consumes_nothing_and_keeps_its_jobs(
     assert set(images.hits.values()) == {1}, "no image is downloaded again"
     wait_for(lambda: "MongoDB is available again" in worker.log, "the worker to notice the end of the outage")
     assert "Traceback" not in worker.log
+    found = scrape(port)
+    assert found["clipqueue_store_away"] == 0
+    assert found['clipqueue_jobs_total{outcome="done"}'] == 40
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from producer.contract.names import DELAYED
+from tests.support.delayed import make_due
 from tests.support.messages import hand_made_message
 from tests.support.pictures import small_jpeg
 from tests.support.servers import Answer
@@ -36,11 +37,6 @@ def enqueue(broker: redis.Redis, url: str, count: int = 1, **headers: Any) -> No
 def on_redis(broker: redis.Redis) -> tuple[Any, ...]:
     """Return how many messages wait on the queue, are unacked, and are delayed."""
     return broker.llen("images"), broker.hlen("unacked"), broker.zcard(DELAYED)
-
-
-def make_due(broker: redis.Redis) -> None:
-    members: Any = broker.zrange(DELAYED, 0, -1)
-    broker.zadd(DELAYED, dict.fromkeys(members, 1.0), xx=True)
 
 
 def test_retries_wait_on_redis_and_other_workers_run_them(

@@ -15,7 +15,7 @@ import pytest
 
 from producer.cli.model import SMALL_MODEL
 from producer.local.guardian import start_guarded
-from tests.support.commands import run_worker
+from tests.support.commands import Completed, run_worker
 from tests.support.doctor import run_doctor
 from tests.support.messages import hand_made_message
 from tests.support.redis_servers import port_of, valkey
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from producer.local.stack import Stack
 
 
-def start_worker(stack: Stack, **env: str) -> subprocess.CompletedProcess[str]:
+def start_worker(stack: Stack, **env: str) -> Completed:
     """Run a worker on database 2, which no other test uses, until it exits."""
     return run_worker(**{**stack.environment(), "REDIS_URL": stack.redis_url.removesuffix("0") + "2", **env})
 
@@ -41,8 +41,8 @@ def test_a_worker_without_weights_exits_and_consumes_nothing(stack: Stack, broke
     broker.lpush("images", message)
     done = start_worker(stack, CLIP_MODEL="emoji-clip", CLIP_PRETRAINED="/no/such/weights.pt")
     assert done.returncode == 1
-    assert "CLIP_PRETRAINED=/no/such/weights.pt cannot be loaded" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "CLIP_PRETRAINED=/no/such/weights.pt cannot be loaded" in done.output
+    assert "Traceback" not in done.output
     assert broker.lrange("images", 0, -1) == [message.encode()]
 
 
@@ -56,6 +56,7 @@ def test_a_worker_without_weights_exits_and_consumes_nothing(stack: Stack, broke
         ({"MONGODB_URI": "mongodb://user:hunter2@host:port/"}, "MONGODB_URI is invalid"),
         ({"MONGODB_URI": "mongodb://user:hunter2@host/?tlsCAFile=/no/such"}, "its option tlsCAFile cannot be read"),
         ({"CLIPQUEUE_COLLECTION": "a$b"}, "CLIPQUEUE_COLLECTION=a$b cannot be used"),
+        ({"CLIPQUEUE_METRICS_PORT": "70000"}, "CLIPQUEUE_METRICS_PORT must be a number from 0 to 65535"),
     ],
 )
 def test_a_worker_with_invalid_settings_names_them_before_it_imports_torch(
@@ -64,10 +65,10 @@ def test_a_worker_with_invalid_settings_names_them_before_it_imports_torch(
     """The import of torch takes many times as long as all else until the error."""
     done = start_worker(stack, **SMALL_MODEL, **env, PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 1
-    assert complaint in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "hunter2" not in done.stderr
-    imported = set(re.findall(r"^import time: .*\| +(\S+)$", done.stderr, re.MULTILINE))
+    assert complaint in done.output
+    assert "Traceback" not in done.output
+    assert "hunter2" not in done.output
+    imported = set(re.findall(r"^import time: .*\| +(\S+)$", done.output, re.MULTILINE))
     assert "celery" in imported
     assert "torch" not in imported
 
@@ -79,8 +80,8 @@ def test_a_worker_and_the_doctor_refuse_a_cluster(stack: Stack, tmp_path: Path) 
         found = run_doctor(stack, REDIS_URL=url)
     reason = f"Redis at 127.0.0.1:{port_of(server)} cannot be used: a Redis Cluster is not supported"
     assert done.returncode == 1
-    assert reason in done.stderr
-    assert "Traceback" not in done.stderr
+    assert reason in done.output
+    assert "Traceback" not in done.output
     assert not found.is_ok["redis"]
     assert reason in found.text["redis"]
 

@@ -202,6 +202,9 @@ class ConsumerState:
     redis: Contact = field(default_factory=Contact)
     process: str = field(default_factory=new_process_name)
 
+    def __repr__(self) -> str:
+        return f"the state of {self.process}"  # `celery inspect conf` and `report` show the transport options
+
     @property
     def processing_key(self) -> str:
         """The key of the list of messages that Redis has handed to this process, and that it has not taken yet."""

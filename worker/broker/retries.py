@@ -65,7 +65,7 @@ class RetryPolicy:
 
 
 def retry_message(job: ImageJob, request: Context, error: TransientError) -> bytes:
-    """Return the message of a job's next attempt. It keeps the time of the first enqueue.
+    """Return the message of a job's next attempt. It keeps the time of the first enqueue, and its trace.
 
     Args:
         job: The job.
@@ -78,5 +78,6 @@ def retry_message(job: ImageJob, request: Context, error: TransientError) -> byt
         "retries": request.retries + 1,
         OWN_RETRIES_HEADER: own_retries,
         LOST_HEADER: request.get(LOST_HEADER, 0),
+        **job.trace,
     }
     return compact_json(message).encode()

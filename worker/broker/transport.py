@@ -194,7 +194,7 @@ class Channel(kombu_redis.Channel):
                 scripts.return_untaken(client, self.consumption.processing_key)
             if count := scripts.redeliver(client, self.consumption.process, self.visibility_timeout):
                 self.consumption.deliveries.redelivered += count
-                logger.warning("requeued %d messages of lost workers", count)
+                logger.warning("requeued %d messages whose worker has ended or has lost Redis", count)
 
     def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> None:  # noqa: FBT001, FBT002  (kombu's signature)
         """Note how many messages this process may hold."""
@@ -219,7 +219,7 @@ class Channel(kombu_redis.Channel):
         try:
             super()._queue_bind(*args)  # type: ignore[no-untyped-call]
         except OutOfMemoryError as exc:
-            logger.warning("Redis is full; starting without a binding: %s", exc)
+            logger.warning("Redis is full, so consumption starts without the binding of the queue: %s", exc)
         except ResponseError as exc:
             self.back_off(exc)
             time.sleep(_BACK_OFF_S)  # Celery would retry five times a second
@@ -295,7 +295,7 @@ class Transport(kombu_redis.Transport):
             try:
                 channel.redeliver()
             except ResponseError as exc:
-                logger.error("cannot requeue the messages of lost workers: %s", exc)  # noqa: TRY400
+                logger.error("cannot requeue the messages of lost workers; the next check tries again: %s", exc)  # noqa: TRY400
 
     def _consumers(self) -> list[Any]:
         return [channel for channel in self.channels if IMAGE_QUEUE in channel.active_queues]

@@ -2,7 +2,8 @@
 
 Celery and kombu trust their messages. An item that is not JSON, a body that is not base64 or a header of the wrong type
 crashes an unmodified worker, and Celery follows any callback, exchange and ETA in a message. So only a task id, four
-keyword arguments, three counts (retries, retries that were not the host's doing, lost workers) and an ETA are copied.
+keyword arguments, three counts (retries, retries that were not the host's doing, lost workers), an ETA and the headers
+of a trace are copied, if they are valid.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from producer.contract.ids import parse_image_id, wire_id
 from producer.contract.job import JOB_KEYS
 from producer.contract.message import task_message
 from producer.contract.names import IMAGE_TASK
+from producer.contract.trace import read_trace
 from worker.broker.retries import OWN_RETRIES_HEADER
 from worker.broker.scripts import LOST_HEADER
 
 # The longest URL and id, in characters that JSON escapes as twelve bytes, make a message of about 200,000 bytes:
-# 148,000 of the body in base64, and 49,000 of the arguments that Flower shows.
+# 148,000 of the body in base64, and 49,000 of the arguments that Flower shows. The headers of a trace add up to 4,000.
 MAX_MESSAGE_BYTES = 262_144
 
 _MAX_COUNT = 1_000_000
@@ -63,6 +65,9 @@ def validate_message(item: bytes, size: int | None = None) -> dict[str, Any]:
             LOST_HEADER: _read_count(headers.get(LOST_HEADER)),
         }
     )
+    # OpenTelemetry reads them at the top, and Sentry in the object `headers` of the headers.
+    if trace := read_trace(headers, headers.get("headers")):
+        message["headers"].update(trace, headers=dict(trace))
     return message
 
 

@@ -222,7 +222,7 @@ class DecodePool:
             return errors.DecodeTooCostly(
                 f"decoding the image needs more than {self._limits.cpu_s} s of CPU time (CLIPQUEUE_DECODE_CPU_S)"
             )
-        logger.error("decoding process ended unexpectedly (exit status %s)", status)
+        logger.warning("a decoding process ended unexpectedly (exit status %s); another one takes its place", status)
         return errors.DecoderCrashed(f"the process that decoded the image ended unexpectedly (exit status {status})")
 
 

@@ -170,7 +170,7 @@ class OpenClipEncoder:
             try:
                 return call_on_device(partial(self._warm_time_s, size)) / size
             except OutOfMemory as exc:
-                logger.warning("out of memory with a batch of %d images at the start: %s", size, exc)
+                logger.warning("out of memory with a batch of %d images at the start; trying half: %s", size, exc)
         return self._on_device(partial(self._warm_time_s, 1))
 
     def _fit_batch(self, load: Load) -> int:

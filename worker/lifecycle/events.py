@@ -24,10 +24,14 @@ class EventFlush(bootsteps.StartStopStep):
         """Start the timer. Celery calls this each time that the worker has connected to Redis."""
         parent.event_dispatcher.on_send_buffered = None
         parent.event_dispatcher.buffer_limit = _MAX_BUFFERED
-        flush = parent._flush_events  # noqa: SLF001  (Celery has no public method)
-        self._timer = parent.hub.call_repeatedly(_FLUSH_INTERVAL_S, flush)
+        self._timer = parent.hub.call_repeatedly(_FLUSH_INTERVAL_S, parent.event_dispatcher.flush)
 
     def stop(self, _: Any) -> None:
         """Stop the timer until the next connection."""
         if self._timer:
             self._timer.cancel()
+
+    def shutdown(self, parent: Any) -> None:
+        """Send the events of the jobs that ended during the drain. Celery calls this when no job runs any more."""
+        if parent.event_dispatcher:
+            parent.event_dispatcher.flush()

@@ -129,9 +129,9 @@ class QueryLane:
     def _note(self, outage: BrokerUnavailable | None) -> None:
         """Log that Redis is away, or is back, once."""
         if outage and not self._is_away:
-            logger.warning("no queries are taken: %s", outage)
+            logger.warning("no queries are taken until Redis answers: %s", outage)
         elif self._is_away and not outage:
-            logger.warning("queries are taken again")
+            logger.warning("queries are taken again")  # whoever sees only warnings must see the end of an outage
         self._is_away = outage is not None
 
     def _answer(self, taken: Sequence[Taken]) -> None:

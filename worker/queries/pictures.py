@@ -136,8 +136,9 @@ class PictureAnswers:
         vector = stages.batcher.embed(image.pixels, first=True).vector
         facts = ImageFacts(hashlib.sha256(content).hexdigest(), image.width, image.height, image.format)
         saved = self._save(query.save, Result(vector, self._model, **vars(facts))) if query.save else None
-        took_ms = 1e3 * (time.perf_counter() - start)
-        logger.info("query=%s picture %.1fms url=%s", request.id, took_ms, redact_url(query.url or "") or "(uploaded)")
+        took_ms, url = round(1e3 * (time.perf_counter() - start), 1), redact_url(query.url or "") or "(uploaded)"
+        said = {"query": request.id, "total_ms": took_ms, "url": url}
+        logger.info("query=%s picture %.1fms url=%s", *said.values(), extra=said)
         return with_answer(request, Answer(self._model, len(vector), 0, packed(vector), image=facts, saved=saved))
 
     def _uploaded(self, taken: Taken) -> bytes:

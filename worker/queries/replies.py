@@ -76,5 +76,6 @@ def with_unexpected(request: Request, exc: Exception) -> Reply:
 
 
 def _error_json(query_id: str, code: str, stage: str, message: str) -> bytes:
-    logger.warning("query=%s failed stage=%s code=%s: %s", query_id, stage, code, message)
+    facts = {"query": query_id, "stage": stage, "code": code, "error": message}
+    logger.warning("query=%s failed stage=%s code=%s: %s", *facts.values(), extra=facts)
     return error_json(query_id, code, stage, without_middle(message, _MAX_MESSAGE_CHARS))

@@ -94,6 +94,7 @@ class TextAnswers:
     def _reply(self, request: Request, tokens: Tokens, vector: NDArray[np.float32], batch: int, ms: float) -> Reply:
         if not np.isfinite(vector).all() or not vector.any():
             return with_error(request, BadVector("the model returned a vector that is zero or not finite"))
-        logger.info("query=%s text tokens=%d batch=%d encode=%.1fms", request.id, tokens.count, batch, ms)
+        facts = {"query": request.id, "tokens": tokens.count, "batch": batch, "encode_ms": round(ms, 1)}
+        logger.info("query=%s text tokens=%d batch=%d encode=%.1fms", *facts.values(), extra=facts)
         answer = Answer(self._model, len(vector), tokens.count, packed(vector), tokens.truncated)
         return with_answer(request, answer)

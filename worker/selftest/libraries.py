@@ -102,8 +102,9 @@ def _codes_of(owners: Iterable[Any]) -> Iterator[CodeType]:
 def _codes_in(value: Any) -> Iterator[CodeType]:
     """Yield the code of a function, a method or a property, and of the functions inside it."""
     for one in (value, *(getattr(value, name, None) for name in ("__func__", "fget", "fset", "func"))):
-        if isinstance(one, FunctionType):
-            for function in _wrapped(inspect.unwrap(one)):
+        # Celery wraps functions of C, which have no code.
+        if isinstance(one, FunctionType) and isinstance(bare := inspect.unwrap(one), FunctionType):
+            for function in _wrapped(bare):
                 yield from _nested(function.__code__)
 
 

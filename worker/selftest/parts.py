@@ -86,11 +86,27 @@ PARTS = (
     Parts("redis", "redis.retry:Retry", overridden="call_with_retry", callers=("redis.connection", "redis.client")),
     # worker.app and worker.lifecycle.
     Parts("celery", "celery.bootsteps:StartStopStep", overridden="requires start stop"),
-    Parts("celery", "celery.worker.consumer.consumer:Consumer", used="_flush_events event_dispatcher hub"),
+    Parts("celery", "celery.worker.consumer.consumer:Consumer", used="event_dispatcher hub"),
+    Parts(
+        "celery", "celery.events.dispatcher:EventDispatcher", used="buffer_limit enabled flush on_send_buffered send"
+    ),
+    # What Flower is told of each job.
+    Parts(
+        "celery",
+        "celery.worker.request:Request",
+        used="app argsrepr eventer id kwargsrepr name request_dict task time_start",
+    ),
+    Parts(
+        "celery",
+        "celery.worker.request:Request",
+        overridden="info send_event",
+        callers=("celery.worker.request", "celery.worker.control"),
+    ),
+    Parts("celery", "celery.worker.strategy:default", used="Request send_events"),
     Parts("celery", "celery.app.amqp:Queues", used="consume_from"),
-    Parts("celery", "celery.events.dispatcher:EventDispatcher", used="buffer_limit on_send_buffered"),
     Parts("celery", "celery.worker.consumer.events", used="Events"),
     Parts("celery", "celery.worker.worker:WorkController", used="concurrency hostname options"),
+    Parts("celery", "celery.apps.worker:Worker", used="quiet"),
     # worker.fetch: the address guard opens every connection.
     Parts("requests", "requests.adapters:HTTPAdapter", used="poolmanager proxy_headers proxy_manager send"),
     Parts(

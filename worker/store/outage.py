@@ -182,7 +182,10 @@ class ResilientStore:
                 self._log("MongoDB still unavailable after %.0f s", time.monotonic() - start)
                 self._drain.sleep(_PROBE_INTERVAL_S)
             if has_answered and delay_s == _PROBE_INTERVAL_S:
-                logger.warning("MongoDB is available again after %.0f s", time.monotonic() - start)
+                # A warning, because whoever sees only warnings must see the end of the outage too.
+                logger.warning(
+                    "MongoDB is available again after %.0f s; consumption continues", time.monotonic() - start
+                )
         finally:
             self._outage.end()
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_PROC = Path("/proc")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # proc_pid_stat(5): the fields after the name of the program, which may hold spaces and parentheses.
@@ -42,7 +43,7 @@ class ChildrenCpu:
 
 def rss_bytes(children: Iterable[int]) -> int:
     """Return the resident memory of this process and of its children in bytes. On macOS, the most this process had."""
-    if not Path("/proc/self/statm").exists():
+    if not (_PROC / "self/statm").exists():
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * _KIB
     return sum(_resident_bytes(pid) for pid in (os.getpid(), *children))
@@ -55,12 +56,12 @@ def _ended_children_s() -> float:
 
 def _running_s(pid: int) -> float:
     with suppress(OSError):  # it has ended meanwhile, or this is not Linux
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = (_PROC / f"{pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[_USER_TICKS]) + int(fields[_SYSTEM_TICKS])) / _TICKS_PER_S
     return 0.0
 
 
 def _resident_bytes(pid: int) -> int:
     with suppress(OSError):
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+        return int((_PROC / f"{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
     return 0

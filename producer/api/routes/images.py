@@ -14,12 +14,14 @@ from producer.api.failures import ApiError, bad_request
 from producer.api.images import image_state, is_finished
 from producer.api.inputs import query_of_bytes
 from producer.api.routes.common import MODEL, TYPE, Body, Id, Ours
+from producer.client.tracing import current_trace
 from producer.contract.errors import InvalidJob
 from producer.contract.ids import API_TYPES, ImageId, image_name, parse_image_id
 from producer.contract.job import ImageJob, id_of_url
 from producer.contract.queries import Query as WorkerQuery
 from producer.contract.queries import Save
 from producer.contract.records import bson_id
+from producer.contract.trace import TRACE_HEADERS, Trace, read_trace
 from producer.contract.urls import MAX_URL_CHARS
 
 
@@ -118,15 +120,18 @@ _Vector = Annotated[Literal["float", "base64"] | None, Query(description="Add th
 
 
 @router.post("", status_code=202, response_model=Enqueued | EnqueuedList)
-async def enqueue_images(request: ImagesIn, ours: Ours) -> JSONResponse:
+async def enqueue_images(request: ImagesIn, http: Request, ours: Ours) -> JSONResponse:
     """Record and enqueue one image or up to 500. If one cannot be used, none is enqueued."""
     if (request.images is None) == (request.url is None):
         raise bad_request('either "url" or "images" is needed', "url")
+    trace = _trace(http)
     if request.images is None:
-        jobs = [_job(request.id, request.url or "", force=request.force, prefix="")]
+        jobs = [_job(request.id, request.url or "", force=request.force, prefix="", trace=trace)]
     else:
         images = enumerate(request.images)
-        jobs = [_job(one.id, one.url, force=one.force, prefix=f"images[{number}].") for number, one in images]
+        jobs = [
+            _job(one.id, one.url, force=one.force, prefix=f"images[{number}].", trace=trace) for number, one in images
+        ]
     await run_in_threadpool(ours.images.enqueue, jobs)
     enqueued = [_enqueued(job) for job in jobs]
     if request.images is None:
@@ -196,15 +201,21 @@ async def delete_image(image_id: _Id, ours: Ours, id_type: _Type = "string") -> 
     return Response(status_code=204)
 
 
-def _job(image_id: Any, url: str, *, force: bool, prefix: str) -> ImageJob:
+def _job(image_id: Any, url: str, *, force: bool, prefix: str, trace: Trace) -> ImageJob:
     try:
         parsed = parse_image_id(id_of_url(url) if image_id is None else image_id)
     except InvalidJob as exc:
         raise bad_request(str(exc), f"{prefix}id") from None
     try:
-        return ImageJob.new(parsed, url, force=force)
+        return ImageJob.new(parsed, url, force=force, trace=trace)
     except InvalidJob as exc:
         raise bad_request(str(exc), f"{prefix}url") from None
+
+
+def _trace(http: Request) -> Trace:
+    """Return the trace of the request; its span is that of this program, if OpenTelemetry or Sentry traces it."""
+    given = {name: ",".join(http.headers.getlist(name)) for name in TRACE_HEADERS}
+    return read_trace({**given, **current_trace()})
 
 
 def _image_id(text: str, id_type: str) -> ImageId:

@@ -33,6 +33,7 @@ export {
 } from "./errors.js";
 export type { ImageId, WireId } from "./contract/ids.js";
 export type { EnqueueOptions, Job } from "./contract/job.js";
+export type { Trace } from "./contract/trace.js";
 export { type ClientOptions, EmbeddingClient } from "./queue/client.js";
 export type { RedisClient } from "./queue/clients.js";
 export type { Connection } from "./queue/connection.js";

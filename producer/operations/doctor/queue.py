@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from typing import TYPE_CHECKING, Any
 
-from producer.contract.job import MAX_TIME_MS
 from producer.contract.names import IMAGE_QUEUE, UNACKED, UNACKED_INDEX
 from producer.operations.delayed import read_delays
 from producer.operations.doctor.findings import Finding
+from producer.operations.oldest import NEXT, oldest_age_s
 from producer.operations.text import count_of, duration
 
 if TYPE_CHECKING:
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 _MAX_WAIT_S = 600
 # Workers redeliver lost jobs every few seconds (CLIPQUEUE_RESTORE_INTERVAL_S).
 _RESTORE_GRACE_S = 30
-# Of the jobs that are consumed next, whose age is looked at.
-_NEXT = 20
 
 
 def waiting_finding(redis: Redis, consumers: Sequence[WorkerHeartbeat] | None, now_s: float) -> Finding:
@@ -35,16 +31,14 @@ def waiting_finding(redis: Redis, consumers: Sequence[WorkerHeartbeat] | None, n
         now_s: Seconds since the epoch, by the clock of Redis.
     """
     pipeline: Any = redis.pipeline()
-    # Workers pop from the right. Jobs that a worker gives back may be pushed on the left, so the oldest job may be at
-    # either end.
-    pipeline.llen(IMAGE_QUEUE).hlen(UNACKED).lrange(IMAGE_QUEUE, -_NEXT, -1).lindex(IMAGE_QUEUE, 0)
+    pipeline.llen(IMAGE_QUEUE).hlen(UNACKED).lrange(IMAGE_QUEUE, -NEXT, -1).lindex(IMAGE_QUEUE, 0)
     waiting, in_flight, following, newest = pipeline.execute()
     shown = f"{count_of(waiting, 'message')} {'waits' if waiting == 1 else 'wait'} on {IMAGE_QUEUE!r}"
-    ages_s = [now_s - at / 1e3 for at in map(_waiting_since_ms, (*following, newest)) if at is not None]
-    if not ages_s:
+    age_s = oldest_age_s((*following, newest), now_s)
+    if age_s is None:
         return Finding.ok("queue", shown)
-    shown += f"; the oldest job is {duration(max(ages_s))} old"
-    if max(ages_s) <= _MAX_WAIT_S:
+    shown += f"; the oldest job is {duration(age_s)} old"
+    if age_s <= _MAX_WAIT_S:
         return Finding.ok("queue", shown)
     return Finding.problem("queue", shown, _advice(in_flight, consumers))
 
@@ -105,17 +99,3 @@ def _advice(in_flight: int, consumers: Sequence[WorkerHeartbeat] | None) -> str:
     if not in_flight:
         return "The workers do not consume them: check their logs, and restart those that log nothing."
     return "Jobs are enqueued faster than the workers finish them: start more workers, or wait if this is a backfill."
-
-
-def _waiting_since_ms(content: bytes | None) -> float | None:
-    """Return when a message's job was enqueued; None if that is not known, or the job has waited for a retry since."""
-    try:
-        message: Any = json.loads(content or b"")
-        at: Any = None if message["headers"].get("retries") else _arguments(message)["enqueued_at"]
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
-        return None
-    return at if type(at) in (int, float) and 0 < at <= MAX_TIME_MS else None
-
-
-def _arguments(message: Any) -> Any:
-    return json.loads(base64.b64decode(message["body"]))[1]

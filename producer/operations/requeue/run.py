@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+from bson import json_util
+
 from producer.contract.text import printable
 from producer.operations.requeue.backfill import Backfill
 from producer.operations.requeue.model import choose_model, find_checkpoint
@@ -70,6 +72,20 @@ class Bar(Protocol):
         """Show the number of enqueued jobs beside the bar."""
 
 
+def identity_of(
+    documents: ImageDocuments, options: BackfillOptions, asked: Sequence[str | None]
+) -> tuple[str | None, ...]:
+    """Return what identifies a backfill. A run with the same continues an earlier one.
+
+    Args:
+        documents: The collection.
+        options: What to enqueue.
+        asked: The command, and those of its options that are not in the query, without the model.
+    """
+    command, *others = asked
+    return (command, documents.database, documents.name, json_util.dumps(options.query), *others)
+
+
 @dataclass
 class BackfillRun:
     """One run of a backfill.
@@ -77,7 +93,7 @@ class BackfillRun:
     Attributes:
         broker: The Redis of the queue.
         documents: The collection.
-        identity: What was asked, without the model. A run that asks the same continues an earlier one.
+        identity: What `identity_of` returns.
         throttle: Limits the enqueued jobs.
         options: What to enqueue.
         reporter: Shows what the run does.

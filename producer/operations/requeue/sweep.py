@@ -21,6 +21,7 @@ from producer.operations.requeue.lock import SweepLockLost, hold_lock
 from producer.operations.requeue.parts import ODD, PENDING, UNRECORDED, Part, projection
 from producer.operations.requeue.progress import Progress
 from producer.operations.requeue.selection import RECORDED_URL
+from producer.operations.requeue.sweep_record import SweepRecord
 from producer.operations.workers import check_same_collection
 
 if TYPE_CHECKING:
@@ -97,6 +98,9 @@ class Sweeper:
         options: How to sweep.
         lock_s: Seconds until the lock of a killed sweep expires.
         clock: Seconds; measures how long MongoDB takes.
+
+    Attributes:
+        record: What the sweeps have done.
     """
 
     def __init__(
@@ -113,6 +117,7 @@ class Sweeper:
         self._url_field = options.adopt_field or RECORDED_URL
         self._lock_s = lock_s
         self._clock = clock
+        self.record = SweepRecord()
         self._key = f"{_KEY}{documents.database}.{documents.name}"
         self._progress_key = f"{self._key}:progress"
 
@@ -148,16 +153,20 @@ class Sweeper:
         outage: type[ClipqueueError] | None = None
         while True:
             pause_s = every_s
+            self.record.step()
             try:
                 result = self.sweep()
+                self.record.succeeded(result)
                 report(result)
                 outage = None
                 if result and result.is_full and result.queued:  # the rest of the lost jobs must not wait long
                     pause_s = min(every_s, _FULL_PAUSE_S)
             except (BrokerUnavailable, StoreUnavailable, ConfigurationError, SweepLockLost) as exc:
+                self.record.failed(exc)
                 if type(exc) is not outage:
                     report_outage(exc)
                 outage = type(exc)
+            self.record.pause(pause_s)
             time.sleep(pause_s)
 
     def _sweep(self, redis: Redis, renew: Callable[[], None]) -> SweepResult:
@@ -168,6 +177,7 @@ class Sweeper:
             return SweepResult(is_full=True)
         delayed = DelayedTasks(redis)
         for part, documents, read_ms, seconds in self._pages(redis):
+            self.record.step()
             renew()
             progress = Progress(part.name, documents[-1]["_id"])
             plan = self._plan(redis, documents, read_ms)

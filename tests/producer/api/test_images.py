@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import struct
 import threading
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from tests.support.servers import Answer
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
+    import redis
     from pymongo.collection import Collection
 
     from producer.local.stack import Stack
@@ -245,3 +247,15 @@ class _Held(Answer):
             self._asked.set()
             self._allowed.wait(60)
         return super().__getattribute__(name)
+
+
+def test_the_trace_of_a_request_goes_into_the_messages_of_its_jobs(silent_api: Api, silent_queue: redis.Redis) -> None:
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    jobs = {"images": [{"url": "https://host/1.jpg"}, {"url": "https://host/2.jpg"}]}
+    sent = {"traceparent": parent, "tracestate": "a=b", "baggage": "c=d", "sentry-trace": "wrong", "b3": "1"}
+    assert silent_api.post("/v1/images", json=jobs, headers=sent).status_code == 202
+    assert silent_api.post("/v1/images", json=jobs, headers={"traceparent": "wrong"}).status_code == 202
+    messages: Any = silent_queue.lrange("images", 0, -1)
+    headers = [json.loads(message)["headers"] for message in reversed(messages)]
+    kept = {"traceparent": parent, "tracestate": "a=b", "baggage": "c=d"}
+    assert [{name: one[name] for name in sent if name in one} for one in headers] == [kept, kept, {}, {}]

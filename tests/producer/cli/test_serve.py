@@ -19,8 +19,8 @@ def test_it_answers_over_ipv6_and_ipv4_until_it_is_stopped(stack: Stack) -> None
     """The host `::` is for private networks that have IPv6 alone. asyncio would refuse IPv4 there."""
     env = {**stack.environment(), "CLIPQUEUE_API_KEYS": KEY, "CLIPQUEUE_API_HOST": "::", "PORT": "0"}
     with start([*COMMAND, "serve"], env) as process:
-        assert process.stderr is not None
-        url = process.stderr.readline().removeprefix("answering at ").strip()
+        assert process.stdout is not None
+        url = process.stdout.readline().partition("answering at ")[2].strip()
         for host in ("[::1]", "127.0.0.1"):
             answer = requests.get(url.replace("[::]", host) + "/healthz", timeout=20)
             assert answer.status_code == 200
@@ -28,8 +28,9 @@ def test_it_answers_over_ipv6_and_ipv4_until_it_is_stopped(stack: Stack) -> None
         refused = requests.get(url + "/v1/models?secret", timeout=20)
         assert refused.status_code == 401
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=120)
+        log, errors = process.communicate(timeout=120)
     assert process.returncode in {0, -signal.SIGTERM}
+    assert errors == "", "a platform shows it as an error"
     assert "/healthz" not in log, "a platform asks every few seconds"
     assert "GET /v1/models 401" in log
     assert "secret" not in log
@@ -56,6 +57,6 @@ def test_a_port_in_use_is_said(stack: Stack) -> None:
         port = str(other.getsockname()[1])
         env = {**stack.environment(), "CLIPQUEUE_API_PORT": port}
         with start([*COMMAND, "serve"], env) as process:
-            _, log = process.communicate(timeout=120)
+            log, _ = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "address already in use" in log

@@ -12,6 +12,7 @@ import pytest
 from tests.support.api import KEY, running_api
 from tests.support.pictures import small_jpeg
 from tests.support.queued import accepted_jobs, queued_ids
+from worker.broker.validation import validate_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,7 @@ def programs_of(page: str) -> list[str]:
 
 
 ENQUEUE, ENQUEUE_MANY, API = programs_of("docs/javascript.md")
+[TRACED] = programs_of("docs/tracing.md")
 *_, README_SEARCH = programs_of("producer/js/README.md")
 # What the page takes for granted: the backend's collection, and one of its documents.
 BACKEND = """
@@ -71,6 +73,36 @@ def test_the_code_that_calls_the_api_works(
     collection.delete_one({"_id": "photo-1"})
     assert (status, dim) == ("done", 48)
     assert hits == readme_hits >= 1
+
+
+def test_the_code_that_passes_a_trace_works(run_js: Callable[..., Any], redis_url: str, queue: redis.Redis) -> None:
+    """A propagator may write more headers, such as those of Zipkin. The package of the import is not installed here."""
+    package, _, rest = TRACED.partition("\n")
+    assert package == 'import { context, propagation } from "@opentelemetry/api";'
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    run_js(
+        f"""
+        import {{ EmbeddingClient }} from "clipqueue";
+        import {{ Redis }} from "ioredis";
+        const document = {{ _id: "traced", url: "https://host/a.jpg" }};
+        const client = new EmbeddingClient(new Redis(process.env.REDIS_URL));
+        const context = {{ active: () => "{parent}" }};
+        const inject = (active, carrier) => Object.assign(carrier, {{ traceparent: active, b3: "1", baggage: "a=b" }});
+        const propagation = {{ inject }};
+        {rest}
+        const refused = await client.enqueue("a", document.url, {{ trace: {{ baggage: "a=é" }} }}).catch(String);
+        if (refused !== "InvalidJob: trace: baggage is not valid") throw new Error(refused);
+        await client.enqueueMany([["many", document.url]], {{ trace: {{ "sentry-trace": undefined, ...trace }} }});
+        console.log("{{}}");
+        process.exit();
+        """,
+        REDIS_URL=redis_url,
+    )
+    messages: Any = queue.lrange("images", 0, -1)
+    for message in messages:
+        headers = validate_message(message)["headers"]
+        assert headers["headers"] == {"traceparent": parent, "baggage": "a=b"}
+    assert len(messages) == 2
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/contract.md"])

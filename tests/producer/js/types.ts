@@ -15,6 +15,13 @@ import { redisOverTcp } from "clipqueue/workers";
 import { Redis } from "ioredis";
 import { createClient, createClientPool, createSentinel } from "redis";
 
+const ofRequest: { traceparent?: string | undefined; baggage?: string } = {};
+const carrier: Record<string, string> = {};
+await EmbeddingClient.fromEnv().enqueue("a", "https://host/a.jpg", { trace: ofRequest });
+await EmbeddingClient.fromEnv().enqueue("a", "https://host/a.jpg", { trace: carrier });
+// @ts-expect-error a header is a text
+await EmbeddingClient.fromEnv().enqueue("a", "https://host/a.jpg", { trace: { traceparent: 1 } });
+
 const options: ClientOptions = { timeoutMs: 1000 };
 const rest = { url: "https://host", token: "token" };
 const connection: Connection = redisOverTcp("redis://host");

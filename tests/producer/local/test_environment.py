@@ -60,7 +60,15 @@ def test_the_shell_may_choose_the_model(
 
 def test_up_passes_on_all_but_what_would_break_the_stack() -> None:
     passed = {"CLIPQUEUE_API_ANY_MODEL": "true", "CLIPQUEUE_UPSERT": "false", "HTTPS_PROXY": "http://proxy.example"}
-    broken = ("REDIS_URL", "MONGODB_URI", "MONGO_URL", "PORT", "CLIPQUEUE_SERVE", "CELERY_BROKER_URL")
+    broken = (
+        "REDIS_URL",
+        "MONGODB_URI",
+        "MONGO_URL",
+        "PORT",
+        "CLIPQUEUE_SERVE",
+        "CELERY_BROKER_URL",
+        "CLIPQUEUE_LOG_FORMAT",
+    )
     assert up_environment({**passed, **dict.fromkeys(broken, "elsewhere")}) == passed
 
 

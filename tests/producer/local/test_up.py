@@ -59,7 +59,7 @@ def test_up_runs_jobs_until_sigterm_stops_everything(images: ImageServer) -> Non
         assert "done\temoji-clip/emoji-clip.safetensors@" in done
         assert "unsupported_format at decode" in failed
         errors = assert_stopped_by(signal.SIGTERM, up)
-    assert re.search(r"INFO worker.pipeline job=\S+ done", errors)
+    assert re.search(r"INFO worker.telemetry.job_log job=\S+ done", errors)
 
 
 def test_up_runs_the_chosen_model_and_the_page_until_ctrl_c_stops_everything(
@@ -169,7 +169,7 @@ def test_the_lines_that_up_shows_are_warnings_and_errors_or_all_with_verbose(tmp
     old.write_text("2026-11-28 10:00:00,000 ERROR worker.tasks of an earlier run\n")
     lines = [
         " -------------- worker@host v5.7.0",
-        "2026-11-28 10:00:01,000 INFO worker.pipeline job=a done",
+        "2026-11-28 10:00:01,000 INFO worker.telemetry.job_log job=a done",
         "2026-11-28 10:00:02,000 WARNING worker.tasks job=b failed",
         "2026-11-28 10:00:03,000 CRITICAL worker.app no such device",
     ]

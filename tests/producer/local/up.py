@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FAKE_MODEL = Path(__file__).parents[2] / "support" / "fake_model"
-ENV = {**os.environ, **SMALL_MODEL, "CLIPQUEUE_PRECISION": "fp32", "COLUMNS": "140"}
+# `up` shows text in any case, and names the setting if it is set.
+SHELL = {name: value for name, value in os.environ.items() if name != "CLIPQUEUE_LOG_FORMAT"}
+ENV = {**SHELL, **SMALL_MODEL, "CLIPQUEUE_PRECISION": "fp32", "COLUMNS": "140"}
 # For commands whose model is not the subject: their worker has the fake encoder.
 FAKE_ENV = {**ENV, "PYTHONPATH": os.pathsep.join([str(FAKE_MODEL), ENV["PYTHONPATH"]])}
 WITHOUT_MODEL = {key: value for key, value in ENV.items() if key not in SMALL_MODEL}

@@ -37,7 +37,9 @@ class Notify:
         self.broker = Broker(redis_url)
         self._stop = Stop()
         self._receiver = Receiver(WebhookSettings(hook, parse_secrets(SECRET)), timeout_s=timeout_s)
-        self._notifier = Notifier(EventStream(self.broker, 0.1), self._receiver, self._stop, self.lines.append, delays)
+        stream = EventStream(self.broker, 0.1)
+        self._notifier = Notifier(stream, self._receiver, self._stop, lambda _, line: self.lines.append(line), delays)
+        self.record = self._notifier.record
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 

@@ -170,6 +170,8 @@ def test_a_worker_with_many_open_descriptors_still_decodes(new_pool: Callable[..
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
 def test_a_crash_affects_only_one_image(number: int, shared_pool: DecodePool) -> None:
     (child,) = children()
+    assert shared_pool.pids == [child]
+    lost = shared_pool.lost
     killer = threading.Timer(0.3, os.kill, (child, number))
     killer.start()
     with pytest.raises(errors.DecoderCrashed, match=f"exit status {-number}"):
@@ -177,6 +179,8 @@ def test_a_crash_affects_only_one_image(number: int, shared_pool: DecodePool) ->
     killer.join()
     assert shared_pool.decode(small_jpeg()).format == "JPEG"
     assert child not in children()
+    assert set(shared_pool.pids) == children()
+    assert shared_pool.lost == lost + 1
 
 
 def test_cpu_time_is_limited(new_pool: Callable[..., DecodePool]) -> None:
@@ -201,6 +205,7 @@ def test_elapsed_time_is_limited(new_pool: Callable[..., DecodePool]) -> None:
     with pytest.raises(errors.DecodeTimeout, match="CLIPQUEUE_DECODE_S"):
         pool.decode(SLOW_IMAGE)
     assert children() == before, "the slow process was killed"
+    assert (pool.pids, pool.lost) == ([], 1)
 
 
 def test_the_number_of_concurrent_decodes_is_limited(new_pool: Callable[..., DecodePool]) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LISTED = {name for parts in PARTS for name in (*parts.used.split(), *parts.overridden.split())}
 PRIVATE_MODULES = {name for parts in PARTS for name in re.split("[.:]", parts.owner) if name.startswith("_")}
 # Documented attributes that are made to be set: of rich, the standard library, FastAPI, requests, the convertors of
-# Starlette, and the listeners of pymongo.
+# Starlette, the listeners of pymongo, and the collectors of prometheus_client.
 DOCUMENTED = {
     "padding",
     "pad_edge",
@@ -43,6 +43,10 @@ DOCUMENTED = {
     "started",
     "succeeded",
     "failed",
+    "excepthook",
+    "msg",
+    "__stdout__",
+    "collect",
 }
 # The API does not need the worker, and has a list and a check of its own.
 OF_THE_API = {name for names in API_PARTS.values() for name in names.split()} | {MAX_SIZE}
@@ -98,7 +102,7 @@ def test_what_counts_as_a_use(source: str, names: set[str]) -> None:
     ("file", "names"),
     [
         ("worker/fetch/http.py", {"_new_conn", "_dns_host", "_new_pool", "init_poolmanager", "proxy_manager", "send"}),
-        ("worker/lifecycle/events.py", {"_flush_events", "requires", "start", "stop"}),
+        ("worker/lifecycle/events.py", {"buffer_limit", "requires", "start", "stop"}),
         ("worker/decode/pillow.py", {"MAX_IMAGE_PIXELS", "LOAD_TRUNCATED_IMAGES"}),
         ("producer/local/servers.py", {"_binary"}),
     ],

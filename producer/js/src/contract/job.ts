@@ -3,6 +3,7 @@
 import { enqueueClock } from "./clock.js";
 import { type ImageId, parseImageId, textOf, type WireId } from "./ids.js";
 import { asciiJson, firstCharacters, readableJson } from "./text.js";
+import { type Trace, traceJson } from "./trace.js";
 import { checkUrl, redactText, redactUrl } from "./urls.js";
 
 const MAX_DESCRIPTION_CHARS = 4096;
@@ -14,6 +15,8 @@ export type Job = readonly [imageId: ImageId, url: string];
 export interface EnqueueOptions {
   /** Embed again even if the document already has this model's vector for this URL. */
   readonly force?: boolean | undefined;
+  /** The trace that the job belongs to. */
+  readonly trace?: Trace | undefined;
   /** Ends the call; it then throws the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -25,6 +28,8 @@ export interface CheckedJob {
   /** When it was enqueued, in milliseconds since the epoch. */
   readonly enqueuedAtMs: number;
   readonly force: boolean;
+  /** The headers of its trace, as members of a JSON object. */
+  readonly trace: string;
 }
 
 const nextMs = /* @__PURE__ */ enqueueClock(Date.now);
@@ -32,13 +37,13 @@ const nextMs = /* @__PURE__ */ enqueueClock(Date.now);
 /**
  * Return a job that is enqueued now. It wins over every earlier job of this process for the same image.
  *
- * @throws {InvalidJob} The id or the URL cannot be used.
+ * @throws {InvalidJob} The id, the URL or the trace cannot be used.
  */
-export function newJob(imageId: unknown, url: unknown, force: boolean): CheckedJob {
+export function newJob(imageId: unknown, url: unknown, { force = false, trace }: EnqueueOptions): CheckedJob {
   const id = parseImageId(imageId);
   checkUrl(url);
   const enqueuedAtMs = nextMs(textOf(id).toLowerCase());
-  return { imageId: id, url, enqueuedAtMs, force };
+  return { imageId: id, url, enqueuedAtMs, force, trace: traceJson(trace) };
 }
 
 /** Return the keyword arguments of the message: compact JSON in ASCII. */

@@ -38,7 +38,7 @@ export function messageText(job: CheckedJob, taskId: string, deliveryTag: string
     `"task":"clipqueue.embed_image","id":"${taskId}","shadow":null,"eta":null,"expires":null,"group":null,` +
     `"group_index":null,"retries":0,"timelimit":[null,null],"root_id":"${taskId}","parent_id":null,"argsrepr":"()",` +
     `"kwargsrepr":${asciiJson(describeJob(job))},"origin":"${origin}","ignore_result":true,` +
-    `"replaced_task_nesting":0,"stamped_headers":null,"stamps":{}},"properties":{"correlation_id":"${taskId}",` +
+    `"replaced_task_nesting":0,"stamped_headers":null,"stamps":{}${job.trace}},"properties":{"correlation_id":"${taskId}",` +
     `"reply_to":"","delivery_mode":2,"delivery_info":{"exchange":"","routing_key":"${IMAGE_QUEUE}"},"priority":0,` +
     `"body_encoding":"base64","delivery_tag":"${deliveryTag}"}}`
   );

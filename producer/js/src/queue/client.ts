@@ -60,11 +60,11 @@ export class EmbeddingClient {
    *
    * @param imageId The `_id` of the document that gets the vector.
    * @param url An http or https URL, at most 8,192 characters.
-   * @throws {InvalidJob} The id or the URL cannot be used. Nothing was enqueued.
+   * @throws {InvalidJob} The id, the URL or the trace cannot be used. Nothing was enqueued.
    * @throws {BrokerUnavailable} Redis could not be reached, refused the job, or did not answer in time.
    */
   async enqueue(imageId: ImageId, url: string, options: EnqueueOptions = {}): Promise<string> {
-    const job = newJob(imageId, url, options.force ?? false);
+    const job = newJob(imageId, url, options);
     const taskId = crypto.randomUUID();
     await this.#push([imageMessage(job, taskId)], this.#timeoutMs, options.signal);
     return taskId;
@@ -80,12 +80,12 @@ export class EmbeddingClient {
    */
   async enqueueMany(jobs: Iterable<Job> | AsyncIterable<Job>, options: EnqueueOptions = {}): Promise<number> {
     // The signal ends it also while the source of the jobs does not answer.
-    return within(options.signal, (ending) => this.#pushAll(jobs, options.force ?? false, ending));
+    return within(options.signal, (ending) => this.#pushAll(jobs, options, ending));
   }
 
-  async #pushAll(jobs: Iterable<Job> | AsyncIterable<Job>, force: boolean, signal: AbortSignal): Promise<number> {
+  async #pushAll(jobs: Iterable<Job> | AsyncIterable<Job>, options: EnqueueOptions, signal: AbortSignal): Promise<number> {
     const toMessage = (imageId: unknown, url: unknown): string =>
-      imageMessage(newJob(imageId, url, force), crypto.randomUUID());
+      imageMessage(newJob(imageId, url, options), crypto.randomUUID());
     let count = 0;
     let sent: Promise<void> = Promise.resolve();
     try {

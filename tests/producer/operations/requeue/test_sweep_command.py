@@ -138,13 +138,14 @@ def test_sweeping_continues_after_an_outage(shop: Collection[Document], stack: S
         env = {"REDIS_URL": later.redis_url, "MONGODB_URI": stack.mongodb_uri, "CLIPQUEUE_COLLECTION": "shop"}
         sweeping = start_sweeping({**env, "CLIPQUEUE_SWEEP_EVERY_S": "0.1"})
         try:
-            assert sweeping.stderr is not None
-            assert "the next sweep tries again" in sweeping.stderr.readline()
-            later.start("redis", later._redis_command())
             assert sweeping.stdout is not None
-            assert sweeping.stdout.readline().startswith("queued again: 1,")
+            line = sweeping.stdout.readline()
+            assert " WARNING clipqueue.sweep " in line
+            assert "the next sweep tries again" in line
+            later.start("redis", later._redis_command())
+            assert " INFO clipqueue.sweep queued again: 1," in sweeping.stdout.readline(), "the outage is told once"
             sweeping.terminate()
-            assert sweeping.communicate(timeout=120)[1] == "", "once"
+            assert sweeping.communicate(timeout=120)[1] == ""
         finally:
             sweeping.kill()
     assert sweeping.returncode == 0
