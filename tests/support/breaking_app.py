@@ -52,7 +52,7 @@ def _end_model_thread() -> None:
     def fail(_: Any) -> None:
         raise _EndOfThread
 
-    app.runtime.batcher._encode = fail  # type: ignore[method-assign]
+    app.runtime.batcher._encode = fail  # type: ignore[assignment, method-assign]
 
 
 def _stop_store() -> None:

@@ -37,8 +37,8 @@ def test_both_are_flushed_and_one_that_hangs_or_fails_does_not_hold_the_other(
         gate.wait()
 
     provider = SimpleNamespace(force_flush=hang)
-    monkeypatch.setitem(sys.modules, "sentry_sdk", SimpleNamespace(flush=fail))  # type: ignore[arg-type]
-    monkeypatch.setitem(sys.modules, "opentelemetry.trace", SimpleNamespace(get_tracer_provider=lambda: provider))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "sentry_sdk", SimpleNamespace(flush=fail))
+    monkeypatch.setitem(sys.modules, "opentelemetry.trace", SimpleNamespace(get_tracer_provider=lambda: provider))
     flush_telemetry(within_s=0.1)
     assert sorted(flushed) == [0.1, 100]
     assert "telemetry was not sent: OSError" in caplog.text
@@ -46,5 +46,5 @@ def test_both_are_flushed_and_one_that_hangs_or_fails_does_not_hold_the_other(
 
 
 def test_a_provider_that_collects_nothing_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.trace", SimpleNamespace(get_tracer_provider=object))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "opentelemetry.trace", SimpleNamespace(get_tracer_provider=object))
     flush_telemetry(within_s=5)
