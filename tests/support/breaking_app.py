@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from celery.signals import worker_ready
+from kombu.asynchronous import get_event_loop
 
 from tests.support.fake_encoder_app import app
 from worker.broker import transport
@@ -40,7 +41,8 @@ class _EndOfThread(BaseException):
 
 
 def _hang_loop() -> None:
-    time.sleep(600)
+    # Not in the signal handler, which may have interrupted the main thread while it held a lock that others need.
+    get_event_loop().call_soon(time.sleep, 600)  # type: ignore[union-attr]
 
 
 def _stop_asking() -> None:
