@@ -137,7 +137,6 @@ def _name_node(instance: Any, **_: Any) -> None:
 # so the model is warm before the first message is consumed.
 @worker_init.connect
 def _start(sender: Any, **_: Any) -> None:
-    hide_queries()
     if sys.platform == "win32":
         logger.critical("the worker runs on Linux and macOS; on Windows, run it in WSL 2 or in Docker")
         sys.exit(1)
@@ -147,6 +146,7 @@ def _start(sender: Any, **_: Any) -> None:
     # down the write of the vector to MongoDB. libgomp reads this variable when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "50000")
     try:
+        hide_queries()
         check_libraries("python", "requests", "urllib3", "dnspython", "pillow", "pillow-heif")
         app.serving.start(TelemetrySettings.from_env())
         # Imported here because Flower imports this module too, without torch and motor installed.

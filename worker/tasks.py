@@ -127,7 +127,7 @@ def _retry(task: Task, attempt: Attempt, job: ImageJob, error: TransientError) -
 
 
 def _fail(task: Task, attempt: Attempt, error: JobError) -> JobEnd:
-    """Record the failure in the document; park the message if MongoDB refuses that."""
+    """Record the failure in the document; park the message if that cannot be done, or it would be lost."""
     failure = Failure(attempt.image_id, attempt.url, attempt.enqueued_at_ms, attempt.attempts, error, attempt.task_id)
     try:
         is_recorded = app.runtime.store.save_failure(failure)
@@ -135,8 +135,17 @@ def _fail(task: Task, attempt: Attempt, error: JobError) -> JobEnd:
             _note_end(task, describe_failed(failure))
     except StoreRefused as exc:
         logger.error("job=%s cannot save its failure, so its message is parked: %s", attempt.image_id, exc)  # noqa: TRY400
-        app.runtime.parking.park(_delivery_tag(task), f"{error.code}, and MongoDB refused to record this: {exc}")
+        _park(task, f"{error.code}, and MongoDB refused to record this: {exc}")
+    except Requeue:
+        raise
+    except Exception as exc:  # Celery would ack the message of a task that raises
+        logger.exception("job=%s cannot save its failure, so its message is parked", attempt.image_id)
+        _park(task, f"{error.code}, and recording this raised {type(exc).__name__}; the worker's log has the traceback")
     return attempt.end("failed", error=error)
+
+
+def _park(task: Task, reason: str) -> None:
+    app.runtime.parking.park(_delivery_tag(task), reason)
 
 
 def _note_end(task: Task, event: bytes) -> None:

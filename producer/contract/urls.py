@@ -21,6 +21,8 @@ _BEFORE_QUERY = re.compile(r"https?://[^?#@\[\]\\\x00-\x20\x7f-\U0010ffff]*(?=[?
 # Matches a URL up to white space, with its query or fragment: removing too much is better than showing a signature. It
 # matches URLs without a query too: else a text of many of them would take time that grows with its square.
 _URL_IN_TEXT = re.compile(r"(https?://[^\s?#]*)\S*", re.IGNORECASE | re.ASCII)
+# Matches a query without the host before it.
+_BARE_QUERY = re.compile(r"\?[^\s?]*=\S*")
 # urlsplit would silently remove some of these. No URL may contain them unescaped (RFC 3986, section 2).
 _FORBIDDEN_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
 # The end of an authority, from its first bracket. Some releases of Python accept more (`a[::1]b`).
@@ -56,6 +58,11 @@ def redact_url(url: str) -> str:
 def redact_text(text: str) -> str:
     """Remove the query and the fragment of every URL in a text."""
     return _URL_IN_TEXT.sub(r"\1", text) if "://" in text else text
+
+
+def redact_queries(text: str) -> str:
+    """Do as `redact_text`, and also remove queries without a host, as urllib3 writes them: `/a.jpg?signature=...`."""
+    return _BARE_QUERY.sub("", redact_text(text))
 
 
 def _split(url: str) -> SplitResult:

@@ -13,7 +13,7 @@ import re
 import time
 from typing import Any
 
-from producer.contract.urls import redact_text
+from producer.contract.urls import redact_queries
 
 # Docker's json-file driver cuts longer lines into pieces, and no program reads a piece of a JSON object.
 MAX_LINE_BYTES = 16 * 1024
@@ -73,12 +73,10 @@ class JsonFormatter(logging.Formatter):
 
 
 def without_secrets(text: str) -> str:
-    """Remove the query, the fragment, the user and the password of every URL in a text."""
-    if "://" not in text:
-        return text
-    if "@" in text:
+    """Remove every query, and the fragment, the user and the password of every URL in a text."""
+    if "@" in text and "://" in text:
         text = _USER_AND_PASSWORD.sub("://***@", text)
-    return redact_text(text) if "?" in text or "#" in text else text  # most lines have neither
+    return redact_queries(text) if "?" in text or "#" in text else text  # most lines have neither
 
 
 def _rfc3339(record: logging.LogRecord) -> str:

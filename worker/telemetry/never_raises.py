@@ -31,7 +31,7 @@ def never_raises(function: Callable[P, T]) -> Callable[P, T | None]:
             if not is_known:
                 is_known = True
                 logger.exception(
-                    "%s failed; no job is affected, but metrics or log lines are missing", function.__name__
+                    "%s failed; no job is affected, but metrics, spans or log lines are missing", function.__name__
                 )
             return None
 

@@ -7,16 +7,13 @@ http.client with their queries (sentry-sdk 2.75, sentry_sdk/integrations/stdlib.
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import Any
 
-from producer.contract.urls import redact_text
+from producer.contract.urls import redact_queries
 
 # Of a frame, of a breadcrumb and of a span.
 _SECRET_KEYS = frozenset({"vars", "http.query", "http.fragment", "url.query", "url.fragment"})
-# A query without the host before it, as urllib3 writes it.
-_QUERY = re.compile(r"\?[^\s?]*=\S*")
 _MAX_DEPTH = 20
 
 
@@ -32,7 +29,7 @@ def hide_queries() -> None:
 def without_queries(value: Any, depth: int = 0) -> Any:
     """Return a part of an event without queries of URLs and without local variables."""
     if isinstance(value, str):
-        return _QUERY.sub("", redact_text(value))
+        return redact_queries(value)
     if depth == _MAX_DEPTH:
         return "..."
     if isinstance(value, dict):

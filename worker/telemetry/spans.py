@@ -20,12 +20,14 @@ from worker.telemetry.never_raises import never_raises
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from worker.telemetry.job_end import JobEnd
 
 _API = "opentelemetry.trace"
 
 
+@never_raises
 def is_traced() -> bool:
     """Return whether the job has a span that is recorded."""
     return _recording_span() is not None
@@ -54,6 +56,7 @@ def describe_run(end: JobEnd) -> None:
         _set_error(span, end.error)
 
 
+@never_raises
 def current_trace_id(trace: Trace) -> str | None:
     """Return the id of the current span's trace, else of the message's; None if it has none.
 
@@ -76,17 +79,34 @@ def _recording_span() -> Any:
 
 @contextmanager
 def stage_span(name: str) -> Iterator[None]:
-    """Trace a stage of a job that is traced."""
+    """Trace a stage of a job that is traced. Raises what the stage raises, and nothing of OpenTelemetry."""
+    opened = _open(name)
+    try:
+        yield
+    except Exception as exc:
+        if opened:
+            _set_error(opened[1], exc)
+        raise
+    finally:
+        if opened:
+            _close(opened[0])
+
+
+@never_raises
+def _open(name: str) -> tuple[AbstractContextManager[Any], Any]:
+    """Return the block of a new span, which it has entered, and the span."""
     tracer = sys.modules[_API].get_tracer("clipqueue")
-    # The error is set below: by default, its message and traceback would be recorded, which may hold a URL's query.
-    with tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False) as span:
-        try:
-            yield
-        except Exception as exc:
-            _set_error(span, exc)
-            raise
+    # The error is set by us: by default, its message and traceback would be recorded, which may hold a URL's query.
+    block = tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False)
+    return block, block.__enter__()
 
 
+@never_raises
+def _close(block: AbstractContextManager[Any]) -> None:
+    block.__exit__(None, None, None)
+
+
+@never_raises
 def _set_error(span: Any, error: Exception) -> None:
     """Mark a span as failed. A requeue is no failure: the job runs again, because of the worker's state."""
     if isinstance(error, Requeue):

@@ -129,6 +129,8 @@ def test_a_field_cannot_take_the_place_of_the_lines_own() -> None:
 SECRETS = {
     "query": ("http://host/a.jpg?sig=hunter2", "http://host/a.jpg"),
     "fragment": ("HTTPS://host/a.jpg#hunter2", "HTTPS://host/a.jpg"),
+    "query without a host": ("with url: /a.jpg?sig=hunter2 (Caused", "with url: /a.jpg (Caused"),
+    "question": ("why? because a=b", "why? because a=b"),
     "password": ("redis://user:hunter2@host:6379/0", "redis://***@host:6379/0"),
     "odd password": ("mongodb://u:hunter2:@@host/db", "mongodb://***@host/db"),
     "both": ("see http://u:hunter2@host/a?b=hunter2 twice", "see http://***@host/a twice"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 
 from worker.errors import HttpRefused, StoreUnavailable
+from worker.telemetry import spans
 from worker.telemetry.job_end import Attempt
 from worker.telemetry.spans import current_trace_id, describe_run
 from worker.telemetry.stages import StageTimes
@@ -79,6 +81,24 @@ def test_an_unexpected_error_is_named_without_its_text(exporter: InMemorySpanExp
     span = finished(exporter)["decode"]
     assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, "ValueError")
     assert (span.attributes, span.events) == ({"error.type": "ValueError"}, ())
+
+
+@pytest.mark.parametrize("broken", ["start_as_current_span", "__enter__", "__exit__"])
+def test_a_broken_set_up_of_opentelemetry_fails_no_stage(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(broken)
+
+    monkeypatch.setattr(spans, "_API", "broken_api")
+    block = type("Block", (), {"__enter__": lambda _: None, "__exit__": lambda *_: None, broken: fail})
+    tracer = SimpleNamespace(start_as_current_span=fail if broken[0] == "s" else lambda *_, **__: block())
+    monkeypatch.setitem(sys.modules, "broken_api", SimpleNamespace(get_tracer=lambda _: tracer))
+    with spans.stage_span("decode"):
+        pass
+    with pytest.raises(HttpRefused), spans.stage_span("fetch"):  # its span is None, so no error can be set
+        raise HttpRefused(404, "answered 404")
+    assert not spans.is_traced(), "it has no get_current_span"
+    assert spans.current_trace_id(MESSAGE) is None
+    describe_run(attempt().end("done"))
 
 
 def test_a_requeue_is_no_error_and_a_failure_has_its_code(exporter: InMemorySpanExporter) -> None:
