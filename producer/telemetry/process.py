@@ -13,7 +13,9 @@ def process_registry(part: Literal["api", "sweep", "notify"]) -> CollectorRegist
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     build = Info(
-        "clipqueue_build", "The version of clipqueue, and which part of it this process is.", registry=registry
+        "clipqueue_build",
+        "The version of clipqueue, and which part of it this process is; a worker has clipqueue_worker_info instead.",
+        registry=registry,
     )
     build.info({"version": version("clipqueue"), "part": part})
     return registry

@@ -6,8 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from producer.operations.stats.sums import STAGES
+from producer.operations.text import duration
 from producer.top.lines import Line, flow
-from producer.top.text import fit, number, since, size, span, sparkline, wrap
+from producer.top.text import fit, number, size, span, sparkline, wrap
 from producer.top.tracking import BAR_S
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def _header(state: State, width: int) -> list[Line]:
 
 
 def _trouble(state: State, trouble: Trouble, width: int) -> list[Line]:
-    old = since(time.monotonic() - trouble.since_s)
+    old = duration(time.monotonic() - trouble.since_s)
     shown = f"these figures are of {state.snapshot.at:%H:%M:%S}" if state.snapshot else "there are no figures yet"
     return [Line.of((f"{shown}; no answer for {old}", "bad")), *reason(trouble, width)]
 
@@ -50,7 +51,7 @@ def _queue(state: State, width: int) -> list[Line]:
     if snapshot is None:
         return [Line.of("" if state.trouble else "reading the queue ...")]
     reading = snapshot.reading
-    oldest = since(reading.oldest_age_s) if reading.waiting and reading.oldest_age_s is not None else "-"
+    oldest = duration(reading.oldest_age_s) if reading.waiting and reading.oldest_age_s is not None else "-"
     chunks = [
         (f"waiting {reading.waiting:<9,}", "bold"),
         (f"in flight {reading.in_flight:<6,}", ""),
@@ -78,11 +79,11 @@ def _empty(snapshot: Snapshot) -> str:
     """Return when no job waits any more, as the queue shrinks now; or how long the workers need if no more come."""
     left, growth = snapshot.reading.waiting + snapshot.reading.in_flight, snapshot.growth or 0
     if left and growth < 0:
-        return f"empty in {since(left / -growth)}"
+        return f"empty in {duration(left / -growth)}"
     eta_s = snapshot.recent.eta_s(snapshot.reading)
     if not eta_s:
         return "empty in -" if left else "empty now"
-    return f"work for {since(eta_s)}"
+    return f"work for {duration(eta_s)}"
 
 
 def _memory(reading: Reading) -> str:
@@ -121,7 +122,7 @@ def _speed(snapshot: Snapshot, width: int) -> list[tuple[str, str]]:
     if shown:
         speed += [
             (sparkline(shown, len(shown)), "good"),
-            (f"{since(len(shown) * BAR_S)}, most {number(max(shown))}", ""),
+            (f"{duration(len(shown) * BAR_S)}, most {number(max(shown))}", ""),
         ]
     return speed
 

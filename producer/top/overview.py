@@ -6,10 +6,11 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from producer.operations.text import duration
 from producer.top.figures import draw_figures, reason
 from producer.top.lines import Line, keys_line
 from producer.top.tables import Column, Cursor, Table, heading, longest, merged, row_line
-from producer.top.text import fit, number, since
+from producer.top.text import fit, number
 
 if TYPE_CHECKING:
     from producer.top.state import Code, State
@@ -158,13 +159,13 @@ def _count_errors(state: State, shown: range) -> list[tuple[str, str]]:
     if state.mongodb_problem:
         parts.append((f"not counted: {state.mongodb_problem}", "warn"))
     elif state.mongodb_trouble:
-        parts.append((f"no answer for {since(time.monotonic() - state.mongodb_trouble.since_s)}", "bad"))
+        parts.append((f"no answer for {duration(time.monotonic() - state.mongodb_trouble.since_s)}", "bad"))
     elif state.failures is None:
         parts.append(("reading the failed images ...", ""))
     elif not count:
         parts.append(("no image has failed", "good"))
     else:
-        parts.append((f"{count:,} codes, counted {since(time.monotonic() - state.failures.at_s)} ago", ""))
+        parts.append((f"{count:,} codes, counted {duration(time.monotonic() - state.failures.at_s)} ago", ""))
     return [*parts, *_shown(shown, count)]
 
 
@@ -212,7 +213,7 @@ def _code_cells(code: Code, now: datetime) -> dict[str, str]:
     newest = "-"
     if code.newest:
         at = code.newest if code.newest.tzinfo else code.newest.replace(tzinfo=UTC)
-        newest = since((now - at).total_seconds())
+        newest = duration((now - at).total_seconds())
     return {
         "ERROR": code.code,
         "STAGE": code.stage,

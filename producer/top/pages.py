@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from producer.operations.text import duration
 from producer.top.lines import Line, keys_line
 from producer.top.tables import Column, Cursor, Table, heading, longest, row_line
-from producer.top.text import fit, since, wrap
+from producer.top.text import fit, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,7 +159,7 @@ def _ago(at: datetime | None, state: State) -> str:
     if at is None or state.snapshot is None:
         return "it is unknown how long ago"
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return f"{since(state.snapshot.reading.at_s - at.timestamp())} ago"
+    return f"{duration(state.snapshot.reading.at_s - at.timestamp())} ago"
 
 
 def _with_foot(lines: list[Line], keys: Sequence[str], width: int, height: int) -> list[Line]:

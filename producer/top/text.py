@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len, set_cell_size
 
 from producer.contract.text import printable
+from producer.operations.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,6 @@ _BARS = "▁▂▃▄▅▆▇█"
 _IN_ASCII = str.maketrans(dict(zip(_BARS, "_.,-=+*#", strict=True)) | {"↑": "^", "↓": "v", "…": "~", "·": "-"})
 _KIB = 1024
 _SECOND_MS = 1e3
-_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 
 class Letters:
@@ -102,15 +102,7 @@ def span(seconds: float) -> str:
         return f"{max(seconds, 0) * _SECOND_MS:.0f} ms"
     if seconds < 10:  # noqa: PLR2004  (from here on, tenths of a second say nothing)
         return f"{seconds:.1f} s"
-    return since(seconds)
-
-
-def since(seconds: float) -> str:
-    """Return how long ago something was, in whole units: `3 s`, `12 min`."""
-    for size, unit in ((_DAY_S, "days"), (_HOUR_S, "h"), (_MINUTE_S, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
+    return duration(seconds)
 
 
 def size(count: float) -> str:

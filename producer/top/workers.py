@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from producer.top.text import Letters, number, share, since, size
+from producer.operations.text import duration
+from producer.top.text import Letters, number, share, size
 from producer.top.tracking import images_of, key_of
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Row:
     @property
     def heard(self) -> str:
         """How long ago its heartbeat was."""
-        return since(self.heard_s)
+        return duration(self.heard_s)
 
 
 def rows_of(snapshot: Snapshot, letters: Letters) -> list[Row]:
@@ -113,7 +114,7 @@ def _details(heartbeat: Any, stats: Any, now_s: float, letters: Letters) -> dict
     return {
         "version": letters.inert(heartbeat["version"]),
         "writes to": letters.inert(f"{heartbeat['database']}.{heartbeat['collection']}"),
-        "started": f"{since(now_s - heartbeat['started_at'] / 1e3)} ago",
+        "started": f"{duration(now_s - heartbeat['started_at'] / 1e3)} ago",
         "since then": shown or "this version of the worker does not say",
         "largest batch": _count(heartbeat.get("batch_size")),
     }

@@ -150,11 +150,6 @@ class History:
         return Rates.of(self._pairs.values())
 
     @property
-    def pairs(self) -> list[Pair]:
-        """The last two heartbeats of each worker that is alive, for `Rates.of`; the order is that of the reading."""
-        return list(self._pairs.values())
-
-    @property
     def growth(self) -> float | None:
         """How many jobs more there are each second, by the last two readings; None after the first."""
         earlier, latest = self._readings
