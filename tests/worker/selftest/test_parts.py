@@ -50,11 +50,24 @@ DOCUMENTED = {
 }
 # The API does not need the worker, and has a list and a check of its own.
 OF_THE_API = {name for names in API_PARTS.values() for name in names.split()} | {MAX_SIZE}
-# Textual is a framework: programs inherit from its classes. These parts are documented, and its major version is bounded.
-OF_TEXTUAL = set(
-    "BINDINGS CSS DEFAULT_CSS ENABLE_COMMAND_PALETTE call_after_refresh compose dismiss exit post_message push_screen "
-    "refresh render_line screen set_interval size".split()
-)
+# Textual is a framework: programs inherit from its classes. These parts are documented; its major version is bounded.
+OF_TEXTUAL = {
+    "BINDINGS",
+    "CSS",
+    "DEFAULT_CSS",
+    "ENABLE_COMMAND_PALETTE",
+    "call_after_refresh",
+    "compose",
+    "dismiss",
+    "exit",
+    "post_message",
+    "push_screen",
+    "refresh",
+    "render_line",
+    "screen",
+    "set_interval",
+    "size",
+}
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 
