@@ -28,8 +28,8 @@ class JobLog:
 
     Args:
         jobs: `all` writes a line for each attempt; `failed` only for jobs that failed, were retried, or were requeued
-            for a reason that is not normal; `auto` for each up to a rate, which is higher for these.
-        summary_s: Seconds from the first line that `auto` leaves out until the line that stands for all left out.
+            for a reason that is not normal; `auto` for each. Of the last two, lines above a rate are left out.
+        summary_s: Seconds from the first line that is left out until the line that stands for all left out.
         clock: Returns seconds.
     """
 
