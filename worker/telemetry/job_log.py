@@ -63,13 +63,14 @@ class JobLog:
             logger.log(level, "%s", left_out.text(now), extra=left_out.fields(now))
 
     def _has_line(self, end: JobEnd, level: int) -> bool:
+        if self._jobs == "all":
+            return True
         is_trouble = level >= logging.WARNING or end.outcome == "retried"
-        if self._jobs == "all" or (self._jobs == "failed" and not is_trouble):
-            return self._jobs == "all"
+        is_wanted = is_trouble or self._jobs == "auto"
         code = _code(end)
         with self._lock:
-            has_line = self._rate.allows_failure(code) if is_trouble else self._rate.allows_job()
-            if not has_line:
+            has_line = is_wanted and (self._rate.allows_failure(code) if is_trouble else self._rate.allows_job())
+            if is_wanted and not has_line:
                 self._leave_out(end, code)
             if self._left_out:
                 self._left_out.ended += 1

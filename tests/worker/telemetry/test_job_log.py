@@ -201,6 +201,22 @@ def test_a_flood_of_one_failure_hides_no_other_and_no_job(caplog: pytest.LogCapt
     assert summary.getMessage().endswith("http_404=1939")
 
 
+def test_failures_alone_have_the_same_rate_and_a_summary_that_counts_all_jobs(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    log = JobLog("failed", clock=clock)
+    for number in range(1000):
+        clock.now = number / 1000
+        log.job_ended(DONE if number % 2 else FAILED)
+    assert {vars(record)["outcome"] for record in caplog.records} == {"failed"}
+    lines = len(caplog.records)
+    assert 61 <= lines <= 122
+    log.summarize()
+    fields = vars(caplog.records[-1])
+    assert (fields["left_out"], fields["failed"]) == (500 - lines, 500 - lines)
+    assert "done" not in fields
+    assert fields["jobs_per_s"] == pytest.approx(1000, rel=0.02)
+
+
 def test_codes_that_servers_invent_share_one_rate(caplog: pytest.LogCaptureFixture) -> None:
     """Else each of 900 statuses would have lines of its own."""
     log = JobLog("auto", clock=Clock())
