@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from worker import tasks
+from worker.app import app
 from worker.errors import HttpRefused, QueueUnavailable, Requeue, StoreUnavailable
 from worker.telemetry.job_end import Attempt
 
@@ -24,7 +25,7 @@ def fail_to_record(monkeypatch: pytest.MonkeyPatch, error: Exception, park: obje
     runtime = SimpleNamespace(
         store=SimpleNamespace(save_failure=save_failure), parking=SimpleNamespace(park=park), notes_ends=False
     )
-    monkeypatch.setattr(tasks.app, "runtime", runtime, raising=False)
+    monkeypatch.setattr(app, "runtime", runtime, raising=False)
     attempt = Attempt(image_id="a", url="https://e.test/a", task_id="t", enqueued_at_ms=0, attempts=1)
     return tasks._fail(TASK, attempt, HttpRefused(404, "answered 404"))
 
