@@ -133,7 +133,10 @@ SECRETS = {
     "odd password": ("mongodb://u:hunter2:@@host/db", "mongodb://***@host/db"),
     "both": ("see http://u:hunter2@host/a?b=hunter2 twice", "see http://***@host/a twice"),
     "another scheme": ("rediss://host?password=hunter2#hunter2", "rediss://host"),
-    "urllib3": ("retries exceeded with url: /a.jpg?sig=hunter2 (Caused by", "retries exceeded with url: /a.jpg (Caused by"),
+    "urllib3": (
+        "retries exceeded with url: /a.jpg?sig=hunter2 (Caused by",
+        "retries exceeded with url: /a.jpg (Caused by",
+    ),
     "no secret": ("http://host/cat@2x.jpg", "http://host/cat@2x.jpg"),
 }
 
@@ -164,5 +167,11 @@ def test_a_text_line_looks_like_no_other_and_controls_no_terminal() -> None:
 
 def test_a_long_url_takes_no_long_time() -> None:
     """Each pattern reads a text once: with the square of its length, this would take hours."""
-    for text in ("http://" * 100_000, "://@" * 200_000, "a" * 999_990 + "://", "http://h/?" * 90_000, " with url: /" * 80_000):
+    for text in (
+        "http://" * 100_000,
+        "://@" * 200_000,
+        "a" * 999_990 + "://",
+        "http://h/?" * 90_000,
+        " with url: /" * 80_000,
+    ):
         as_json(record("%s", text))
