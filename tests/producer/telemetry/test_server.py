@@ -269,8 +269,8 @@ with _serving() as server:
 
 def test_a_process_without_free_file_descriptors_says_so_once() -> None:
     """asyncio tells each failed `accept`, a hundred times a second. A process of its own, because of its limit."""
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    with subprocess.Popen([sys.executable, "-c", _WITHOUT_FILES], text=True, **pipes) as process:
+    pipe, command = subprocess.PIPE, [sys.executable, "-c", _WITHOUT_FILES]
+    with subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as process:
         assert process.stdin
         assert process.stdout
         assert process.stderr
