@@ -83,6 +83,8 @@ def create_app(settings: Settings) -> WorkerApp:
         worker_pool="threads",
         worker_concurrency=settings.concurrency,
         worker_prefetch_multiplier=1,
+        # `celery control rate_limit` would let a worker hold jobs that it does not run, unnoticed.
+        worker_disable_rate_limits=True,
         task_acks_late=True,
         task_ignore_result=True,
         task_serializer="json",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 IMAGES = 1000
 _HOUR_S = 3600.0
 _GB = 1e9
+_MAX_BYTES = 1 << 60
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def memory_of(heartbeats: Iterable[WorkerHeartbeat]) -> float:
     """Return the bytes of memory that workers use. A value that makes no sense counts as 0."""
     told: list[Any] = [heartbeat.get("stats") for heartbeat in heartbeats]
     sizes = [stats.get("rss_bytes") for stats in told if isinstance(stats, dict)]
-    return float(sum(size for size in sizes if type(size) is int and size > 0))
+    return float(sum(size for size in sizes if type(size) is int and 0 < size <= _MAX_BYTES))
 
 
 def redis_counters(broker: Broker) -> Counters:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 _REQUEST_LINE = re.compile(r"([A-Z]{1,16}) (/[^\s?#]*)(?:\?(\S*))? HTTP/1\.[01]")
 _METHODS = ("GET", "HEAD")
+# prometheus_client compares the version with numbers, and raises TypeError for another.
+_ODD_VERSION = re.compile(r"version=(?![0-9]{1,9}(?:\.[0-9]{1,9})*\s*(?:[;,]|\Z))")
 
 
 class Refused(Exception):
@@ -51,4 +53,7 @@ def parse_head(content: bytes) -> Head:
     if method not in _METHODS:
         raise Refused("405 Method Not Allowed", "only GET and HEAD are answered")
     headers = {name.lower(): value.strip() for name, _, value in (one.partition(":") for one in lines)}
-    return Head(method == "HEAD", path, query or "", headers.get("accept", ""), headers.get("accept-encoding", ""))
+    accept = headers.get("accept", "")
+    if _ODD_VERSION.search(accept):
+        accept = ""
+    return Head(method == "HEAD", path, query or "", accept, headers.get("accept-encoding", ""))

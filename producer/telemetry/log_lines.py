@@ -23,8 +23,14 @@ _MAX_READ_CHARS = 1_000_000
 # How many characters of each text a line keeps: as many as fit.
 _LIMITS = (MAX_LINE_BYTES, 4000, 1000, 100)
 _USER_AND_PASSWORD = re.compile(r"://[^\s/?#]*@")
+# The query and the fragment of a URL of any scheme: REDIS_URL and MONGODB_URI may have a password there. It matches
+# URLs without them too: else a text of many of those would take time that grows with its square.
+_URL = re.compile(r"(://[^\s?#]*)\S*")
+# As urllib3 writes it in its errors.
+_URL_WITHOUT_HOST = re.compile(r"( with url: /[^\s?#]*)\S*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Of Unicode, what ends a line or turns its direction.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _MAX_INTEGER = 2**63
 # The attributes that each record has, and those that formatters and other libraries add for themselves.
 _OF_EVERY_RECORD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message"}
@@ -43,7 +49,11 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's name)
         """Return the first lines. Those that a message adds are indented, so that none looks like another record's."""
-        return super().formatMessage(record).rstrip("\n").replace("\n", "\n    ")
+        return _indented(super().formatMessage(record).rstrip("\n"))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  (logging's name)
+        """Return a traceback, indented too: its last lines are the text of an error, which may come from a server."""
+        return _indented(super().formatException(ei))
 
 
 class JsonFormatter(logging.Formatter):
@@ -76,7 +86,14 @@ def without_secrets(text: str) -> str:
     """Remove every query, and the fragment, the user and the password of every URL in a text."""
     if "@" in text and "://" in text:
         text = _USER_AND_PASSWORD.sub("://***@", text)
-    return redact_queries(text) if "?" in text or "#" in text else text  # most lines have neither
+    if "?" not in text and "#" not in text:  # as in most lines
+        return text
+    text = redact_queries(_URL.sub(r"\1", text))
+    return _URL_WITHOUT_HOST.sub(r"\1", text) if " with url: /" in text else text
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n    ")
 
 
 def _rfc3339(record: logging.LogRecord) -> str:
@@ -126,4 +143,4 @@ def _shortened(text: str, max_chars: int) -> str:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    return f"\\x{ord(found[0]):02x}"
+    return found[0].encode("unicode_escape").decode()

@@ -7,17 +7,19 @@ may have to wait for Redis; requests that have the same answer share one. So `/l
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from producer.contract.errors import ConfigurationError
 from producer.telemetry.answers import UNAVAILABLE, Answer, Answers
 from producer.telemetry.head import Refused, parse_head
+from producer.telemetry.log_rate import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from producer.telemetry.head import Head
 
+_LOG = logging.getLogger("clipqueue.telemetry")
 _MAX_HEAD_BYTES = 16 * 1024
 _MAX_CONNECTIONS = 64
 # Scrapes that wait for their answer. They leave connections for checks.
@@ -33,6 +36,7 @@ _MAX_SCRAPES = 32
 # Threads that find answers. Checks need one each, and each scraper asks for one form of each registry.
 _MAX_THREADS = 8
 _STOP_S = 5.0
+_LOG_EVERY_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ class TelemetryServer:
         self._idle: dict[asyncio.Task[None], None] = {}
         self._found: dict[Hashable, asyncio.Future[Answer]] = {}
         self._scrapes = 0
+        self._may_log = Rate(1 / _LOG_EVERY_S, at_once=1)
         self._running: tuple[threading.Thread, Callable[[], object]] | None = None
 
     @property
@@ -127,6 +132,7 @@ class TelemetryServer:
         server = await asyncio.start_server(self._accept, sock=sock, limit=_MAX_HEAD_BYTES)
         self._found = {}  # an earlier loop may have left some that hang
         loop, is_over = asyncio.get_running_loop(), asyncio.Event()
+        loop.set_exception_handler(self._note_error)
         self._running = (threading.current_thread(), partial(loop.call_soon_threadsafe, is_over.set))
         is_up.set()
         await is_over.wait()
@@ -145,6 +151,11 @@ class TelemetryServer:
         finally:
             self._connections.discard(task)
             writer.transport.abort()
+
+    def _note_error(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log an error now and then: without file descriptors, asyncio tells a hundred a second."""
+        if self._may_log.allows():
+            _LOG.error("the metrics server: %s: %s", context.get("message"), context.get("exception"))
 
     def _drop_oldest(self) -> bool:
         """End the connection that waits longest for its client, so that slow clients keep nobody out."""

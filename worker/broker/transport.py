@@ -36,6 +36,8 @@ _BACK_OFF_S = 5.0
 _WAIT_S = 5
 # A full Redis refuses to wait, so the queue is polled.
 _POLL_S = 1.0
+# How long the event loop waits while messages are taken one after the other, from a Redis that answers slowly.
+_TURN_S = 1.0
 # Maximum number of messages taken at a time. It limits the memory, since each has up to 256 KiB.
 _MAX_TAKEN = 32
 
@@ -134,9 +136,10 @@ class Channel(kombu_redis.Channel):
     def _take_waiting(self) -> None:
         """Take and deliver messages while there are free slots, and messages that wait.
 
-        If many messages are invalid, the event loop gets a turn in between.
+        If many messages are invalid, or Redis is slow, the event loop gets a turn in between.
         """
-        while self._may_be_waiting and time.monotonic() >= self._paused_until and self._may_take():
+        until = time.monotonic() + _TURN_S
+        while self._may_be_waiting and self._paused_until <= time.monotonic() < until and self._may_take():
             messages = self._take(min(self.qos.free_slots(), _MAX_TAKEN))
             if not messages:
                 break
@@ -147,6 +150,7 @@ class Channel(kombu_redis.Channel):
 
     def _take(self, count: int) -> list[dict[str, Any]]:
         """Take up to `count` messages; return the valid ones and park the others."""
+        self.consumption.asking.count += 1
         try:
             with self.conn_or_acquire() as client:
                 messages, self._may_be_waiting = take(client, self.consumption, count)

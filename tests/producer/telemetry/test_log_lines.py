@@ -134,6 +134,11 @@ SECRETS = {
     "password": ("redis://user:hunter2@host:6379/0", "redis://***@host:6379/0"),
     "odd password": ("mongodb://u:hunter2:@@host/db", "mongodb://***@host/db"),
     "both": ("see http://u:hunter2@host/a?b=hunter2 twice", "see http://***@host/a twice"),
+    "another scheme": ("rediss://host?password=hunter2#hunter2", "rediss://host"),
+    "urllib3": (
+        "retries exceeded with url: /a.jpg?sig=hunter2 (Caused by",
+        "retries exceeded with url: /a.jpg (Caused by",
+    ),
     "no secret": ("http://host/cat@2x.jpg", "http://host/cat@2x.jpg"),
 }
 
@@ -155,9 +160,20 @@ def test_a_text_line_looks_like_no_other_and_controls_no_terminal() -> None:
     first, second = text.split("\n")
     assert first.endswith(" INFO worker.jobs one")
     assert second == r"    2026-01-01 00:00:00,000 ERROR forged\x1b[2J\x9b2J " + "caf\u00e9"
+    assert TextFormatter().format(record("a\u2028b\u2029c\u202ed")).endswith(r" a\u2028b\u2029c\u202ed")
+    error = ValueError("line one\n2026-01-01 00:00:00,000 ERROR forged")
+    _, *traceback = TextFormatter().format(record("a", exc_info=raised(error))).split("\n")
+    assert traceback[0] == "Traceback (most recent call last):"
+    assert all(line.startswith("    ") for line in traceback[1:])
 
 
 def test_a_long_url_takes_no_long_time() -> None:
     """Each pattern reads a text once: with the square of its length, this would take hours."""
-    for text in ("http://" * 100_000, "://@" * 200_000, "a" * 999_990 + "://", "http://h/?" * 90_000):
+    for text in (
+        "http://" * 100_000,
+        "://@" * 200_000,
+        "a" * 999_990 + "://",
+        "http://h/?" * 90_000,
+        " with url: /" * 80_000,
+    ):
         as_json(record("%s", text))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -128,6 +130,8 @@ def test_head_has_the_headers_and_no_body(port: int, path: str) -> None:
         ("\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
         ("GET /livez HTTP/1.1\r\nno colon\r\n: \r\nAccept\x00: \xff\r\n\r\n", 200),
         ("GET /metrics HTTP/1.1\r\nAccept: " + ",;=q" * 3000 + "\r\n\r\n", 200),
+        ("GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text;version=one\r\n\r\n", 200),
+        ("GET /metrics HTTP/1.1\r\nAccept: text/plain;version=" + "9" * 5000 + "\r\n\r\n", 200),
         ("GET /metrics?name[]=" + "%" * 9000 + " HTTP/1.1\r\n\r\n", 200),
         ("GET /livez HTTP/1.1\r\nX: " + "x" * 20_000 + "\r\n\r\n", 431),
         ("GET /" + "x" * 100_000 + " HTTP/1.1\r\n\r\n", 431),
@@ -247,6 +251,37 @@ class _Big:
             family.add_metric([f"{number}" + "x" * 100_000], 1)
         self.asked.set()
         yield family
+
+
+_WITHOUT_FILES = """
+import resource, sys
+from tests.producer.telemetry.test_server import _serving
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+with _serving() as server:
+    with open("/dev/null") as next_free:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (next_free.fileno(), most))
+    print(server.port, flush=True)
+    sys.stdin.readline()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    sys.stdin.readline()
+"""
+
+
+def test_a_process_without_free_file_descriptors_says_so_once() -> None:
+    """asyncio tells each failed `accept`, a hundred times a second. A process of its own, because of its limit."""
+    pipe, command = subprocess.PIPE, [sys.executable, "-c", _WITHOUT_FILES]
+    with subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        port = int(process.stdout.readline())
+        with send(port, b"GET /livez HTTP/1.1\r\n\r\n") as waiting:
+            assert "Too many open files" in process.stderr.readline()
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert read_answer(waiting).status == 200
+        _, errors = process.communicate("\n", timeout=60)
+    assert errors == ""
 
 
 def test_it_starts_and_stops_again_and_again() -> None:

@@ -133,6 +133,30 @@ def test_an_idle_worker_waits_in_redis(connection: Any, delivered: list[Any], qu
     assert count_commands(queue) == before
 
 
+def test_the_event_loop_gets_a_turn_while_messages_keep_coming(
+    connection: Any, queue: redis.Redis, consumption: ConsumerState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a slow Redis, one message may come for each that is taken."""
+    monkeypatch.setattr(transport, "_TURN_S", 0.05)
+    taken: list[Any] = []
+
+    def take_and_enqueue(_: Any, message: Any) -> None:
+        message.ack()
+        taken.append(message)
+        if len(taken) < 2000:
+            enqueue(queue, 1)
+
+    consumer = untyped.Consumer(
+        connection.channel(), [untyped.Queue("images")], callbacks=[take_and_enqueue], accept=["json"]
+    )
+    consumer.qos(prefetch_count=SLOTS)
+    enqueue(queue, 1)
+    with consumer:
+        drain(connection)
+        assert 0 < len(taken) < 2000
+        assert consumption.asking.count > 1
+
+
 def test_invalid_messages_are_parked_and_valid_ones_among_them_delivered(
     connection: Any, delivered: list[Any], queue: redis.Redis, consumption: ConsumerState
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from celery.worker import control
 
 from worker.app import create_app
-from worker.lifecycle.remote_control import stats
+from worker.lifecycle.remote_control import add_consumer, stats
 from worker.settings import Settings
 
 SECRETS = ("of-redis", "of-sentinel", "of-key")
@@ -44,5 +44,20 @@ def test_a_worker_that_is_not_connected_answers_too() -> None:
     assert stats(SimpleNamespace(consumer=SimpleNamespace(controller=controller))) == {"broker": "N/A"}
 
 
-def test_this_answer_replaces_celery_s() -> None:
+def test_these_commands_replace_celery_s() -> None:
     assert control.Panel.data["stats"] is stats
+    assert control.Panel.data["add_consumer"] is add_consumer
+
+
+def test_a_worker_consumes_no_other_queue_than_images() -> None:
+    """Its messages would not be validated."""
+    calls: list[Any] = []
+    consumer = SimpleNamespace(call_soon=lambda *args, **_: calls.append(args[1]), add_task_queue=None)
+    state = SimpleNamespace(consumer=consumer)
+    assert add_consumer(state, "other", exchange="other") == {"error": "workers consume the queue images alone"}
+    assert add_consumer(state, "images") == {"ok": "add consumer images"}
+    assert calls == ["images"]
+
+
+def test_a_rate_limit_makes_no_worker_hold_jobs_that_it_does_not_run() -> None:
+    assert create_app(Settings(REDIS_URL=FORMS["tcp"])).conf.worker_disable_rate_limits
