@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 _CLOCK_S = 1.0
 
 
+class Read(Message):
+    """Something was read, or could not be; from a thread."""
+
+    def __init__(self, take: Callable[[], object]) -> None:
+        super().__init__()
+        self.take = take
+
+
 class Top(App[int]):
     """The program.
 
@@ -43,13 +51,6 @@ class Top(App[int]):
         Binding("q,ctrl+c,ctrl+q", "quit_program", priority=True),
         Binding("ctrl+z", "suspend_process", priority=True),
     ]
-
-    class Read(Message):
-        """Something was read, or could not be; from a thread."""
-
-        def __init__(self, take: Callable[[], object]) -> None:
-            super().__init__()
-            self.take = take
 
     def __init__(
         self, state: State, broker: Broker, failures: FailureReader | None = None, servers: Servers | None = None
@@ -78,7 +79,7 @@ class Top(App[int]):
         for thread in self._threads():
             thread.close()
 
-    def on_top_read(self, message: Read) -> None:
+    def on_read(self, message: Read) -> None:
         """Take what a thread has read."""
         message.take()
         self.redraw()
@@ -130,24 +131,24 @@ class Top(App[int]):
         def take() -> None:
             raise exc
 
-        self.post_message(self.Read(take))
+        self.post_message(Read(take))
 
     def _tell_retry(self, text: str) -> None:
         def take() -> None:
             self.state.note = self.state.letters.inert(text)
 
-        self.post_message(self.Read(take))
+        self.post_message(Read(take))
 
     def _read_queue(self) -> None:
         try:
             snapshot = self._queue.read()
         except ClipqueueError as exc:
             why = str(exc)
-            self.post_message(self.Read(lambda: self.state.note_trouble(why)))
+            self.post_message(Read(lambda: self.state.note_trouble(why)))
         else:
             rows = rows_of(snapshot, self.state.letters)
             every_s = self._queue.every_s
-            self.post_message(self.Read(lambda: self.state.take(snapshot, rows, every_s)))
+            self.post_message(Read(lambda: self.state.take(snapshot, rows, every_s)))
 
     def _read_failures(self) -> None:
         if self._failures is None:
@@ -156,6 +157,6 @@ class Top(App[int]):
             found = self._failures.read()
         except ClipqueueError as exc:
             why = str(exc)
-            self.post_message(self.Read(lambda: self.state.note_mongodb_trouble(why)))
+            self.post_message(Read(lambda: self.state.note_mongodb_trouble(why)))
         else:
-            self.post_message(self.Read(lambda: self.state.take_failures(found)))
+            self.post_message(Read(lambda: self.state.take_failures(found)))

@@ -1,7 +1,7 @@
 """`celery -A tests.support.breaking_app worker`: a worker with the fake encoder that breaks on SIGUSR1.
 
 The variable `BREAKS` names the part that breaks. All parts may stand still for a few seconds only, so that the watchdog
-is soon done.
+is soon done. With `SENTRY` and `SPANS`, it has the libraries that an operator may have added, set up as theirs say.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from celery.signals import worker_ready
+from kombu.asynchronous import get_event_loop
 
 from tests.support.fake_encoder_app import app
 from worker.broker import transport
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 BREAKS = "BREAKING_APP_BREAKS"
+SENTRY = "BREAKING_APP_SENTRY_DSN"
+SPANS = "BREAKING_APP_SPANS"
 
-watched.RED_S, watched.END_S, watched._MARGIN_S = 4.0, 7.0, 2.0
+watched.RED_S, watched.END_S, watched._MARGIN_S = 5.0, 8.0, 2.0
 # What shows that a part moves has to come more often.
 transport._WAIT_S, inbox.WAIT_S, heartbeat._HEARTBEAT_INTERVAL_S = 1, 1.0, 1.0
 app.state.redis.fresh_s = 3.0
@@ -38,7 +41,8 @@ class _EndOfThread(BaseException):
 
 
 def _hang_loop() -> None:
-    time.sleep(600)
+    # Not in the signal handler, which may have interrupted the main thread while it held a lock that others need.
+    get_event_loop().call_soon(time.sleep, 600)  # type: ignore[union-attr]
 
 
 def _stop_asking() -> None:
@@ -50,7 +54,7 @@ def _end_model_thread() -> None:
     def fail(_: Any) -> None:
         raise _EndOfThread
 
-    app.runtime.batcher._encode = fail  # type: ignore[method-assign]
+    app.runtime.batcher._encode = fail  # type: ignore[assignment, method-assign]
 
 
 def _stop_store() -> None:
@@ -76,6 +80,27 @@ def _end_lane() -> None:
     app.runtime.lane._inbox.take = fail  # type: ignore[union-attr, method-assign]
 
 
+def _start_sentry(dsn: str) -> None:
+    import sentry_sdk  # noqa: PLC0415
+
+    sentry_sdk.init(dsn=dsn)
+
+
+def _start_spans(path: str) -> None:
+    """End a span that is exported in ten minutes, into a file, unless it is flushed."""
+    from opentelemetry import trace  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter  # noqa: PLC0415
+
+    exporter = ConsoleSpanExporter(out=open(path, "w"))  # noqa: SIM115, PTH123  (open until the process ends)
+    trace.set_tracer_provider(TracerProvider())
+    trace.get_tracer_provider().add_span_processor(  # type: ignore[attr-defined]
+        BatchSpanProcessor(exporter, schedule_delay_millis=600_000)
+    )
+    with trace.get_tracer("tests").start_as_current_span("the last span"):
+        pass
+
+
 _BREAKS: dict[str, Callable[[], None]] = {
     "loop": _hang_loop,
     "consumer": _stop_asking,
@@ -91,3 +116,9 @@ _BREAKS: dict[str, Callable[[], None]] = {
 def _listen(**_: Any) -> None:
     if part := _BREAKS.get(os.environ.get(BREAKS, "")):
         signal.signal(signal.SIGUSR1, lambda *_: part())  # Celery has set its own handler before
+
+
+if dsn := os.environ.get(SENTRY):
+    _start_sentry(dsn)
+if path := os.environ.get(SPANS):
+    _start_spans(path)

@@ -10,6 +10,7 @@ import os
 import time
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 
 NAN_MODEL = "fake/nan"
 # Environment variables: the seconds that a forward pass takes, and a file that blocks every forward pass while it
-# exists.
+# exists. A forward pass that waits for that creates another file, with this suffix.
 FORWARD_PASS_S = "FAKE_ENCODER_FORWARD_PASS_S"
 BLOCKED_BY = "FAKE_ENCODER_BLOCKED_BY"
+REACHED = ".reached"
 # The same for the forward passes of texts.
 TEXTS_BLOCKED_BY = "FAKE_ENCODER_TEXTS_BLOCKED_BY"
 
@@ -87,6 +89,7 @@ class OpenClipEncoder:
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         time.sleep(float(os.environ.get(FORWARD_PASS_S, "0")))
         while os.path.exists(os.environ.get(BLOCKED_BY, "")):  # noqa: PTH110  (Path("") exists)
+            Path(os.environ[BLOCKED_BY] + REACHED).touch()
             time.sleep(0.05)
         count, cells = len(pixels), _SIDE // _CELL
         grid = pixels.reshape(count, cells, _CELL, cells, _CELL, 3).mean(axis=(2, 4), dtype=np.float32)

@@ -78,7 +78,7 @@ class Watched:
 
     def parts(self) -> list[Part]:
         """Return the parts, the most telling first."""
-        callers = [self.batcher, self.lane] if self.lane else [self.batcher]
+        callers: list[ModelCalls] = [self.batcher, self.lane] if self.lane else [self.batcher]
         return [
             *watch_model(callers, self.encode_s),
             Part("a model thread has been dead", self._dead_model, _DEAD_RED_S, _DEAD_END_S),

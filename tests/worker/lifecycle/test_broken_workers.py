@@ -5,6 +5,7 @@ Each needs a process of its own, because it ends. The other worker is frozen mea
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,9 +17,10 @@ import pytest
 from ephemeral_port_reserve import reserve
 
 from producer.client.client import EmbeddingClient
-from tests.support.breaking_app import BREAKS
+from tests.support.breaking_app import BREAKS, SENTRY, SPANS
 from tests.support.fake_encoder import BLOCKED_BY, FORWARD_PASS_S
 from tests.support.pictures import small_jpeg
+from tests.support.sentry import SentryServer
 from tests.support.telemetry import get
 from tests.support.waiting import wait_for
 from tests.support.workers import FAKE_MODEL, QUICK_REDELIVERY, FakeWorker, start_fake_worker, worker_command
@@ -86,8 +88,20 @@ def rescuer(own: Stack, own_dir: Path) -> Iterator[FakeWorker]:
 
 
 @pytest.fixture
+def sentry() -> Iterator[SentryServer]:
+    server = SentryServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
 def breaking(
-    request: pytest.FixtureRequest, rescuer: FakeWorker, own: Stack, own_dir: Path, tmp_path: Path
+    request: pytest.FixtureRequest,
+    rescuer: FakeWorker,
+    own: Stack,
+    own_dir: Path,
+    sentry: SentryServer,
+    tmp_path: Path,
 ) -> Iterator[Breaking]:
     """A worker that is about to break, while the other one is frozen."""
     part, port, health_file = request.param, reserve(), str(tmp_path / "health")
@@ -95,6 +109,8 @@ def breaking(
         **QUICK_REDELIVERY,
         **FAKE_MODEL,
         BREAKS: part,
+        SENTRY: sentry.dsn,
+        SPANS: str(tmp_path / "spans"),
         "CLIPQUEUE_METRICS_PORT": str(port),
         "CLIPQUEUE_HEALTH_FILE": health_file,
         "CLIPQUEUE_CONCURRENCY": "4",
@@ -126,6 +142,7 @@ def test_a_broken_worker_says_what_is_broken_and_ends_and_another_does_its_jobs(
     own_broker: redis.Redis,
     own_collection: Collection[dict[str, Any]],
     images: ImageServer,
+    sentry: SentryServer,
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> None:
@@ -153,6 +170,9 @@ def test_a_broken_worker_says_what_is_broken_and_ends_and_another_does_its_jobs(
     assert " CRITICAL " in line
     assert expected in line
     assert "jobs that it holds are redelivered within 13 s" in line or "it holds no job" in line
+    fatal = [event for event in sentry.events if event["level"] == "fatal"]
+    assert [expected in json.dumps(event) for event in fatal] == [True], "Sentry has the reason"
+    assert "the last span" in (tmp_path / "spans").read_text(), "OpenTelemetry has sent what it held back"
 
     rescuer.process.send_signal(signal.SIGCONT)
     done = {"embedding_job.status": "done"}

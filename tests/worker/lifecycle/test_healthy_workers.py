@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -19,7 +20,7 @@ import pytest
 from ephemeral_port_reserve import reserve
 
 from producer.client.client import EmbeddingClient
-from tests.support.fake_encoder import BLOCKED_BY
+from tests.support.fake_encoder import BLOCKED_BY, REACHED
 from tests.support.messages import hand_made_message
 from tests.support.pictures import small_jpeg
 from tests.support.telemetry import get
@@ -32,7 +33,6 @@ from worker.health import SILENT_S, find_problem
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
-    from pathlib import Path
 
     import redis
     from pymongo.collection import Collection
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from producer.local.stack import Stack
     from tests.support.servers import ImageServer
 
-END_S = 7.0  # of tests.support.breaking_app
+END_S = 8.0  # of tests.support.breaking_app
 LONGER_S = END_S + 2.0
 SLOTS = 2
 LONG_S = 60.0
@@ -286,16 +286,15 @@ def test_a_drain(
     own_collection: Collection[dict[str, Any]],
     client: EmbeddingClient,
     url: str,
-    block: Path,
     tmp_path: Path,
 ) -> None:
     """Of a worker of its own, since it ends."""
+    block = tmp_path / "block"
     worker = start(own, tmp_path, block, "images")
     block.touch()
     jobs = [str(n) for n in range(4 * SLOTS)]  # enough for the other worker too
     client.enqueue_many([(job, url) for job in jobs])
-    in_flight = f"clipqueue_jobs_in_flight {SLOTS}.0"
-    wait_for(lambda: in_flight in get(worker.port, "/metrics").text, "the slots to be busy")
+    wait_for(Path(f"{block}{REACHED}").exists, "a forward pass")
     with green([worker]):
         worker.process.send_signal(signal.SIGTERM)
         wait_for(lambda: "was told to stop" in worker.ready(), "the drain")

@@ -162,7 +162,12 @@ def test_the_event_loop_of_the_store_turns_unless_it_hangs(watched: Watched, mon
     (turns,) = stands(watched, "MongoDB's driver")
     wait_for(lambda: turns not in stands(watched, "MongoDB's driver"), "the loop to turn")
     hangs, gate = threading.Event(), threading.Event()
-    mongo._connection.loop.call_soon_threadsafe(lambda: (hangs.set(), gate.wait()))
+
+    def hang() -> None:
+        hangs.set()
+        gate.wait()
+
+    mongo._connection.loop.call_soon_threadsafe(hang)
     hangs.wait()
     last = stands(watched, "MongoDB's driver")
     time.sleep(1.5 * _TURN_S)  # longer than it has between two turns
