@@ -65,7 +65,7 @@ ROWS: dict[str, list[Panel]] = {
             "Work for",
             f"max(clipqueue_queue_waiting) / {_ENDED_PER_S}",
             "s",
-            "How long the workers need for the waiting jobs at this rate, if no more come. A queue that grows has it too.",
+            "How long the workers need for the waiting jobs at this rate, if no more come. A growing queue has it too.",
         ),
         _stat("Workers", "sum(clipqueue_workers)"),
         _stat(
