@@ -62,5 +62,10 @@ class Repeated:
                 if not self._is_closed:  # else its connection was closed while it waited for an answer
                     self._fail(exc)
                 return
-            self._woken.wait(None if self.is_paused else self._pause_s())
+            self._wait()
             self._woken.clear()
+
+    def _wait(self) -> None:
+        while not self._woken.wait(None if self.is_paused else self._pause_s()):
+            if not self.is_paused:  # else it was paused during this wait
+                return

@@ -61,7 +61,12 @@ ROWS: dict[str, list[Panel]] = {
         _stat("Waiting", "clipqueue_queue_waiting"),
         _stat("Oldest waiting job", "clipqueue_queue_oldest_age_seconds", "s"),
         _stat("Jobs per second", _ENDED_PER_S, "ops"),
-        _stat("Empty in", f"max(clipqueue_queue_waiting) / {_ENDED_PER_S}", "s", "If nothing more is enqueued."),
+        _stat(
+            "Work for",
+            f"max(clipqueue_queue_waiting) / {_ENDED_PER_S}",
+            "s",
+            "How long the workers need for the waiting jobs at this rate, if no more come. A growing queue has it too.",
+        ),
         _stat("Workers", "sum(clipqueue_workers)"),
         _stat(
             "Failed for good",
@@ -174,7 +179,8 @@ ROWS: dict[str, list[Panel]] = {
             "Failed for good, by code",
             {"{{code}} ({{stage}})": f"sum by (code, stage) ({_rate('clipqueue_job_failures_total')})"},
             "ops",
-            "docs/contract.md has the codes.",
+            "docs/contract.md has the codes. A code that is new to a worker is drawn from its second scrape on; "
+            "`clipqueue failed` has all.",
         ),
         Panel(
             "Retried, by code",
@@ -217,7 +223,7 @@ ROWS: dict[str, list[Panel]] = {
             "Memory of Redis",
             {"used": "clipqueue_redis_memory_bytes", "limit": "clipqueue_redis_max_memory_bytes"},
             "bytes",
-            "When it is full, nobody can enqueue.",
+            "When it is full, nobody can enqueue. No limit is shown if Redis has none, or does not tell it.",
         ),
     ],
     "Queries and API": [
