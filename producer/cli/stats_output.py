@@ -81,7 +81,7 @@ def _queue_lines(reading: Reading, rates: Rates, growth: float | None) -> Iterat
     if growth:
         yield "change", f"{growth:+,.1f} jobs/s"
     if (eta_s := rates.eta_s(reading)) and reading.jobs:
-        yield "empty in", f"{duration(eta_s)}, if nothing is enqueued meanwhile"
+        yield "work for", f"{duration(eta_s)}, if nothing is enqueued meanwhile"
     if reading.memory_bytes is not None:
         limit = f" of {size_of(reading.max_memory_bytes)}" if reading.max_memory_bytes else ""
         yield "Redis", f"{size_of(reading.memory_bytes)}{limit}"

@@ -166,7 +166,7 @@ def test_watching_on_a_terminal_prints_a_block_each_time_until_ctrl_c(redis_url:
     seen = read_until(terminal, "latency     2.0 s from enqueue to vector")
     assert "since       10 s ago" in seen
     assert "done        10 (1.0/s)" in seen
-    assert "empty in    5 s, if nothing is enqueued meanwhile" in seen
+    assert "work for    5 s, if nothing is enqueued meanwhile" in seen
     os.write(terminal, b"\x03")
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
