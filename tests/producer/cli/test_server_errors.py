@@ -46,12 +46,13 @@ LINES: Mapping[str, tuple[str, ...]] = {
     "retry": ("retry",),
     "sweep": ("sweep", "--age", "0"),
     "doctor": ("doctor",),
+    "stats": ("stats",),
 }
 # They run on while a server is away (below), or need none.
-OTHERS = {"serve", "notify", "up", "demo", "model show", "model pull"}
+OTHERS = {"serve", "notify", "up", "demo", "top", "model show", "model pull"}
 READ_REDIS = {
     *("enqueue", "enqueue --record", "search", "doctor", "parked list", "parked requeue", "parked drop", "purge"),
-    *("backfill", "retry", "sweep"),
+    *("backfill", "retry", "sweep", "stats"),
 }
 WRITE_REDIS = {"enqueue", "enqueue --record", "backfill", "retry", "sweep"}
 USE_MONGODB = {
@@ -212,7 +213,7 @@ def test_an_error_of_redis_is_a_sentence(wrong: str, redis_urls: dict[str, str],
         if name in affected:
             assert REDIS_REASONS[wrong] in shown, (name, shown)
             assert wrong in ("junk", "no file") or where(redis_urls[wrong]) in shown, (name, shown)
-            assert done.returncode == (3 if name == "search" else 1), (name, shown)
+            assert done.returncode == (3 if name in ("search", "stats") else 1), (name, shown)
 
 
 def chosen(names: set[str], wrong: str, reasons: Mapping[str, str]) -> list[str]:
@@ -327,15 +328,15 @@ def test_what_runs_on_says_so_and_goes_on(
     }
     process = start([*COMMAND, command], {**os.environ, **env})
     try:
-        assert process.stderr is not None
-        line = process.stderr.readline()
+        assert process.stdout is not None
+        line = process.stdout.readline()
         assert REDIS_REASONS["nothing"] in line
         assert line.endswith("\n")
         assert note in line
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        rest = "".join(process.communicate(timeout=60))
     finally:
         process.kill()
     assert process.returncode == 0
-    assert not RAW.search(line + errors)
+    assert not RAW.search(line + rest)
