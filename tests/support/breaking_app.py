@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from celery.signals import worker_ready
 from kombu.asynchronous import get_event_loop
 
+from tests.support.breaking import BREAKS, SENTRY, SPANS
 from tests.support.fake_encoder_app import app
 from worker.broker import transport
 from worker.lifecycle import heartbeat, watched
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["app"]
-
-BREAKS = "BREAKING_APP_BREAKS"
-SENTRY = "BREAKING_APP_SENTRY_DSN"
-SPANS = "BREAKING_APP_SPANS"
 
 watched.RED_S, watched.END_S, watched._MARGIN_S = 5.0, 8.0, 2.0
 # What shows that a part moves has to come more often.

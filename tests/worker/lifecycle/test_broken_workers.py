@@ -17,7 +17,7 @@ import pytest
 from ephemeral_port_reserve import reserve
 
 from producer.client.client import EmbeddingClient
-from tests.support.breaking_app import BREAKS, SENTRY, SPANS
+from tests.support.breaking import BREAKS, SENTRY, SPANS
 from tests.support.fake_encoder import BLOCKED_BY, FORWARD_PASS_S
 from tests.support.pictures import small_jpeg
 from tests.support.sentry import SentryServer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,7 +14,10 @@ from producer.telemetry.log_rate import Rate
 from tests.support.waiting import wait_for
 from worker.errors import CorruptImage, HostBusy, HttpRefused, HttpUnavailable, InternalError, StoreUnavailable
 from worker.telemetry.job_end import Attempt, JobEnd
-from worker.telemetry.job_log import JobLog
+from worker.telemetry.job_log import JobLog, logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 URL = "https://e.test/a.jpg?signature=secret"
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -55,8 +58,19 @@ BUSY = attempt().end("requeued", error=HostBusy("busy"))
 
 
 @pytest.fixture(autouse=True)
-def _level(caplog: pytest.LogCaptureFixture) -> None:
+def _only_own_lines(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Capture all lines of the job log, and none of another thread or of another test's job log."""
     caplog.set_level(logging.DEBUG)
+    _cancel_timers()
+    with caplog.filtering(logging.Filter(logger.name)):
+        yield
+    _cancel_timers()
+
+
+def _cancel_timers() -> None:
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.cancel()
 
 
 @pytest.mark.parametrize(
